@@ -1,0 +1,110 @@
+"""Every error a person can meet: one sentence of what is wrong and where, and a hint of what to do next.
+
+MatineeError
+├── UsageError                 the caller's to mend: exit code 2, HTTP 4xx
+│   ├── InputError             values that do not fit a predictor's parameters (HTTP 422)
+│   ├── NotFoundError          no such predictor, run or file (404)
+│   ├── ConflictError          the run is no longer in a state that allows this (409)
+│   ├── LimitError             payload, upload or queue over its limit (413, 429)
+│   ├── ProjectError           matinee.toml or the folder
+│   └── ComponentError         a component that cannot be inspected: dependencies, syntax, import, annotation
+├── PredictionError            the predictor ran and failed: exception, timeout, memory, crash
+└── BackendError               the store, the files or a service did not do its part
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+class MatineeError(Exception):
+    """An error for a person: `message` says what is wrong and where, `hint` what to do next."""
+
+    exit_code = 1
+    http_status = 500
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class UsageError(MatineeError):
+    """Something the caller can mend."""
+
+    exit_code = 2
+    http_status = 400
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one value; `path` is where, as in `start` or `model.layers.0`."""
+
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}" if self.path else self.message
+
+
+class InputError(UsageError):
+    """Values that do not fit. Raise it to speak of one field: `InputError("end", "must be after start")`."""
+
+    http_status = 422
+
+    def __init__(
+        self, path: str = "", message: str = "", *, problems: tuple[Problem, ...] = (), hint: str = ""
+    ) -> None:
+        self.problems = problems or (Problem(path, message),)
+        super().__init__("; ".join(map(str, self.problems)), hint=hint)
+
+
+class NotFoundError(UsageError):
+    """There is no such thing, or it is not the caller's to see: the answer is the same."""
+
+    http_status = 404
+
+
+class ConflictError(UsageError):
+    """What was asked for is not possible in the present state."""
+
+    http_status = 409
+
+
+class LimitError(UsageError):
+    """Over a limit that `matinee.toml` can raise."""
+
+    http_status = 413
+
+
+class ProjectError(UsageError):
+    """The app's folder or its `matinee.toml`."""
+
+
+class ComponentError(UsageError):
+    """A component that cannot be inspected. `file` and `line` (1-based, 0 = unknown) say where."""
+
+    def __init__(self, message: str, *, hint: str = "", file: str = "", line: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.file = file
+        self.line = line
+
+
+class PredictionError(MatineeError):
+    """A predictor ran and failed. `kind` is one of `runs.FAILURE_KINDS`; `traceback` its last lines."""
+
+    http_status = 500
+
+    def __init__(self, message: str, *, kind: str = "exception", hint: str = "", traceback: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+        self.traceback = traceback
+
+
+class BackendError(MatineeError):
+    """The store, the files or a service failed; nothing was half-done."""
+
+    http_status = 503

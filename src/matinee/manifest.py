@@ -1,0 +1,118 @@
+"""What the rest of the system knows of the predictors, as JSON; and the release: what is live at one moment.
+
+Made by inspecting each component in its own environment (`matinee.environments`), so nobody else imports an algorithm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+Json = Any
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one predictor may use. Defaults are the decorators'; `matinee.toml` overrides them."""
+
+    memory_mb: int = 512
+    timeout_s: float = 30.0
+    cpu: float = 0.25  # vCPU; batch only: a Lambda's CPU follows its memory
+    retries: int = 0
+    max_workers: int = 1
+    concurrency: int = 0  # realtime: processes at once; 0 = the machine's cores locally, the account's limit on AWS
+    gpu: int = 0
+    schedule: str = ""
+    secrets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PredictorManifest:
+    """One predictor. `parameters` is an object schema, `result` any schema (JSON Schema 2020-12 with `x-matinee`)."""
+
+    name: str
+    kind: Literal["realtime", "batch"]
+    component: str
+    doc: str
+    parameters: dict[str, Json]
+    result: dict[str, Json]
+    resources: Resources
+    examples: tuple[dict[str, Json], ...] = ()
+    calls: tuple[str, ...] = ()  # predictors it calls: permissions follow from it
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why a component could not be inspected."""
+
+    message: str
+    hint: str = ""
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True)
+class ComponentManifest:
+    """One component as inspected. `hash` is its version by content; `label` what people say ("v7")."""
+
+    name: str
+    hash: str
+    label: str = ""
+    predictors: tuple[PredictorManifest, ...] = ()
+    trouble: Trouble | None = None
+    image: str = ""  # digest, on AWS
+
+
+@dataclass(frozen=True)
+class Release:
+    """What is live: per component its version and manifest. Written last, read by everybody."""
+
+    app: str
+    title: str
+    number: int
+    created_at: float
+    components: tuple[ComponentManifest, ...] = ()
+    details: dict[str, Json] = field(default_factory=dict)  # of the app: description, theme, pages
+
+    def predictor(self, name: str) -> PredictorManifest | None:
+        """Return the predictor of that name."""
+        return next((p for p in self.predictors if p.name == name), None)
+
+    @property
+    def predictors(self) -> tuple[PredictorManifest, ...]:
+        """All predictors, in the order of their components."""
+        return tuple(p for c in self.components for p in c.predictors)
+
+    def component_of(self, predictor: str) -> ComponentManifest | None:
+        """Return the component that holds the predictor."""
+        return next((c for c in self.components if any(p.name == predictor for p in c.predictors)), None)
+
+
+def to_json(value: Release | ComponentManifest | PredictorManifest) -> dict[str, Json]:
+    """Return the value as JSON types (tuples become lists when dumped)."""
+    return asdict(value)
+
+
+def predictor_from_json(data: dict[str, Json]) -> PredictorManifest:
+    """Return the predictor that `to_json` wrote."""
+    resources = {**data["resources"], "secrets": tuple(data["resources"]["secrets"])}
+    return PredictorManifest(
+        **{
+            **data,
+            "resources": Resources(**resources),
+            "examples": tuple(data["examples"]),
+            "calls": tuple(data["calls"]),
+        }
+    )
+
+
+def component_from_json(data: dict[str, Json]) -> ComponentManifest:
+    """Return the component that `to_json` wrote."""
+    trouble = Trouble(**data["trouble"]) if data.get("trouble") else None
+    predictors = tuple(map(predictor_from_json, data["predictors"]))
+    return ComponentManifest(**{**data, "trouble": trouble, "predictors": predictors})
+
+
+def release_from_json(data: dict[str, Json]) -> Release:
+    """Return the release that `to_json` wrote."""
+    return Release(**{**data, "components": tuple(map(component_from_json, data["components"]))})

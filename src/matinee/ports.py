@@ -1,0 +1,193 @@
+"""The four ports. Containers never talk to each other, only to these; each has a local and an AWS adapter.
+
+All errors are `MatineeError`s. Reads named here are strongly consistent unless they say otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, Protocol
+
+from matinee.manifest import Release
+from matinee.runs import Change, Entry, Feedback, Json, Pool, Progress, Run, Slot, Status
+
+
+@dataclass(frozen=True)
+class RunQuery:
+    """Which runs to list, newest first. `before` is the id of the last run of the page before."""
+
+    user: str | None = None
+    predictor: str | None = None
+    statuses: frozenset[Status] = frozenset()
+    include_nested: bool = False
+    before: str = ""
+    limit: int = 50
+
+
+class Store(Protocol):
+    """Runs, queue, pools, feedback, shared state and the release. Every method is one atomic step.
+
+    A store never judges a transition: `apply` compares and swaps. What returned is durable.
+    """
+
+    def submit(self, runs: Sequence[Run]) -> list[Run]:
+        """Put queued runs with their entries (turns given fairly) and wake their pools, in one transaction.
+
+        A run whose (user, predictor, idempotency_key) is known, when the key is not empty, is not put: the known run is
+        returned in its place.
+        """
+
+    def record(self, run: Run) -> None:
+        """Put a finished realtime run: its one write."""
+
+    def run(self, run_id: str) -> Run | None:
+        """Return the run."""
+
+    def runs(self, query: RunQuery) -> list[Run]:
+        """Return a page of runs, newest id first; may be eventually consistent."""
+
+    def apply(self, change: Change) -> bool:
+        """Compare and swap as `Change` says, in one transaction; False if something moved in between."""
+
+    def entry(self, predictor: str, run_id: str) -> Entry | None:
+        """Return the queue entry of an unfinished run."""
+
+    def due(self, predictor: str, now: float, limit: int = 1) -> list[Entry]:
+        """Return the first entries in fair order whose `visible_at` has passed."""
+
+    def entries(self, predictor: str, limit: int = 1000) -> list[Entry]:
+        """Return unfinished entries in fair order, leased ones included."""
+
+    def heartbeat(self, entry: Entry, *, visible_at: float, progress: Progress) -> Entry | None:
+        """Renew the lease if `entry`'s owner and attempt still hold it; return it as it is now, else None."""
+
+    def pool(self, predictor: str) -> Pool:
+        """Return the pool with its taken slots; an untouched pool is empty, never missing."""
+
+    def pools(self) -> list[str]:
+        """Return the predictors that have unfinished entries or taken slots."""
+
+    def take_slot(self, slot: Slot) -> bool:
+        """Take a free slot; False if it is taken."""
+
+    def update_slot(self, slot: Slot) -> bool:
+        """Write `handle` and `renewed_at` (the larger wins) of a slot that still has this token, else False."""
+
+    def free_slot(self, slot: Slot, *, wake: int | None = None) -> bool:
+        """Free the slot if it still has this token and, when given, the pool's `wake` is unchanged."""
+
+    def note(self, predictor: str, text: str) -> None:
+        """Say on the pool why nothing starts ("" = all is well)."""
+
+    def put_feedback(self, feedback: Feedback) -> None:
+        """Put or replace what this user says of this run."""
+
+    def feedback(self, run_id: str) -> list[Feedback]:
+        """Return all feedback of a run."""
+
+    def state_get(self, key: str) -> Json:
+        """Return the shared value, None if there is none."""
+
+    def state_set(self, key: str, value: Json) -> None:
+        """Set the shared value; None removes it."""
+
+    def state_increment(self, key: str, by: float) -> float:
+        """Add to a number (0 if there is none) atomically and return the sum. Integers stay integers."""
+
+    def state_swap(self, key: str, old: Json, new: Json) -> bool:
+        """Set `new` only if the value is still `old`."""
+
+    def release(self) -> Release | None:
+        """Return what is live."""
+
+    def put_release(self, release: Release) -> None:
+        """Make this live: the one commit point."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+class Files(Protocol):
+    """Big inputs and results by key, as in `results/RUN/ATTEMPT/0.png`. A put is whole or absent."""
+
+    def put(self, key: str, data: bytes | BinaryIO, *, media_type: str = "application/octet-stream") -> int:
+        """Write and return the size in bytes."""
+
+    def read(self, key: str) -> bytes:
+        """Return the whole; NotFoundError if there is none."""
+
+    def open(self, key: str) -> BinaryIO:
+        """Return a stream; NotFoundError if there is none."""
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """Yield keys in order."""
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Delete; missing keys are no error."""
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What a realtime predictor answered. `error_type` is "" on success; then `payload` is the result."""
+
+    payload: bytes
+    error_type: str = ""
+    version: str = ""
+    log_tail: str = ""
+
+
+class Invoker(Protocol):
+    """Calls Lambda functions: predictors and the dispatcher."""
+
+    def invoke(
+        self, function: str, payload: bytes, *, context: Mapping[str, str] | None = None, log_tail: bool = False
+    ) -> Invocation:
+        """Call and wait. `context` (run, user, parent, attempt) travels as Lambda's client context.
+
+        Raises `BackendError` when the service cannot be reached or is saturated after retries, `NotFoundError` for an
+        unknown function, `LimitError` for a payload over 6 MB.
+        """
+
+    def poke(self, function: str, payload: bytes = b"{}") -> None:
+        """Call without waiting (InvocationType=Event)."""
+
+
+@dataclass(frozen=True)
+class LaunchStatus:
+    """What became of a launch. `reason` is for people: exit code, missing image, Spot interruption."""
+
+    ended: bool
+    reason: str = ""
+
+
+class Launcher(Protocol):
+    """Starts batch workers; the dispatcher alone uses it. A token launches at most one worker, however often asked."""
+
+    def launch(self, slot: Slot) -> str:
+        """Start a worker for the slot (idempotent by its token) and return a handle; BackendError with why not."""
+
+    def status(self, slots: Sequence[Slot]) -> dict[str, LaunchStatus]:
+        """Return by token whether the worker of each slot is known to have ended or never existed."""
+
+    def stop(self, slot: Slot) -> None:
+        """Ask the worker to end (SIGTERM)."""
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """One line a component wrote. `at` is in epoch seconds."""
+
+    at: float
+    level: str
+    message: str
+    component: str = ""
+    run_id: str = ""
+    fields: dict[str, Json] = field(default_factory=dict)
+
+
+class Logs(Protocol):
+    """Reads what a run wrote: a view beside the ports, CloudWatch's on AWS."""
+
+    def read(self, run_id: str) -> list[LogLine]:
+        """Return the run's lines in order."""

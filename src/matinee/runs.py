@@ -1,0 +1,287 @@
+"""Runs, their queue entries and the worker pool as frozen values, and every legal transition as a pure function.
+
+A transition returns a `Change`: what was read, what it becomes, and whether it wakes the pool. A store applies a
+change whole or not at all (`Store.apply`); it knows nothing of legality. States:
+
+    queued → running → succeeded | failed | cancelled
+    running → queued          on retry, released lease or lost worker
+
+Times are seconds since the epoch (float) and are always passed in, so that a test can hold the clock.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+from matinee.errors import ConflictError
+
+Json = Any  # None | bool | int | float | str | list[Json] | dict[str, Json]
+Kind = Literal["realtime", "batch"]
+
+LEASE_S = 60.0  # a lease not renewed for this long is lost; renewed at a third of it
+MAX_LOSSES = 3  # lost workers before a run is given up: a run that kills its worker must not do so for ever
+FAILURE_KINDS = ("exception", "invalid_input", "invalid_result", "timeout", "out_of_memory", "crash", "start", "lost")
+
+
+class Status(StrEnum):
+    """Where a run is in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can change any more."""
+        return self in (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an attempt failed, in plain words. `kind` is one of FAILURE_KINDS; `traceback` is the owner's to see."""
+
+    kind: str
+    message: str
+    hint: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: `fraction` in 0…1 or None when unknown."""
+
+    fraction: float | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One execution of a predictor. `inputs` and `result` are JSON values or references into Files (`payloads`)."""
+
+    id: str
+    predictor: str
+    kind: Kind
+    user: str
+    status: Status
+    inputs: Json
+    created_at: float
+    version: str = ""  # of the component that executed it last, as people say it: "v7"
+    parent: str = ""  # the run that called this one; such runs stay out of History
+    idempotency_key: str = ""
+    attempt: int = 0  # the fencing token: only grows
+    failures: int = 0  # attempts that failed by the predictor's fault; spend `retries`
+    losses: int = 0  # attempts whose worker was lost; at most MAX_LOSSES
+    owner: str = ""  # token of the slot whose worker runs it, or ran it last
+    started_at: float | None = None  # of the last attempt
+    finished_at: float | None = None
+    result: Json = None
+    failure: Failure | None = None
+    cancel_requested: bool = False
+    cold_start: bool = False
+    rev: int = 0  # grows with every write; compare-and-swap is on it
+
+    @property
+    def duration_s(self) -> float | None:
+        """Seconds the last attempt took, once finished."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return self.finished_at - self.started_at
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run's small place in the queue of its predictor: what claim and heartbeat touch.
+
+    Fair order is (`turn`, `run_id`): see `next_turn`. It is due when `visible_at` has passed: queued at once, after a
+    back-off, or when the lease has expired.
+    """
+
+    predictor: str
+    run_id: str
+    user: str
+    turn: int
+    visible_at: float
+    owner: str = ""  # "" = not leased
+    attempt: int = 0
+    progress: Progress = field(default_factory=Progress)
+    cancel_requested: bool = False
+    rev: int = 0
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether a worker holds it (its lease may have expired)."""
+        return self.owner != ""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One of a pool's `max_workers` places, while taken. No `handle` yet: being launched, or its launcher died."""
+
+    predictor: str
+    number: int
+    token: str
+    version: str  # the component hash it was launched for
+    taken_at: float
+    handle: str = ""
+    renewed_at: float = 0.0  # 0 = its worker has not reported yet
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The workers of one batch predictor. `wake` grows when an entry becomes due; `note` says why nothing starts."""
+
+    predictor: str
+    wake: int = 0
+    turn: int = 0  # the turn of the entry claimed last: where newcomers join the round
+    note: str = ""
+    slots: tuple[Slot, ...] = ()
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """What one person says of one run. `rating` is 1 (👍), -1 (👎) or None; `corrected` has the result's own shape."""
+
+    run_id: str
+    user: str
+    rating: int | None
+    comment: str = ""
+    corrected: Json = None
+    updated_at: float = 0.0
+
+
+@dataclass(frozen=True)
+class Change:
+    """One transition, applied only if the run's `rev` is `before.rev` and, if given, the entry's `entry_before.rev`.
+
+    `entry` is the queue entry afterwards, None to remove it. The store sets `after.rev = before.rev + 1`.
+    """
+
+    before: Run
+    after: Run
+    entry_before: Entry | None
+    entry: Entry | None
+    wake: bool = False
+
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: sorts as its value does
+_last_ms = 0
+_sequence = 0
+
+
+def new_run_id(now: float | None = None) -> str:
+    """Return 26 characters that sort by time (48 bits of ms, 16 of sequence) and cannot be guessed (66 random bits)."""
+    global _last_ms, _sequence
+    ms = int((time.time() if now is None else now) * 1000)
+    _sequence = _sequence + 1 if ms == _last_ms else 0
+    _last_ms = ms
+    value = (ms << 82) | ((_sequence & 0xFFFF) << 66) | (int.from_bytes(os.urandom(9)) & ((1 << 66) - 1))
+    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
+
+
+def next_turn(pool_turn: int, users_last_turn: int) -> int:
+    """Return the turn of a user's next entry: start-time fair queueing.
+
+    Each user's entries take consecutive turns; a newcomer joins at the turn being served, so 1,000 runs of one person
+    never stand before another's first.
+    """
+    return max(pool_turn, users_last_turn) + 1
+
+
+# --- transitions ------------------------------------------------------------------------------------------------
+
+
+def _require(run: Run, *allowed: Status) -> None:
+    if run.status not in allowed:
+        raise ConflictError(
+            f"Run {run.id} is {run.status}.", hint="Look at its present state first; a finished run never changes."
+        )
+
+
+def _requeued(run: Run, entry: Entry, *, visible_at: float, **changes: Any) -> Change:
+    after = replace(run, status=Status.QUEUED, **changes)
+    queued = replace(entry, owner="", visible_at=visible_at, progress=Progress())
+    return Change(run, after, entry, queued, wake=True)
+
+
+def claim(run: Run, entry: Entry, *, owner: str, version: str, now: float, lease_s: float = LEASE_S) -> Change:
+    """Give a queued run to the worker `owner`; the attempt grows."""
+    _require(run, Status.QUEUED)
+    attempt = run.attempt + 1
+    after = replace(
+        run, status=Status.RUNNING, owner=owner, attempt=attempt, version=version, started_at=now, failure=None
+    )
+    leased = replace(entry, owner=owner, attempt=attempt, visible_at=now + lease_s, progress=Progress())
+    return Change(run, after, entry, leased)
+
+
+def succeed(run: Run, *, result: Json, now: float) -> Change:
+    """Record the result of a running run."""
+    _require(run, Status.RUNNING)
+    after = replace(run, status=Status.SUCCEEDED, result=result, finished_at=now, failure=None)
+    return Change(run, after, None, None)
+
+
+def fail(run: Run, entry: Entry | None, *, failure: Failure, now: float, retries: int, delay_s: float) -> Change:
+    """Record a failed attempt: queued again after `delay_s` while `retries` last, else failed.
+
+    Inputs that do not fit are never retried: they will not fit the next time. A cancelled run is not retried either.
+    """
+    _require(run, Status.RUNNING)
+    spent = run.failures + 1
+    if run.cancel_requested:
+        return cancelled(run, now=now)
+    if entry is not None and spent <= retries and failure.kind != "invalid_input":
+        return _requeued(run, entry, visible_at=now + delay_s, failures=spent, failure=failure)
+    after = replace(run, status=Status.FAILED, failure=failure, failures=spent, finished_at=now)
+    return Change(run, after, None, None)
+
+
+def release(run: Run, entry: Entry, *, now: float) -> Change:
+    """Give a running run back without spending a retry: its worker is being stopped (SIGTERM, Spot, deploy)."""
+    _require(run, Status.RUNNING)
+    if run.cancel_requested:
+        return cancelled(run, now=now)
+    return _requeued(run, entry, visible_at=now)
+
+
+def lose(run: Run, entry: Entry, *, now: float) -> Change:
+    """Take a running run from a worker that is gone: queued again, or failed after MAX_LOSSES."""
+    _require(run, Status.RUNNING)
+    if run.cancel_requested:
+        return cancelled(run, now=now)
+    losses = run.losses + 1
+    if losses < MAX_LOSSES:
+        return _requeued(run, entry, visible_at=now, losses=losses)
+    failure = Failure(
+        "lost",
+        f"The worker was lost {losses} times while this run was on it.",
+        hint="Most often the predictor needs more memory than it has: raise memory_mb.",
+    )
+    after = replace(run, status=Status.FAILED, losses=losses, failure=failure, finished_at=now)
+    return Change(run, after, None, None)
+
+
+def request_cancel(run: Run, entry: Entry | None, *, now: float) -> Change:
+    """Cancel a queued run at once; ask the worker of a running one (it sees it at its next heartbeat)."""
+    _require(run, Status.QUEUED, Status.RUNNING)
+    if run.status is Status.QUEUED or entry is None:
+        return cancelled(run, now=now)
+    return Change(run, replace(run, cancel_requested=True), entry, replace(entry, cancel_requested=True))
+
+
+def cancelled(run: Run, *, now: float) -> Change:
+    """End a queued or running run as cancelled."""
+    _require(run, Status.QUEUED, Status.RUNNING)
+    after = replace(run, status=Status.CANCELLED, cancel_requested=True, finished_at=now)
+    return Change(run, after, None, None)
+
+
+def backoff_s(failures: int, *, base_s: float = 1.0, cap_s: float = 300.0) -> float:
+    """Return the seconds before try number `failures + 1`: doubling from `base_s`, capped."""
+    return float(min(cap_s, base_s * 2.0 ** max(0, failures - 1)))
