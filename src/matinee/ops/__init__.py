@@ -1,0 +1,1 @@
+"""What an operator does. Operations return frozen values; the command line renders them."""

@@ -1,0 +1,8 @@
+"""An app as its folder and `matinee.toml` say it: `load(path)` returns a frozen `Project`."""
+
+from __future__ import annotations
+
+from matinee.project.load import load
+from matinee.project.model import Component, Limits, Project, Stage, Ui
+
+__all__ = ["Component", "Limits", "Project", "Stage", "Ui", "load"]

@@ -1,0 +1,132 @@
+"""Checks the tables of a `matinee.toml` against what they may hold; every problem names file, line and key."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matinee.errors import ProjectError
+from matinee.project.suggest import nearest
+
+Json = Any
+
+
+@dataclass(frozen=True)
+class Field:
+    """What one key may hold. `low` and `high` bound numbers; `pattern` and `choices` bound texts."""
+
+    kind: str  # text | whole | number | texts | table
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    pattern: str = ""
+    example: str = ""
+
+    def problem(self, value: Json) -> str:
+        """Return what `value` must be instead, "" if it is right."""
+        match self.kind:
+            case "text":
+                return self._text(value)
+            case "texts":
+                right = isinstance(value, list) and all(isinstance(item, str) for item in value)
+                return "" if right else "must be a list of texts"
+            case "table":
+                return "" if isinstance(value, dict) else "must be a table"
+            case _:
+                return self._number(value)
+
+    def _text(self, value: Json) -> str:
+        if not isinstance(value, str):
+            return "must be a text"
+        if self.choices and value not in self.choices:
+            return "must be one of " + ", ".join(f'"{choice}"' for choice in self.choices)
+        if self.pattern and not re.fullmatch(self.pattern, value):
+            return self.example
+        return ""
+
+    def _number(self, value: Json) -> str:
+        whole = self.kind == "whole"
+        if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+            return "must be a whole number" if whole else "must be a number"
+        if self.low is not None and value < self.low:
+            return f"must be at least {self.low:g}"
+        if self.high is not None and value > self.high:
+            return f"must be at most {self.high:g}"
+        return ""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A `matinee.toml` as read, kept with its text so that problems can name the line."""
+
+    file: Path
+    text: str
+    data: Mapping[str, Json]
+
+    @classmethod
+    def read(cls, file: Path) -> Document:
+        """Read and parse; raises ProjectError."""
+        try:
+            text = file.read_text("utf-8")
+            return cls(file, text, tomllib.loads(text))
+        except tomllib.TOMLDecodeError as error:
+            raise ProjectError(f"{file} is not valid TOML: {error}.", hint='Texts need quotes: name = "x".') from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ProjectError(f"{file} cannot be read: {error}.") from error
+
+    def table(self, at: tuple[str, ...], fields: Mapping[str, Field]) -> dict[str, Json]:
+        """Return the table at a path, {} if missing; raises ProjectError for an unknown key or a wrong value."""
+        table = self._at(at)
+        for key, value in table.items():
+            if key not in fields:
+                hint = nearest(key, fields) or "It may hold: " + ", ".join(fields) + "."
+                where = f"[{'.'.join(at)}]" if at else "the top level"
+                raise self.error((*at, key), f"unknown key {key!r} in {where}", hint)
+            if problem := fields[key].problem(value):
+                raise self.error((*at, key), f"{'.'.join((*at, key))} {problem}, not {_shown(value)}")
+        return dict(table)
+
+    def tables(self, at: tuple[str, ...]) -> dict[str, Json]:
+        """Return the named tables below a path; raises ProjectError if one is not a table."""
+        tables = self._at(at)
+        for name, value in tables.items():
+            if not isinstance(value, dict):
+                shown = ".".join((*at, name))
+                raise self.error((*at, name), f"{shown} must be a table, not {_shown(value)}", f"Write [{shown}].")
+        return dict(tables)
+
+    def _at(self, at: tuple[str, ...]) -> Mapping[str, Json]:
+        table: Json = self.data
+        for key in at:
+            table = table.get(key, {})
+        return table if isinstance(table, Mapping) else {}
+
+    def error(self, at: tuple[str, ...], message: str, hint: str = "") -> ProjectError:
+        """Return an error that says where: `matinee.toml, line 3: …`."""
+        line = _line_of(self.text, at)
+        return ProjectError(f"{self.file}{f', line {line}' if line else ''}: {message}.", hint=hint)
+
+
+def _shown(value: Json) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "…"
+
+
+def _line_of(text: str, at: tuple[str, ...]) -> int:
+    section: tuple[str, ...] = ()
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[+([^\]]+)\]", line):
+            section = tuple(part.strip().strip("\"'") for part in header[1].split("."))
+            if section[: len(at)] == at:
+                return number
+        elif (key := re.match(r"\s*([^=#]+?)\s*=", line)) and _is_key((*section, *key[1].split(".")), at):
+            return number
+    return 0
+
+
+def _is_key(path: tuple[str, ...], at: tuple[str, ...]) -> bool:
+    return tuple(part.strip().strip("\"'") for part in path)[: len(at)] == at

@@ -1,0 +1,129 @@
+"""The values a `matinee.toml` becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from matinee.errors import ProjectError
+from matinee.project.content import content_hash
+from matinee.project.dependencies import Dependencies, read_dependencies
+from matinee.project.suggest import nearest
+
+Json = Any
+ENTRY = "predictor.py"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one person may ask for; raise them under `[limits]`."""
+
+    upload_mb: float = 50.0
+    rows: int = 10_000  # of one table given as input
+    queue_per_user: int = 1_000  # unfinished batch runs
+    predictions_per_minute: int = 600  # realtime, per user
+
+
+@dataclass(frozen=True)
+class Ui:
+    """How the app looks: `[ui]`."""
+
+    icon: str = ""  # an emoji
+    theme: str = ""  # "light", "dark" or "" = as the browser
+    primary_color: str = ""  # "#rrggbb"
+
+
+@dataclass(frozen=True)
+class Component:
+    """One source, a file or a folder with `predictor.py`, with its own dependencies. Paths are absolute."""
+
+    name: str
+    source: Path
+    shared: tuple[Path, ...] = ()  # files and folders every component may import
+
+    @property
+    def entry(self) -> Path:
+        """The Python file that holds the predictors."""
+        return self.source / ENTRY if self.source.is_dir() else self.source
+
+    @property
+    def folder(self) -> Path:
+        """The folder its files are in: where its processes run."""
+        return self.entry.parent
+
+    @property
+    def search_path(self) -> tuple[Path, ...]:
+        """Folders from which its shared modules are imported."""
+        return tuple(dict.fromkeys(path.parent for path in self.shared))
+
+    def dependencies(self) -> Dependencies:
+        """Read what it declares now: PEP 723 header, requirements.txt or pyproject.toml; may raise ComponentError."""
+        return read_dependencies(self.name, self.source, self.entry)
+
+    def content_hash(self) -> str:
+        """Return its version by content, as it is on disk now (16 hexadecimal digits)."""
+        return content_hash(self.source, self.shared)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What `[stages.NAME]` changes. Only what is given is here."""
+
+    app: Mapping[str, Json] = field(default_factory=dict)  # title, description
+    limits: Mapping[str, Json] = field(default_factory=dict)
+    ui: Mapping[str, Json] = field(default_factory=dict)
+    predictors: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Project:
+    """One app. `overrides` has, per predictor, the `manifest.Resources` fields that `matinee.toml` sets."""
+
+    name: str
+    title: str
+    folder: Path
+    components: tuple[Component, ...]
+    description: str = ""
+    file: Path | None = None  # its matinee.toml; None for a single predictor file
+    overrides: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+    ui: Ui = field(default_factory=Ui)
+    stages: Mapping[str, Stage] = field(default_factory=dict)
+
+    @property
+    def data(self) -> Path:
+        """The folder of its local data."""
+        return self.folder / ".matinee"
+
+    def component(self, name: str) -> Component | None:
+        """Return the component of that name."""
+        return next((c for c in self.components if c.name == name), None)
+
+    def for_stage(self, name: str) -> Project:
+        """Return the app with the overrides of a stage; a stage without a table changes nothing."""
+        stage = self.stages.get(name)
+        if stage is None:
+            return self
+        merged = {p: {**self.overrides.get(p, {}), **stage.predictors.get(p, {})} for p in self._overridden(stage)}
+        return replace(
+            self,
+            **stage.app,
+            overrides=merged,
+            limits=replace(self.limits, **stage.limits),
+            ui=replace(self.ui, **stage.ui),
+        )
+
+    def _overridden(self, stage: Stage) -> list[str]:
+        return list(dict.fromkeys([*self.overrides, *stage.predictors]))
+
+    def check_overrides(self, predictors: list[str]) -> None:
+        """Raise ProjectError if `matinee.toml` speaks of a predictor that is none of these."""
+        named = [*self.overrides, *(p for stage in self.stages.values() for p in stage.predictors)]
+        for name in named:
+            if name not in predictors:
+                raise ProjectError(
+                    f"{self.file} has settings for the predictor {name!r}, which no component holds.",
+                    hint=nearest(name, predictors) or "Remove the table, or name one of: " + ", ".join(predictors),
+                )
