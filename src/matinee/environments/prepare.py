@@ -29,15 +29,7 @@ READY = "matinee-ready"  # written last: an environment without it is half-made
 IN_EVERY_COMPONENT = ("awslambdaric", "boto3", "pydantic")  # what the framework's runtime imports
 
 
-@dataclass(frozen=True)
-class Step:
-    """One thing that happens while environments are prepared, for people to watch."""
-
-    component: str
-    message: str
-
-
-Report = Callable[[Step], None]
+Report = Callable[[str, str], None]  # the component's name, what happens: for people to watch
 
 
 @dataclass(frozen=True)
@@ -69,7 +61,7 @@ def prepare(component: Component, *, report: Report | None = None) -> Environmen
     key = _key(dependencies, request)
     folder = cache_folder() / key
     if not _is_ready(folder):
-        _make_once(component, dependencies, request, folder, report or (lambda _: None))
+        _make_once(component, dependencies, request, folder, report or (lambda _component, _line: None))
     return Environment(_python(folder), key, _variables(component), is_own=True)
 
 
@@ -131,7 +123,7 @@ def _make_once(component: Component, dependencies: Dependencies, request: str, f
 
 def _make(component: Component, dependencies: Dependencies, request: str, folder: Path, report: Report) -> None:
     began = time.monotonic()
-    report(Step(component.name, f"Making its environment: {dependencies.describe() or request}"))
+    report(component.name, f"Making its environment: {dependencies.describe() or request}")
     try:
         uv.make(component.name, request, folder)
         uv.install(component, dependencies, runtime_requirements(), _python(folder))
@@ -140,7 +132,7 @@ def _make(component: Component, dependencies: Dependencies, request: str, folder
         raise
     _add_framework(folder)
     (folder / READY).write_text("\n".join(dependencies.requirements), encoding="utf-8")
-    report(Step(component.name, f"Environment ready in {time.monotonic() - began:.1f} s"))
+    report(component.name, f"Environment ready in {time.monotonic() - began:.1f} s")
 
 
 def _add_framework(folder: Path) -> None:

@@ -1,172 +1,29 @@
-"""Inspection: components → environments → `python -m matinee.runtime.inspect` in each → manifests with overrides.
-
-In parallel, and cached by content: an unchanged component costs a hash. A component that fails has `trouble` and the
-others keep working.
-"""
+"""`matinee inspect`: what an app holds, each component asked in its own environment."""
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from matinee import environments
-from matinee.environments import Environment, Report
-from matinee.errors import ComponentError, MatineeError, ProjectError
-from matinee.manifest import ComponentManifest, PredictorManifest, Trouble, component_from_json
-from matinee.ops.manifests import ManifestFolder
-from matinee.project import Component, Project
-from matinee.settings import Settings
-
-DEADLINE_S = 60.0  # for importing a component; what takes longer hangs
-Json = Any
+from matinee.environments import Report
+from matinee.environments.inspect import InspectedComponent, inspect_app
+from matinee.project import Project, load
 
 
 @dataclass(frozen=True)
-class InspectedComponent:
-    """A component with what is known of it. `environment` is None when it could not be made: then there is trouble."""
+class Inspection:
+    """An app and its components as they are on disk."""
 
-    component: Component
-    manifest: ComponentManifest
-    environment: Environment | None
-    manifest_file: Path  # JSON of `manifest`, for the component's processes
+    project: Project
+    components: tuple[InspectedComponent, ...]
 
-
-def inspect_app(
-    project: Project, report: Report | None = None, *, deadline_s: float = DEADLINE_S
-) -> tuple[InspectedComponent, ...]:
-    """Inspect all components, in parallel and in their order.
-
-    `report` is called from several threads. Raises ProjectError for two predictors of one name, settings for a
-    predictor that is not there, or a folder that cannot be written.
-    """
-    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
-        inspected = tuple(
-            pool.map(lambda c: inspect_component(project, c, report, deadline_s=deadline_s), project.components)
-        )
-    check_together(project, inspected)
-    return inspected
+    @property
+    def troubled(self) -> tuple[InspectedComponent, ...]:
+        """The components that do not load."""
+        return tuple(item for item in self.components if item.manifest.trouble)
 
 
-def inspect_component(
-    project: Project, component: Component, report: Report | None = None, *, deadline_s: float = DEADLINE_S
-) -> InspectedComponent:
-    """Inspect one component; what is wrong with it becomes its `trouble`. Follow with `check_together`."""
-    folder = ManifestFolder.open(project.data)
-    digest = _hash(component)
-    environment: Environment | None = None
-    try:
-        environment = environments.prepare(component, report=report)
-        manifest = folder.read(component.name, digest) or _ask(component, environment, deadline_s)
-    except MatineeError as error:
-        manifest = ComponentManifest(component.name, digest, trouble=_trouble(error))
-    manifest = replace(manifest, hash=digest, label="")
-    if manifest.trouble is None:
-        folder.keep(manifest)
-    manifest = replace(manifest, label=folder.label(component.name, digest))
-    final = _with_overrides(project, manifest)
-    return InspectedComponent(component, final, environment, folder.write(final))
-
-
-def check_together(project: Project, inspected: tuple[InspectedComponent, ...]) -> None:
-    """Raise ProjectError for what only shows when all components are seen together."""
-    home: dict[str, InspectedComponent] = {}
-    for item in inspected:
-        for predictor in item.manifest.predictors:
-            if (other := home.setdefault(predictor.name, item)) is not item:
-                raise ProjectError(
-                    f"Two predictors have the name {predictor.name}: "
-                    f"in {_shown(project, other)} and in {_shown(project, item)}.",
-                    hint="Rename one of the functions.",
-                )
-    if all(item.manifest.trouble is None for item in inspected):  # else the missing one may be in a broken component
-        project.check_overrides(list(home))
-
-
-def _shown(project: Project, item: InspectedComponent) -> str:
-    return str(item.component.entry.relative_to(project.folder))
-
-
-def _hash(component: Component) -> str:
-    try:
-        return component.content_hash()
-    except OSError as error:
-        raise ProjectError(f"Component {component.name} cannot be read: {error}.") from error
-
-
-def _trouble(error: MatineeError) -> Trouble:
-    if isinstance(error, ComponentError):
-        return Trouble(error.message, error.hint, error.file, error.line)
-    return Trouble(error.message, error.hint)
-
-
-def _with_overrides(project: Project, manifest: ComponentManifest) -> ComponentManifest:
-    def overridden(predictor: PredictorManifest) -> PredictorManifest:
-        resources = replace(predictor.resources, **project.overrides.get(predictor.name, {}))
-        return replace(predictor, resources=resources)
-
-    return replace(manifest, predictors=tuple(map(overridden, manifest.predictors)))
-
-
-# --- the process ------------------------------------------------------------------------------------------------
-
-
-def _ask(component: Component, environment: Environment, deadline_s: float) -> ComponentManifest:
-    """Run the inspection in the component's environment. Raises ComponentError when it crashes or hangs."""
-    settings = Settings(component=component.name, source=component.source).environment()
-    wanted = {name: settings[name] for name in ("MATINEE_COMPONENT", "MATINEE_SOURCE")}
-    process = subprocess.Popen(
-        [str(environment.python), "-m", "matinee.runtime.inspect"],
-        cwd=component.folder,
-        env={**os.environ, **environment.variables, **wanted},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    try:
-        output, said = process.communicate(timeout=deadline_s)
-    except subprocess.TimeoutExpired as error:
-        raise ComponentError(
-            f"Component {component.name} did not finish importing within {deadline_s:g} s.",
-            hint="Keep what runs long, or waits, out of the module level.",
-            file=str(component.entry),
-        ) from error
-    finally:
-        _end(process)
-    return _answer(component, process.returncode, output, said)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """End the inspection and whatever it started: its session is its own."""
-    kill: Callable[[], None] = process.kill
-    if os.name == "posix":
-        kill = lambda: os.killpg(process.pid, signal.SIGKILL)  # noqa: E731
-    try:
-        kill()
-    except (ProcessLookupError, PermissionError):
-        return
-    finally:
-        process.wait()
-
-
-def _answer(component: Component, code: int, output: str, said: str) -> ComponentManifest:
-    lines = output.strip().splitlines()
-    try:
-        return component_from_json(json.loads(lines[-1]))
-    except (IndexError, ValueError, KeyError, TypeError) as error:
-        last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
-        raise ComponentError(
-            f"Component {component.name} could not be inspected: its process {how} ({last}).",
-            hint=f"Run it by hand to see more: python {component.entry.name}",
-            file=str(component.entry),
-        ) from error
+def inspect(path: Path, report: Report | None = None) -> Inspection:
+    """Inspect the app at `path`. Raises ProjectError; a component that fails has `manifest.trouble` instead."""
+    project = load(path)
+    return Inspection(project, inspect_app(project, report))
