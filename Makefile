@@ -1,0 +1,43 @@
+# `make demo` and `make test` need Python 3.11 or newer and nothing else: scripts/bootstrap.py makes .venv.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+APP ?= examples/activity
+ONLY ?=
+TESTS ?=
+
+.PHONY: help demo test lint format bench lock setup clean
+
+help:  ## what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: setup  ## set everything up and open the Activity Recommender (APP=examples/digits for the other one)
+	@$(BIN)/matinee dev --app $(APP)
+
+test: setup  ## set everything up and run the tests (TESTS=tests/store for some of them)
+	@$(BIN)/python -m pytest -q -n 2 $(TESTS)
+
+lint: setup  ## style, formatting, types, layers
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup  ## put files into the one format
+	@$(BIN)/ruff check --fix --quiet
+	@$(BIN)/ruff format
+
+bench: setup  ## measure against the floors (ONLY=name for one of them)
+	@$(BIN)/python bench/run.py $(ONLY)
+
+lock: setup  ## renew requirements/dev.txt
+	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --quiet \
+		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command "make lock" --output-file requirements/dev.txt
+
+setup:
+	@$(PYTHON) scripts/bootstrap.py
+
+clean:  ## remove everything made here
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find examples -type d \( -name .matinee -o -name __pycache__ \) -prune -exec rm -rf {} +
