@@ -28,7 +28,8 @@ class RunQuery:
 class Store(Protocol):
     """Runs, queue, pools, feedback, shared state and the release. Every method is one atomic step.
 
-    A store never judges a transition: `apply` compares and swaps. What returned is durable.
+    A store never judges a transition: `apply` compares and swaps. What returned is durable, but for claims, heartbeats
+    and slots: they outlive every process, yet may be undone by a power failure, which no worker outlives either.
     """
 
     def submit(self, runs: Sequence[Run]) -> list[Run]:
@@ -47,14 +48,20 @@ class Store(Protocol):
     def runs(self, query: RunQuery) -> list[Run]:
         """Return a page of runs, newest id first; may be eventually consistent."""
 
-    def apply(self, change: Change) -> bool:
-        """Compare and swap as `Change` says, in one transaction; False if something moved in between."""
+    def apply(self, *changes: Change) -> bool:
+        """Compare and swap as each `Change` says, all or none in one transaction; False if something moved in between."""
 
     def entry(self, predictor: str, run_id: str) -> Entry | None:
         """Return the queue entry of an unfinished run."""
 
     def due(self, predictor: str, now: float, limit: int = 1) -> list[Entry]:
-        """Return the first entries in fair order whose `visible_at` has passed."""
+        """Return the first entries in fair order whose `visible_at` has passed: queued, or leased and expired."""
+
+    def leased(self, predictor: str) -> list[Entry]:
+        """Return the entries that workers hold, those with an expired lease included."""
+
+    def next_due_at(self, predictor: str, now: float) -> float | None:
+        """Return when the next entry becomes due after `now`: a back-off or a lease runs out."""
 
     def entries(self, predictor: str, limit: int = 1000) -> list[Entry]:
         """Return unfinished entries in fair order, leased ones included."""

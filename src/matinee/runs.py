@@ -159,7 +159,8 @@ class Feedback:
 class Change:
     """One transition, applied only if the run's `rev` is `before.rev` and, if given, the entry's `entry_before.rev`.
 
-    `entry` is the queue entry afterwards, None to remove it. The store sets `after.rev = before.rev + 1`.
+    `entry` is the queue entry afterwards, None to remove it. The store sets `after.rev = before.rev + 1`, and so for the
+    entry. `turn` moves the pool's turn forward to the entry that is being served.
     """
 
     before: Run
@@ -167,6 +168,24 @@ class Change:
     entry_before: Entry | None
     entry: Entry | None
     wake: bool = False
+    turn: int = 0
+
+    @property
+    def recorded(self) -> Run:
+        """The run as the store holds it once the change is applied."""
+        return replace(self.after, rev=self.before.rev + 1)
+
+    @property
+    def kept(self) -> Entry | None:
+        """The queue entry as the store holds it once the change is applied."""
+        if self.entry is None or self.entry_before is None:
+            return self.entry
+        return replace(self.entry, rev=self.entry_before.rev + 1)
+
+    @property
+    def is_claim(self) -> bool:
+        """Whether it gives a run to a worker: the one change that need not outlive a power failure, as no worker does."""
+        return self.before.status is Status.QUEUED and self.after.status is Status.RUNNING
 
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: sorts as its value does
@@ -217,7 +236,7 @@ def claim(run: Run, entry: Entry, *, owner: str, version: str, now: float, lease
         run, status=Status.RUNNING, owner=owner, attempt=attempt, version=version, started_at=now, failure=None
     )
     leased = replace(entry, owner=owner, attempt=attempt, visible_at=now + lease_s, progress=Progress())
-    return Change(run, after, entry, leased)
+    return Change(run, after, entry, leased, turn=entry.turn)
 
 
 def succeed(run: Run, *, result: Json, now: float) -> Change:
