@@ -1,0 +1,130 @@
+"""Runs one predictor's runs in the child: inputs in, result or failure out."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from matinee.errors import ComponentError, InputError, MatineeError, PredictionError
+from matinee.predictor.inside import Context, bind
+from matinee.runs import Json
+from matinee.runtime.binding import RuntimeBinding
+from matinee.runtime.child_link import Link, LogStream
+from matinee.runtime.execute import execute
+from matinee.runtime.load import load_component
+from matinee.runtime.worker_backend import open_files
+from matinee.schema import payloads
+from matinee.settings import Settings
+
+INLINE_BYTES = 3500  # results above go to Files; below PIPE_BUF with what is around it, so reports never mix
+STORE_TRIES = 5
+MAX_TEXT_CHARS = 1000
+MAX_TRACEBACK_CHARS = 2000
+
+
+class Runner:
+    """A loaded predictor and what it takes to run it."""
+
+    def __init__(self, link: Link, streams: list[LogStream], settings: Settings, function: Callable[..., Any]) -> None:
+        self._link = link
+        self._streams = streams
+        self._settings = settings
+        self._function = function
+        self._manifest = _manifest(settings)
+        self._files = open_files(settings)
+
+    @classmethod
+    def start(cls, link: Link, streams: list[LogStream]) -> Runner | None:
+        """Import the component and say so; None when it cannot be imported, said as well."""
+        faulthandler.enable(2)  # where native code crashed: into the log
+        settings = Settings.from_environment()
+        try:
+            runner = cls(link, streams, settings, load_component(str(settings.source))[settings.predictor])
+        except BaseException as error:  # whatever user code does at import is said on the run
+            link.send("broken", _start_failure(settings, error))
+            return None
+        link.send("ready", os.getpid())
+        return runner
+
+    def serve(self, command: bytes) -> None:
+        """Run one run and report how it ended."""
+        run = json.loads(command)
+        bind(RuntimeBinding(self._settings, self._context(run), report=self._report))
+        try:
+            kind, value = "result", self._execute(run)
+        except BaseException as error:  # SystemExit too: a predictor cannot end its worker
+            kind, value = "error", _failure(error)
+        finally:
+            bind(None)
+        for stream in self._streams:
+            stream.finish_line()
+        self._link.send(kind, value)
+
+    def _execute(self, run: dict[str, Any]) -> Json:
+        inputs = _insist("read the inputs", lambda: payloads.load(self._files, run["inputs"]))
+        result = execute(self._function, self._manifest, inputs, self._files)
+        key = f"results/{run['run']}/{run['attempt']}.json"
+        return _insist("store the result", lambda: payloads.store_large(self._files, key, result, INLINE_BYTES))
+
+    def _context(self, run: dict[str, Any]) -> Context:
+        deadline_s = time.time() + run["timeout_s"]
+        return Context(
+            run["run"], run["user"], run["version"], run["attempt"], deadline_s, predictor=self._settings.predictor
+        )
+
+    def _report(self, fraction: float | None, message: str) -> None:
+        self._link.send("progress", [fraction, message[:MAX_TEXT_CHARS]])
+
+
+def _manifest(settings: Settings) -> dict[str, Json]:
+    component = json.loads(settings.manifest.read_bytes())
+    found: dict[str, Json] = next(p for p in component["predictors"] if p["name"] == settings.predictor)
+    return found
+
+
+def _insist(what: str, step: Callable[[], Json]) -> Json:
+    """Do a step at Files, again while it fails; PredictionError with the reason when it does not come right."""
+    for attempt in range(STORE_TRIES):
+        try:
+            return step()
+        except (MatineeError, OSError) as error:
+            reason = error
+        time.sleep(0.1 * 2**attempt)
+    raise PredictionError(
+        f"It was not possible to {what}: {reason}", hint="Look at the free space and the rights of the app's files."
+    ) from reason
+
+
+def _failure(error: BaseException) -> dict[str, str]:
+    if isinstance(error, InputError):
+        return _words("invalid_input", error.message, error.hint)
+    if isinstance(error, PredictionError):
+        return _words(error.kind, error.message, error.hint, error.traceback)
+    if isinstance(error, MatineeError):
+        return _words("exception", error.message, error.hint)
+    kind = "out_of_memory" if isinstance(error, MemoryError) else "exception"
+    return _words(kind, f"{type(error).__name__}: {error}", "", "".join(traceback.format_exception(error)))
+
+
+def _start_failure(settings: Settings, error: BaseException) -> dict[str, str]:
+    if isinstance(error, ComponentError):
+        where = f" ({error.file}:{error.line})" if error.file else ""
+        return _words("start", f"{error.message}{where}", error.hint)
+    if isinstance(error, KeyError) and error.args == (settings.predictor,):
+        return _words("start", f"{settings.source} has no predictor {settings.predictor}.", "Release the app again.")
+    text = f"{settings.component} cannot be imported: {type(error).__name__}: {error}"
+    return _words("start", text, "Mend the component and save it.", "".join(traceback.format_exception(error)))
+
+
+def _words(kind: str, message: str, hint: str = "", trace: str = "") -> dict[str, str]:
+    return {
+        "kind": kind,
+        "message": message[:MAX_TEXT_CHARS],
+        "hint": hint[:MAX_TEXT_CHARS],
+        "traceback": trace[-MAX_TRACEBACK_CHARS:],
+    }

@@ -1,0 +1,311 @@
+"""The loop of a batch worker: slot → claim → child runs it → finish → next, until nothing is due.
+
+One thread and one `select`: whatever happens (a report, the child's end, a signal, a time that has come) is handled
+in turn, so nothing races. The protocol is design section 4; its steps are in `matinee.dispatch.worker`.
+"""
+
+from __future__ import annotations
+
+import selectors
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from matinee import runs
+from matinee.dispatch.worker import Left, WaitUntil, claim_next, finish, leave
+from matinee.errors import BackendError
+from matinee.ports import LogLine, Store
+from matinee.runs import Change, Entry, Failure, Json, Progress, Run
+from matinee.runtime import supervisor_failures as failures
+from matinee.runtime.supervisor_child import Child
+from matinee.runtime.supervisor_job import BEAT_S, LOOK_S, MEMORY_S, RETRY_S, START_LIMIT_S, Job
+from matinee.runtime.supervisor_memory import memory_bytes
+from matinee.runtime.supervisor_signals import Signals
+from matinee.runtime.supervisor_slot import HeldSlot
+from matinee.runtime.supervisor_spawn import Spawned
+from matinee.runtime.worker_backend import LogWriter, open_log_writer, open_store
+from matinee.settings import Settings
+
+IDLE_S = 0.1  # how often a worker that waits for a back-off looks for other runs
+
+Transition = Callable[[Run, Entry | None], Change]
+
+
+class Supervisor:
+    """Drains one predictor's queue for one slot."""
+
+    def __init__(self, held: HeldSlot, store: Store, logs: LogWriter, spawned: Spawned) -> None:
+        self._held = held
+        self._store = store
+        self._logs = logs
+        self._selector = selectors.DefaultSelector()
+        self._signals = Signals(self._selector)
+        self._child: Child | None = Child(spawned, self._selector)
+        self._broken: Failure | None = None  # why the child that was to run the next run could not start
+        self._job: Job | None = None
+        self._lines: list[LogLine] = []
+        self._claim_at = 0.0
+        self._leaving = False
+
+    @classmethod
+    def open(cls, settings: Settings, spawned: Spawned) -> Supervisor:
+        """Open what the settings name; `spawned` is the child, started already."""
+        store = open_store(settings)
+        return cls(HeldSlot(settings, store), store, open_log_writer(settings), spawned)
+
+    def run(self) -> int:
+        """Work until nothing is due, the slot is gone or the process is asked to end; return the exit code."""
+        try:
+            if self._held.renew():
+                self._work()
+            if self._signals.stop_asked:
+                self._give_back()
+        finally:
+            self._end_child()
+            self._store.close()
+        if self._held.poke_after:
+            self._held.poke()
+        return 0
+
+    def _work(self) -> None:
+        while not (self._leaving or self._signals.stop_asked):
+            if self._job is None and time.monotonic() >= self._claim_at:
+                self._claim()
+                continue
+            self._wait()
+            self._collect()
+            self._watch()
+            self._keep_slot()
+
+    # --- taking runs --------------------------------------------------------------------------------------------
+
+    def _claim(self) -> None:
+        if self._held.is_outdated():
+            self._held.give_up()
+            self._leaving = True
+            return
+        claimed = claim_next(
+            self._store, self._held.predictor.name, owner=self._held.token, version=self._held.label, now=time.time()
+        )
+        if claimed is not None:
+            self._begin(*claimed)
+            return
+        outcome = leave(self._store, self._held.slot, time.time())
+        self._leaving = isinstance(outcome, Left)
+        if isinstance(outcome, WaitUntil):
+            self._claim_at = time.monotonic() + min(IDLE_S, max(0.0, outcome.at - time.time()))
+
+    def _begin(self, run: Run, entry: Entry) -> None:
+        now = time.monotonic()
+        if self._child is None and self._broken is None:
+            self._child = Child(None, self._selector)
+        cold = self._child is None or not self._child.used
+        predictor = self._held.predictor
+        self._job = Job(run, entry, predictor, now, cold, lease_until=time.time() + runs.LEASE_S)
+        if self._child is None:
+            failure, self._broken = self._broken, None
+            self._fail(failure or Failure("start", f"The process of {predictor.name} did not start."))
+            return
+        self._child.send(
+            {
+                "run": run.id,
+                "user": run.user,
+                "attempt": run.attempt,
+                "version": run.version,
+                "timeout_s": predictor.resources.timeout_s,
+                "inputs": run.inputs,
+            }
+        )
+        if self._child.ready:
+            self._job.entered_at = now
+
+    # --- what happens -------------------------------------------------------------------------------------------
+
+    def _wait(self) -> None:
+        until = min(self._held.renew_at, self._job.next_at if self._job else self._claim_at)
+        for key, mask in self._selector.select(max(0.0, until - time.monotonic())):
+            if key.fd == self._signals.fd:
+                self._signals.clear()
+            elif mask & selectors.EVENT_WRITE and self._child is not None:
+                self._child.flush()
+
+    def _collect(self) -> None:
+        child = self._child
+        if child is None:
+            return
+        ended = child.has_ended()
+        if ended:
+            child.end()  # also what it had started: nothing is written after what is read now
+        self._take(child, rest=ended)
+        if ended and self._child is child:
+            self._child_ended(child)
+        self._write_logs()
+
+    def _take(self, child: Child, *, rest: bool = False) -> None:
+        self._note(child.output_lines(rest=rest))
+        for report in child.reports():
+            kind, value = report
+            self._reported(kind, value)
+
+    def _reported(self, kind: str, value: Json) -> None:
+        job = self._job
+        if kind == "log":
+            at, level, message = value
+            self._lines.append(self._line(at, level, message))
+        elif kind == "ready" and self._child is not None:
+            self._child.ready = True
+            if job is not None:
+                job.entered_at = time.monotonic()
+        elif kind == "broken":
+            self._broken = failures.reported(value)
+            self._end_child()
+            if job is not None:
+                failure, self._broken = self._broken, None
+                self._fail(failure)
+        elif job is None:
+            return  # late words of a run that is over
+        elif kind == "progress":
+            job.report(Progress(value[0], value[1]))
+        elif kind == "result":
+            self._finish(lambda run, _: runs.succeed(run, result=value, now=time.time()))
+        elif kind == "error":
+            self._fail(failures.reported(value))
+
+    def _child_ended(self, child: Child) -> None:
+        last_words = "\n".join(line.message for line in self._lines[-20:])
+        exit_code = self._end_child()
+        peak = self._job.peak_bytes if self._job else 0
+        failure = failures.crashed(
+            self._held.predictor, exit_code, peak_bytes=peak, last_words=last_words, ready=child.ready
+        )
+        if self._job is not None:
+            self._fail(failure)
+        elif not child.ready:
+            self._broken = failure
+
+    # --- watching the run in hand -------------------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        for is_due, step in (
+            (lambda job: now >= job.memory_at, self._look_at_memory),
+            (lambda job: now >= job.ends_at, self._time_out),
+            (lambda job: now >= job.beat_at, self._beat),
+            (lambda job: now >= job.look_at, self._look_for_cancel),
+        ):
+            if self._job is not None and is_due(self._job):
+                step(self._job, now)
+
+    def _look_at_memory(self, job: Job, now: float) -> None:
+        job.memory_at = now + MEMORY_S
+        limit = self._held.predictor.resources.memory_mb * 2**20
+        used = memory_bytes(self._child.pid, above=limit) if self._child else 0
+        job.peak_bytes = max(job.peak_bytes, used)
+        if used > limit:
+            self._end_child()
+            self._fail(failures.out_of_memory(self._held.predictor, used))
+
+    def _time_out(self, job: Job, _now: float) -> None:
+        self._end_child()
+        predictor = self._held.predictor
+        started = job.entered_at is not None
+        self._fail(failures.timed_out(predictor) if started else failures.start_timed_out(predictor, START_LIMIT_S))
+
+    def _beat(self, job: Job, now: float) -> None:
+        until = time.time() + runs.LEASE_S
+        job.beaten_at, job.beat_at = now, now + BEAT_S
+        try:
+            entry = self._store.heartbeat(job.entry, visible_at=until, progress=job.progress)
+        except BackendError:
+            job.beat_at = now + RETRY_S
+            if time.time() > job.lease_until:  # others may have it by now
+                self._drop()
+            return
+        job.lease_until = until
+        self._obey(job, entry)
+
+    def _look_for_cancel(self, job: Job, now: float) -> None:
+        job.look_at = now + LOOK_S
+        try:
+            self._obey(job, self._store.entry(job.run.predictor, job.run.id))
+        except BackendError:
+            job.look_at = now + RETRY_S
+
+    def _obey(self, job: Job, entry: Entry | None) -> None:
+        if entry is None or not job.holds(entry):
+            self._drop()
+        elif entry.cancel_requested:
+            self._end_child()
+            self._finish(lambda run, _: runs.cancelled(run, now=time.time()))
+
+    def _keep_slot(self) -> None:
+        if time.monotonic() >= self._held.renew_at and not self._held.renew():
+            self._leaving = True
+            self._give_back()
+
+    # --- ends ---------------------------------------------------------------------------------------------------
+
+    def _fail(self, failure: Failure) -> None:
+        retries = self._held.predictor.resources.retries
+
+        def transition(run: Run, entry: Entry | None) -> Change:
+            delay_s = runs.backoff_s(run.failures + 1)
+            return runs.fail(run, entry, failure=failure, now=time.time(), retries=retries, delay_s=delay_s)
+
+        self._finish(transition)
+
+    def _finish(self, transition: Transition) -> None:
+        """Record how the attempt ended; if others have the run by now, what it gave is discarded."""
+        job = self._job
+        if job is None:
+            return
+        if self._child is not None:
+            self._note(self._child.output_lines(rest=True))
+        self._write_logs()
+        self._job = None
+        cold = job.cold_start
+        self._held.insist(lambda: finish(self._store, job.run, lambda r, e: transition(replace(r, cold_start=cold), e)))
+        self._claim_at = 0.0
+
+    def _drop(self) -> None:
+        """Let go of a run that others have by now."""
+        self._end_child()
+        self._job = None
+        self._claim_at = 0.0
+
+    def _give_back(self) -> None:
+        """End as asked: the run goes back to the queue without spending a retry, the slot is free."""
+        self._end_child()
+        if self._job is not None:
+            self._finish(_released)
+        self._held.give_up()
+
+    def _end_child(self) -> int:
+        child, self._child = self._child, None
+        if child is None:
+            return 0
+        exit_code = child.end()
+        self._note(child.output_lines(rest=True))
+        child.close()
+        return exit_code
+
+    # --- logs ---------------------------------------------------------------------------------------------------
+
+    def _line(self, at: float, level: str, message: str) -> LogLine:
+        run_id = self._job.run.id if self._job else ""
+        return LogLine(at, level, message, self._held.predictor.component, run_id)
+
+    def _note(self, texts: Iterable[str]) -> None:
+        now = time.time()
+        self._lines += [self._line(now, "INFO", text) for text in texts]
+
+    def _write_logs(self) -> None:
+        lines, self._lines = self._lines, []
+        if lines:
+            self._held.tolerate(lambda: self._logs.write(lines))
+
+
+def _released(run: Run, entry: Entry | None) -> Change:
+    if entry is None:
+        return runs.cancelled(run, now=time.time())
+    return runs.release(run, entry, now=time.time())

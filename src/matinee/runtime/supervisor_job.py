@@ -1,0 +1,61 @@
+"""The run a worker has in hand, and when something is to be done about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from matinee.manifest import PredictorManifest
+from matinee.runs import LEASE_S, Entry, Progress, Run
+
+BEAT_S = LEASE_S / 3
+PROGRESS_S = 0.5  # progress is written at most this often
+LOOK_S = 0.5  # how often a cancel is looked for
+MEMORY_S = 0.1  # how often the memory is looked at
+START_LIMIT_S = 600.0  # importing the component may take this long
+RETRY_S = 1.0  # after the store failed
+
+
+@dataclass
+class Job:
+    """One attempt at one run. Times named `…_at` are of the monotonic clock, `lease_until` of the epoch."""
+
+    run: Run
+    entry: Entry
+    predictor: PredictorManifest
+    claimed_at: float
+    cold_start: bool
+    lease_until: float
+    progress: Progress = field(default_factory=Progress)
+    entered_at: float | None = None  # when the child was ready and had the run
+    beaten_at: float = 0.0
+    beat_at: float = 0.0
+    look_at: float = 0.0
+    memory_at: float = 0.0
+    peak_bytes: int = 0
+
+    def __post_init__(self) -> None:
+        self.beaten_at = self.claimed_at
+        self.beat_at = self.claimed_at + BEAT_S
+        self.look_at = self.claimed_at + LOOK_S
+        self.memory_at = self.claimed_at + MEMORY_S
+
+    @property
+    def ends_at(self) -> float:
+        """When the attempt has taken too long: the import its own limit, the predictor `timeout_s`."""
+        if self.entered_at is None:
+            return self.claimed_at + START_LIMIT_S
+        return self.entered_at + self.predictor.resources.timeout_s
+
+    @property
+    def next_at(self) -> float:
+        """When the next thing is to be done."""
+        return min(self.beat_at, self.look_at, self.memory_at, self.ends_at)
+
+    def report(self, progress: Progress) -> None:
+        """Note the progress; it is written with a heartbeat soon, not at once."""
+        self.progress = progress
+        self.beat_at = min(self.beat_at, self.beaten_at + PROGRESS_S)
+
+    def holds(self, entry: Entry | None) -> bool:
+        """Whether the queue entry still says that this attempt has the run."""
+        return entry is not None and (entry.owner, entry.attempt) == (self.entry.owner, self.entry.attempt)

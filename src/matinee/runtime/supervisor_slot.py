@@ -1,0 +1,103 @@
+"""The slot a worker holds: renewed while it works, given up when it leaves; and what the release says of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from typing import TypeVar
+
+from matinee.errors import BackendError, MatineeError
+from matinee.manifest import ComponentManifest, component_from_json
+from matinee.ports import Store
+from matinee.runs import LEASE_S, Slot
+from matinee.settings import DISPATCHER, Settings
+
+RENEW_S = LEASE_S / 3
+INSIST_S = 30.0  # how long a store that fails is asked again before the worker gives up
+POKE_S = 1.0  # how long a worker that ends may try to reach the dispatcher
+
+T = TypeVar("T")
+
+
+class HeldSlot:
+    """This worker's slot and predictor, as its settings name them; BackendError when the manifest lacks them."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        component = _read_manifest(settings)
+        predictor = next((p for p in component.predictors if p.name == settings.predictor), None)
+        if predictor is None:
+            raise BackendError(
+                f"{settings.manifest} has no predictor {settings.predictor}.", hint="Release the app again."
+            )
+        self.predictor = predictor
+        self.label = component.label or component.hash
+        self.token = settings.slot_token
+        self.renew_at = 0.0
+        self.poke_after = False
+        self._component = component
+        self._settings = settings
+        self._store = store
+        self.slot = Slot(predictor.name, settings.slot_number, self.token, component.hash, time.time())
+
+    def renew(self) -> bool:
+        """Say that the worker lives; False when the slot is another's by now, and the worker must end."""
+        self.renew_at = time.monotonic() + RENEW_S
+        slot = replace(self.slot, handle="", renewed_at=time.time())
+        return self.insist(lambda: self._store.update_slot(slot))
+
+    def give_up(self) -> None:
+        """Free the slot although runs may be due: whoever dispatches next fills it anew."""
+        self.insist(lambda: self._store.free_slot(self.slot))
+        self.poke_after = True
+
+    def is_outdated(self) -> bool:
+        """Whether a release has replaced the component this worker was launched for."""
+        release = self._store.release()
+        component = release.component_of(self.predictor.name) if release else None
+        return release is not None and (component is None or component.hash != self._component.hash)
+
+    def poke(self) -> None:
+        """Ask the dispatcher to look at the pool, if it can be reached soon: its backstop does it otherwise."""
+        if self._settings.backend == "local" and not self._settings.lambda_endpoint:
+            return
+        signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+        signal.setitimer(signal.ITIMER_REAL, POKE_S)
+        with suppress(MatineeError, ImportError, OSError):
+            from matinee.lambda_api.invoker import LambdaInvoker
+
+            invoker = LambdaInvoker(endpoint=self._settings.lambda_endpoint, prefix=self._settings.function_prefix)
+            invoker.poke(DISPATCHER, json.dumps({"predictor": self.predictor.name}).encode())
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def insist(self, step: Callable[[], T]) -> T:
+        """Do a step at the store, again and again while it fails; BackendError after INSIST_S."""
+        deadline, pause_s = time.monotonic() + INSIST_S, 0.05
+        while True:
+            try:
+                return step()
+            except BackendError as error:
+                if time.monotonic() > deadline:
+                    raise
+                print(error, file=sys.stderr)  # noqa: T201 (the worker's own log)
+                time.sleep(pause_s)
+                pause_s = min(2.0, pause_s * 2)
+
+    def tolerate(self, step: Callable[[], None]) -> None:
+        """Write log lines if the disk takes them: a run is worth more than its log."""
+        try:
+            step()
+        except OSError as error:
+            print(f"Log lines were lost: {error}", file=sys.stderr)  # noqa: T201 (the worker's own log)
+
+
+def _read_manifest(settings: Settings) -> ComponentManifest:
+    try:
+        return component_from_json(json.loads(settings.manifest.read_bytes()))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BackendError(f"The manifest {settings.manifest} cannot be read: {error}", hint="Inspect again.") from None

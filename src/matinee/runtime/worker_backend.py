@@ -1,0 +1,37 @@
+"""The adapters a batch worker uses, by `settings.backend`: the one place to add another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from matinee.ports import Files, LogLine, Store
+from matinee.settings import Settings
+
+
+class LogWriter(Protocol):
+    """Where a worker's log lines go."""
+
+    def write(self, lines: Iterable[LogLine]) -> None:
+        """Keep the lines; OSError when that is not possible."""
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the store; BackendError with what to do when that is not possible."""
+    from matinee.backends.local.store import SqliteStore
+
+    return SqliteStore(settings.data / "state.db")
+
+
+def open_files(settings: Settings) -> Files:
+    """Open the files."""
+    from matinee.backends.local.files import FolderFiles
+
+    return FolderFiles(settings.data / "files")
+
+
+def open_log_writer(settings: Settings) -> LogWriter:
+    """Open the writer of log lines."""
+    from matinee.backends.local.logs import FolderLogs
+
+    return FolderLogs(settings.data / "logs")
