@@ -1,0 +1,74 @@
+"""What the service is told of a function, and the environment its processes get."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+REGION = "eu-central-1"
+ACCOUNT = "000000000000"
+_PASSED_ON = (
+    "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SSL_CERT_DIR",
+    "SSL_CERT_FILE", "TEMP", "TMP", "TMPDIR", "USER", "XDG_CACHE_HOME",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class LocalFunction:
+    """One function: a command that speaks the Lambda Runtime API.
+
+    `concurrency` is the number of processes at once (0 = the machine's cores); `version` what callers are told as
+    executed version.
+    """
+
+    name: str
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    memory_mb: int = 512
+    timeout_s: float = 30.0
+    concurrency: int = 0
+    cwd: str = ""
+    version: str = "$LATEST"
+
+    @property
+    def arn(self) -> str:
+        """Return the name as AWS writes it."""
+        return arn(self.name)
+
+    @property
+    def max_processes(self) -> int:
+        """Return how many processes may run at once."""
+        return self.concurrency or os.cpu_count() or 1
+
+
+def arn(name: str) -> str:
+    """Return a function's Amazon Resource Name in the local pseudo-account."""
+    return f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{name}"
+
+
+def environment(function: LocalFunction, runtime_api: str, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return the variables of a process: those AWS documents, then the function's own.
+
+    Little is inherited, as little is on AWS: real credentials never reach a predictor by accident.
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
+    """
+    task_root = function.cwd or os.getcwd()  # noqa: PTH109 - a string is wanted
+    return {
+        **{name: inherited[name] for name in _PASSED_ON if name in inherited},
+        "AWS_ACCESS_KEY_ID": "local",
+        "AWS_SECRET_ACCESS_KEY": "local",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_LAMBDA_FUNCTION_NAME": function.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": function.version,
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{function.name}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "local",
+        "AWS_LAMBDA_RUNTIME_API": runtime_api,
+        "LAMBDA_TASK_ROOT": task_root,
+        "TZ": ":UTC",
+        "_HANDLER": function.command[-1],
+        **function.environment,
+    }

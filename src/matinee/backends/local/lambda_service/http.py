@@ -1,0 +1,155 @@
+"""A small HTTP/1.1 server: httptools' parser on an `asyncio.Protocol`, one request of a connection at a time.
+
+The Invoke API and the Runtime API both stand on it. A prediction is three exchanges, so their cost decides; measured
+beside it, uvicorn with a bare ASGI app needs more than twice the time per exchange (`bench/lambda_http.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import cast
+from urllib.parse import parse_qs
+
+import httptools
+
+MAX_BODY_BYTES = 8 * 1024 * 1024  # more than any limit above it, which answers in its own words
+_ABANDON_BYTES = 256 * 1024 * 1024
+_REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+
+Headers = dict[str, str]
+
+
+class Request:
+    """One request. Header names are lower case; a body is cut soon after MAX_BODY_BYTES."""
+
+    __slots__ = ("body", "connection", "headers", "keep_alive", "method", "on_lost", "path", "query")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.method = ""
+        self.path = ""
+        self.query: dict[str, list[str]] = {}
+        self.headers: Headers = {}
+        self.body = b""
+        self.keep_alive = True
+        self.on_lost: Callable[[], None] | None = None  # called if the connection breaks before the answer
+
+    def respond(self, status: int, body: bytes = b"", headers: Headers | None = None) -> None:
+        """Answer, at once or later; a connection that is gone drops it."""
+        self.connection.respond(self, status, body, headers)
+
+
+class Connection(asyncio.Protocol):
+    """One connection; `handle(request)` is called for each request and answers by `request.respond`."""
+
+    def __init__(self, handle: Callable[[Request], None]) -> None:
+        self._handle = handle
+        self._parser = httptools.HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._request = Request(self)
+        self._url = b""
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._waiting: list[Request] = []  # pipelined requests; the first is being answered
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Tell who works on the answer that nobody waits for it any more."""
+        if self._waiting and self._waiting[0].on_lost is not None:
+            self._waiting[0].on_lost()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse."""
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:  # an upgrade is one too
+            self._fail(400)
+
+    def _fail(self, status: int) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(_reply(status, b"", None, keep_alive=False))
+            self._transport.close()
+
+    # --- called by the parser ---
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._request = Request(self)
+        self._url = b""
+        self._chunks = []
+        self._size = 0
+
+    def on_url(self, url: bytes) -> None:
+        """Collect the target, which may come in parts."""
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header."""
+        self._request.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """Read the target; invite a body whose sender waits to be asked."""
+        request = self._request
+        request.method = self._parser.get_method().decode()
+        path, _, query = self._url.decode("latin-1").partition("?")
+        request.path = path
+        if query:
+            request.query = parse_qs(query)
+        if request.headers.get("expect", "").lower() == "100-continue" and self._transport is not None:
+            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def on_body(self, chunk: bytes) -> None:
+        """Collect the body; what is too large is read to its end, so that its sender hears the answer, but not kept."""
+        if self._size <= MAX_BODY_BYTES:
+            self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._size > _ABANDON_BYTES:
+            self._fail(413)
+
+    def on_message_complete(self) -> None:
+        """Hand the request over, or keep it until those before it are answered."""
+        request = self._request
+        request.keep_alive = self._parser.should_keep_alive()
+        request.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._waiting.append(request)
+        if len(self._waiting) == 1:
+            self._handle(request)
+
+    # --- answering ---
+
+    def respond(self, request: Request, status: int, body: bytes, headers: Headers | None) -> None:
+        """Write the answer of the request that is being answered, then take up the next."""
+        if not self._waiting or self._waiting[0] is not request:
+            return  # answered already: by a timeout, or by the end of the service
+        del self._waiting[0]
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        transport.write(_reply(status, body, headers, keep_alive=request.keep_alive))
+        if not request.keep_alive:
+            transport.close()
+        elif self._waiting:
+            self._handle(self._waiting[0])
+
+    def close(self) -> None:
+        """End the connection after what is written."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+def _reply(status: int, body: bytes, headers: Headers | None, *, keep_alive: bool) -> bytes:
+    lines = [_REASONS[status]]
+    if headers:
+        lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
+    if not keep_alive:
+        lines.append("Connection: close\r\n")
+    if status == HTTPStatus.NO_CONTENT:
+        lines.append("\r\n")
+    else:
+        lines.append(f"Content-Length: {len(body)}\r\n\r\n")
+    return "".join(lines).encode("latin-1") + body

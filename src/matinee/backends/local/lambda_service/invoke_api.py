@@ -1,0 +1,210 @@
+"""AWS Lambda's Invoke API, as boto3 and the AWS CLI speak it.
+
+https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Callable
+from typing import Any, NoReturn, Protocol
+from urllib.parse import unquote
+
+from matinee.backends.local.lambda_service.events import Events
+from matinee.backends.local.lambda_service.function import arn
+from matinee.backends.local.lambda_service.http import Headers, Request
+from matinee.backends.local.lambda_service.job import Answer, Job, new_request_id
+from matinee.backends.local.lambda_service.loopback import refusal
+
+MAX_PAYLOAD_BYTES = 6_291_456
+MAX_EVENT_BYTES = 1_048_576
+_PREFIX = "/2015-03-31/functions/"
+_SUFFIX = "/invocations"
+_NAME = re.compile(
+    r"(?:arn:aws[a-zA-Z-]*:lambda:)?(?:[a-z]{2}(?:-[a-z]+)+-\d:)?(?:\d{12}:)?(?:function:)?"
+    r"(?P<name>[a-zA-Z0-9_.-]+)(?::(?P<qualifier>\$LATEST|[a-zA-Z0-9_-]+))?"
+)
+_KINDS = ["RequestResponse", "Event", "DryRun"]
+_STATUS = {
+    "AccessDeniedException": 403,
+    "InvalidParameterValueException": 400,
+    "InvalidRequestContentException": 400,
+    "RequestTooLargeException": 413,
+    "ResourceNotFoundException": 404,
+    "ServiceException": 500,
+    "TooManyRequestsException": 429,
+    "UnknownOperationException": 404,
+    "ValidationException": 400,
+}
+
+
+class Target(Protocol):
+    """A function that can be invoked."""
+
+    @property
+    def version(self) -> str:
+        """Return what is told as the executed version."""
+
+    def submit(self, job: Job) -> None:
+        """Run the request."""
+
+
+class _Refused(Exception):  # noqa: N818 - control flow inside this file
+    def __init__(self, kind: str, message: str, **fields: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.fields = {"Type": "User", "Message": message, "message": message, **fields}
+
+
+class _NotJson(ValueError):  # noqa: N818
+    pass
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise _NotJson(f"Unrecognized token '{name}'")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+
+
+class InvokeApi:
+    """Answers callers; `find(name)` returns a function or None."""
+
+    def __init__(self, find: Callable[[str], Target | None], events: Events) -> None:
+        self._find = find
+        self._events = events
+
+    def serve(self, request: Request) -> None:
+        """Answer one request of a caller, now or when it has run."""
+        try:
+            self._serve(request)
+        except _Refused as refused:
+            _refuse(request, refused)
+
+    def _serve(self, request: Request) -> None:
+        reason = refusal(request)
+        if reason:
+            raise _Refused("AccessDeniedException", reason)
+        if request.method != "POST" or not (request.path.startswith(_PREFIX) and request.path.endswith(_SUFFIX)):
+            raise _Refused("UnknownOperationException", f"{request.method} {request.path} is not Invoke.")
+        name = self._name(request)
+        target = self._target(name)
+        kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
+        if kind not in ("RequestResponse", "Event", "DryRun"):
+            raise _invalid(
+                "invocationType", kind, "Member must satisfy enum value set: [RequestResponse, Event, DryRun]"
+            )
+        payload = _payload(request, MAX_EVENT_BYTES if kind == "Event" else MAX_PAYLOAD_BYTES)
+        context = _client_context(request.headers.get("x-amz-client-context", ""))
+        if kind == "RequestResponse":
+            self._call(request, target, payload, context)
+        elif kind == "Event":
+            request_id = self._events.add(payload, context, lambda job: self._submit_again(name, job))
+            request.respond(202, headers={"x-amzn-RequestId": request_id})
+        else:
+            request.respond(204, headers={"x-amzn-RequestId": new_request_id()})
+
+    def _name(self, request: Request) -> str:
+        given = unquote(request.path[len(_PREFIX) : -len(_SUFFIX)])
+        match = _NAME.fullmatch(given)
+        if match is None or len(given) > 256:
+            raise _invalid("functionName", given, f"Member must satisfy regular expression pattern: {_NAME.pattern}")
+        name: str = match["name"]
+        qualifier = request.query.get("Qualifier", [match["qualifier"] or ""])[0]
+        target = self._find(name)
+        if target is not None and qualifier not in ("", "$LATEST", "live", target.version):
+            raise _not_found(f"{name}:{qualifier}")
+        return name
+
+    def _target(self, name: str) -> Target:
+        target = self._find(name)
+        if target is None:
+            raise _not_found(name)
+        return target
+
+    def _call(self, request: Request, target: Target, payload: bytes, context: str) -> None:
+        log_wanted = request.headers.get("x-amz-log-type") == "Tail"
+        job = Job(payload, lambda answer: _answer(request, job, answer), client_context=context, log_wanted=log_wanted)
+        request.on_lost = job.abandon
+        target.submit(job)
+
+    def _submit_again(self, name: str, job: Job) -> None:
+        target = self._find(name)
+        if target is None:
+            job.finish(b"", rejected="gone")
+        else:
+            target.submit(job)
+
+
+def _payload(request: Request, limit: int) -> bytes:
+    if len(request.body) > limit:
+        raise _Refused(
+            "RequestTooLargeException", f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
+        )
+    if not request.body:
+        return b"{}"
+    try:
+        _DECODER.decode(request.body.decode())
+    except ValueError as error:
+        raise _Refused(
+            "InvalidRequestContentException",
+            f"Could not parse request body into json: Could not parse payload into json: {error}",
+        ) from None
+    return request.body
+
+
+def _client_context(header: str) -> str:
+    """Return the client context as JSON that fits a header, "" if there is none."""
+    if not header:
+        return ""
+    try:
+        value: Any = json.loads(base64.b64decode(header, validate=True))
+    except (binascii.Error, ValueError):
+        value = None
+    if not isinstance(value, dict):
+        raise _Refused("InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.")
+    return json.dumps(value)
+
+
+def _answer(request: Request, job: Job, answer: Answer) -> None:
+    if answer.rejected == "throttled":
+        fields = {"Reason": "ConcurrentInvocationLimitExceeded", "retryAfterSeconds": "1"}
+        _refuse(request, _Refused("TooManyRequestsException", "Rate Exceeded.", **fields))
+    elif answer.rejected:
+        _refuse(request, _Refused("ServiceException", f"The service is {answer.rejected}.", Type="Service"))
+    else:
+        headers: Headers = {
+            "Content-Type": "application/json",
+            "x-amzn-RequestId": job.request_id,
+            "X-Amz-Executed-Version": answer.version,
+        }
+        if answer.failed:
+            headers["X-Amz-Function-Error"] = "Unhandled"
+        if answer.log_tail:
+            headers["X-Amz-Log-Result"] = base64.b64encode(answer.log_tail).decode()
+        request.respond(200, answer.payload, headers)
+
+
+def _refuse(request: Request, refused: _Refused) -> None:
+    headers = {
+        "Content-Type": "application/json",
+        "x-amzn-RequestId": new_request_id(),
+        "x-amzn-errortype": refused.kind,
+    }
+    if "retryAfterSeconds" in refused.fields:
+        headers["Retry-After"] = refused.fields["retryAfterSeconds"]
+    request.respond(_STATUS[refused.kind], json.dumps(refused.fields).encode(), headers)
+
+
+def _not_found(name: str) -> _Refused:
+    return _Refused("ResourceNotFoundException", f"Function not found: {arn(name)}")
+
+
+def _invalid(member: str, value: str, constraint: str) -> _Refused:
+    return _Refused(
+        "ValidationException",
+        f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {constraint}",
+    )

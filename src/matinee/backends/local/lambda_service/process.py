@@ -1,0 +1,147 @@
+"""One worker process: started in its own group, its output read line by line, its end told once."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from matinee.backends.local.lambda_service.guard import Guard
+
+_READ_BYTES = 65536
+_LONGEST_LINE_BYTES = 256 * 1024  # CloudWatch's limit of one event
+
+
+class Process:
+    """A process of a function. Callbacks come on the loop: `on_line(text)`, then once `on_end(how)` in AWS's words.
+
+    A thread of its own starts it and waits for it: starting blocks, and waiting works the same on every loop.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        guard: Guard,
+        on_line: Callable[[str], None],
+        on_end: Callable[[str], None],
+    ) -> None:
+        self._loop = loop
+        self._guard = guard
+        self._on_line = on_line
+        self._on_end = on_end
+        self._output = -1
+        self._partial = b""
+        self._kill_wanted = False
+        self.pid = 0  # 0 = not started yet, or ended
+
+    def start(self, command: Sequence[str], environment: Mapping[str, str], cwd: str) -> None:
+        """Start it; a command that cannot be started ends at once."""
+        self._output, write_end = os.pipe()
+        os.set_blocking(self._output, False)
+        self._loop.add_reader(self._output, self.read_output)
+        threading.Thread(target=self._live, args=(command, environment, cwd, write_end), daemon=True).start()
+
+    def kill(self) -> None:
+        """Kill it and its descendants."""
+        self._kill_wanted = True
+        self._signal(signal.SIGKILL)
+
+    def terminate(self, grace_s: float = 0.5) -> None:
+        """Ask it to end, then kill it."""
+        if self.pid:
+            self._signal(signal.SIGTERM)
+            self._loop.call_later(grace_s, self.kill)
+        else:
+            self.kill()
+
+    def read_output(self) -> None:
+        """Read what it has written so far. Called when there is some, and before a request is reported."""
+        while self._output >= 0:
+            try:
+                data = os.read(self._output, _READ_BYTES)
+            except BlockingIOError:
+                return
+            if not data:
+                self._close_output()
+                return
+            *lines, self._partial = (self._partial + data).split(b"\n")
+            for line in lines:
+                self._emit(line)
+            if len(self._partial) > _LONGEST_LINE_BYTES:
+                self.flush()
+
+    def flush(self) -> None:
+        """Hand over a line that has no end yet."""
+        if self._partial:
+            line, self._partial = self._partial, b""
+            self._emit(line)
+
+    def _emit(self, line: bytes) -> None:
+        # awslambdaric writes one event of several lines with \r between them and no-break spaces before them
+        text = line.decode("utf-8", "replace").rstrip("\r").replace("\r", "\n").replace("\u00a0", " ")
+        self._on_line(text)
+
+    def _close_output(self) -> None:
+        if self._output >= 0:
+            self._loop.remove_reader(self._output)
+            os.close(self._output)
+            self._output = -1
+
+    def _signal(self, number: int) -> None:
+        if self.pid:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, number)
+
+    # --- in the thread ---
+
+    def _live(self, command: Sequence[str], environment: Mapping[str, str], cwd: str, output: int) -> None:
+        try:
+            process = subprocess.Popen(
+                command, env=dict(environment), cwd=cwd or None, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+        except OSError as error:
+            self._tell(self._ended, f"{command[0]}: {error.strerror}")
+            return
+        finally:
+            os.close(output)
+        self._guard.watch(process.pid)
+        self._tell(self._started, process.pid)
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # not reaped yet: the group's id stays its own
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # descendants it left
+        code = process.wait()
+        self._guard.forget(process.pid)
+        self._tell(self._ended, _how(code))
+
+    def _tell(self, callback: Callable[..., None], value: object) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(callback, value)
+
+    # --- back on the loop ---
+
+    def _started(self, pid: int) -> None:
+        self.pid = pid
+        if self._kill_wanted:
+            self.kill()
+
+    def _ended(self, how: str) -> None:
+        self.pid = 0
+        self.read_output()
+        self.flush()
+        self._close_output()
+        self._on_end(how)
+
+
+def _how(code: int) -> str:
+    if code == 0:
+        return "Runtime exited without providing a reason"
+    if code > 0:
+        return f"Runtime exited with error: exit status {code}"
+    names = {signal.SIGKILL: "killed", signal.SIGTERM: "terminated", signal.SIGSEGV: "segmentation fault",
+             signal.SIGABRT: "aborted", signal.SIGINT: "interrupt"}  # fmt: skip
+    return f"Runtime exited with error: signal: {names.get(signal.Signals(-code), signal.Signals(-code).name)}"

@@ -1,0 +1,254 @@
+"""One execution environment of a function, as Lambda calls it: a process that takes one request at a time.
+
+starting ──next──> idle ──run──> busy ──response or error──> answered ──next──> idle
+any ──timeout, memory, exit, retire──> ending
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from enum import Enum
+from typing import Protocol
+
+from matinee.backends.local.lambda_service.function import LocalFunction, environment
+from matinee.backends.local.lambda_service.guard import Guard
+from matinee.backends.local.lambda_service.http import Connection, Headers, Request
+from matinee.backends.local.lambda_service.job import MAX_RESPONSE_BYTES, Job, error_payload
+from matinee.backends.local.lambda_service.memory import tree_rss_bytes
+from matinee.backends.local.lambda_service.process import Process
+from matinee.backends.local.lambda_service.report import report_line, start_line
+from matinee.backends.local.lambda_service.runtime_api import serve
+
+INIT_LIMIT_S = 10.0  # what a start may take before it counts in the function's timeout
+_WATCH_S = 0.05
+
+OnLog = Callable[[str, str, str], None]
+
+
+class State(Enum):
+    """Where a worker is."""
+
+    STARTING = "starting"
+    IDLE = "idle"
+    BUSY = "busy"
+    ANSWERED = "answered"
+    ENDING = "ending"
+
+
+class Owner(Protocol):
+    """What a worker tells its pool."""
+
+    def ready(self, worker: Worker) -> None:
+        """It waits for a request."""
+
+    def start_failed(self, worker: Worker, payload: bytes) -> None:
+        """It will never answer one."""
+
+    def gone(self, worker: Worker) -> None:
+        """It takes no more requests (`ended` is still to come)."""
+
+    def ended(self, worker: Worker) -> None:
+        """Its process is no more."""
+
+
+class Worker:
+    """A process with its Runtime API. All methods are called on the loop."""
+
+    def __init__(
+        self, function: LocalFunction, owner: Owner, loop: asyncio.AbstractEventLoop, guard: Guard, on_log: OnLog | None
+    ) -> None:
+        self.function = function
+        self.state = State.STARTING
+        self.idle_since = 0.0
+        self._owner = owner
+        self._loop = loop
+        self._on_log = on_log
+        self._process = Process(loop, guard, self._log, self._ended)
+        self._server: asyncio.Server | None = None
+        self._next: Request | None = None
+        self._job: Job | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._created_at = self._started_at = time.monotonic()
+        self._deadline = self._created_at + INIT_LIMIT_S + function.timeout_s
+        self._init_s: float | None = None
+        self._peak_bytes = 0
+        self._measured_at = 0.0
+
+    @property
+    def pid(self) -> int:
+        """Return the process id, 0 when there is no process."""
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Listen for the process, then start it.
+
+        Each has a port of its own, as each has on Lambda: awslambdaric reports a failed start by a plain
+        `http.client.HTTPConnection(AWS_LAMBDA_RUNTIME_API)`, which takes a host and a port but no path.
+        """
+        self._server = await self._loop.create_server(
+            lambda: Connection(lambda request: serve(self, request)), "127.0.0.1", 0
+        )
+        port = self._server.sockets[0].getsockname()[1]
+        if self.state is not State.ENDING:
+            self._process.start(
+                self.function.command, environment(self.function, f"127.0.0.1:{port}"), self.function.cwd
+            )
+            self._watch()
+        else:
+            self._ended("")
+
+    def run(self, job: Job) -> None:
+        """Hand a request to the idle process."""
+        assert self._next is not None
+        self._job, request, self._next = job, self._next, None
+        self.state = State.BUSY
+        self._started_at = now = time.monotonic()
+        late = max(0.0, self._init_s - INIT_LIMIT_S) if self._init_s is not None else 0.0
+        self._deadline = now + self.function.timeout_s - late
+        self._log(start_line(job.request_id, self.function.version))
+        self._timer = self._loop.call_later(min(_WATCH_S, self._deadline - now), self._watch)
+        request.on_lost = None
+        request.respond(200, job.payload, _next_headers(job, self.function.arn, self._deadline - now))
+
+    def retire(self) -> None:
+        """End after the present request."""
+        if self.state is State.BUSY:
+            return  # its pool ends it when it is ready again
+        self._leave()
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """End now."""
+        self._leave()
+        self._process.kill()
+
+    # --- called by the Runtime API ---
+
+    def next(self, request: Request) -> None:
+        """Take the process's wish for a request."""
+        if self.state is State.STARTING:
+            self._init_s = time.monotonic() - self._created_at
+        self._stop_watching()
+        self._next = request
+        request.on_lost = self.kill
+        self.state = State.IDLE
+        self.idle_since = time.monotonic()
+        self._owner.ready(self)
+
+    def is_running(self, request_id: str) -> bool:
+        """Return whether this request is its present one."""
+        return self.state is State.BUSY and self._job is not None and self._job.request_id == request_id
+
+    def answer(self, payload: bytes, *, failed: bool, kind: str = "") -> bool:
+        """Take the result or the error of the present request; False if it is too large."""
+        too_large = len(payload) > MAX_RESPONSE_BYTES
+        if too_large:
+            message = f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes)."
+            payload, failed, kind = (
+                error_payload("Function.ResponseSizeTooLarge", message),
+                True,
+                "ResponseSizeTooLarge",
+            )
+        self._finish(payload, failed=failed, status=f"error\tError Type: {kind}" if kind else "")
+        self.state = State.ANSWERED
+        return not too_large
+
+    def init_error(self, payload: bytes) -> None:
+        """Take the reason of a failed start."""
+        self._give_up_starting(payload)
+
+    # --- its end ---
+
+    def _give_up_starting(self, payload: bytes) -> None:
+        self.kill()
+        self._owner.start_failed(self, payload)
+
+    def _fail(self, kind: str, message: str, status: str) -> None:
+        """End the process and answer what it was doing with an error of the platform."""
+        if self.state is State.STARTING:
+            self._give_up_starting(error_payload(kind, message))
+            return
+        job = self._job
+        if job is not None:
+            self._finish(
+                error_payload(kind, f"RequestId: {job.request_id} Error: {message}"), failed=True, status=status
+            )
+        self.kill()
+
+    def _leave(self) -> None:
+        if self.state is not State.ENDING:
+            self.state = State.ENDING
+            self._stop_watching()
+            self._owner.gone(self)
+
+    def _ended(self, how: str) -> None:
+        if self.state is not State.ENDING:
+            self._fail("Runtime.ExitError", how, "error\tError Type: Runtime.ExitError")
+        if self._server is not None:
+            self._server.close()
+        self._owner.ended(self)
+
+    # --- watching ---
+
+    def _watch(self) -> None:
+        self._measure()
+        now = time.monotonic()
+        if self._peak_bytes > self.function.memory_mb * 1024 * 1024:
+            self._fail("Runtime.OutOfMemory", "Runtime exited with error: signal: killed",
+                       "error\tError Type: Runtime.OutOfMemory")  # fmt: skip
+        elif now >= self._deadline:
+            self._fail("Sandbox.Timedout", f"Task timed out after {self.function.timeout_s:.2f} seconds", "timeout")
+        else:
+            self._timer = self._loop.call_later(min(_WATCH_S, self._deadline - now), self._watch)
+
+    def _measure(self) -> None:
+        if self.pid:
+            self._measured_at = time.monotonic()
+            self._peak_bytes = max(self._peak_bytes, tree_rss_bytes(self.pid))
+
+    def _stop_watching(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # --- reporting ---
+
+    def _finish(self, payload: bytes, *, failed: bool, status: str) -> None:
+        """Report and answer the present request."""
+        job, self._job = self._job, None
+        assert job is not None
+        now = time.monotonic()
+        if self._on_log is not None or job.log_wanted:
+            if now - self._measured_at > _WATCH_S:
+                self._measure()
+            self._job = job  # what it wrote is still this request's
+            self._process.read_output()
+            self._process.flush()
+            for line in report_line(job.request_id, now - self._started_at, self.function.memory_mb, self._peak_bytes,
+                                    self._init_s, status):  # fmt: skip
+                self._log(line)
+            self._job = None
+        self._init_s = None
+        job.finish(payload, failed=failed, version=self.function.version)
+
+    def _log(self, line: str) -> None:
+        job = self._job
+        if job is not None:
+            job.log(line + "\n")
+        if self._on_log is not None:
+            self._on_log(self.function.name, job.run_id if job else "", line)
+
+
+def _next_headers(job: Job, arn: str, remaining_s: float) -> Headers:
+    headers = {
+        "Content-Type": "application/json",
+        "Lambda-Runtime-Aws-Request-Id": job.request_id,
+        "Lambda-Runtime-Deadline-Ms": str(int((time.time() + remaining_s) * 1000)),
+        "Lambda-Runtime-Invoked-Function-Arn": arn,
+        "Lambda-Runtime-Trace-Id": f"Root=1-{int(time.time()):08x}-{job.request_id.replace('-', '')[:24]};Sampled=0",
+    }
+    if job.client_context:
+        headers["Lambda-Runtime-Client-Context"] = job.client_context
+    return headers
