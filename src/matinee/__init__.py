@@ -1,0 +1,74 @@
+"""Typed Python functions become a machine-learning prototype people can click.
+
+The names below are the public interface. Each is imported when it is first used, so that a predictor starts fast.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from pydantic import Field
+
+    from matinee.client.connect import connect
+    from matinee.errors import InputError, MatineeError
+    from matinee.predictor.declare import batch, realtime
+    from matinee.predictor.handle import predictor
+    from matinee.predictor.inside import context, progress, state, track
+    from matinee.types import Audio, File, Markdown, after
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "realtime": "matinee.predictor.declare",
+    "batch": "matinee.predictor.declare",
+    "state": "matinee.predictor.inside",
+    "track": "matinee.predictor.inside",
+    "progress": "matinee.predictor.inside",
+    "context": "matinee.predictor.inside",
+    "connect": "matinee.client.connect",
+    "after": "matinee.types",
+    "File": "matinee.types",
+    "Audio": "matinee.types",
+    "Markdown": "matinee.types",
+    "Image": "PIL.Image",
+    "Field": "pydantic",
+    "InputError": "matinee.errors",
+    "MatineeError": "matinee.errors",
+}
+
+__all__ = [
+    "Audio",
+    "Field",
+    "File",
+    "Image",
+    "InputError",
+    "Markdown",
+    "MatineeError",
+    "__version__",
+    "after",
+    "batch",
+    "connect",
+    "context",
+    "predictor",
+    "progress",
+    "realtime",
+    "state",
+    "track",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name == "predictor":
+        return import_module("matinee.predictor")  # a package that can be called: see there
+    if name not in _HOMES:
+        raise AttributeError(f"module 'matinee' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,137 @@
+"""`python -m matinee.runtime.inspect`: what a component declares, as the JSON of its ComponentManifest.
+
+Runs in the component's own environment. What is wrong with the component comes back as `trouble`, never as a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from matinee.errors import ComponentError, InputError, MatineeError
+from matinee.manifest import ComponentManifest, PredictorManifest, Resources, Trouble
+from matinee.predictor.declare import Declared
+from matinee.predictor.handle import handled
+from matinee.runtime.load import load_component
+from matinee.schema import encode, validate
+from matinee.schema.describe import describe
+from matinee.settings import Settings
+
+# Where the package that has a module is called otherwise: the hint must name what can be installed.
+_PACKAGES = {
+    "sklearn": "scikit-learn",
+    "PIL": "pillow",
+    "cv2": "opencv-python-headless",
+    "yaml": "pyyaml",
+    "skimage": "scikit-image",
+    "bs4": "beautifulsoup4",
+    "dateutil": "python-dateutil",
+    "dotenv": "python-dotenv",
+    "osgeo": "gdal",
+}
+
+
+def inspect_component(name: str, source: str) -> ComponentManifest:
+    """Return the component's manifest, with `trouble` if it cannot be inspected. `hash` is the caller's to fill in."""
+    handled.clear()
+    try:
+        functions = load_component(source)
+        calls = tuple(dict.fromkeys(handled))
+        predictors = tuple(_predictor(name, function, calls) for function in functions.values())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's module may raise anything, SystemExit too
+        return ComponentManifest(name=name, hash="", trouble=_trouble(error, source))
+    return ComponentManifest(name=name, hash="", predictors=predictors)
+
+
+def _predictor(component: str, function: Callable[..., Any], calls: tuple[str, ...]) -> PredictorManifest:
+    told: Declared = function.__matinee__  # type: ignore[attr-defined]
+    parameters, result = describe(function)
+    return PredictorManifest(
+        name=function.__name__,
+        kind=told.kind,
+        component=component,
+        doc=_doc(function),
+        parameters=parameters,
+        result=result,
+        resources=Resources(**told.resources),
+        examples=tuple(_example(function, parameters, i, e) for i, e in enumerate(told.examples, 1)),
+        calls=calls,
+    )
+
+
+def _doc(function: Callable[..., Any]) -> str:
+    from inspect import getdoc
+
+    return getdoc(function) or ""
+
+
+def _example(function: Callable[..., Any], parameters: dict[str, Any], number: int, example: Any) -> dict[str, Any]:
+    try:
+        value = encode.to_json(example)
+        validate.check(parameters, value)
+    except InputError as error:
+        raise ComponentError(
+            f"Example {number} of {function.__name__} does not fit its parameters: {error.message}.",
+            hint="Mend the example or the annotation.",
+            file=function.__code__.co_filename,
+            line=function.__code__.co_firstlineno,
+        ) from error
+    return dict(value)
+
+
+def _trouble(error: BaseException, source: str) -> Trouble:
+    if isinstance(error, ComponentError):
+        return Trouble(error.message, error.hint, error.file, error.line)
+    if isinstance(error, SyntaxError):
+        message = f"{os.path.basename(error.filename or source)} has a syntax error: {error.msg}."
+        return Trouble(message, "Mend the line; the other components keep working.", error.filename or "", error.lineno or 0)
+    file, line = _place(error, source)
+    if isinstance(error, MatineeError):
+        return Trouble(error.message, error.hint, file, line)
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        module = error.name.partition(".")[0]
+        package = _PACKAGES.get(module, module)
+        return Trouble(f"There is no module named {error.name} in the component's environment.", _header(package), file, line)
+    told = f"{type(error).__name__}: {error}".rstrip(": ")
+    return Trouble(f"{os.path.basename(source)} failed while it was imported: {told}.", "Run it with Python to see more.", file, line)
+
+
+def _header(package: str) -> str:
+    return f'Add it to the dependencies in the file\'s header: `# dependencies = ["{package}"]`.'
+
+
+def _place(error: BaseException, source: str) -> tuple[str, int]:
+    """Return file and line of the innermost frame that is the component's own."""
+    folder = os.path.dirname(os.path.abspath(source))
+    place, frames = ("", 0), error.__traceback__
+    while frames is not None:
+        file = frames.tb_frame.f_code.co_filename
+        if file.startswith(folder + os.sep) and "site-packages" not in file:
+            place = (file, frames.tb_lineno)
+        frames = frames.tb_next
+    return place
+
+
+def main() -> None:
+    """Print the manifest as the last line of the real stdout; what the user's code prints goes to stderr."""
+    sys.stdout.flush()
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    settings = Settings.from_environment()
+    manifest = inspect_component(settings.component, str(settings.source))
+    line = json.dumps(asdict(manifest), ensure_ascii=False) + "\n"
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with os.fdopen(answer, "w", encoding="utf-8") as stream:
+        stream.write(line)
+    os._exit(0)  # threads that the user's module left behind must not hold inspection up
+
+
+if __name__ == "__main__":
+    main()

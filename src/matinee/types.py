@@ -1,0 +1,67 @@
+"""The value types Matinee adds to Python's: files, sound, Markdown, and the marker `after`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, repr=False)
+class File:
+    """Bytes with a name and a media type, as people upload and download them."""
+
+    data: bytes
+    name: str = ""
+    media_type: str = "application/octet-stream"
+
+    @classmethod
+    def from_path(cls, path: str | os.PathLike[str]) -> File:
+        """Read a file of this machine; the media type follows from its name."""
+        import mimetypes
+
+        media_type = mimetypes.guess_type(os.fspath(path))[0] or cls.media_type
+        with open(path, "rb") as stream:  # noqa: PTH123 - pathlib costs a predictor's start
+            return cls(stream.read(), os.path.basename(path), media_type)  # noqa: PTH119
+
+    def text(self, encoding: str = "utf-8") -> str:
+        """Return the bytes as text."""
+        return self.data.decode(encoding)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the bytes to a file of this machine."""
+        with open(path, "wb") as stream:  # noqa: PTH123
+            stream.write(self.data)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {self.media_type}, {len(self.data)} bytes)"
+
+
+@dataclass(frozen=True, repr=False)
+class Audio(File):
+    """A sound, WAV unless its media type says otherwise."""
+
+    name: str = "audio.wav"
+    media_type: str = "audio/wav"
+
+
+class Markdown(str):
+    """Text that is shown as formatted Markdown."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True)
+class After:
+    """Says that a value must be after its sibling `field`; see `after`."""
+
+    field: str
+
+    def __get_pydantic_json_schema__(self, core_schema: Any, handler: Any) -> dict[str, Any]:
+        """Mark the schema: pydantic calls this when it meets the marker in an annotation."""
+        return {**handler(core_schema), "x-after": self.field}
+
+
+def after(field: str) -> After:
+    """Demand a later value than another parameter's: `end: Annotated[date, after("start")]`."""
+    return After(field)
