@@ -1,0 +1,111 @@
+"""What every page view runs (`script/page.py`): the pages of what is live now, and the sidebar that leads to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from matinee.errors import MatineeError, NotFoundError
+from matinee.manifest import ComponentManifest, PredictorManifest, Release
+from matinee.ui import links, outcome, session
+from matinee.ui.pages import component, history, predict, run
+from matinee.ui.words import escaped, humanize
+
+STARTING_S = 0.5  # how often a page looks for the first release
+SECTIONS = (("realtime", "Right now"), ("batch", "In the background"))
+
+
+def main() -> None:
+    """Draw the page that was asked for."""
+    try:
+        release = session.release()
+    except NotFoundError:
+        _starting()
+        return
+    except MatineeError as error:
+        st.set_page_config(page_title="Matinee", layout="centered")
+        outcome.show_error(error)
+        return
+    _draw(release)
+
+
+def _draw(release: Release) -> None:
+    pages, aliases = _pages(release)
+    current = st.navigation([*pages.values(), *aliases], position="hidden")
+    st.set_page_config(
+        page_title=f"{current.title} · {_title(release)}", page_icon=":material/theaters:", layout="centered"
+    )
+    links.remember(pages)
+    _sidebar(release)
+    current.run()
+
+
+def _title(release: Release) -> str:
+    return release.title or humanize(release.app)
+
+
+def _pages(release: Release) -> tuple[dict[str, Any], list[Any]]:
+    """Return the pages by address, and the first one once more at its own address: as the home page it has none."""
+    draws: dict[str, tuple[str, str, Callable[[], None]]] = {
+        links.path_of(p.name): (humanize(p.name), links.ICONS[p.kind], _predict(p, release)) for p in release.predictors
+    }
+    for broken in release.components:
+        if broken.trouble:
+            draws[_trouble_path(broken)] = (humanize(broken.name), ":material/warning:", _trouble(broken))
+    draws[links.HISTORY] = ("History", ":material/history:", lambda: history.draw(release))
+    draws[links.RUN] = ("Run", ":material/play_circle:", lambda: run.draw(release))
+    home = next(iter(draws))
+    pages = {path: _page(path, *parts, is_home=path == home) for path, parts in draws.items()}
+    return pages, [_page(home, *draws[home], is_home=False)]
+
+
+def _page(path: str, title: str, icon: str, draw: Callable[[], None], *, is_home: bool) -> Any:
+    return st.Page(draw, title=title, icon=icon, url_path="" if is_home else path, default=is_home)
+
+
+def _predict(predictor: PredictorManifest, release: Release) -> Callable[[], None]:
+    return lambda: predict.draw(predictor, release)
+
+
+def _trouble(broken: ComponentManifest) -> Callable[[], None]:
+    return lambda: component.draw(broken)
+
+
+def _trouble_path(broken: ComponentManifest) -> str:
+    return f"component-{broken.name}"
+
+
+def _sidebar(release: Release) -> None:
+    with st.sidebar:
+        st.header(escaped(_title(release)), anchor=False)
+        for kind, heading in SECTIONS:
+            names = [p.name for p in release.predictors if p.kind == kind]
+            _section(heading, [links.path_of(name) for name in names])
+        _section("Needs attention", [_trouble_path(c) for c in release.components if c.trouble])
+        _section("Everything so far", [links.HISTORY])
+
+
+def _section(heading: str, paths: list[str]) -> None:
+    if not paths:
+        return
+    st.caption(heading)
+    for path in paths:
+        page = links.page(path)
+        st.page_link(page, label=escaped(page.title), icon=page.icon)
+
+
+def _starting() -> None:
+    """Before the first release: say so and look again by itself."""
+    st.set_page_config(page_title="Matinee", layout="centered")
+    st.fragment(_wait, run_every=STARTING_S)()
+
+
+def _wait() -> None:
+    try:
+        session.release()
+    except NotFoundError:
+        st.info("The app is being prepared. This page opens by itself.", icon=":material/hourglass_empty:")
+    else:
+        st.rerun()

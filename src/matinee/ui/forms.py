@@ -1,0 +1,306 @@
+"""From the JSON Schema of a predictor's parameters to a form: frozen values that know nothing of widgets.
+
+`form_of(schema)` is the whole of it. A schema no widget fits becomes a field of kind `json`, so that every predictor
+can be called from a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from matinee.errors import Problem
+from matinee.ui.words import humanize
+
+Json = Any
+Kind = Literal[
+    "text", "long_text", "integer", "number", "switch", "choice", "choices", "date", "datetime", "time", "constant",
+    "file", "image", "audio", "table", "record", "list", "lines", "union", "json",
+]  # fmt: skip
+Schema = Mapping[str, Json]
+
+MAX_DEPTH = 6  # a recursive model is offered this deep, then as JSON
+LONG_TEXT = 200  # a text allowed to be this long gets more than one line
+UPLOADS = ("file", "image", "audio", "table")
+
+
+class Missing:
+    """The absence of a value: not the same as null."""
+
+    def __repr__(self) -> str:
+        return "MISSING"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+MISSING = Missing()
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of the values a field may take."""
+
+    label: str
+    value: Json
+
+
+@dataclass(frozen=True)
+class Field:
+    """One value a person gives. `path` is where it is in the inputs, as in `model.layers`; "" is the form itself."""
+
+    name: str
+    path: str
+    kind: Kind
+    label: str
+    help: str = ""
+    required: bool = False  # must be given: there is no default
+    nullable: bool = False  # may be null
+    default: Json = MISSING
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    max_length: int | None = None
+    choices: tuple[Choice, ...] = ()
+    fields: tuple[Field, ...] = ()  # of a record; the alternatives of a union
+    item: Field | None = None  # of a list
+    accept: tuple[str, ...] = ()  # file name endings, without the dot
+    min_items: int = 0
+    max_items: int | None = None
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether what is shown depends on what was chosen, so that the page must redraw at every change."""
+        if self.kind == "union" or (self.kind == "list" and not self.holds_uploads):
+            return True
+        return self.kind == "record" and (self.nullable or any(f.is_dynamic for f in self.fields))
+
+    @property
+    def holds_uploads(self) -> bool:
+        """Whether it is a list of files: one uploader takes them all."""
+        return self.kind == "list" and self.item is not None and self.item.kind in ("file", "image", "audio")
+
+
+@dataclass(frozen=True)
+class Form:
+    """The fields of a predictor's parameters, in the order of its signature."""
+
+    fields: tuple[Field, ...]
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether any field is."""
+        return any(field.is_dynamic for field in self.fields)
+
+
+def form_of(parameters: Schema) -> Form:
+    """Return the form of an object schema (JSON Schema 2020-12 with `x-matinee`)."""
+    return Form(_fields(parameters, parameters.get("$defs", {}), "", 0))
+
+
+def messages_by_field(form: Form, problems: Iterable[Problem]) -> dict[str, list[str]]:
+    """Return sentences by the path of the field nearest to each problem; "" holds those of the whole form."""
+    labels = dict(_labels(form.fields))
+    messages: dict[str, list[str]] = {}
+    for problem in problems:
+        path = problem.path
+        while path and path not in labels:
+            path = path.rpartition(".")[0]
+        places = [_place(part) for part in problem.path[len(path) :].split(".") if part]
+        what = ", ".join([labels[path], *places] if path else places)
+        sentence = f"{what} {problem.message}".strip()
+        said = messages.setdefault(path, [])
+        if (ended := sentence if sentence.endswith((".", "!", "?")) else f"{sentence}.") not in said:
+            said.append(ended)
+    return messages
+
+
+def _place(part: str) -> str:
+    return f"item {int(part) + 1}" if part.isdecimal() else humanize(part)
+
+
+def _labels(fields: Iterable[Field]) -> Iterable[tuple[str, str]]:
+    for field in fields:
+        yield field.path, field.label
+        if field.kind == "record":
+            yield from _labels(field.fields)
+        elif field.kind == "union":
+            yield from ((path, label) for path, label in _labels(field.fields) if path != field.path)
+
+
+def _fields(schema: Schema, defs: Schema, parent: str, depth: int) -> tuple[Field, ...]:
+    required = set(schema.get("required", ()))
+    return tuple(
+        field_of(name, part, defs, parent=parent, required=name in required, depth=depth)
+        for name, part in schema.get("properties", {}).items()
+    )
+
+
+def field_of(
+    name: str, schema: Schema, defs: Schema, *, parent: str = "", required: bool = True, depth: int = 0
+) -> Field:
+    """Return the field of one property; `defs` are the schema's `$defs`."""
+    plain, nullable = _plain(schema, defs)
+    path = f"{parent}.{name}" if parent else name
+    field = Field(
+        name=name,
+        path=path,
+        kind="json",
+        label=_label(name, schema),
+        help=str(plain.get("description", "")),
+        required=required and "default" not in plain,
+        nullable=nullable,
+        default=plain.get("default", MISSING),
+    )
+    return _filled(field, plain, defs, depth)
+
+
+def _label(name: str, schema: Schema) -> str:
+    """A title somebody wrote wins over the name; pydantic's own title is only the name again, or a class's."""
+    title = str(schema.get("title", ""))
+    return title if title and title.casefold() != name.replace("_", " ").casefold() else humanize(name)
+
+
+def plain_schema(schema: Schema, defs: Schema) -> dict[str, Json]:
+    """Return the schema with its references followed and null taken out."""
+    return _plain(schema, defs)[0]
+
+
+def _plain(schema: Schema, defs: Schema) -> tuple[dict[str, Json], bool]:
+    """Follow references, join `allOf` of one, and take null out of the alternatives; return whether null was among."""
+    merged = dict(schema)
+    nullable = False
+    for _ in range(20):  # references that go round in a circle end here
+        if "$ref" in merged:
+            target = defs.get(str(merged.pop("$ref")).rpartition("/")[2], {})
+            merged = {**target, **merged}
+        elif len(merged.get("allOf", ())) == 1:
+            merged = {**merged.pop("allOf")[0], **merged}
+        elif isinstance(merged.get("type"), list):
+            kinds = [kind for kind in merged["type"] if kind != "null"]
+            nullable = nullable or len(kinds) < len(merged["type"])
+            merged["type"] = kinds[0] if len(kinds) == 1 else ""
+        elif "anyOf" in merged or "oneOf" in merged:
+            key = "anyOf" if "anyOf" in merged else "oneOf"
+            rest = [part for part in merged[key] if part.get("type") != "null"]
+            nullable = nullable or len(rest) < len(merged[key])
+            if len(rest) != 1:
+                return {**merged, key: rest}, nullable
+            merged = {**rest[0], **{k: v for k, v in merged.items() if k != key}}
+        else:
+            break
+    if "enum" in merged and None in merged["enum"]:
+        merged["enum"], nullable = [value for value in merged["enum"] if value is not None], True
+    return merged, nullable
+
+
+def _filled(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
+    special = schema.get("x-matinee")
+    if special in UPLOADS:
+        return replace(field, kind=special, accept=_accept(special, schema))
+    if special in ("array", "figure"):
+        return field
+    if "const" in schema:
+        return replace(field, kind="constant", default=schema["const"])
+    if "enum" in schema:
+        return replace(field, kind="choice", choices=_choices(schema))
+    if "anyOf" in schema or "oneOf" in schema:
+        return _union(field, schema, defs, depth)
+    return _typed(field, schema, defs, depth)
+
+
+def _typed(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
+    match schema.get("type"):
+        case "string":
+            return _text(field, schema)
+        case "integer" | "number" as kind:
+            return _number(replace(field, kind=kind), schema)
+        case "boolean":
+            return _switch(field)
+        case "object":
+            return _record(field, schema, defs, depth)
+        case "array":
+            return _list(field, schema, defs, depth)
+    return field
+
+
+def _switch(field: Field) -> Field:
+    """A switch cannot show "not chosen", so one that may be null is a choice."""
+    if field.nullable:
+        return replace(field, kind="choice", choices=(Choice("Yes", True), Choice("No", False)))
+    return replace(field, kind="switch")
+
+
+def _choices(schema: Schema) -> tuple[Choice, ...]:
+    labels = schema.get("x-labels", {})
+    return tuple(Choice(str(labels.get(str(v), "")) or humanize(v), v) for v in schema["enum"])
+
+
+def _accept(special: str, schema: Schema) -> tuple[str, ...]:
+    declared = tuple(str(ending).lstrip(".").lower() for ending in schema.get("x-accept", ()))
+    known = {
+        "image": ("png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"),
+        "audio": ("wav", "mp3", "ogg", "flac", "m4a", "webm"),
+        "table": ("csv", "tsv", "parquet"),
+    }
+    return declared or known.get(special, ())
+
+
+def _text(field: Field, schema: Schema) -> Field:
+    formats: dict[str, Kind] = {"date": "date", "date-time": "datetime", "time": "time", "textarea": "long_text"}
+    max_length = schema.get("maxLength")
+    is_long = (max_length or 0) > LONG_TEXT or schema.get("x-matinee") == "markdown" or "\n" in str(field.default)
+    kind = formats.get(str(schema.get("format", "")), "long_text" if is_long else "text")
+    return replace(field, kind=kind, max_length=max_length)
+
+
+def _number(field: Field, schema: Schema) -> Field:
+    step = schema.get("multipleOf", 1 if field.kind == "integer" else None)
+    low, high = schema.get("minimum"), schema.get("maximum")
+    if field.kind == "integer":
+        low = schema["exclusiveMinimum"] + 1 if "exclusiveMinimum" in schema else low
+        high = schema["exclusiveMaximum"] - 1 if "exclusiveMaximum" in schema else high
+    return replace(field, minimum=low, maximum=high, step=step)
+
+
+def _record(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
+    if not schema.get("properties") or depth >= MAX_DEPTH:
+        return field
+    return replace(field, kind="record", fields=_fields(schema, defs, field.path, depth + 1))
+
+
+def _list(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
+    if depth >= MAX_DEPTH or not isinstance(schema.get("items"), Mapping):
+        return field  # tuples of several types too: their places have no names to show
+    item = field_of("item", schema["items"], defs, depth=depth + 1)
+    sized = replace(field, item=item, min_items=schema.get("minItems", 0), max_items=schema.get("maxItems"))
+    if item.kind == "choice" and schema.get("uniqueItems"):
+        return replace(sized, kind="choices", choices=item.choices)
+    if item.kind in ("text", "integer", "number") and not item.nullable:
+        return replace(sized, kind="lines")
+    return replace(sized, kind="list")
+
+
+def _union(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
+    parts = schema.get("anyOf") or schema.get("oneOf") or []
+    if depth >= MAX_DEPTH or not parts:
+        return field
+    found = [field_of(field.name, part, defs, depth=depth + 1) for part in parts]
+    alternatives = tuple(
+        replace(moved(f, field.path), label=_alternative_label(f, part, defs), required=True)
+        for f, part in zip(found, parts, strict=True)
+    )
+    return replace(field, kind="union", fields=alternatives)
+
+
+def moved(field: Field, path: str) -> Field:
+    """Return the field at another path: an alternative stands at its union's own, an item at its place in the list."""
+    inner = tuple(moved(f, f"{path}.{f.name}") for f in field.fields)
+    return replace(field, path=path, fields=inner)
+
+
+def _alternative_label(field: Field, part: Schema, defs: Schema) -> str:
+    plain, _ = _plain(part, defs)
+    words = {"integer": "Whole number", "long_text": "Text", "lines": "List", "switch": "Yes or no", "json": "Other"}
+    return humanize(str(plain.get("title") or plain.get("const") or words.get(field.kind, field.kind)))

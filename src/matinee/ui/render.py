@@ -1,0 +1,198 @@
+"""View blocks as Streamlit elements, each with its downloads. What a predictor or a person wrote is shown as text."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from matinee.errors import MatineeError
+from matinee.ui import results, words
+from matinee.ui.results import Block, Download, Json
+from matinee.ui.words import escaped
+
+ROWS = 100  # of a table shown on the page; the download has all
+FIXED_ROWS = 12  # a longer table scrolls
+CELL = 80  # characters of a cell shown
+
+ReadBlob = Callable[[Json], bytes]
+
+
+def draw(block: Block, key: str, read_blob: ReadBlob, *, extra: Sequence[Download] = ()) -> None:
+    """Draw a block and below it what there is to download; `key` keeps the buttons of a page apart."""
+    _draw(block, read_blob)
+    buttons = [*_downloads(block), *extra]
+    with st.container(horizontal=True):
+        for i, download in enumerate(buttons):
+            _button(download, f"{key}:{i}", read_blob)
+
+
+def _draw(block: Block, read_blob: ReadBlob) -> None:
+    if isinstance(block, results.Media):
+        _media(block, read_blob)
+    elif isinstance(block, results.Record):
+        _record(block, read_blob)
+    elif isinstance(block, results.Items):
+        for part in block.blocks:
+            _draw(part, read_blob)
+    else:
+        _PLAIN[type(block)](block)
+
+
+def _text(block: results.Text) -> None:
+    if block.is_markdown:
+        st.markdown(block.text)
+    else:
+        st.text(block.text)
+
+
+def _number(block: results.Number) -> None:
+    st.markdown(f"**{_figure(block)}**")
+
+
+def _figure(block: results.Number) -> str:
+    return words.humanize(block.value) if isinstance(block.value, bool) else words.number(block.value)
+
+
+def _words(block: results.Words) -> None:
+    with st.container(horizontal=True, gap="small"):
+        for word in block.words:
+            st.badge(escaped(word) or " ", color="gray")
+
+
+def _shares(block: results.Shares) -> None:
+    for name, share in block.shares:
+        st.progress(share, text=f"{escaped(name)} · {share:.1%}")
+
+
+def _empty(_: results.Empty) -> None:
+    st.caption("Nothing")
+
+
+def _tree(block: results.Tree) -> None:
+    st.json(block.value, expanded=2)
+
+
+def _record(block: results.Record, read_blob: ReadBlob) -> None:
+    """Short values stand side by side in large type, in front of what needs the width."""
+    short = [(name, part) for name, part in block.entries if _is_short(part)]
+    if short:
+        with st.container(horizontal=True, gap="large"):
+            for name, part in short:
+                st.metric(escaped(name), _short(part), width="content")
+    for name, part in block.entries:
+        if not _is_short(part):
+            st.caption(escaped(name))
+            with st.container(border=isinstance(part, results.Record)):
+                _draw(part, read_blob)
+
+
+def _is_short(part: Block) -> bool:
+    if isinstance(part, results.Text):
+        return not part.is_markdown and "\n" not in part.text and len(part.text) <= results.SHORT_TEXT
+    return isinstance(part, (results.Number, results.Empty))
+
+
+def _short(part: Block) -> str:
+    if isinstance(part, results.Number):
+        return _figure(part)
+    return escaped(part.text) if isinstance(part, results.Text) and part.text else "—"
+
+
+def _table(block: results.Table) -> None:
+    """Draw a Markdown table: it costs no pandas, which would take 80 MB, and no HTML of ours."""
+    shown = block.rows[:ROWS]
+    numeric = [all(_is_number(row[i]) for row in shown if i < len(row)) for i in range(len(block.columns))]
+    lines = [
+        _line(map(str, block.columns)),
+        _line_of(["---:" if n and shown else "---" for n in numeric]),
+        *(_line(map(_cell, row)) for row in shown),
+    ]
+    with st.container(height=440 if len(shown) > FIXED_ROWS else "content", border=False):
+        st.markdown("\n".join(lines))
+    if len(block.rows) > len(shown):
+        st.caption(f"The first {len(shown)} of {len(block.rows):,} rows; the download has all.")
+
+
+def _is_number(value: Json) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def _line(cells: Any) -> str:
+    return _line_of([escaped(cell) or " " for cell in cells])
+
+
+def _line_of(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(value: Json) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = words.humanize(value) if isinstance(value, bool) else str(value)
+    return text if len(text) <= CELL else f"{text[: CELL - 1]}…"
+
+
+def _media(block: results.Media, read_blob: ReadBlob) -> None:
+    if block.kind == "file":
+        return
+    try:
+        data = read_blob(block.blob)
+    except MatineeError as error:
+        st.caption(escaped(error.message))
+        return
+    if block.kind == "image":
+        st.image(data)
+    else:
+        st.audio(data, format=str(block.blob["$blob"]))
+
+
+def _drawn_figure(block: results.Figure) -> None:
+    """The browser draws it from the stored result; plotly is drawn where plotly is installed beside the UI."""
+    if block.kind == "vega-lite":
+        st.vega_lite_chart(None, block.spec, width="stretch")
+    elif importlib.util.find_spec("plotly"):
+        st.plotly_chart(block.spec)
+    else:
+        st.info("This figure is made with plotly: `pip install plotly` beside Matinee to see it here.")
+
+
+def _downloads(block: Block) -> list[Download]:
+    own = list(getattr(block, "downloads", ()))
+    inner = (
+        [part for _, part in block.entries]
+        if isinstance(block, results.Record)
+        else list(block.blocks)
+        if isinstance(block, results.Items)
+        else []
+    )
+    return own + [download for part in inner for download in _downloads(part)]
+
+
+def _button(download: Download, key: str, read_blob: ReadBlob) -> None:
+    """A blob is read when the button is pressed, not when the page is drawn."""
+    st.download_button(
+        escaped(download.label),
+        data=(lambda: read_blob(download.blob)) if download.blob is not None else download.data,
+        file_name=download.file_name,
+        mime=download.media_type,
+        key=f"download:{key}",
+        icon=":material/download:",
+        on_click="ignore",
+    )
+
+
+_PLAIN: dict[type, Callable[[Any], None]] = {
+    results.Empty: _empty,
+    results.Text: _text,
+    results.Number: _number,
+    results.Words: _words,
+    results.Shares: _shares,
+    results.Table: _table,
+    results.Figure: _drawn_figure,
+    results.Tree: _tree,
+}

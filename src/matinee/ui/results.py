@@ -1,0 +1,245 @@
+"""From a result (its schema and its JSON) to view blocks: what to show and what to offer for download. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matinee.ui import tables
+from matinee.ui.forms import Schema, plain_schema
+from matinee.ui.values import is_blob, is_table
+from matinee.ui.words import humanize
+
+Json = Any
+
+MAX_DEPTH = 4  # deeper than this, values are shown as JSON
+SHORT_TEXT = 40  # characters that fit beside others in one line
+ENDINGS = {
+    "image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp", "image/svg+xml": ".svg",
+    "audio/wav": ".wav", "audio/x-wav": ".wav", "audio/mpeg": ".mp3", "audio/ogg": ".ogg", "text/csv": ".csv",
+    "text/plain": ".txt", "application/json": ".json", "application/pdf": ".pdf", "application/zip": ".zip",
+}  # fmt: skip
+SHOWN_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"})
+
+
+@dataclass(frozen=True)
+class Download:
+    """Something to save: its bytes, or the blob that holds them."""
+
+    label: str
+    file_name: str
+    media_type: str
+    data: bytes = b""
+    blob: Json = None
+
+
+@dataclass(frozen=True)
+class Empty:
+    """There is nothing: the result is null."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Text as it is; `is_markdown` when the predictor said so."""
+
+    text: str
+    is_markdown: bool = False
+
+
+@dataclass(frozen=True)
+class Number:
+    """A number, or a yes or no."""
+
+    value: float
+
+
+@dataclass(frozen=True)
+class Words:
+    """A few short values side by side."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Fractions between 0 and 1 by name, largest first: probabilities."""
+
+    shares: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Record:
+    """Named values."""
+
+    entries: tuple[tuple[str, Block], ...]
+
+
+@dataclass(frozen=True)
+class Items:
+    """Values one after the other."""
+
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of plain values."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Json, ...], ...]
+    downloads: tuple[Download, ...] = ()
+
+
+@dataclass(frozen=True)
+class Media:
+    """A blob: shown when `kind` is image or audio, offered for download in any case."""
+
+    kind: str
+    blob: Json
+    downloads: tuple[Download, ...]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure drawn by the browser: `kind` is "vega-lite" or "plotly"."""
+
+    kind: str
+    spec: Json
+    downloads: tuple[Download, ...]
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Anything else, as JSON."""
+
+    value: Json
+
+
+Block = Empty | Text | Number | Words | Shares | Record | Items | Table | Media | Figure | Tree
+
+
+def blocks_of(schema: Schema, result: Json, name: str = "result") -> Block:
+    """Return what to show of a result; `name` names the files to download."""
+    return _block(schema, result, schema.get("$defs", {}), name, 0)
+
+
+def whole(result: Json, name: str) -> Download:
+    """Return the whole result as JSON to save."""
+    text = json.dumps(result, indent=2, ensure_ascii=False)
+    return Download("JSON", f"{name}.json", "application/json", text.encode())
+
+
+def _block(schema: Schema, value: Json, defs: Schema, name: str, depth: int) -> Block:
+    if value is None:
+        return Empty()
+    if isinstance(value, Mapping) and any(mark in value for mark in ("$blob", "$table", "$figure")):
+        return _special(value, name)
+    plain = plain_schema(schema, defs)
+    if isinstance(value, str):
+        return Text(value, is_markdown=plain.get("x-matinee") == "markdown")
+    if isinstance(value, (bool, int, float)):
+        return Number(value)
+    if depth >= MAX_DEPTH:
+        return Tree(value)
+    if isinstance(value, Mapping):
+        return _mapping(plain, value, defs, name, depth)
+    return _list(plain, value, defs, name, depth)
+
+
+def _special(value: Mapping[str, Json], name: str) -> Block:
+    if is_table(value):
+        columns = [str(column["name"]) for column in value["$table"]]
+        return _table(columns, value["rows"], name)
+    if is_blob(value):
+        return _media(value, name)
+    spec = Download("Figure", f"{name}.json", "application/json", json.dumps(value["spec"]).encode())
+    return Figure(str(value["$figure"]), value["spec"], (spec,))
+
+
+def _media(blob: Mapping[str, Json], name: str) -> Media:
+    media_type = str(blob["$blob"])
+    file_name = str(blob.get("name") or "") or name + ENDINGS.get(media_type, "")
+    family = media_type.partition("/")[0]
+    kind = "image" if media_type in SHOWN_IMAGES else "audio" if family == "audio" else "file"
+    label = {"image": file_name.rpartition(".")[2].upper() or "Image", "audio": "Audio"}.get(kind, file_name)
+    return Media(kind, blob, (Download(label, file_name, media_type, blob=blob),))
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Json]], name: str) -> Table:
+    save = Download("CSV", f"{name}.csv", "text/csv", tables.to_csv(columns, rows))
+    return Table(tuple(columns), tuple(map(tuple, rows)), (save,))
+
+
+def _mapping(schema: Schema, value: Mapping[str, Json], defs: Schema, name: str, depth: int) -> Block:
+    if not value:
+        return Empty()
+    properties = schema.get("properties", {})
+    if not properties and _are_shares(value.values()):
+        return Shares(tuple(sorted(((str(k), float(v)) for k, v in value.items()), key=lambda share: -share[1])))
+    rest = schema.get("additionalProperties")
+    other = rest if isinstance(rest, Mapping) else {}
+    return Record(
+        tuple(
+            (
+                _label(str(key), properties.get(key)),
+                _block(properties.get(key, other), v, defs, f"{name}-{key}", depth + 1),
+            )
+            for key, v in value.items()
+        )
+    )
+
+
+def _label(key: str, schema: Schema | None) -> str:
+    """Only the names of a model's fields become words; the keys of a dict are the predictor's own data."""
+    return key if schema is None else humanize(key)
+
+
+def _are_shares(values: Any) -> bool:
+    numbers = list(values)
+    inside = all(isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v <= 1 for v in numbers)
+    return len(numbers) > 1 and inside and 0.98 <= sum(numbers) <= 1.02
+
+
+def _list(schema: Schema, values: Sequence[Json], defs: Schema, name: str, depth: int) -> Block:
+    if not values:
+        return Empty()
+    if all(map(_is_plain, values)) and "prefixItems" not in schema:
+        return _plain_list(values, name)
+    if all(isinstance(v, Mapping) and not is_blob(v) and all(map(_is_plain, v.values())) for v in values):
+        keys = tuple(dict.fromkeys(str(key) for row in values for key in row))
+        return _table(keys, [[row.get(key) for key in keys] for row in values], name)
+    if _is_matrix(values):
+        width = max(map(len, values))
+        return _table([str(i + 1) for i in range(width)], values, name)
+    prefix = schema.get("prefixItems", ())
+    item = schema.get("items")
+    other = item if isinstance(item, Mapping) else {}
+    parts = [*prefix, *[other] * (len(values) - len(prefix))]
+    return Items(
+        tuple(
+            _block(part, v, defs, f"{name}-{i}", depth + 1)
+            for i, (part, v) in enumerate(zip(parts, values, strict=False), 1)
+        )
+    )
+
+
+def _plain_list(values: Sequence[Json], name: str) -> Block:
+    words = [_word(value) for value in values]
+    if len(words) <= 24 and all(len(word) <= SHORT_TEXT for word in words):
+        return Words(tuple(words))
+    return _table(["value"], [[value] for value in values], name)
+
+
+def _word(value: Json) -> str:
+    return "—" if value is None else humanize(value) if isinstance(value, bool) else f"{value}"
+
+
+def _is_plain(value: Json) -> bool:
+    return value is None or isinstance(value, (str, int, float, bool))
+
+
+def _is_matrix(values: Sequence[Json]) -> bool:
+    rows = [row for row in values if isinstance(row, list) and row and all(map(_is_plain, row))]
+    return len(rows) == len(values) and len({len(row) for row in rows}) == 1

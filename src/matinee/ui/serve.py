@@ -1,0 +1,107 @@
+"""`python -m matinee.ui.serve`: the UI as one ASGI process, until SIGTERM or until its parent is gone.
+
+Streamlit's own settings here are measured: stock Streamlit collects garbage after every rerun, which is four fifths of
+a page view's CPU, and watches files that never change in this process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+SCRIPT = Path(__file__).parent / "script" / "page.py"
+PING_S = 25  # load balancers close what is silent for a minute
+GRACE_S = 1  # to end open connections; a browser connects again by itself
+OPTIONS: dict[str, Any] = {
+    "server.headless": True,
+    "server.fileWatcherType": "none",
+    "server.websocketPingInterval": PING_S,
+    "server.enableXsrfProtection": True,
+    "server.maxUploadSize": 50,
+    "runner.postScriptGC": False,
+    "runner.magicEnabled": False,
+    "browser.gatherUsageStats": False,
+    "client.toolbarMode": "minimal",
+    "client.showErrorDetails": "none",
+    "client.showSidebarNavigation": False,
+    "logger.level": "warning",
+    "theme.primaryColor": "#3d5a98",
+    "theme.baseRadius": "0.6rem",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until told to end."""
+    parser = argparse.ArgumentParser(prog="python -m matinee.ui.serve", description="Serve the UI of an app.")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8501)
+    parser.add_argument("--lifeline-fd", type=int, default=-1, help="read end of a pipe: its end means exit")
+    options = parser.parse_args(arguments)
+    serve(options.host, options.port, lifeline_fd=options.lifeline_fd)
+
+
+def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] = ()) -> None:
+    """Serve the UI, with `routes` (Starlette's) before it, on uvloop and httptools where they are."""
+    import uvicorn
+
+    config = uvicorn.Config(
+        application(routes),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        ws="websockets-sansio",
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PING_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+    server = uvicorn.Server(config)
+    if lifeline_fd >= 0:
+        threading.Thread(target=_end_with_parent, args=(lifeline_fd, server), name="lifeline", daemon=True).start()
+    server.run()
+    sys.exit(0 if server.started else 1)
+
+
+def application(routes: Sequence[Any] = ()) -> Any:
+    """Return the ASGI app: Streamlit's, with the settings above."""
+    from streamlit.starlette import App
+    from streamlit.web.bootstrap import load_config_options
+
+    load_config_options({name.replace(".", "_"): value for name, value in OPTIONS.items()})
+    return App(SCRIPT, routes=list(routes), lifespan=_lifespan)
+
+
+@asynccontextmanager
+async def _lifespan(_: Any) -> AsyncIterator[None]:
+    threading.Thread(target=_warm_up, name="warm-up", daemon=True).start()
+    yield
+
+
+def _warm_up() -> None:
+    """Import what the first page needs while the browser is still asking, then leave all of it to no collector."""
+    import matinee.ui.app  # noqa: F401
+    from matinee.ui import session
+
+    session.client()
+    gc.collect()
+    gc.freeze()
+
+
+def _end_with_parent(lifeline_fd: int, server: Any) -> None:
+    while os.read(lifeline_fd, 1024):
+        pass
+    server.should_exit = True
+    timer = threading.Timer(3 * GRACE_S, os._exit, (0,))  # whatever still hangs must not outlive the parent
+    timer.daemon = True
+    timer.start()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""Between JSON values and what widgets hold: dates, lines of text, uploads. Pure, and the inverse of each other."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from typing import Any
+
+from matinee.errors import InputError
+from matinee.ui.forms import MISSING, Field, Json
+
+
+def initial_value(field: Field, inputs: Json) -> Json:
+    """Return the field's value in `inputs` (a draft or an example), else its default, else MISSING."""
+    value = inputs.get(field.name, MISSING) if isinstance(inputs, Mapping) else MISSING
+    return field.default if value is MISSING else value
+
+
+def to_widget(field: Field, value: Json) -> Any:
+    """Return what the field's widget starts with; a value that does not fit starts it empty."""
+    if value is MISSING or value is None:
+        return "" if field.kind in ("text", "long_text", "lines", "json") else None
+    try:
+        return _to_widget(field, value)
+    except (TypeError, ValueError):
+        return to_widget(field, MISSING)
+
+
+def _to_widget(field: Field, value: Json) -> Any:
+    match field.kind:
+        case "text" | "long_text":
+            return str(value)
+        case "integer":
+            return _within(field, int(value))
+        case "number":
+            return float(_within(field, float(value)))
+        case "date":
+            return date.fromisoformat(value)
+        case "datetime":
+            moment = datetime.fromisoformat(value)
+            return moment.astimezone().replace(tzinfo=None) if moment.tzinfo else moment
+        case "time":
+            return time.fromisoformat(value).replace(tzinfo=None)
+        case "lines":
+            return "\n".join(str(line) for line in value)
+        case "json":
+            return json.dumps(value, indent=2, ensure_ascii=False)
+    return value
+
+
+def _within(field: Field, value: float) -> float:
+    low, high = field.minimum, field.maximum
+    if (low is not None and value < low) or (high is not None and value > high):
+        raise ValueError(value)
+    return value
+
+
+def value_from(field: Field, raw: Any) -> Json:
+    """Return the JSON value of what a widget holds, MISSING when nothing was given.
+
+    Raises InputError at the field's path for text that cannot be read as what it should be.
+    """
+    if raw is None or raw == "" or raw is MISSING:
+        return _nothing(field)
+    match field.kind:
+        case "date" | "datetime" | "time":
+            return raw.isoformat()
+        case "lines":
+            return [_line(field, i, line.strip()) for i, line in enumerate(raw.splitlines(), 1) if line.strip()]
+        case "json":
+            return _json(field, raw)
+    return raw
+
+
+def _nothing(field: Field) -> Json:
+    if field.nullable:
+        return None
+    if field.kind in ("text", "long_text") and not field.required:
+        return ""
+    if field.kind == "lines":
+        return []
+    return MISSING
+
+
+def _line(field: Field, number: int, line: str) -> Json:
+    kind = field.item.kind if field.item else "text"
+    if kind == "text":
+        return line
+    try:
+        return int(line) if kind == "integer" else float(line)
+    except ValueError:
+        wanted = "a whole number" if kind == "integer" else "a number"
+        raise InputError(field.path, f"line {number}, “{line}”, is not {wanted}") from None
+
+
+def _json(field: Field, text: str) -> Json:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(field.path, f"is not valid JSON: {error}") from None
+
+
+def blob(data: bytes, media_type: str, name: str) -> dict[str, Json]:
+    """Return an upload as the blob that travels in the inputs."""
+    return {"$blob": media_type, "name": name, "base64": base64.b64encode(data).decode("ascii")}
+
+
+def is_blob(value: Json) -> bool:
+    """Whether the value is a blob."""
+    return isinstance(value, Mapping) and "$blob" in value
+
+
+def is_table(value: Json) -> bool:
+    """Whether the value is a table."""
+    return isinstance(value, Mapping) and "$table" in value
+
+
+def alternative_of(field: Field, value: Json) -> int:
+    """Return which alternative of a union the value most likely is; -1 for null where that is allowed, else 0."""
+    if field.nullable and (value is None or value is MISSING):
+        return -1
+    fitting = (i for i, alternative in enumerate(field.fields) if _looks_like(alternative, value))
+    return next(fitting, 0)
+
+
+def _looks_like(field: Field, value: Json) -> bool:
+    if field.kind == "record":
+        if not isinstance(value, Mapping):
+            return False
+        parts = {part.name: part for part in field.fields}
+        tags = all(value.get(n) == part.default for n, part in parts.items() if part.kind == "constant")
+        return tags and set(value) <= set(parts)
+    if field.kind == "choice":
+        return any(choice.value == value for choice in field.choices)
+    shapes: dict[str, type | tuple[type, ...]] = {
+        "integer": int, "number": (int, float), "switch": bool, "text": str, "long_text": str, "date": str,
+        "datetime": str, "time": str, "list": list, "lines": list, "choices": list,
+    }  # fmt: skip
+    fits = isinstance(value, shapes.get(field.kind, dict))
+    return fits and isinstance(value, bool) == (field.kind == "switch")

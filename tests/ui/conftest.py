@@ -1,0 +1,176 @@
+"""An app in memory for the pages: a client as they know it, with predictors made of plain schemas."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from matinee.errors import ConflictError, NotFoundError
+from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources, Trouble
+from matinee.ports import LogLine, RunQuery
+from matinee.runs import Entry, Failure, Feedback, Progress, Run, Status, new_run_id
+from matinee.schema import validate
+from matinee.ui import session
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def object_schema(required: tuple[str, ...] = (), **properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(required),
+        "additionalProperties": False,
+    }
+
+
+def predictor(
+    name: str, parameters: dict[str, Any], kind: str = "realtime", result: dict[str, Any] | None = None, **more: Any
+) -> PredictorManifest:
+    doc = more.pop("doc", "What shall I do right now?")
+    return PredictorManifest(name, kind, name, doc, parameters, result or {}, Resources(), **more)  # type: ignore[arg-type]
+
+
+GENDER = {"enum": ["male", "female", "undisclosed"], "type": "string"}
+RECOMMEND = predictor(
+    "recommend",
+    object_schema(("gender",), gender=GENDER, past_activity={"type": "string", "default": ""}),
+    examples=({"gender": "female", "past_activity": "swimming"},),
+)
+PLAN = predictor(
+    "plan",
+    object_schema(
+        ("gender", "start", "end"),
+        gender=GENDER,
+        start={"type": "string", "format": "date"},
+        end={"type": "string", "format": "date", "x-after": "start"},
+    ),
+    kind="batch",
+    result={"x-matinee": "table"},
+    doc="Plan my days.",
+)
+
+
+@dataclass
+class FakeClient:
+    """`answers` maps a predictor to its result, or to the Failure its runs end with."""
+
+    current: Release | None
+    answers: dict[str, Any] = field(default_factory=dict)
+    user: str = "local"
+    stored: dict[str, Run] = field(default_factory=dict)
+    entries: dict[str, Entry] = field(default_factory=dict)
+    said: list[Feedback] = field(default_factory=list)
+
+    def release(self) -> Release:
+        if self.current is None:
+            raise NotFoundError("Nothing is live yet.")
+        return self.current
+
+    def _manifest(self, name: str) -> PredictorManifest:
+        found = self.release().predictor(name)
+        assert found is not None
+        return found
+
+    def predict(self, name: str, inputs: Any, *, parent: str = "") -> Run:
+        checked = validate.check(self._manifest(name).parameters, inputs)
+        now = time.time()
+        answer = self.answers.get(name)
+        run = Run(new_run_id(now), name, "realtime", self.user, Status.SUCCEEDED, checked, now, "v1", result=answer)
+        run = replace(run, started_at=now - 0.25, finished_at=now)
+        if isinstance(answer, Failure):
+            run = replace(run, status=Status.FAILED, failure=answer, result=None)
+        self.stored[run.id] = run
+        return run
+
+    def submit(self, name: str, inputs: Any, *, idempotency_key: str = "", parent: str = "") -> Run:
+        checked = validate.check(self._manifest(name).parameters, inputs)
+        now = time.time()
+        run = Run(new_run_id(now), name, "batch", self.user, Status.QUEUED, checked, now)
+        self.stored[run.id] = run
+        self.entries[run.id] = Entry(name, run.id, self.user, 1, now)
+        return run
+
+    def begin(self, run_id: str, fraction: float, message: str = "") -> None:
+        self.stored[run_id] = replace(self.stored[run_id], status=Status.RUNNING, started_at=time.time())
+        self.entries[run_id] = replace(self.entries[run_id], owner="w", progress=Progress(fraction, message))
+        session.poll.forget()
+
+    def finish(self, run_id: str, result: Any) -> None:
+        run = self.stored[run_id]
+        self.stored[run_id] = replace(run, status=Status.SUCCEEDED, result=result, finished_at=time.time())
+        self.entries.pop(run_id, None)
+        session.poll.forget()
+
+    def run(self, run_id: str) -> Run:
+        if run_id not in self.stored:
+            raise NotFoundError(f"There is no run {run_id!r}.", hint="Look in History.")
+        return self.stored[run_id]
+
+    def runs(self, query: RunQuery) -> list[Run]:
+        wanted = [
+            run
+            for run in sorted(self.stored.values(), key=lambda run: run.id, reverse=True)
+            if (query.predictor is None or run.predictor == query.predictor)
+            and (not query.before or run.id < query.before)
+        ]
+        return wanted[: query.limit]
+
+    def entry(self, run: Run) -> Entry | None:
+        return self.entries.get(run.id)
+
+    def queue_position(self, run: Run) -> int | None:
+        return 0
+
+    def why_waiting(self, run: Run) -> str:
+        return ""
+
+    def inputs(self, run: Run) -> Any:
+        return run.inputs
+
+    def result(self, run: Run) -> Any:
+        return run.result
+
+    def read_blob(self, blob: Any) -> bytes:
+        return base64.b64decode(blob["base64"])
+
+    def cancel(self, run_id: str) -> Run:
+        run = self.run(run_id)
+        if run.status.is_final:
+            raise ConflictError(f"Run {run_id} is {run.status}.")
+        self.stored[run_id] = replace(run, status=Status.CANCELLED, finished_at=time.time())
+        return self.stored[run_id]
+
+    def feedback(self, run_id: str, rating: int | None = None, comment: str = "", corrected: Any = None) -> Feedback:
+        self.said.append(Feedback(run_id, self.user, rating, comment, corrected, time.time()))
+        return self.said[-1]
+
+    def feedback_of(self, run_id: str) -> list[Feedback]:
+        return [said for said in self.said if said.run_id == run_id][-1:]
+
+    def logs(self, run_id: str) -> list[LogLine]:
+        return [LogLine(0.0, "INFO", "planning", run_id=run_id)]
+
+
+def release_of(*predictors: PredictorManifest, trouble: Trouble | None = None) -> Release:
+    components = tuple(ComponentManifest(p.name, "hash", "v1", (p,)) for p in predictors)
+    broken = (ComponentManifest("broken", "hash", trouble=trouble),) if trouble else ()
+    return Release("activity", "Activity Recommender", 1, 0.0, components + broken)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClient]:
+    """The client all pages of this process get, with `recommend` and `plan`."""
+    client = FakeClient(release_of(RECOMMEND, PLAN))
+    client.answers["recommend"] = {"activity": "swimming", "candidates": ["swimming", "baseball"]}
+    monkeypatch.setattr(session, "client", lambda user="local": client)
+    session.poll.forget()
+    yield client
+    session.poll.forget()
