@@ -49,7 +49,7 @@ class Store(Protocol):
         """Return a page of runs, newest id first; may be eventually consistent."""
 
     def apply(self, *changes: Change) -> bool:
-        """Compare and swap as each `Change` says, all or none in one transaction; False if something moved in between."""
+        """Compare and swap as `Change` says, all or none in one transaction; False if something moved in between."""
 
     def entry(self, predictor: str, run_id: str) -> Entry | None:
         """Return the queue entry of an unfinished run."""

@@ -159,8 +159,8 @@ class Feedback:
 class Change:
     """One transition, applied only if the run's `rev` is `before.rev` and, if given, the entry's `entry_before.rev`.
 
-    `entry` is the queue entry afterwards, None to remove it. The store sets `after.rev = before.rev + 1`, and so for the
-    entry. `turn` moves the pool's turn forward to the entry that is being served.
+    `entry` is the queue entry afterwards, None to remove it. The store sets `after.rev = before.rev + 1`, for the entry
+    likewise. `turn` moves the pool's turn forward to the entry that is being served.
     """
 
     before: Run
@@ -184,7 +184,7 @@ class Change:
 
     @property
     def is_claim(self) -> bool:
-        """Whether it gives a run to a worker: the one change that need not outlive a power failure, as no worker does."""
+        """Whether it gives a run to a worker: it need not outlive a power failure, as no worker does."""
         return self.before.status is Status.QUEUED and self.after.status is Status.RUNNING
 
 

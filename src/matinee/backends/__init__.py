@@ -1,0 +1,1 @@
+"""Where runs happen: one package per backend, each an adapter of the ports."""

@@ -1,0 +1,1 @@
+"""The laptop's backend: SQLite, a folder, processes. Needs nothing but Python."""

@@ -1,0 +1,337 @@
+"""The Store on SQLite: one file, WAL, shared by every process of the app.
+
+Each method is one transaction or one snapshot. Compare-and-swap is a row's `rev` in the WHERE clause.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from matinee.backends.local.store_database import Database
+from matinee.backends.local.store_rows import (
+    ENTRY_COLUMNS,
+    RUN_COLUMNS,
+    SLOT_COLUMNS,
+    Row,
+    decode,
+    encode,
+    entry_from,
+    entry_row,
+    feedback_from,
+    pool_from,
+    run_body,
+    run_from,
+    run_row,
+    slot_row,
+    storable,
+)
+from matinee.errors import BackendError, ConflictError
+from matinee.manifest import Release, release_from_json, to_json
+from matinee.ports import RunQuery
+from matinee.runs import Change, Entry, Feedback, Json, Pool, Progress, Run, Slot, next_turn
+
+# Only constants of this module and question marks ever reach an f-string of SQL.
+_RUN = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608
+_ENTRY = f"SELECT {ENTRY_COLUMNS} FROM queue"  # noqa: S608
+_PUT_RUN = f"INSERT INTO runs ({RUN_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_PUT_ENTRY = f"INSERT INTO queue ({ENTRY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_PUT_SLOT = f"INSERT OR IGNORE INTO slots ({SLOT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+_POOL = f"""
+    SELECT wake, turn, note, s.* FROM (SELECT ? AS name)
+    LEFT JOIN pools p ON p.predictor = name
+    LEFT JOIN (SELECT {SLOT_COLUMNS} FROM slots) s ON s.predictor = name ORDER BY s.number
+"""  # noqa: S608
+_AWAKE = """
+    SELECT predictor FROM pools p WHERE EXISTS (SELECT 1 FROM queue q WHERE q.predictor = p.predictor)
+    OR EXISTS (SELECT 1 FROM slots s WHERE s.predictor = p.predictor) ORDER BY predictor
+"""
+_WAKE = "INSERT INTO pools (predictor, wake) VALUES (?, 1) ON CONFLICT DO UPDATE SET wake = wake + 1"
+
+
+class SqliteStore:
+    """A Store in one file, made if there is none. Raises BackendError for a file that is not one."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise BackendError(f"The folder of {path} cannot be made: {error.strerror}.") from error
+        self._database = Database(os.fspath(self.path))
+        self._live: tuple[str, Release] | None = None
+
+    # --- runs -------------------------------------------------------------------------------------------------
+
+    def submit(self, runs: Sequence[Run]) -> list[Run]:
+        """See `ports.Store`; a run whose id is known is not put again either."""
+        with self._database.write() as connection:
+            turns: dict[tuple[str, str], int] = {}
+            put = [_put_unless_known(connection, run, turns) for run in runs]
+            for predictor in {predictor for predictor, _ in turns}:
+                connection.execute(_WAKE, (predictor,))
+            return put
+
+    def record(self, run: Run) -> None:
+        """See `ports.Store`; recording the same run again changes nothing."""
+        with self._database.write() as connection:
+            connection.execute(f"{_PUT_RUN} ON CONFLICT (id) DO NOTHING", run_row(run))
+
+    def run(self, run_id: str) -> Run | None:
+        """See `ports.Store`."""
+        rows = self._database.read(f"{_RUN} WHERE id = ?", (run_id,))
+        return run_from(rows[0]) if rows else None
+
+    def runs(self, query: RunQuery) -> list[Run]:
+        """See `ports.Store`."""
+        sql, parameters = _listing(query)
+        return [run_from(row) for row in self._database.read(sql, parameters)]
+
+    def apply(self, *changes: Change) -> bool:
+        """See `ports.Store`."""
+        try:
+            with self._database.write(durable=not all(change.is_claim for change in changes)) as connection:
+                for change in changes:
+                    _swap(connection, change)
+        except _MovedError:
+            return False
+        return True
+
+    # --- queue ------------------------------------------------------------------------------------------------
+
+    def entry(self, predictor: str, run_id: str) -> Entry | None:
+        """See `ports.Store`."""
+        rows = self._database.read(f"{_ENTRY} WHERE run_id = ? AND predictor = ?", (run_id, predictor))
+        return entry_from(rows[0]) if rows else None
+
+    def due(self, predictor: str, now: float, limit: int = 1) -> list[Entry]:
+        """See `ports.Store`."""
+        # The unary plus keeps SQLite off the index by time, which would have to sort the whole queue.
+        sql = f"{_ENTRY} WHERE predictor = ? AND +visible_at <= ? ORDER BY turn, run_id LIMIT ?"
+        return [entry_from(row) for row in self._database.read(sql, (predictor, now, limit))]
+
+    def leased(self, predictor: str) -> list[Entry]:
+        """See `ports.Store`."""
+        sql = f"{_ENTRY} INDEXED BY queue_leased WHERE predictor = ? AND owner != '' ORDER BY turn, run_id"
+        return [entry_from(row) for row in self._database.read(sql, (predictor,))]
+
+    def next_due_at(self, predictor: str, now: float) -> float | None:
+        """See `ports.Store`."""
+        sql = "SELECT min(visible_at) FROM queue WHERE predictor = ? AND visible_at > ?"
+        ((at,),) = self._database.read(sql, (predictor, now))
+        return None if at is None else float(at)
+
+    def entries(self, predictor: str, limit: int = 1000) -> list[Entry]:
+        """See `ports.Store`."""
+        sql = f"{_ENTRY} WHERE predictor = ? ORDER BY turn, run_id LIMIT ?"
+        return [entry_from(row) for row in self._database.read(sql, (predictor, limit))]
+
+    def heartbeat(self, entry: Entry, *, visible_at: float, progress: Progress) -> Entry | None:
+        """See `ports.Store`."""
+        sql = f"""
+            UPDATE queue SET visible_at = ?, progress_fraction = ?, progress_message = ?, rev = rev + 1
+            WHERE run_id = ? AND owner = ? AND attempt = ? RETURNING {ENTRY_COLUMNS}
+        """  # noqa: S608
+        values = (visible_at, progress.fraction, storable(progress.message), entry.run_id, entry.owner, entry.attempt)
+        with self._database.write(durable=False) as connection:
+            rows = connection.execute(sql, values).fetchall()
+        return entry_from(rows[0]) if rows else None
+
+    # --- pool -------------------------------------------------------------------------------------------------
+
+    def pool(self, predictor: str) -> Pool:
+        """See `ports.Store`."""
+        return pool_from(predictor, self._database.read(_POOL, (predictor,)))
+
+    def pools(self) -> list[str]:
+        """See `ports.Store`."""
+        return [predictor for (predictor,) in self._database.read(_AWAKE)]
+
+    def take_slot(self, slot: Slot) -> bool:
+        """See `ports.Store`."""
+        with self._database.write(durable=False) as connection:
+            connection.execute("INSERT OR IGNORE INTO pools (predictor) VALUES (?)", (slot.predictor,))
+            return connection.execute(_PUT_SLOT, slot_row(slot)).rowcount == 1
+
+    def update_slot(self, slot: Slot) -> bool:
+        """See `ports.Store`; an empty handle leaves the known one."""
+        sql = """
+            UPDATE slots SET handle = coalesce(nullif(?, ''), handle), renewed_at = max(renewed_at, ?)
+            WHERE predictor = ? AND number = ? AND token = ?
+        """
+        values = (slot.handle, slot.renewed_at, slot.predictor, slot.number, slot.token)
+        with self._database.write(durable=False) as connection:
+            return connection.execute(sql, values).rowcount == 1
+
+    def free_slot(self, slot: Slot, *, wake: int | None = None) -> bool:
+        """See `ports.Store`."""
+        sql = """
+            DELETE FROM slots WHERE predictor = ? AND number = ? AND token = ?
+            AND (? IS NULL OR EXISTS (SELECT 1 FROM pools p WHERE p.predictor = slots.predictor AND p.wake = ?))
+        """
+        with self._database.write(durable=False) as connection:
+            values = (slot.predictor, slot.number, slot.token, wake, wake)
+            return connection.execute(sql, values).rowcount == 1
+
+    def note(self, predictor: str, text: str) -> None:
+        """See `ports.Store`."""
+        sql = "INSERT INTO pools (predictor, note) VALUES (?, ?) ON CONFLICT DO UPDATE SET note = excluded.note"
+        with self._database.write(durable=False) as connection:
+            connection.execute(sql, (predictor, storable(text)))
+
+    # --- feedback, state, release -----------------------------------------------------------------------------
+
+    def put_feedback(self, feedback: Feedback) -> None:
+        """See `ports.Store`."""
+        sql = "INSERT OR REPLACE INTO feedback (run_id, user, body) VALUES (?, ?, ?)"
+        with self._database.write() as connection:
+            connection.execute(sql, (feedback.run_id, feedback.user, encode(vars(feedback))))
+
+    def feedback(self, run_id: str) -> list[Feedback]:
+        """See `ports.Store`."""
+        rows = self._database.read("SELECT body FROM feedback WHERE run_id = ? ORDER BY user", (run_id,))
+        return [feedback_from(body) for (body,) in rows]
+
+    def state_get(self, key: str) -> Json:
+        """See `ports.Store`."""
+        rows = self._database.read("SELECT value FROM state WHERE key = ?", (storable(key),))
+        return decode(rows[0][0]) if rows else None
+
+    def state_set(self, key: str, value: Json) -> None:
+        """See `ports.Store`."""
+        with self._database.write() as connection:
+            _set_state(connection, storable(key), value)
+
+    def state_increment(self, key: str, by: float) -> float:
+        """See `ports.Store`. Raises ConflictError if the value is not a number."""
+        with self._database.write() as connection:
+            old = _get_state(connection, storable(key))
+            if isinstance(old, bool) or not isinstance(old, int | float | None):
+                raise ConflictError(f"state[{key!r}] is not a number.", hint="Set it to a number first.")
+            total = (old or 0) + by
+            _set_state(connection, storable(key), total)
+            return total
+
+    def state_swap(self, key: str, old: Json, new: Json) -> bool:
+        """See `ports.Store`."""
+        with self._database.write() as connection:
+            if _get_state(connection, storable(key)) != old:
+                return False
+            _set_state(connection, storable(key), new)
+            return True
+
+    def release(self) -> Release | None:
+        """See `ports.Store`."""
+        rows = self._database.read("SELECT body FROM release")
+        if not rows:
+            return None
+        live = self._live
+        if live is None or live[0] != rows[0][0]:
+            self._live = live = (rows[0][0], release_from_json(decode(rows[0][0])))
+        return live[1]
+
+    def put_release(self, release: Release) -> None:
+        """See `ports.Store`."""
+        with self._database.write() as connection:
+            connection.execute("INSERT OR REPLACE INTO release (one, body) VALUES (1, ?)", (encode(to_json(release)),))
+
+    def close(self) -> None:
+        """See `ports.Store`."""
+        self._database.close()
+
+
+class _MovedError(Exception):
+    """What a change was made for is no longer so: the transaction is undone."""
+
+
+def _put_unless_known(connection: sqlite3.Connection, run: Run, turns: dict[tuple[str, str], int]) -> Run:
+    known = _known(connection, run)
+    if known is not None:
+        return known
+    queue = (run.predictor, run.user)
+    turn = turns[queue] + 1 if queue in turns else _first_turn(connection, *queue)
+    turns[queue] = turn
+    connection.execute(_PUT_RUN, run_row(run))
+    connection.execute(_PUT_ENTRY, entry_row(Entry(run.predictor, run.id, run.user, turn, run.created_at)))
+    return run
+
+
+def _known(connection: sqlite3.Connection, run: Run) -> Run | None:
+    """Return the run of this id (a submit repeated after a lost answer) or of this idempotency key."""
+    row: Row | None = connection.execute(f"{_RUN} WHERE id = ?", (run.id,)).fetchone()
+    if row is None and run.idempotency_key:
+        # The first term is what makes SQLite see that the partial index serves.
+        sql = f"{_RUN} WHERE idempotency_key != '' AND user = ? AND predictor = ? AND idempotency_key = ?"
+        row = connection.execute(sql, (run.user, run.predictor, run.idempotency_key)).fetchone()
+    return run_from(row) if row else None
+
+
+def _first_turn(connection: sqlite3.Connection, predictor: str, user: str) -> int:
+    last_turn = "SELECT max(turn) FROM queue WHERE predictor = ? AND user = ?"
+    sql = f"SELECT (SELECT turn FROM pools WHERE predictor = ?), ({last_turn})"  # noqa: S608
+    pool_turn, last = connection.execute(sql, (predictor, predictor, user)).fetchone()
+    return next_turn(pool_turn or 0, last or 0)
+
+
+def _swap(connection: sqlite3.Connection, change: Change) -> None:
+    run = change.after
+    sql = "UPDATE runs SET status = ?, rev = rev + 1, result = ?, body = ? WHERE id = ? AND rev = ?"
+    values = (run.status.value, encode(run.result), run_body(run), run.id, change.before.rev)
+    if connection.execute(sql, values).rowcount != 1 or not _swap_entry(connection, change):
+        raise _MovedError
+    if change.wake:
+        connection.execute(_WAKE, (run.predictor,))
+    if change.turn:
+        sql = "UPDATE pools SET turn = ? WHERE predictor = ? AND turn < ?"
+        connection.execute(sql, (change.turn, run.predictor, change.turn))
+
+
+def _swap_entry(connection: sqlite3.Connection, change: Change) -> bool:
+    before, after = change.entry_before, change.entry
+    if before is None and after is None:
+        connection.execute("DELETE FROM queue WHERE run_id = ?", (change.before.id,))
+        return True
+    if after is None:
+        sql = "DELETE FROM queue WHERE run_id = ? AND rev = ?"
+        return connection.execute(sql, (change.before.id, before.rev if before else 0)).rowcount == 1
+    if before is None:
+        connection.execute(_PUT_ENTRY, entry_row(after))
+        return True
+    sql = """
+        UPDATE queue SET visible_at = ?, owner = ?, attempt = ?, progress_fraction = ?, progress_message = ?,
+        cancel_requested = ?, rev = rev + 1 WHERE run_id = ? AND rev = ?
+    """
+    progress = (after.progress.fraction, after.progress.message)
+    values = (after.visible_at, after.owner, after.attempt, *progress, after.cancel_requested, after.run_id, before.rev)
+    return connection.execute(sql, values).rowcount == 1
+
+
+def _listing(query: RunQuery) -> tuple[str, list[str | int]]:
+    terms = [] if query.include_nested else ["parent = ''"]
+    parameters: list[str | int] = []
+    for column, value in (("user", query.user), ("predictor", query.predictor)):
+        if value is not None:
+            terms.append(f"{column} = ?")
+            parameters.append(value)
+    if query.statuses:
+        terms.append(f"status IN ({', '.join('?' * len(query.statuses))})")
+        parameters += sorted(status.value for status in query.statuses)
+    if query.before:
+        terms.append("id < ?")
+        parameters.append(query.before)
+    where = f" WHERE {' AND '.join(terms)}" if terms else ""
+    return f"{_RUN}{where} ORDER BY id DESC LIMIT ?", [*parameters, query.limit]
+
+
+def _get_state(connection: sqlite3.Connection, key: str) -> Json:
+    row = connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
+    return decode(row[0]) if row else None
+
+
+def _set_state(connection: sqlite3.Connection, key: str, value: Json) -> None:
+    if value is None:
+        connection.execute("DELETE FROM state WHERE key = ?", (key,))
+    else:
+        connection.execute("INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)", (key, encode(value)))

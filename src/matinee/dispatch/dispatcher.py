@@ -1,0 +1,148 @@
+"""The one place that starts workers: look at queue and slots, launch what is missing, free what is dead.
+
+`dispatch` is idempotent and may run anywhere, any number at once, and be cut off after any step:
+
+    relaunch   a slot without handle: its dispatcher died between take and launch; the token makes it the same launch
+    bury       slots whose worker the launcher says has ended are freed
+    reclaim    leases whose owner holds no slot are lost
+    launch     while occupied slots < min(max_workers, due and leased entries): take a slot, then launch
+
+The queue is always read before the slots. Read the other way, a worker that took slot and lease in between would look
+like an owner without a slot.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from matinee.errors import MatineeError
+from matinee.ports import Launcher, Store
+from matinee.runs import Entry, Pool, Slot, Status, lose
+
+LAUNCH_RETRY_S = 5.0  # when to try again after a launch failed, or a worker ended before it had said a word
+
+
+@dataclass(frozen=True)
+class Dispatched:
+    """What one dispatch did. `next_due_at` (epoch seconds): dispatch again then; None = when something happens."""
+
+    launched: tuple[Slot, ...] = ()
+    next_due_at: float | None = None
+    note: str = ""  # why nothing could start
+
+
+def new_token() -> str:
+    """Return an unguessable slot token, short enough for an AWS client token (64 characters)."""
+    return os.urandom(16).hex()
+
+
+def dispatch(
+    store: Store,
+    launcher: Launcher,
+    predictor: str,
+    *,
+    max_workers: int,
+    version: str,
+    now: float,
+    token: Callable[[], str] = new_token,
+) -> Dispatched:
+    """Bring the predictor's workers to what its queue needs; never raises because a launch failed."""
+    note = relaunch(store, launcher, predictor)
+    note = bury(store, launcher, predictor) or note
+    reclaim(store, predictor, now)
+    launched: list[Slot] = []
+    while not note:
+        slot = missing_slot(store, predictor, max_workers=max_workers, version=version, now=now, token=token)
+        if slot is None:
+            break
+        if store.take_slot(slot):
+            note = launch(store, launcher, slot)
+            if not note:
+                launched.append(slot)
+    if store.pool(predictor).note != note:
+        store.note(predictor, note)
+    return Dispatched(tuple(launched), _again_at(store.next_due_at(predictor, now), note, now), note)
+
+
+def _again_at(next_due_at: float | None, note: str, now: float) -> float | None:
+    if not note:
+        return next_due_at
+    return min(now + LAUNCH_RETRY_S, next_due_at or now + LAUNCH_RETRY_S)
+
+
+def relaunch(store: Store, launcher: Launcher, predictor: str) -> str:
+    """Launch again, with the same token, the slots that have no handle; return why one could not be."""
+    failures = [launch(store, launcher, slot) for slot in store.pool(predictor).slots if not slot.handle]
+    return next(filter(None, failures), "")
+
+
+def launch(store: Store, launcher: Launcher, slot: Slot) -> str:
+    """Launch a taken slot and write its handle; on failure free it, so that the run stays queued, and return why."""
+    try:
+        handle = launcher.launch(slot)
+    except MatineeError as error:
+        store.free_slot(slot)
+        return str(error)
+    store.update_slot(replace(slot, handle=handle))  # False if its worker was so quick as to have left already
+    return ""
+
+
+def bury(store: Store, launcher: Launcher, predictor: str) -> str:
+    """Free the slots whose worker has ended; return why, if one ended before it had renewed its slot even once.
+
+    Only the launcher's word counts, never time: a start may be slow. Workers that cannot start must not be started in
+    a tight circle, so a note holds launches back until LAUNCH_RETRY_S have passed.
+    """
+    note = ""
+    launched = [slot for slot in store.pool(predictor).slots if slot.handle]
+    statuses = launcher.status(launched) if launched else {}
+    for slot in launched:
+        status = statuses.get(slot.token)
+        if status is not None and status.ended and store.free_slot(slot) and not slot.renewed_at:
+            note = f"A worker ended before it could start: {status.reason or 'no reason is known'}."
+    return note
+
+
+def reclaim(store: Store, predictor: str, now: float) -> None:
+    """Lose the leases whose owner holds no slot: its worker is dead, or was told to end."""
+    leased = store.leased(predictor)
+    holders = {slot.token for slot in store.pool(predictor).slots}
+    for entry in leased:
+        if entry.owner not in holders:
+            lose_lease(store, entry, now)
+
+
+def lose_lease(store: Store, leased: Entry, now: float) -> None:
+    """Take the run from the owner and attempt that `leased` names, unless it has moved on."""
+    entry: Entry | None = leased
+    while entry is not None and (entry.owner, entry.attempt) == (leased.owner, leased.attempt):
+        run = store.run(leased.run_id)
+        if run is None or run.status is not Status.RUNNING or run.attempt != leased.attempt:
+            return
+        if store.apply(lose(run, entry, now=now)):
+            return
+        entry = store.entry(leased.predictor, leased.run_id)
+
+
+def missing_slot(
+    store: Store, predictor: str, *, max_workers: int, version: str, now: float, token: Callable[[], str]
+) -> Slot | None:
+    """Return the slot to take next, None if the workers there are suffice."""
+    due = store.due(predictor, now, max(1, max_workers))
+    leased = store.leased(predictor)
+    pool = store.pool(predictor)
+    if len(pool.slots) >= min(max_workers, _workers_needed(due, leased, pool)):
+        return None
+    taken = {slot.number for slot in pool.slots}
+    number = next((n for n in range(max_workers) if n not in taken), None)
+    return None if number is None else Slot(predictor, number, token(), version, taken_at=now)
+
+
+def _workers_needed(due: list[Entry], leased: list[Entry], pool: Pool) -> int:
+    """Count the runs that want a worker now, and the workers that do nothing for them: those whose lease expired."""
+    wanted = {entry.run_id for entry in due} | {entry.run_id for entry in leased}
+    holders = {slot.token for slot in pool.slots}
+    stuck = sum(entry.is_leased and entry.owner in holders for entry in due)
+    return len(wanted) + stuck
