@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import selectors
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 from matinee import runs
-from matinee.dispatch.worker import Left, WaitUntil, claim_next, finish, leave
+from matinee.dispatch.worker import Left, Transition, WaitUntil, claim_next, finish, finish_and_claim, give_back, leave
 from matinee.errors import BackendError
 from matinee.ports import LogLine, Store
 from matinee.runs import Change, Entry, Failure, Json, Progress, Run
@@ -27,8 +27,6 @@ from matinee.runtime.worker_backend import LogWriter, open_log_writer, open_stor
 from matinee.settings import Settings
 
 IDLE_S = 0.1  # how often a worker that waits for a back-off looks for other runs
-
-Transition = Callable[[Run, Entry | None], Change]
 
 
 class Supervisor:
@@ -62,6 +60,7 @@ class Supervisor:
                 self._give_back()
         finally:
             self._end_child()
+            self._write_logs()
             self._store.close()
         if self._held.poke_after:
             self._held.poke()
@@ -186,15 +185,17 @@ class Supervisor:
     # --- watching the run in hand -------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        now = time.monotonic()
-        for is_due, step in (
-            (lambda job: now >= job.memory_at, self._look_at_memory),
-            (lambda job: now >= job.ends_at, self._time_out),
-            (lambda job: now >= job.beat_at, self._beat),
-            (lambda job: now >= job.look_at, self._look_for_cancel),
+        job, now = self._job, time.monotonic()
+        if job is None:
+            return
+        for at, step in (
+            (job.memory_at, self._look_at_memory),
+            (job.ends_at, self._time_out),
+            (job.beat_at, self._beat),
+            (job.look_at, self._look_for_cancel),
         ):
-            if self._job is not None and is_due(self._job):
-                step(self._job, now)
+            if self._job is job and now >= at:
+                step(job, now)
 
     def _look_at_memory(self, job: Job, now: float) -> None:
         job.memory_at = now + MEMORY_S
@@ -263,9 +264,20 @@ class Supervisor:
             self._note(self._child.output_lines(rest=True))
         self._write_logs()
         self._job = None
-        cold = job.cold_start
-        self._held.insist(lambda: finish(self._store, job.run, lambda r, e: transition(replace(r, cold_start=cold), e)))
         self._claim_at = 0.0
+
+        def told(run: Run, entry: Entry | None) -> Change:
+            return transition(replace(run, cold_start=job.cold_start), entry)
+
+        if self._leaving or self._signals.stop_asked or self._held.is_outdated():
+            self._held.insist(lambda: finish(self._store, job.run, told))
+            return
+        label = self._held.label
+        _, claimed = self._held.insist(
+            lambda: finish_and_claim(self._store, job.run, told, version=label, now=time.time())
+        )
+        if claimed is not None:
+            self._begin(*claimed)
 
     def _drop(self) -> None:
         """Let go of a run that others have by now."""
@@ -276,8 +288,9 @@ class Supervisor:
     def _give_back(self) -> None:
         """End as asked: the run goes back to the queue without spending a retry, the slot is free."""
         self._end_child()
-        if self._job is not None:
-            self._finish(_released)
+        job, self._job = self._job, None
+        if job is not None:
+            self._held.insist(lambda: give_back(self._store, job.run, now=time.time()))
         self._held.give_up()
 
     def _end_child(self) -> int:
@@ -303,9 +316,3 @@ class Supervisor:
         lines, self._lines = self._lines, []
         if lines:
             self._held.tolerate(lambda: self._logs.write(lines))
-
-
-def _released(run: Run, entry: Entry | None) -> Change:
-    if entry is None:
-        return runs.cancelled(run, now=time.time())
-    return runs.release(run, entry, now=time.time())

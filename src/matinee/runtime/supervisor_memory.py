@@ -32,7 +32,7 @@ def descendants(pid: int) -> list[int]:
 
 def _children(pid: int) -> Iterable[int]:
     try:
-        threads = os.listdir(f"/proc/{pid}/task")
+        threads = os.listdir(f"/proc/{pid}/task")  # noqa: PTH208 (many times a second)
     except OSError:
         return []
     return [int(child) for thread in threads for child in _read(f"/proc/{pid}/task/{thread}/children").split()]

@@ -9,9 +9,9 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import TypeVar
 
+from matinee.dispatch.worker import renew, resign
 from matinee.errors import BackendError, MatineeError
 from matinee.manifest import ComponentManifest, component_from_json
 from matinee.ports import Store
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class HeldSlot:
-    """This worker's slot and predictor, as its settings name them; BackendError when the manifest lacks them."""
+    """The worker's slot and predictor, as its settings name them; BackendError when the manifest lacks them."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         component = _read_manifest(settings)
@@ -48,12 +48,11 @@ class HeldSlot:
     def renew(self) -> bool:
         """Say that the worker lives; False when the slot is another's by now, and the worker must end."""
         self.renew_at = time.monotonic() + RENEW_S
-        slot = replace(self.slot, handle="", renewed_at=time.time())
-        return self.insist(lambda: self._store.update_slot(slot))
+        return self.insist(lambda: renew(self._store, self.slot, now=time.time()))
 
     def give_up(self) -> None:
         """Free the slot although runs may be due: whoever dispatches next fills it anew."""
-        self.insist(lambda: self._store.free_slot(self.slot))
+        self.insist(lambda: resign(self._store, self.slot))
         self.poke_after = True
 
     def is_outdated(self) -> bool:

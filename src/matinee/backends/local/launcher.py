@@ -178,7 +178,7 @@ class ProcessLauncher:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Exclude other launchers on this folder: trying a lock must not be taken for holding it."""
-        with (self._workers / "launchers.lock").open("ab") as lock:
+        with (self._workers / "launchers").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -208,7 +208,7 @@ class ProcessLauncher:
         with self._alone():
             for path in self._workers.glob("*.lock"):
                 token = path.name.removesuffix(".lock")
-                if token != "launchers" and path.stat().st_mtime < oldest and not self._is_held(token):
+                if path.stat().st_mtime < oldest and not self._is_held(token):
                     self._forget(token)
 
 
