@@ -1,0 +1,105 @@
+"""`matinee`: the entry point, and the one place where errors are printed and exit codes are chosen."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from typing import Annotated
+
+import typer
+
+from matinee.cli import dev, inspect, new, output, predict, runs, submit, test
+from matinee.errors import MatineeError, PredictionError
+
+# The same two classes whether typer brings its own click or imports it.
+_USAGE_ERROR = typer.BadParameter.__mro__[1]
+_CLICK_ERROR = typer.BadParameter.__mro__[2]
+
+app = typer.Typer(
+    name="matinee",
+    help="Typed Python functions become an app people can click.",
+    epilog="Start here: matinee new my-app && cd my-app && matinee dev",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("new", epilog="Example: matinee new my-app")(new.command)
+app.command("dev", epilog="Example: matinee dev, or a single file: matinee dev recommend.py")(dev.command)
+app.command("inspect", epilog="Example: matinee inspect --json")(inspect.command)
+app.command("predict", epilog="Example: matinee predict recommend gender=male past_activity=chess")(predict.command)
+app.command("submit", epilog="Example: matinee submit plan start=2026-12-01 end=2026-12-08 --wait")(submit.command)
+app.add_typer(runs.app, name="runs")
+app.command("test", epilog="Example: matinee test recommend")(test.command)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from matinee import __version__
+
+        output.print_text(f"matinee {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
+    arguments = sys.argv[1:]
+    debug = "--debug" in arguments  # anywhere: people add it to the command that just failed
+    sys.exit(run([word for word in arguments if word != "--debug"], debug=debug))
+
+
+def run(arguments: list[str], *, debug: bool = False) -> int:
+    """Run one command and return its exit code."""
+    try:
+        code = app(arguments, prog_name="matinee", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        output.say("Interrupted.")
+        return 130
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        if debug and not isinstance(error, _CLICK_ERROR):
+            traceback.print_exc()
+        return _explain(error)
+
+
+def _explain(error: Exception) -> int:
+    if isinstance(error, MatineeError):
+        detail = error.traceback if isinstance(error, PredictionError) else ""
+        output.show_error(error.message, error.hint, detail)
+        return error.exit_code
+    if isinstance(error, _CLICK_ERROR):
+        return _explain_usage(error)
+    text = str(error).strip().splitlines()
+    output.show_error(
+        f"Unexpected {type(error).__name__}: {text[0] if text else 'no message'}", "--debug shows the traceback."
+    )
+    return 1
+
+
+def _explain_usage(error: Exception) -> int:
+    message = getattr(error, "format_message", lambda: str(error))()
+    if not message:  # no command given: the help has been printed
+        return 2
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "matinee"
+    output.show_error(message, f"{command} --help shows how." if isinstance(error, _USAGE_ERROR) else "")
+    return 2
+
+
+if __name__ == "__main__":
+    main()

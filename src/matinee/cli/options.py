@@ -1,0 +1,20 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+App = Annotated[Path, typer.Option("--app", help="The app: a folder with a matinee.toml, or a predictor file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", help="Save the result: a table as CSV, a file as it is, else JSON."),
+]
+Values = Annotated[
+    list[str] | None, typer.Argument(help="Inputs as key=value; a file as key=@path.", show_default=False)
+]
+InputFile = Annotated[str, typer.Option("--input", "-i", help="A JSON file with the inputs; - reads stdin.")]
+HERE = Path()

@@ -1,0 +1,40 @@
+"""`matinee predict`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from matinee.cli import output
+from matinee.cli.options import HERE, App, AsJson, InputFile, Output, Values
+
+
+def command(
+    predictor: Annotated[str, typer.Argument(help="A realtime predictor.", show_default=False)],
+    values: Values = None,
+    input_file: InputFile = "",
+    save_to: Output = None,
+    app: App = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Predict once and print the result."""
+    from matinee.cli import render
+    from matinee.cli.values import read_inputs
+    from matinee.ops.predict import predict
+
+    answer = predict(
+        app,
+        predictor,
+        lambda schema: read_inputs(values or [], input_file, schema),
+        output=save_to,
+        report=output.reporter(),
+    )
+    if as_json:
+        output.print_json(render.run_json(answer.run, result=answer.result))
+        raise typer.Exit(1 if answer.run.failure else 0)
+    if save_to is None or answer.run.failure:
+        render.show_result(answer.run, answer.result)
+    else:
+        output.print_text(str(save_to))
+    output.next_step(f"Run {answer.run.id} in {render.took(answer.run.duration_s)}")

@@ -1,0 +1,111 @@
+"""`matinee submit`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from matinee.cli import output
+from matinee.cli.options import HERE, App, AsJson, InputFile, Output, Values
+
+if TYPE_CHECKING:
+    from matinee.ops.submit import Submitted
+    from matinee.runs import Entry, Run
+
+Watch = Callable[["Run", "Entry | None"], None]
+
+
+def command(
+    predictor: Annotated[str, typer.Argument(help="A batch predictor.", show_default=False)],
+    values: Values = None,
+    input_file: InputFile = "",
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the result and print it.")] = False,
+    key: Annotated[str, typer.Option("--key", help="Submitting again with the same key gives the same run.")] = "",
+    save_to: Output = None,
+    app: App = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a batch run and print its id."""
+    from matinee.cli.values import read_inputs
+    from matinee.ops.submit import SubmitOptions, submit
+
+    options = SubmitOptions(app, predictor, key=key, wait=wait or save_to is not None, output=save_to)
+    with _watching() as watch:
+        submitted = submit(
+            options,
+            lambda schema: read_inputs(values or [], input_file, schema),
+            watch=watch,
+            report=output.reporter(),
+        )
+    if as_json:
+        _print_json(submitted)
+    else:
+        _show(submitted, options.wait, bool(save_to))
+
+
+def _print_json(submitted: Submitted) -> None:
+    from matinee.cli import render
+
+    answer = submitted.answer
+    output.print_json(render.run_json(answer.run, result=answer.result))
+    if answer.run.status in ("failed", "cancelled"):
+        raise typer.Exit(1)
+
+
+def _show(submitted: Submitted, waited: bool, saved: bool) -> None:
+    from matinee.cli import render
+
+    run = submitted.answer.run
+    if waited:
+        if not saved or run.status != "succeeded":
+            render.show_result(run, submitted.answer.result)
+        output.next_step(f"Run {run.id} in {render.took(run.duration_s)}")
+        return
+    output.print_text(run.id)
+    if submitted.is_served:
+        output.next_step(f"Follow it: matinee runs show {run.id}")
+    else:
+        output.next_step("It waits in the queue: `matinee dev` works it off (or submit with --wait).")
+
+
+@contextmanager
+def _watching() -> Iterator[Watch]:
+    """Show the run's progress on stderr while it is waited for: a bar on a terminal, else one line a change."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = output.stderr()
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
+    with Progress(*columns, console=console, transient=True) as bars:
+        task = bars.add_task("queued", total=None, visible=False, note="")
+
+        def watch(run: Run, entry: Entry | None) -> None:
+            fraction = entry.progress.fraction if entry else None
+            bars.update(
+                task,
+                visible=True,
+                description=str(run.status),
+                total=None if fraction is None else 1.0,
+                completed=fraction or 0.0,
+                note=entry.progress.message if entry else "",
+            )
+
+        yield watch
+
+
+class _Lines:
+    """Says a run's status whenever it changes: what a log can hold."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def __call__(self, run: Run, _entry: Entry | None) -> None:
+        status = str(run.status)
+        if status != self._last:
+            output.say(f"{run.id} {status}")
+            self._last = status

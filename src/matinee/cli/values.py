@@ -1,0 +1,124 @@
+"""`key=value` words and JSON files into a predictor's inputs, read by its schema."""
+
+from __future__ import annotations
+
+import base64
+import json
+import mimetypes
+import sys
+from pathlib import Path
+from typing import Any
+
+from matinee.errors import InputError, UsageError
+from matinee.schema.refs import resolve
+
+Json = Any
+Schema = dict[str, Any]
+_BLOBS = {"file", "image", "audio"}
+_SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+
+
+def read_inputs(words: list[str], file: str, schema: Schema) -> Json:
+    """Return the inputs of a JSON file (`-` = stdin) with the `key=value` words over them.
+
+    Raises UsageError for what cannot be read and InputError for a value that cannot be; whether values fit is the
+    validator's to say.
+    """
+    inputs = _from_file(file) if file else {}
+    if not words:
+        return inputs
+    if not isinstance(inputs, dict):
+        raise UsageError(f"{file} must hold a JSON object when key=value words are given too.")
+    return {**inputs, **dict(_pair(word, schema) for word in words)}
+
+
+def _from_file(file: str) -> Json:
+    name = "stdin" if file == "-" else file
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(
+            f"{file} cannot be read: {reason}.", hint="--input takes a JSON file, or - for stdin."
+        ) from error
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"{name} is not valid JSON: {error}.", hint='Write it as {"key": "value"}.') from error
+
+
+def _pair(word: str, schema: Schema) -> tuple[str, Json]:
+    key, equals, text = word.partition("=")
+    if not equals or not key:
+        names = ", ".join(f"{name}=…" for name in schema.get("properties", {}))
+        raise UsageError(
+            f"{word!r} is not key=value.", hint=f"Its inputs are: {names}" if names else "It has no inputs."
+        )
+    part = schema.get("properties", {}).get(key)
+    return key, text if part is None else _value(key, text, _branches(part, schema))
+
+
+def _branches(part: Schema, root: Schema) -> list[Schema]:
+    part = resolve(part, root)
+    choices = part.get("anyOf") or part.get("oneOf")
+    return [leaf for choice in choices for leaf in _branches(choice, root)] if choices else [part]
+
+
+def _value(key: str, text: str, branches: list[Schema]) -> Json:
+    """Return the text as the value it was meant to be; a text that cannot be it stays text, for the validator."""
+    if any(branch.get("x-matinee") for branch in branches) and text.startswith("@"):
+        return _blob(key, Path(text[1:]).expanduser())
+    for branch in branches:
+        for choice in branch.get("enum", [branch["const"]] if "const" in branch else []):
+            if text == (choice if isinstance(choice, str) else json.dumps(choice)):
+                return choice
+    kinds = {kind for branch in branches for kind in _kinds(branch)}
+    if "string" in kinds:
+        return text
+    if "null" in kinds and text in ("", "null"):
+        return None
+    if "boolean" in kinds and text.lower() in _SWITCH and not kinds & {"integer", "number"}:
+        return _SWITCH[text.lower()]
+    if kinds & {"array", "object"} or not kinds:
+        return _json(key, text, strict=bool(kinds))
+    return _number(text) if kinds & {"integer", "number"} else text
+
+
+def _kinds(branch: Schema) -> list[str]:
+    if branch.get("x-matinee") in _BLOBS:
+        return ["object"]
+    kind = branch.get("type", [])
+    return [kind] if isinstance(kind, str) else list(kind)
+
+
+def _number(text: str) -> Json:
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _json(key: str, text: str, *, strict: bool) -> Json:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        if not strict:
+            return text
+        raise InputError(
+            key,
+            f"must be JSON, not {text[:40]!r}",
+            hint=f"Write {key}='[1, 2]' or {key}='{{\"a\": 1}}', or {key}=@FILE.",
+        ) from error
+
+
+def _blob(key: str, file: Path) -> Json:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise InputError(key, f"{file} cannot be read: {error.strerror or error}") from error
+    if file.suffix.lower() == ".json":
+        return _json(key, data.decode("utf-8", errors="replace"), strict=True)
+    media_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    return {"$blob": media_type, "name": file.name, "base64": base64.b64encode(data).decode()}
