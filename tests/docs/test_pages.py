@@ -1,0 +1,111 @@
+"""Every snippet of the README and the docs runs, page by page, in an empty folder.
+
+A block that starts with `# NAME` is that file. Other Python blocks run one after the other; console lines run too,
+except those that go on until somebody ends them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")]
+PAGES += sorted((ROOT / "docs").rglob("*.md")) + sorted((ROOT / "examples").glob("*/README.md"))
+RUNS = {"README.md", "tutorial.md"} | {page.name for page in (ROOT / "docs" / "how-to").glob("*.md")}
+GO_ON = ("matinee dev", "make", "aws", "export", "pytest examples")  # until ended, or elsewhere tested
+BIN = Path(sys.executable).parent
+COMMAND_S = 120
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: `line` (1-based) is where its text starts."""
+
+    language: str
+    text: str
+    line: int
+
+    @property
+    def file(self) -> str:
+        """The name in its first line, "" if it has none."""
+        first = re.match(r"# ([\w-]+\.(?:py|toml))\n", self.text)
+        return first[1] if first else ""
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    text = page.read_text()
+    for match in re.finditer(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+        yield Block(match[1], match[2], text.count("\n", 0, match.start(2)) + 1)
+
+
+def commands(block: Block) -> list[str]:
+    joined = block.text.replace("\\\n", " ")
+    return [line[2:].strip() for line in joined.splitlines() if line.startswith("$ ")]
+
+
+def run_command(command: str, folder: Path) -> None:
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(folder)}
+    program, *arguments = shlex.split(command)
+    if program == "pytest":
+        arguments += ["--import-mode=importlib", "-p", "no:cacheprovider", "--rootdir", str(folder)]
+    done = subprocess.run(
+        [program, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+        check=False,
+    )
+    assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "page", [p for p in PAGES if p.name in RUNS and "examples" not in p.parts], ids=lambda p: p.stem
+)
+def test_every_snippet_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    session: dict[str, object] = {}
+    for block in blocks(page):
+        if block.file:
+            (tmp_path / block.file).write_text(block.text)
+        elif block.language == "python":
+            exec(compile("\n" * (block.line - 1) + block.text, str(page), "exec"), session)
+        elif block.language == "console":
+            for command in commands(block):
+                if not command.startswith(GO_ON):
+                    run_command(command, tmp_path)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_commands_that_are_shown_exist(page: Path) -> None:
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    for block in blocks(page):
+        for command in commands(block) if block.language == "console" else []:
+            words = shlex.split(command)
+            assert words[0] in {"make", "matinee", "pytest", "aws", "export"}, command
+            if words[0] == "make":
+                assert words[1] in targets, command
+
+
+def test_the_readme_opens_with_the_two_commands() -> None:
+    first = next(blocks(ROOT / "README.md"))
+    assert commands(first) == ["make demo", "make test"]
+    assert first.line < 8
