@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ _PASSED_ON = (
     "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SSL_CERT_DIR",
     "SSL_CERT_FILE", "TEMP", "TMP", "TMPDIR", "USER", "XDG_CACHE_HOME",
 )  # fmt: skip
+_CREDENTIALS = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def arn(name: str) -> str:
 
 
 def environment(function: LocalFunction, runtime_api: str, inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return the variables of a process: those AWS documents, then the function's own.
+    """Return the variables of a process: the function's own and those AWS documents, which are reserved there too.
 
     Little is inherited, as little is on AWS: real credentials never reach a predictor by accident.
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
@@ -56,6 +58,9 @@ def environment(function: LocalFunction, runtime_api: str, inherited: Mapping[st
     task_root = function.cwd or os.getcwd()  # noqa: PTH109 - a string is wanted
     return {
         **{name: inherited[name] for name in _PASSED_ON if name in inherited},
+        "AWS_LAMBDA_LOG_LEVEL": "INFO",  # what `logging.info` says is shown
+        "TZ": ":UTC",
+        **{name: value for name, value in function.environment.items() if name not in _CREDENTIALS},
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_DEFAULT_REGION": REGION,
@@ -68,7 +73,11 @@ def environment(function: LocalFunction, runtime_api: str, inherited: Mapping[st
         "AWS_LAMBDA_LOG_STREAM_NAME": "local",
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "LAMBDA_TASK_ROOT": task_root,
-        "TZ": ":UTC",
         "_HANDLER": function.command[-1],
-        **function.environment,
     }
+
+
+def worker_command(python: str, handler: str = "matinee.runtime.realtime.handler") -> list[str]:
+    """Return the command of a function: AWS's own runtime client, or ours where that has no wheel."""
+    client = "awslambdaric" if sys.platform == "linux" else "matinee.runtime.loop"
+    return [python, "-m", client, handler]

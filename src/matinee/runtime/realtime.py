@@ -1,0 +1,113 @@
+"""The Lambda handler of every realtime predictor: `matinee.runtime.realtime.handler`.
+
+INIT (this module's import): manifest and component are read once per process.
+Request: `$payload` in → bind → execute → `$payload` out if the result is too large for Lambda.
+
+What the process waits for before its first answer is imported here, so nothing heavy: no pydantic, no boto3, no
+dataclasses of the manifest. https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from typing import Any
+
+from matinee.errors import MatineeError, PredictionError
+from matinee.predictor.inside import Context, bind
+from matinee.runtime.binding import RuntimeBinding
+from matinee.runtime.execute import execute, user_traceback
+from matinee.runtime.load import load_component
+from matinee.schema import payloads
+
+Json = Any
+
+RESULT_LIMIT_BYTES = 5_500_000  # Lambda takes 6 MB; the rest is room for escapes
+_HINT_MARK = "\n\nHint: "  # as `matinee.lambda_api.outcome` reads it
+
+
+def handler(event: Json, lambda_context: Any) -> Json:
+    """Answer one request: inputs object in, result out; both may be `{"$payload": key}`."""
+    client_context = lambda_context.client_context
+    custom = (client_context.custom if client_context is not None else None) or {}
+    context = Context(
+        run_id=custom.get("run") or lambda_context.aws_request_id,
+        user=custom.get("user") or "",
+        version=_VERSION,
+        attempt=int(custom.get("attempt") or 1),
+        deadline_s=time.time() + lambda_context.get_remaining_time_in_millis() / 1000,
+        predictor=_NAME,
+    )
+    bind(RuntimeBinding(None, context))
+    try:
+        result = execute(_FUNCTION, _MANIFEST, event, _FILES)
+        return payloads.store_large(
+            _FILES, f"results/{context.run_id}/{context.attempt}.json", result, RESULT_LIMIT_BYTES
+        )
+    except MatineeError as error:
+        raise _fault(error) from error
+    finally:
+        bind(None)
+
+
+class _LazyFiles:
+    """The port Files, opened when a value is too large to travel inside the request."""
+
+    def __getattr__(self, name: str) -> Any:
+        from matinee.runtime.binding import backend
+
+        return getattr(backend().files, name)
+
+
+def _fault(error: MatineeError) -> Exception:
+    """Return what the runtime client reports as errorType, errorMessage and stackTrace."""
+    kind, trace = type(error).__name__, ""
+    message = error.message
+    if isinstance(error, PredictionError):
+        kind, message, trace = _kind_and_message(error)
+    if error.hint:
+        message += _HINT_MARK + error.hint
+    return _fault_type()(kind, message, trace.splitlines(keepends=True))
+
+
+def _kind_and_message(error: PredictionError) -> tuple[str, str, str]:
+    cause = error.__cause__
+    if error.kind == "invalid_result":
+        return "InvalidResult", error.message, error.traceback
+    if error.kind == "out_of_memory":
+        return "MemoryError", error.message, error.traceback
+    if cause is None or isinstance(cause, MatineeError):
+        return "PredictionError", error.message, error.traceback
+    return type(cause).__name__, str(cause), error.traceback
+
+
+def _fault_type() -> type[Exception]:
+    """Return the exception whose three parts the present runtime client passes on as they are."""
+    client = sys.modules.get("awslambdaric.lambda_runtime_exception")
+    if client is not None:
+        found: type[Exception] = client.FaultException
+        return found
+    from matinee.runtime.loop import Fault
+
+    return Fault
+
+
+def _load() -> tuple[Any, dict[str, Json], str]:
+    name = os.environ["MATINEE_PREDICTOR"]
+    with open(os.environ["MATINEE_MANIFEST"], "rb") as file:  # noqa: PTH123 - pathlib costs 3 ms
+        component = json.loads(file.read())
+    manifest = next(p for p in component["predictors"] if p["name"] == name)
+    version = component.get("label") or os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "")
+    try:
+        function = load_component(os.environ["MATINEE_SOURCE"])[name]
+    except Exception as error:
+        trace = user_traceback(error).splitlines(keepends=True)
+        raise _fault_type()(type(error).__name__, str(error), trace) from error
+    return function, manifest, version
+
+
+_NAME = os.environ.get("MATINEE_PREDICTOR", "")
+_FILES = _LazyFiles()
+_FUNCTION, _MANIFEST, _VERSION = _load()
