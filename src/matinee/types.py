@@ -63,5 +63,5 @@ class After:
 
 
 def after(field: str) -> After:
-    """Demand a later value than another parameter's: `end: Annotated[date, after("start")]`."""
+    """Mark a value as later than another parameter's, as in `Annotated[date, after("start")]`."""
     return After(field)

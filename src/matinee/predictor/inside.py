@@ -10,7 +10,7 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -171,7 +171,7 @@ def progress(fraction: float | None, message: str = "") -> None:
 def track(iterable: Iterable[T], label: str = "", *, total: int | None = None) -> Iterator[T]:
     """Yield the items and report the progress. `total`: how many, when the iterable cannot tell."""
     if total is None:
-        total = len(iterable) if hasattr(iterable, "__len__") else None
+        total = len(iterable) if isinstance(iterable, Sized) else None
     done, reported_at = 0, 0.0
     for item in iterable:
         now = time.monotonic()

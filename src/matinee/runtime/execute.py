@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -13,7 +14,7 @@ from matinee.schema import blobs, decode, encode, payloads, validate
 
 Json = Any
 
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_OURS = f"{Path(__file__).resolve().parents[1]}{os.sep}"
 _TRACEBACK_LINES = 40
 
 

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from matinee.errors import ComponentError, InputError, MatineeError
@@ -89,17 +90,26 @@ def _trouble(error: BaseException, source: str) -> Trouble:
     if isinstance(error, ComponentError):
         return Trouble(error.message, error.hint, error.file, error.line)
     if isinstance(error, SyntaxError):
-        message = f"{os.path.basename(error.filename or source)} has a syntax error: {error.msg}."
-        return Trouble(message, "Mend the line; the other components keep working.", error.filename or "", error.lineno or 0)
+        message = f"{Path(error.filename or source).name} has a syntax error: {error.msg}."
+        return Trouble(
+            message, "Mend the line; the other components keep working.", error.filename or "", error.lineno or 0
+        )
     file, line = _place(error, source)
     if isinstance(error, MatineeError):
         return Trouble(error.message, error.hint, file, line)
     if isinstance(error, ModuleNotFoundError) and error.name:
         module = error.name.partition(".")[0]
         package = _PACKAGES.get(module, module)
-        return Trouble(f"There is no module named {error.name} in the component's environment.", _header(package), file, line)
+        return Trouble(
+            f"There is no module named {error.name} in the component's environment.", _header(package), file, line
+        )
     told = f"{type(error).__name__}: {error}".rstrip(": ")
-    return Trouble(f"{os.path.basename(source)} failed while it was imported: {told}.", "Run it with Python to see more.", file, line)
+    return Trouble(
+        f"{Path(source).name} failed while it was imported: {told}.",
+        "Run it with Python to see more.",
+        file,
+        line,
+    )
 
 
 def _header(package: str) -> str:
@@ -108,11 +118,11 @@ def _header(package: str) -> str:
 
 def _place(error: BaseException, source: str) -> tuple[str, int]:
     """Return file and line of the innermost frame that is the component's own."""
-    folder = os.path.dirname(os.path.abspath(source))
+    folder = f"{Path(source).resolve().parent}{os.sep}"
     place, frames = ("", 0), error.__traceback__
     while frames is not None:
         file = frames.tb_frame.f_code.co_filename
-        if file.startswith(folder + os.sep) and "site-packages" not in file:
+        if file.startswith(folder) and "site-packages" not in file:
             place = (file, frames.tb_lineno)
         frames = frames.tb_next
     return place

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -21,20 +21,18 @@ def load_component(source: str) -> dict[str, Function]:
     The component's folder comes first on `sys.path`. What the module itself raises passes through; ComponentError if
     there is no such module, it declares no predictor, or two of one name.
     """
-    source = os.path.abspath(source)
-    path = os.path.join(source, "predictor.py") if os.path.isdir(source) else source
-    if not os.path.isfile(path):
-        raise ComponentError(
-            f"There is no {path}.", hint="A component is NAME.py, or a folder NAME/ with predictor.py.", file=path
-        )
-    folder = os.path.dirname(path)
+    home = Path(source).resolve()
+    path = home / "predictor.py" if home.is_dir() else home
+    if not path.is_file():
+        hint = "A component is NAME.py, or a folder NAME/ with predictor.py."
+        raise ComponentError(f"There is no {path}.", hint=hint, file=str(path))
+    folder = str(path.parent)
     if folder not in sys.path:
         sys.path.insert(0, folder)
     before = len(declare.declared)
-    _execute(_free_name(os.path.splitext(os.path.basename(source))[0], path), path)
-    inside = source + os.sep if source != path else source
-    new = [f for f in declare.declared[before:] if os.path.abspath(f.__code__.co_filename).startswith(inside)]
-    return _by_name(new, path)
+    _execute(_free_name(home.stem, str(path)), str(path))
+    own = [f for f in declare.declared[before:] if Path(f.__code__.co_filename).resolve().is_relative_to(home)]
+    return _by_name(own, path)
 
 
 def _free_name(name: str, path: str) -> str:
@@ -43,37 +41,35 @@ def _free_name(name: str, path: str) -> str:
     return name if other is None or getattr(other, "__file__", None) == path else f"{name}_component"
 
 
-def _execute(name: str, path: str) -> ModuleType:
+def _execute(name: str, path: str) -> None:
     decode.forget(name)
     module = ModuleType(name)
     module.__file__ = path
-    with open(path, "rb") as stream:
-        code = compile(stream.read(), path, "exec", dont_inherit=True)
+    code = compile(Path(path).read_bytes(), path, "exec", dont_inherit=True)
     sys.modules[name] = module
     try:
         exec(code, module.__dict__)  # noqa: S102 - running the user's module is the task
     except BaseException:
         del sys.modules[name]
         raise
-    return module
 
 
-def _by_name(functions: list[Function], path: str) -> dict[str, Function]:
+def _by_name(functions: list[Function], path: Path) -> dict[str, Function]:
     found: dict[str, Function] = {}
     for function in functions:
         name, line = function.__name__, function.__code__.co_firstlineno
         if found.get(name, function) is not function:
             raise ComponentError(
-                f"{os.path.basename(path)} declares two predictors named {name}.",
+                f"{path.name} declares two predictors named {name}.",
                 hint="Rename one of them.",
-                file=path,
+                file=str(path),
                 line=line,
             )
         found[name] = function
     if not found:
         raise ComponentError(
-            f"{os.path.basename(path)} declares no predictor.",
+            f"{path.name} declares no predictor.",
             hint="Put @realtime or @batch above a function: `from matinee import realtime`.",
-            file=path,
+            file=str(path),
         )
     return found

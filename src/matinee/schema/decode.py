@@ -118,4 +118,6 @@ def forget(module: str) -> None:
 
 def hints_of(cls: Any) -> dict[str, Any]:
     """Return a class's annotations, resolved."""
-    return get_type_hints(cls, vars(sys.modules.get(cls.__module__, object())) if cls.__module__ in sys.modules else None)
+    return get_type_hints(
+        cls, vars(sys.modules.get(cls.__module__, object())) if cls.__module__ in sys.modules else None
+    )

@@ -25,7 +25,9 @@ def describe(function: Callable[..., Any]) -> tuple[Schema, Schema]:
     annotation and what is supported.
     """
     if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
-        raise _error(function, "is async or a generator, and a predictor is a plain function", "Write `def` and `return`.")
+        raise _error(
+            function, "is async or a generator, and a predictor is a plain function", "Write `def` and `return`."
+        )
     hints = _hints(function)
     parameters = inspect.signature(function).parameters.values()
     for parameter in parameters:
@@ -51,7 +53,9 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         return typing.get_type_hints(function, include_extras=True)
     except Exception as error:
         raise _error(
-            function, f"has an annotation that Python cannot read: {error}", "Import or define the type at module level."
+            function,
+            f"has an annotation that Python cannot read: {error}",
+            "Import or define the type at module level.",
         ) from error
 
 
@@ -63,7 +67,9 @@ def _check_parameter(function: Callable[..., Any], parameter: inspect.Parameter,
     if parameter.kind is parameter.POSITIONAL_ONLY:
         raise _error(function, f"takes {name} by position only, and arguments are passed by name", "Remove the `/`.")
     if name not in hints:
-        raise _error(function, f"has no annotation for its parameter {name}", f"Write `{name}: str`, for example. {SUPPORTED}")
+        raise _error(
+            function, f"has no annotation for its parameter {name}", f"Write `{name}: str`, for example. {SUPPORTED}"
+        )
     if type(parameter.default).__name__ == "FieldInfo":
         raise _error(
             function,
@@ -74,24 +80,28 @@ def _check_parameter(function: Callable[..., Any], parameter: inspect.Parameter,
 
 def _schemas(function: Callable[..., Any], annotations: dict[str, Any], mode: Any) -> Schema:
     """Return {"properties": …, "$defs": …} of the annotations."""
-    from pydantic import TypeAdapter
+    from matinee.schema.generate import generate
 
-    from matinee.schema.generate import MatineeSchema, Unsupported, config_for
-
-    adapters = []
     for name, annotation in annotations.items():
-        try:
-            adapter = TypeAdapter(annotation, config=config_for(annotation))
-            adapter.json_schema(schema_generator=MatineeSchema, mode=mode)
-            decode.decoder(_bare(annotation))
-        except Unsupported as error:
-            raise _unsupported(function, name, error.annotation or annotation) from None
-        except Exception as error:  # whatever a library's own schema hook raises
-            raise _unsupported(function, name, annotation, str(error).partition("\n")[0]) from error
-        adapters.append((name, mode, adapter))
-    schemas, shared = TypeAdapter.json_schemas(adapters, schema_generator=MatineeSchema)
-    properties = {name: schemas[name, mode] for name in annotations}
-    return {"properties": properties, **({"$defs": shared["$defs"]} if shared.get("$defs") else {})}
+        _check_annotation(function, name, annotation, mode)
+    parts, defs = generate(list(annotations.values()), mode)
+    return {"properties": dict(zip(annotations, parts, strict=True)), **({"$defs": defs} if defs else {})}
+
+
+def _check_annotation(function: Callable[..., Any], name: str, annotation: Any, mode: Any) -> None:
+    from pydantic.errors import PydanticInvalidForJsonSchema, PydanticSchemaGenerationError
+
+    from matinee.schema.generate import UnsupportedError, generate
+
+    try:
+        generate([annotation], mode)
+        decode.decoder(_bare(annotation))
+    except UnsupportedError as error:
+        raise _unsupported(function, name, error.annotation or annotation) from None
+    except (PydanticSchemaGenerationError, PydanticInvalidForJsonSchema):
+        raise _unsupported(function, name, annotation) from None
+    except Exception as error:  # whatever a library's own schema hook raises
+        raise _unsupported(function, name, annotation, str(error).partition("\n")[0]) from error
 
 
 def _bare(annotation: Any) -> Any:
@@ -117,5 +127,7 @@ def _add_default(function: Callable[..., Any], schema: Schema, parameter: inspec
         raise _error(function, f"has a default that has no JSON form: {error.message}") from None
     found = validate.problems({**part, "$defs": schema.get("$defs", {})}, part["default"])
     if found:
-        hint = f"Write `{name}: … | None = None`." if parameter.default is None else "Mend the default or the annotation."
+        hint = (
+            f"Write `{name}: … | None = None`." if parameter.default is None else "Mend the default or the annotation."
+        )
         raise _error(function, f"has a default that does not fit: {name} {found[0].message}", hint)

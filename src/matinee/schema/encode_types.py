@@ -21,7 +21,9 @@ def to_json(value: Any, put_blob: PutBlob, path: str) -> Json:
         return _named({name: getattr(value, name) for name in cls.__dataclass_fields__}, put_blob, path)
     if isinstance(value, tuple):
         fields = getattr(cls, "_fields", None)
-        return _named(dict(zip(fields, value, strict=True)), put_blob, path) if fields else _items(value, put_blob, path)
+        return (
+            _named(dict(zip(fields, value, strict=True)), put_blob, path) if fields else _items(value, put_blob, path)
+        )
     plain = _plain(value)
     if plain is not value:
         return encode.to_json(plain, put_blob, path)

@@ -1,18 +1,23 @@
 """pydantic's schema generator, taught Matinee's marked values. Imports pydantic: for inspection only."""
 
+# ruff: noqa: ARG002 - pydantic calls the methods with every argument
+
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from pydantic import ConfigDict
-from pydantic.errors import PydanticUserError
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from matinee.schema import special
 
+# Before Python 3.12 pydantic refuses `typing.TypedDict`, because its generic bases are unknown. Those are not needed here.
+setattr(sys.modules.get("pydantic._internal._generate_schema"), "_SUPPORTS_TYPEDDICT", True)  # noqa: B010
 
-class Unsupported(Exception):
+
+class UnsupportedError(Exception):
     """An annotation that has no schema; `annotation` is the class at fault, None if it is the whole."""
 
     def __init__(self, annotation: Any = None) -> None:
@@ -20,18 +25,15 @@ class Unsupported(Exception):
         self.annotation = annotation
 
 
-def config_for(annotation: Any) -> ConfigDict | None:
-    """Return the configuration that lets library types through; types with a configuration of their own keep it."""
-    from pydantic import TypeAdapter
+def generate(annotations: list[Any], mode: Any) -> tuple[list[JsonSchemaValue], dict[str, JsonSchemaValue]]:
+    """Return (their schemas, the definitions these share).
 
-    config = ConfigDict(arbitrary_types_allowed=True)
-    try:
-        TypeAdapter(annotation, config=config)
-    except PydanticUserError as error:
-        if error.code == "type-adapter-config-unused":
-            return None
-        raise
-    return config
+    They are described as one tuple: a dataclass inside another type takes over the configuration that lets library
+    types through, and alone it would not.
+    """
+    adapter: TypeAdapter[Any] = TypeAdapter(tuple[*annotations], config=ConfigDict(arbitrary_types_allowed=True))  # type: ignore[valid-type]
+    schema = adapter.json_schema(schema_generator=MatineeSchema, mode=mode)
+    return schema.get("prefixItems", []), schema.get("$defs", {})
 
 
 class MatineeSchema(GenerateJsonSchema):
@@ -40,7 +42,7 @@ class MatineeSchema(GenerateJsonSchema):
     def is_instance_schema(self, schema: core_schema.IsInstanceSchema) -> JsonSchemaValue:
         marked = special.kind_of(schema["cls"])
         if marked is None or (marked[1] == "figure" and self.mode == "validation"):
-            raise Unsupported(schema["cls"])
+            raise UnsupportedError(schema["cls"])
         return special.schema_of(marked[1])
 
     def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
@@ -54,7 +56,7 @@ class MatineeSchema(GenerateJsonSchema):
 
     def call_schema(self, schema: core_schema.CallSchema) -> JsonSchemaValue:
         """A NamedTuple: an object with its fields' names, which a form can label."""
-        fields = schema["arguments_schema"]["arguments_schema"]  # type: ignore[typeddict-item]
+        fields = schema["arguments_schema"]["arguments_schema"]
         properties, required = {}, []
         for field in fields:
             inner = field["schema"]
@@ -71,16 +73,16 @@ class MatineeSchema(GenerateJsonSchema):
         }
 
     def bytes_schema(self, schema: core_schema.BytesSchema) -> JsonSchemaValue:
-        raise Unsupported(bytes)
+        raise UnsupportedError(bytes)
 
     def complex_schema(self, schema: core_schema.ComplexSchema) -> JsonSchemaValue:
-        raise Unsupported(complex)
+        raise UnsupportedError(complex)
 
     def generator_schema(self, schema: core_schema.GeneratorSchema) -> JsonSchemaValue:
-        raise Unsupported
+        raise UnsupportedError
 
     def callable_schema(self, schema: core_schema.CallableSchema) -> JsonSchemaValue:
-        raise Unsupported
+        raise UnsupportedError
 
     def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> JsonSchemaValue:
-        raise Unsupported
+        raise UnsupportedError

@@ -29,7 +29,9 @@ def fault(schema: dict[str, Any], value: Any) -> str:
 
 def _text_fault(schema: dict[str, Any], value: str) -> str:
     if len(value) < schema.get("minLength", 0):
-        return "must not be empty" if schema["minLength"] == 1 else f"must have at least {schema['minLength']} characters"
+        return (
+            "must not be empty" if schema["minLength"] == 1 else f"must have at least {schema['minLength']} characters"
+        )
     if len(value) > schema.get("maxLength", len(value)):
         return f"must have at most {schema['maxLength']} characters"
     kind = schema.get("format")
@@ -73,17 +75,21 @@ def _number_fault(schema: dict[str, Any], value: float) -> str:
     if as_float != as_float or as_float in (float("inf"), float("-inf")):
         return "must be a finite number"
     if value < schema.get("minimum", value):
-        return f"must be at least {schema['minimum']:g}"
+        return f"must be at least {_shown(schema['minimum'])}"
     if value > schema.get("maximum", value):
-        return f"must be at most {schema['maximum']:g}"
+        return f"must be at most {_shown(schema['maximum'])}"
     if "exclusiveMinimum" in schema and value <= schema["exclusiveMinimum"]:
-        return f"must be more than {schema['exclusiveMinimum']:g}"
+        return f"must be more than {_shown(schema['exclusiveMinimum'])}"
     if "exclusiveMaximum" in schema and value >= schema["exclusiveMaximum"]:
-        return f"must be less than {schema['exclusiveMaximum']:g}"
+        return f"must be less than {_shown(schema['exclusiveMaximum'])}"
     step = schema.get("multipleOf")
     if step and abs(value / step - round(value / step)) > 1e-9:
-        return f"must be a multiple of {step:g}"
+        return f"must be a multiple of {_shown(step)}"
     return ""
+
+
+def _shown(bound: float) -> str:
+    return str(int(bound)) if float(bound).is_integer() else str(bound)
 
 
 def is_after(later: Any, earlier: Any) -> bool:
@@ -91,11 +97,8 @@ def is_after(later: Any, earlier: Any) -> bool:
     if earlier is None or later is None:
         return True
     if isinstance(later, str) and isinstance(earlier, str):
-        for kind in ("date", "date-time", "time"):
-            a, b = parsed(kind, later), parsed(kind, earlier)
-            if a is not None and b is not None:
-                later, earlier = a, b
-                break
+        pairs = ((parsed(kind, later), parsed(kind, earlier)) for kind in ("date", "date-time", "time"))
+        later, earlier = next((pair for pair in pairs if None not in pair), (None, None))
     try:
         return bool(later > earlier)
     except TypeError:

@@ -1,0 +1,168 @@
+"""pandas and polars tables ↔ `{"$table": [{"name", "type"}], "rows": [[…]]}`; null stands for what is missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matinee.schema import encode
+
+Json = Any
+_PANDAS_DTYPES = {"integer": "int64", "number": "float64", "boolean": "bool"}
+_PANDAS_NULLABLE = {"integer": "Int64", "number": "float64", "boolean": "boolean"}
+
+
+def from_pandas(frame: Any) -> Json:
+    """Return a DataFrame as JSON. An index with a name, of texts or of dates becomes a column."""
+    if frame.index.nlevels > 1 or frame.index.name is not None or frame.index.dtype.kind not in "iu":
+        frame = frame.reset_index()
+    names = _unique([_name(label) for label in frame.columns])
+    columns = [_from_pandas_column(frame.iloc[:, i]) for i in range(len(names))]
+    return _table(names, columns, len(frame))
+
+
+def from_polars(frame: Any) -> Json:
+    """Return a polars DataFrame as JSON."""
+    columns = [_column(frame.get_column(name).to_list(), _polars_type(frame.schema[name])) for name in frame.columns]
+    return _table(list(frame.columns), columns, frame.height)
+
+
+def _table(names: list[str], columns: list[tuple[str, list[Json]]], height: int) -> Json:
+    heads = [{"name": name, "type": kind} for name, (kind, _) in zip(names, columns, strict=True)]
+    rows = [list(row) for row in zip(*(cells for _, cells in columns), strict=True)] if columns else [[]] * height
+    return {"$table": heads, "rows": rows}
+
+
+def _name(label: Any) -> str:
+    return " ".join(str(part) for part in label if part != "") if isinstance(label, tuple) else str(label)
+
+
+def _unique(names: list[str]) -> list[str]:
+    taken: set[str] = set()
+    for index, name in enumerate(names):
+        candidate, number = name, 2
+        while candidate in taken:
+            candidate, number = f"{name}_{number}", number + 1
+        taken.add(candidate)
+        names[index] = candidate
+    return names
+
+
+def _from_pandas_column(column: Any) -> tuple[str, list[Json]]:
+    dtype = column.dtype
+    known = {"i": "integer", "u": "integer", "f": "number", "b": "boolean"}.get(getattr(dtype, "kind", ""), "")
+    if str(dtype) == "category":
+        column = column.astype(object)
+    missing = column.isna().tolist() if column.hasnans else []
+    cells = column.tolist()
+    if missing:
+        cells = [None if gone else cell for gone, cell in zip(missing, cells, strict=True)]
+    if str(dtype) in ("str", "string"):
+        known = "string"
+    return _column(cells, known)
+
+
+def _polars_type(dtype: Any) -> str:
+    if dtype.is_integer():
+        return "integer"
+    if dtype.is_float():
+        return "number"
+    return {"Boolean": "boolean", "String": "string", "Date": "date", "Datetime": "datetime"}.get(
+        str(dtype.base_type()), ""
+    )
+
+
+def _column(cells: list[Any], known: str = "") -> tuple[str, list[Json]]:
+    """Return (type, JSON cells); the type is told from the cells when the library does not know it."""
+    kind = known or _told_by(cells)
+    if kind in ("string", "integer", "boolean"):
+        return kind, cells
+    if kind == "number":
+        return kind, [_finite(cell) for cell in cells]
+    if kind == "datetime" and not known and all(cell is None or _is_midnight(cell) for cell in cells):
+        return "date", [None if cell is None else cell.isoformat()[:10] for cell in cells]
+    if kind in ("date", "datetime"):
+        return kind, [None if cell is None else cell.isoformat() for cell in cells]
+    return "json", [_nested(cell) for cell in cells]
+
+
+def _finite(cell: Any) -> float | None:
+    return None if cell is None or cell - cell != 0 else float(cell)
+
+
+def _nested(cell: Any) -> Json:
+    return None if isinstance(cell, float) and cell - cell != 0 else encode.to_json(cell)
+
+
+def _told_by(cells: list[Any]) -> str:
+    import datetime
+    from decimal import Decimal
+
+    kinds = {_told_by_cell(cell, datetime, Decimal) for cell in cells if cell is not None}
+    if kinds <= {"integer", "number"} and kinds:
+        return "number" if "number" in kinds else "integer"
+    return kinds.pop() if len(kinds) == 1 else "string" if not kinds else "json"
+
+
+def _told_by_cell(cell: Any, datetime: Any, decimal: Any) -> str:
+    pairs = (
+        (str, "string"),
+        (bool, "boolean"),
+        (int, "integer"),
+        ((float, decimal), "number"),
+        (datetime.datetime, "datetime"),
+        (datetime.date, "date"),
+    )
+    return next((kind for cls, kind in pairs if isinstance(cell, cls)), "json")
+
+
+def _is_midnight(cell: Any) -> bool:
+    return cell.tzinfo is None and not (cell.hour or cell.minute or cell.second or cell.microsecond)
+
+
+def _cells(table: Json) -> list[tuple[str, str, list[Json]]]:
+    """Return (name, type, cells) by column."""
+    columns = list(zip(*table["rows"], strict=True)) or [()] * len(table["$table"])
+    return [(c["name"], c["type"], list(cells)) for c, cells in zip(table["$table"], columns, strict=True)]
+
+
+def to_pandas(table: Json) -> Any:
+    """Return a DataFrame with the columns' dtypes restored; dates are datetime64."""
+    import pandas
+
+    columns = {name: _to_pandas_column(pandas, kind, cells) for name, kind, cells in _cells(table)}
+    return pandas.DataFrame(columns, index=pandas.RangeIndex(len(table["rows"])))
+
+
+def _to_pandas_column(pandas: Any, kind: str, cells: list[Json]) -> Any:
+    if kind in ("date", "datetime"):
+        is_aware = kind == "datetime" and any(c and (c.endswith("Z") or c[-6:-5] in ("+", "-")) for c in cells)
+        return pandas.to_datetime(pandas.Series(cells, dtype=object), format="ISO8601", utc=is_aware)
+    if kind in _PANDAS_DTYPES:
+        dtypes = _PANDAS_NULLABLE if None in cells else _PANDAS_DTYPES
+        return pandas.Series(cells, dtype=dtypes[kind])
+    return pandas.Series(cells, dtype="str" if kind == "string" and cells else object)
+
+
+def to_polars(table: Json) -> Any:
+    """Return a polars DataFrame with the columns' types restored."""
+    from datetime import date, datetime
+
+    import polars  # type: ignore[import-not-found,unused-ignore]
+
+    types = {
+        "string": polars.String,
+        "integer": polars.Int64,
+        "number": polars.Float64,
+        "boolean": polars.Boolean,
+        "date": polars.Date,
+        "datetime": polars.Datetime,
+        "json": None,
+    }
+    read = {"date": date.fromisoformat, "datetime": datetime.fromisoformat}
+
+    def series(name: str, kind: str, cells: list[Json]) -> Any:
+        if kind in read:
+            cells = [None if c is None else read[kind](c) for c in cells]
+        return polars.Series(name, cells, dtype=types[kind])
+
+    return polars.DataFrame([series(*column) for column in _cells(table)])
