@@ -98,8 +98,8 @@ class Run:
 class Entry:
     """A run's small place in the queue of its predictor: what claim and heartbeat touch.
 
-    Fair order is (`turn`, `run_id`): see `next_turn`. It is due when `visible_at` has passed: queued at once, after a
-    back-off, or when the lease has expired.
+    Fair order is (`turn`, `run_id`): see `next_turn`. It is due when `visible_at` has passed: at once (0, whatever the
+    clock), after a back-off, or when the lease has expired.
     """
 
     predictor: str

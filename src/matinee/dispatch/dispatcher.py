@@ -59,8 +59,7 @@ def dispatch(
             break
         if store.take_slot(slot):
             note = launch(store, launcher, slot)
-            if not note:
-                launched.append(slot)
+            launched += [] if note else [slot]
     if store.pool(predictor).note != note:
         store.note(predictor, note)
     return Dispatched(tuple(launched), _again_at(store.next_due_at(predictor, now), note, now), note)

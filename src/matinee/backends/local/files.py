@@ -13,13 +13,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from matinee.errors import BackendError, NotFoundError
+from matinee.errors import BackendError, LimitError, NotFoundError
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-.")
 _LONGEST = 200  # bytes of a path's segment: file systems allow 255
 _PARTIAL = ".partial"  # no key's: a leading dot is encoded
 _ABANDONED_S = 24 * 3600.0  # a partial file this old was left by a killed process
 _CHUNK = 1 << 20
+_LONGEST_KEY = 1024  # bytes, as S3's
 
 
 class FolderFiles:
@@ -68,8 +69,10 @@ class FolderFiles:
                 self._path(key).unlink()
 
     def _path(self, key: str) -> Path:
-        folder, _, _ = key.rpartition("/")
-        *continued, name = _pieces(key.rpartition("/")[2])
+        if len(key.encode("utf-8", "surrogatepass")) > _LONGEST_KEY:
+            raise LimitError(f"The file name {key[:40]!r}… is longer than {_LONGEST_KEY} bytes.", hint="Shorten it.")
+        folder, _, last = key.rpartition("/")
+        *continued, name = _pieces(last)
         parents = _folders(folder) if "/" in key else []
         return self.folder.joinpath(*parents, *(f"{piece}~+" for piece in continued), name)
 

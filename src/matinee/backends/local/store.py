@@ -31,7 +31,7 @@ from matinee.backends.local.store_rows import (
 from matinee.errors import BackendError, ConflictError
 from matinee.manifest import Release, release_from_json, to_json
 from matinee.ports import RunQuery
-from matinee.runs import Change, Entry, Feedback, Json, Pool, Progress, Run, Slot, next_turn
+from matinee.runs import Change, Entry, Feedback, Json, Pool, Progress, Run, Slot, Status, next_turn
 
 # Only constants of this module and question marks ever reach an f-string of SQL.
 _RUN = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608
@@ -108,18 +108,18 @@ class SqliteStore:
 
     def due(self, predictor: str, now: float, limit: int = 1) -> list[Entry]:
         """See `ports.Store`."""
-        # The unary plus keeps SQLite off the index by time, which would have to sort the whole queue.
-        sql = f"{_ENTRY} WHERE predictor = ? AND +visible_at <= ? ORDER BY turn, run_id LIMIT ?"
+        sql = f"{_ENTRY} WHERE predictor = ? AND visible_at <= ? ORDER BY turn, run_id LIMIT ?"
         return [entry_from(row) for row in self._database.read(sql, (predictor, now, limit))]
 
     def leased(self, predictor: str) -> list[Entry]:
         """See `ports.Store`."""
-        sql = f"{_ENTRY} INDEXED BY queue_leased WHERE predictor = ? AND owner != '' ORDER BY turn, run_id"
+        held = "predictor = ? AND attempt > 0 AND owner != ''"
+        sql = f"{_ENTRY} INDEXED BY queue_in_time WHERE {held} ORDER BY turn, run_id"
         return [entry_from(row) for row in self._database.read(sql, (predictor,))]
 
     def next_due_at(self, predictor: str, now: float) -> float | None:
         """See `ports.Store`."""
-        sql = "SELECT min(visible_at) FROM queue WHERE predictor = ? AND visible_at > ?"
+        sql = "SELECT min(visible_at) FROM queue WHERE predictor = ? AND attempt > 0 AND visible_at > ?"
         ((at,),) = self._database.read(sql, (predictor, now))
         return None if at is None else float(at)
 
@@ -254,7 +254,8 @@ def _put_unless_known(connection: sqlite3.Connection, run: Run, turns: dict[tupl
     turn = turns[queue] + 1 if queue in turns else _first_turn(connection, *queue)
     turns[queue] = turn
     connection.execute(_PUT_RUN, run_row(run))
-    connection.execute(_PUT_ENTRY, entry_row(Entry(run.predictor, run.id, run.user, turn, run.created_at)))
+    # Visible since ever: a run just submitted is due whatever the clock of who looks for it says.
+    connection.execute(_PUT_ENTRY, entry_row(Entry(run.predictor, run.id, run.user, turn, visible_at=0.0)))
     return run
 
 
@@ -310,6 +311,7 @@ def _swap_entry(connection: sqlite3.Connection, change: Change) -> bool:
 
 def _listing(query: RunQuery) -> tuple[str, list[str | int]]:
     terms = [] if query.include_nested else ["parent = ''"]
+    index = ""
     parameters: list[str | int] = []
     for column, value in (("user", query.user), ("predictor", query.predictor)):
         if value is not None:
@@ -318,11 +320,14 @@ def _listing(query: RunQuery) -> tuple[str, list[str | int]]:
     if query.statuses:
         terms.append(f"status IN ({', '.join('?' * len(query.statuses))})")
         parameters += sorted(status.value for status in query.statuses)
+        if Status.SUCCEEDED not in query.statuses and not query.include_nested:
+            terms.append("status != 'succeeded'")  # as the index says it
+            index = " INDEXED BY runs_not_succeeded"
     if query.before:
         terms.append("id < ?")
         parameters.append(query.before)
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
-    return f"{_RUN}{where} ORDER BY id DESC LIMIT ?", [*parameters, query.limit]
+    return f"{_RUN}{index}{where} ORDER BY id DESC LIMIT ?", [*parameters, query.limit]
 
 
 def _get_state(connection: sqlite3.Connection, key: str) -> Json:

@@ -18,6 +18,7 @@ Row = tuple[Any, ...]
 
 BUSY_S = 30.0  # how long others may hold the file before we give up
 _POLL_S = 0.005  # SQLite's own wait backs off to 100 ms and starves; a short one, repeated, is fair enough
+_LOG_PAGES = 4000  # 16 MB of log before it is folded into the file: that costs two more waits for the disk
 _inherited: list[object] = []  # connections from before a fork: closing them here would drop the parent's locks
 
 
@@ -94,6 +95,7 @@ class Database:
         try:
             prepare(connection, self.path)
             connection.execute("PRAGMA synchronous = FULL")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
         except BaseException:
             connection.close()
             raise
