@@ -12,15 +12,23 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+from matinee import errors
+from matinee.cli.main import app as cli
+from matinee.manifest import Resources
+from matinee.project import Limits, load
+from matinee.runs import FAILURE_KINDS
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")]
 PAGES += sorted((ROOT / "docs").rglob("*.md")) + sorted((ROOT / "examples").glob("*/README.md"))
-RUNS = {"README.md", "tutorial.md"} | {page.name for page in (ROOT / "docs" / "how-to").glob("*.md")}
+RUNS = {"README.md", "tutorial.md", "types.md"} | {page.name for page in (ROOT / "docs" / "how-to").glob("*.md")}
 GO_ON = ("matinee dev", "make", "aws", "export", "pytest examples")  # until ended, or elsewhere tested
 BIN = Path(sys.executable).parent
 COMMAND_S = 120
@@ -103,6 +111,46 @@ def test_commands_that_are_shown_exist(page: Path) -> None:
             assert words[0] in {"make", "matinee", "pytest", "aws", "export"}, command
             if words[0] == "make":
                 assert words[1] in targets, command
+
+
+def test_the_page_of_commands_has_every_command_and_option() -> None:
+    page = (ROOT / "docs" / "reference" / "commands.md").read_text()
+    for path, command in leaves(typer.main.get_command(cli)):
+        assert f"`matinee {path}" in page, path
+        for option in (name for parameter in command.params for name in parameter.opts if name.startswith("--")):
+            assert re.search(rf"{option}\b", page), f"matinee {path} {option}"
+
+
+def leaves(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield path, command
+        return
+    for name, child in inner.items():
+        yield from leaves(child, f"{path} {name}".strip())
+
+
+def test_the_page_of_errors_has_every_error_and_kind_of_failure() -> None:
+    page = (ROOT / "docs" / "reference" / "errors.md").read_text()
+    classes = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, errors.MatineeError)]
+    for cls in classes:
+        row = re.search(rf"^\| `{cls.__name__}` .*$", page, re.MULTILINE)
+        assert cls is errors.MatineeError or (row and f"| {cls.exit_code} | {cls.http_status} |" in row[0]), cls
+    for kind in FAILURE_KINDS:
+        assert f"| `{kind}` |" in page
+
+
+def test_the_shown_matinee_toml_is_read_and_names_every_size(tmp_path: Path) -> None:
+    page = ROOT / "docs" / "reference" / "matinee-toml.md"
+    shown = next(block for block in blocks(page) if block.language == "toml")
+    (tmp_path / "matinee.toml").write_text(shown.text)
+    (tmp_path / "common").mkdir()
+    for name in ("recommend.py", "plan.py"):
+        (tmp_path / name).write_text("from matinee import realtime\n")
+    project = load(tmp_path)
+    assert project.limits == Limits()
+    for field in fields(Resources):
+        assert f"| `{field.name}` |" in page.read_text()
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:
