@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import streamlit as st
 
@@ -13,6 +14,9 @@ from matinee.ui import links, outcome, session
 from matinee.ui.pages import component, history, predict, run
 from matinee.ui.words import escaped, humanize
 
+T = TypeVar("T")
+
+ICON = Path(__file__).with_name("icon.svg")  # an icon by name would be asked of a server far away
 STARTING_S = 0.5  # how often a page looks for the first release
 SECTIONS = (("realtime", "Right now"), ("batch", "In the background"))
 
@@ -34,9 +38,7 @@ def main() -> None:
 def _draw(release: Release) -> None:
     pages, aliases = _pages(release)
     current = st.navigation([*pages.values(), *aliases], position="hidden")
-    st.set_page_config(
-        page_title=f"{current.title} · {_title(release)}", page_icon=":material/theaters:", layout="centered"
-    )
+    st.set_page_config(page_title=f"{current.title} · {_title(release)}", page_icon=ICON, layout="centered")
     links.remember(pages)
     _sidebar(release)
     current.run()
@@ -48,29 +50,41 @@ def _title(release: Release) -> str:
 
 def _pages(release: Release) -> tuple[dict[str, Any], list[Any]]:
     """Return the pages by address, and the first one once more at its own address: as the home page it has none."""
-    draws: dict[str, tuple[str, str, Callable[[], None]]] = {
-        links.path_of(p.name): (humanize(p.name), links.ICONS[p.kind], _predict(p, release)) for p in release.predictors
+    draws: dict[str, tuple[str, Callable[[], None]]] = {
+        links.path_of(p.name): (humanize(p.name), _predict(p, release)) for p in release.predictors
     }
     for broken in release.components:
         if broken.trouble:
-            draws[_trouble_path(broken)] = (humanize(broken.name), ":material/warning:", _trouble(broken))
-    draws[links.HISTORY] = ("History", ":material/history:", lambda: history.draw(release))
-    draws[links.RUN] = ("Run", ":material/play_circle:", lambda: run.draw(release))
+            draws[_trouble_path(broken)] = (humanize(broken.name), _trouble(broken))
+    draws[links.HISTORY] = ("History", _other(history.draw, release))
+    draws[links.RUN] = ("Run", _other(run.draw, release))
     home = next(iter(draws))
     pages = {path: _page(path, *parts, is_home=path == home) for path, parts in draws.items()}
     return pages, [_page(home, *draws[home], is_home=False)]
 
 
-def _page(path: str, title: str, icon: str, draw: Callable[[], None], *, is_home: bool) -> Any:
-    return st.Page(draw, title=title, icon=icon, url_path="" if is_home else path, default=is_home)
+def _page(path: str, title: str, draw: Callable[[], None], *, is_home: bool) -> Any:
+    return st.Page(draw, title=title, url_path="" if is_home else path, default=is_home)
 
 
 def _predict(predictor: PredictorManifest, release: Release) -> Callable[[], None]:
-    return lambda: predict.draw(predictor, release)
+    def draw() -> None:
+        links.arrive(predictor.name)
+        predict.draw(predictor, release)
+
+    return draw
 
 
 def _trouble(broken: ComponentManifest) -> Callable[[], None]:
-    return lambda: component.draw(broken)
+    return _other(component.draw, broken)
+
+
+def _other(draw: Callable[[T], None], value: T) -> Callable[[], None]:
+    def drawn() -> None:
+        links.arrive("")
+        draw(value)
+
+    return drawn
 
 
 def _trouble_path(broken: ComponentManifest) -> str:
@@ -82,18 +96,17 @@ def _sidebar(release: Release) -> None:
         st.header(escaped(_title(release)), anchor=False)
         for kind, heading in SECTIONS:
             names = [p.name for p in release.predictors if p.kind == kind]
-            _section(heading, [links.path_of(name) for name in names])
-        _section("Needs attention", [_trouble_path(c) for c in release.components if c.trouble])
-        _section("Everything so far", [links.HISTORY])
+            _section(heading, links.ICONS[kind], [links.path_of(name) for name in names])
+        broken = [_trouble_path(c) for c in release.components if c.trouble]
+        _section("Needs attention", ":material/warning:", broken)
+        _section("So far", ":material/history:", [links.HISTORY])
 
 
-def _section(heading: str, paths: list[str]) -> None:
-    if not paths:
-        return
-    st.caption(heading)
+def _section(heading: str, icon: str, paths: list[str]) -> None:
+    if paths:
+        st.caption(heading)
     for path in paths:
-        page = links.page(path)
-        st.page_link(page, label=escaped(page.title), icon=page.icon)
+        links.link(path, escaped(links.page(path).title), icon=icon)
 
 
 def _starting() -> None:

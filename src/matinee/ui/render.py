@@ -29,6 +29,16 @@ def draw(block: Block, key: str, read_blob: ReadBlob, *, extra: Sequence[Downloa
             _button(download, f"{key}:{i}", read_blob)
 
 
+def draw_inputs(block: Block, key: str, read_blob: ReadBlob) -> None:
+    """Draw inputs: short values in small type, one a line."""
+    entries = block.entries if isinstance(block, results.Record) else (("", block),)
+    short = [f"{escaped(name)}  **{_short(part)}**" for name, part in entries if _is_short(part)]
+    if short:
+        st.markdown("  \n".join(short))
+    long = tuple((name, part) for name, part in entries if not _is_short(part))
+    draw(results.Record(long), key, read_blob)
+
+
 def _draw(block: Block, read_blob: ReadBlob) -> None:
     if isinstance(block, results.Media):
         _media(block, read_blob)

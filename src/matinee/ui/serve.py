@@ -34,6 +34,7 @@ OPTIONS: dict[str, Any] = {
     "logger.level": "warning",
     "theme.primaryColor": "#3d5a98",
     "theme.baseRadius": "0.6rem",
+    "theme.headingFontSizes": ["2rem", "1.5rem", "1.2rem", "1.1rem", "1rem", "0.9rem"],
 }
 
 

@@ -47,7 +47,7 @@ def _examples(predictor: PredictorManifest) -> None:
 def _form(predictor: PredictorManifest) -> None:
     """The form is a fragment: what is chosen in it never draws the result below again."""
     form = form_of(predictor.parameters)
-    inputs, generation = links.seed(predictor)
+    inputs, generation = links.seed(predictor.name)
     drawing = widgets.Drawing(f"{predictor.name}:{generation}")
     frame = st.container(border=True) if form.is_dynamic else st.form(f"form:{predictor.name}:{generation}")
     with frame:
@@ -64,7 +64,9 @@ def _form(predictor: PredictorManifest) -> None:
 
 
 def _submit_button(predictor: PredictorManifest, form: Form) -> bool:
-    label, icon = ("Start", ":material/play_arrow:") if predictor.kind == "batch" else ("Predict", ":material/bolt:")
+    label, icon = (
+        ("Start run", ":material/play_arrow:") if predictor.kind == "batch" else ("Predict", ":material/bolt:")
+    )
     if form.is_dynamic:
         return bool(st.button(label, key=f"go:{predictor.name}", type="primary", icon=icon))
     return bool(st.form_submit_button(label, key=f"go:{predictor.name}", type="primary", icon=icon))
@@ -74,7 +76,7 @@ def _start(
     predictor: PredictorManifest, given: Json, unreadable: Sequence[Problem], waiting: Any
 ) -> tuple[Problem, ...]:
     """Predict or submit; return what is wrong with the inputs, nothing when the run was made."""
-    st.session_state[f"draft:{predictor.name}"] = given
+    links.keep(predictor.name, given)
     try:
         if unreadable:
             raise InputError(problems=tuple(unreadable))

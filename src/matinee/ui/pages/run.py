@@ -49,7 +49,8 @@ def _inputs(run: Run, release: Release) -> None:
     predictor = release.predictor(run.predictor)
     schema = predictor.parameters if predictor else {}
     with st.container(border=True):
-        render.draw(results.blocks_of(schema, inputs, run.predictor), f"inputs:{run.id}", client.read_blob)
+        block = results.blocks_of(schema, inputs, run.predictor)
+        render.draw_inputs(block, f"inputs:{run.id}", client.read_blob)
         path = links.path_of(run.predictor)
         if links.knows(path) and st.button("Run again", key="again", icon=":material/replay:"):
             links.fill(run.predictor, inputs)
