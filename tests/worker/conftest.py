@@ -199,5 +199,3 @@ def kill(pid: int) -> None:
     """Kill -9, if it still is there."""
     if pid and alive(pid):
         os.kill(pid, signal.SIGKILL)
-
-

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from matinee.backends.local.files import FolderFiles
 from matinee.dispatch.control import cancel
 from matinee.runs import Status
 
@@ -202,13 +203,12 @@ def test_large_results_and_inputs_travel_through_files(rig: MakeRig) -> None:
     made = rig("@batch\ndef work(n: int) -> Any:\n    return 'x' * n\n")
     run = made.run(500_000)
     assert run.result == {"$payload": f"results/{run.id}/1.json"}
-    assert (made.data / "files" / "results" / run.id / "1.json").stat().st_size == 500_002
+    assert len(FolderFiles(made.data / "files").read(f"results/{run.id}/1.json")) == 500_002
 
 
 def test_a_result_that_cannot_be_stored_fails_the_run(rig: MakeRig) -> None:
     made = rig("@batch\ndef work(n: int) -> Any:\n    return 'x' * n\n")
-    (made.data / "files").mkdir(parents=True, exist_ok=True)
-    (made.data / "files" / "results").write_text("in the way")
+    (made.data / "files").write_text("in the way")
     run = made.run(500_000)
     assert run.status is Status.FAILED
     assert run.failure and "not possible to store the result" in run.failure.message

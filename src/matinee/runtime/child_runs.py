@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from matinee.errors import ComponentError, InputError, MatineeError, PredictionError
+from matinee.errors import BackendError, ComponentError, InputError, MatineeError, PredictionError
 from matinee.predictor.inside import Context, bind
 from matinee.runs import Json
 from matinee.runtime.binding import RuntimeBinding
@@ -92,7 +92,7 @@ def _insist(what: str, step: Callable[[], Json]) -> Json:
     for attempt in range(STORE_TRIES):
         try:
             return step()
-        except (MatineeError, OSError) as error:
+        except (BackendError, OSError) as error:
             reason = error
         time.sleep(0.1 * 2**attempt)
     raise PredictionError(
