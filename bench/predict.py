@@ -1,6 +1,6 @@
 """`app.recommend()` with its recorded run, against one boto3 invoke and one durable insert: at most 1.5 times.
 
-The same warm function behind the same local Lambda service answers both; calls alternate, so that noise hits both alike.
+The same warm function behind the same local Lambda service answers both; calls alternate, so noise hits both alike.
 """
 
 from __future__ import annotations

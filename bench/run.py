@@ -1,7 +1,7 @@
 """Measure against the floors: `make bench`, or `make bench ONLY=predict`.
 
-Every other module here has `measure() -> dict`: figures measured beside their floor in the same run. This prints them as
-a table and writes them to results/latest.json with the machine and the versions, so that figures are never without both.
+Every other module here has `measure() -> dict`: figures measured beside their floor in the same run. This prints them
+as a table and writes them to results/latest.json with machine and versions: no figure goes without both.
 """
 
 from __future__ import annotations
