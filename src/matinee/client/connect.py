@@ -1,0 +1,199 @@
+"""`matinee.connect()`: an app's predictors as Python functions, for a notebook, a script or a custom page."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from matinee.client.core import Client
+from matinee.client.host import open_client
+from matinee.errors import MatineeError, PredictionError, UsageError
+from matinee.manifest import PredictorManifest
+from matinee.ports import LogLine, RunQuery
+from matinee.project import load
+from matinee.runs import Entry, Feedback, Json, Progress, Run, Status
+from matinee.schema import records
+
+PROGRESS_WIDTH = 32  # characters of the bar
+
+
+def connect(app: str | Path = ".", *, user: str = "local") -> App:
+    """Connect to the app in this folder (or of this single predictor file).
+
+    A running `matinee dev` is used; without one, what is needed is started here and ended by `close()`, by the end of
+    a `with` block, or with the process. Raises ProjectError when the folder holds no app.
+    """
+    stack = ExitStack()
+    return App(stack.enter_context(open_client(load(Path(app)), user=user)), stack.close)
+
+
+class App:
+    """One app. `app.NAME(...)` predicts with the predictor NAME; `app["NAME"]` is the same for any name."""
+
+    def __init__(self, client: Client, close: Callable[[], None]) -> None:
+        self.client = client
+        self._close = close
+
+    def __getitem__(self, name: str) -> Predictor:
+        return Predictor(self.client, self.client.predictor(name))
+
+    def __getattr__(self, name: str) -> Predictor:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except MatineeError as error:
+            raise AttributeError(str(error)) from None
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(p.name for p in self.client.release().predictors)]
+
+    def runs(
+        self, predictor: str | None = None, *, status: str | None = None, before: str = "", limit: int = 50
+    ) -> list[RunHandle]:
+        """Return this user's runs, newest first; `before` is the id of the last run of the page before."""
+        statuses = frozenset({Status(status)}) if status else frozenset()
+        query = RunQuery(user=self.client.user, predictor=predictor, statuses=statuses, before=before, limit=limit)
+        return [RunHandle(self.client, run) for run in self.client.runs(query)]
+
+    def run(self, run_id: str) -> RunHandle:
+        """Return the run; NotFoundError if there is none."""
+        return RunHandle(self.client, self.client.run(run_id))
+
+    def close(self) -> None:
+        """End what `connect` started."""
+        self._close()
+
+    def __enter__(self) -> App:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Predictor:
+    """One predictor of a connected app."""
+
+    def __init__(self, client: Client, manifest: PredictorManifest) -> None:
+        self._client = client
+        self.manifest = manifest
+        self.__doc__ = manifest.doc
+
+    def __repr__(self) -> str:
+        parameters = ", ".join(self.manifest.parameters["properties"])
+        return f"<{self.manifest.kind} predictor {self.manifest.name}({parameters})>"
+
+    def __call__(self, **inputs: Any) -> Any:
+        """Predict and return the result; a batch predictor is submitted and waited for, with a bar.
+
+        Raises InputError, or PredictionError when the predictor failed.
+        """
+        if self.manifest.kind == "batch":
+            return self.submit(**inputs).result(show_progress=True)
+        run = self._client.predict(self.manifest.name, self._json(inputs))
+        return RunHandle(self._client, run).result()
+
+    def submit(self, *, idempotency_key: str = "", **inputs: Any) -> RunHandle:
+        """Queue a batch run. The same key gives the same run."""
+        run = self._client.submit(self.manifest.name, self._json(inputs), idempotency_key=idempotency_key)
+        return RunHandle(self._client, run)
+
+    def submit_many(self, rows: Sequence[Mapping[str, Any]]) -> list[RunHandle]:
+        """Queue one batch run a row, all or none."""
+        runs = self._client.submit_many(self.manifest.name, [self._json(row) for row in rows])
+        return [RunHandle(self._client, run) for run in runs]
+
+    def _json(self, inputs: Mapping[str, Any]) -> Json:
+        return {name: self._client.to_json(value) for name, value in inputs.items()}
+
+
+class RunHandle:
+    """One run, read afresh whenever it is asked and not finished."""
+
+    def __init__(self, client: Client, run: Run) -> None:
+        self._client = client
+        self._run = run
+
+    def __repr__(self) -> str:
+        return f"<run {self.id} of {self._run.predictor}: {self.status}>"
+
+    @property
+    def id(self) -> str:
+        """The run's permanent id."""
+        return self._run.id
+
+    @property
+    def run(self) -> Run:
+        """The run as it is now."""
+        if not self._run.status.is_final:
+            self._run = self._client.run(self._run.id)
+        return self._run
+
+    @property
+    def status(self) -> str:
+        """One of queued, running, succeeded, failed, cancelled."""
+        return self.run.status.value
+
+    @property
+    def progress(self) -> Progress:
+        """How far it is: complete once it succeeded."""
+        run = self.run
+        if run.status is Status.SUCCEEDED:
+            return Progress(1.0)
+        entry = self._client.entry(run)
+        return entry.progress if entry else Progress()
+
+    @property
+    def inputs(self) -> Json:
+        """The inputs as JSON values."""
+        return self._client.inputs(self._run)
+
+    def result(self, *, timeout_s: float | None = None, show_progress: bool = False) -> Any:
+        """Wait for the result and return it as read-only records.
+
+        Raises PredictionError when the run failed, UsageError when it was cancelled, TimeoutError after `timeout_s`.
+        """
+        if not self._run.status.is_final:
+            watch = _bar(self._run.predictor) if show_progress and sys.stderr.isatty() else None
+            self._run = self._client.wait(self._run.id, timeout_s=timeout_s, watch=watch)
+        run = self._run
+        if run.failure is not None and run.status is Status.FAILED:
+            failure = run.failure
+            raise PredictionError(failure.message, kind=failure.kind, hint=failure.hint, traceback=failure.traceback)
+        if run.status is Status.CANCELLED:
+            raise UsageError(f"Run {run.id} was cancelled.", hint="Submit it again to get a result.")
+        if not run.status.is_final:
+            raise TimeoutError(f"Run {run.id} is still {run.status} after {timeout_s:g} s.")
+        schema = self._client.predictor(run.predictor).result
+        return records.from_json(schema, self._client.result(run), self._client.read_blob)
+
+    def cancel(self) -> None:
+        """Cancel it; ConflictError if it is finished."""
+        self._run = self._client.cancel(self.id)
+
+    def logs(self) -> list[LogLine]:
+        """Return what the run wrote."""
+        return self._client.logs(self.id)
+
+    def feedback(self, rating: int | None = None, comment: str = "", corrected: Any = None) -> Feedback:
+        """Rate it: 1 is good, -1 is bad. Replaces what this user said before."""
+        return self._client.feedback(self.id, rating, comment, self._client.to_json(corrected))
+
+
+def _bar(name: str) -> Callable[[Run, Entry | None], None]:
+    def show(run: Run, entry: Entry | None) -> None:
+        fraction = 1.0 if run.status.is_final else (entry.progress.fraction if entry else None) or 0.0
+        filled = round(fraction * PROGRESS_WIDTH)
+        bar = "█" * filled + "░" * (PROGRESS_WIDTH - filled)
+        message = entry.progress.message if entry else ""
+        sys.stderr.write(f"\r{name} {bar} {fraction:4.0%} {run.status} {message[:40]}\x1b[K")
+        sys.stderr.write("\n" if run.status.is_final else "")
+        sys.stderr.flush()
+
+    return show

@@ -1,0 +1,231 @@
+"""The client by JSON values: what the UI, the API, the command line and nested calls use.
+
+A realtime run is written once, by its caller, after the answer; a batch run is written before anything is started.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from matinee.client.backend import Backend
+from matinee.dispatch import control
+from matinee.errors import ConflictError, NotFoundError, UsageError
+from matinee.lambda_api.outcome import failure_of
+from matinee.manifest import PredictorManifest, Release
+from matinee.ports import Invocation, LogLine, RunQuery
+from matinee.runs import Entry, Feedback, Json, Run, Status, new_run_id
+from matinee.schema import blobs, encode, payloads, validate
+from matinee.settings import DISPATCHER, Settings
+
+INLINE_BYTES = 4096  # larger inputs and results travel through Files: a store is billed by the whole item
+PAYLOAD_BYTES = 5_500_000  # Lambda takes 6 MB; the rest is room for escapes
+RELEASE_TTL_S = 0.25  # how old the release a call sees may be
+_ENDED = {Status.SUCCEEDED: "succeeded", Status.FAILED: "failed", Status.CANCELLED: "been cancelled"}
+
+
+class Client:
+    """Everything one user does with one app. Thread-safe; `clock` returns epoch seconds."""
+
+    def __init__(
+        self, backend: Backend, settings: Settings, user: str = "local", *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.backend = backend
+        self.settings = settings
+        self.user = user
+        self.clock = clock
+        self._release: tuple[float, Release | None] = (float("-inf"), None)
+
+    # --- what there is ------------------------------------------------------------------------------------------
+
+    def release(self) -> Release:
+        """Return what is live, at most RELEASE_TTL_S old; NotFoundError while nothing is."""
+        read_at, release = self._release
+        if release is None or time.monotonic() - read_at > RELEASE_TTL_S:
+            release = self.backend.store.release()
+            self._release = (time.monotonic(), release)
+        if release is None:
+            raise NotFoundError("Nothing is live yet.", hint="Start the app with `matinee dev`.")
+        return release
+
+    def predictor(self, name: str) -> PredictorManifest:
+        """Return the predictor of that name; NotFoundError names the nearest."""
+        release = self.release()
+        predictor = release.predictor(name)
+        if predictor is not None:
+            return predictor
+        broken = next((c for c in release.components if c.trouble and c.name == name), None)
+        if broken and broken.trouble:
+            raise NotFoundError(
+                f"The component {name} does not load: {broken.trouble.message}", hint=broken.trouble.hint
+            )
+        names = [p.name for p in release.predictors]
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f"Did you mean {near[0]}?" if near else f"There is: {', '.join(names) or 'none'}."
+        raise NotFoundError(f"There is no predictor {name!r} in {release.app}.", hint=hint)
+
+    # --- realtime -----------------------------------------------------------------------------------------------
+
+    def predict(self, name: str, inputs: Json, *, parent: str = "") -> Run:
+        """Call a realtime predictor and record the run, whether it succeeded or failed.
+
+        Raises InputError (also when the predictor itself rejects a value), NotFoundError, UsageError for a batch
+        predictor, BackendError when it could not be reached.
+        """
+        predictor = self._of_kind(name, "realtime")
+        checked = validate.check(predictor.parameters, inputs)
+        run = self._new(predictor, checked, Status.RUNNING, parent=parent)
+        run = replace(run, started_at=run.created_at, attempt=1)
+        answer = self._invoke(run, checked)
+        failure = failure_of(answer, predictor) if answer.error_type else None
+        finished = replace(
+            run,
+            inputs=self._kept(f"inputs/{run.id}.json", checked),
+            status=Status.FAILED if failure else Status.SUCCEEDED,
+            failure=failure,
+            result=None if failure else self._kept(f"results/{run.id}/1.json", json.loads(answer.payload)),
+            version=answer.version or run.version,
+            finished_at=self.clock(),
+        )
+        self.backend.store.record(finished)
+        return finished
+
+    def _invoke(self, run: Run, checked: Json) -> Invocation:
+        body = json.dumps(checked, separators=(",", ":")).encode()
+        if len(body) > PAYLOAD_BYTES:
+            reference = payloads.store_large(self.backend.files, f"inputs/{run.id}.json", checked, INLINE_BYTES)
+            body = json.dumps(reference).encode()
+        context = {"run": run.id, "user": run.user, "parent": run.parent, "attempt": "1"}
+        return self.backend.invoker.invoke(run.predictor, body, context=context)
+
+    # --- batch --------------------------------------------------------------------------------------------------
+
+    def submit(self, name: str, inputs: Json, *, idempotency_key: str = "", parent: str = "") -> Run:
+        """Queue a batch run and have it dispatched; the same key gives the same run (and dispatches again)."""
+        predictor = self._of_kind(name, "batch")
+        return self._submit(predictor, [self._queued(predictor, inputs, idempotency_key, parent)])[0]
+
+    def submit_many(self, name: str, rows: Sequence[Json]) -> list[Run]:
+        """Queue many batch runs, all or none of them; they take turns with other people's."""
+        predictor = self._of_kind(name, "batch")
+        return self._submit(predictor, [self._queued(predictor, row, "", "") for row in rows])
+
+    def _queued(self, predictor: PredictorManifest, inputs: Json, key: str, parent: str) -> Run:
+        run = self._new(predictor, validate.check(predictor.parameters, inputs), Status.QUEUED, parent=parent)
+        return replace(run, idempotency_key=key)
+
+    def _submit(self, predictor: PredictorManifest, runs: Sequence[Run]) -> list[Run]:
+        kept = [replace(run, inputs=self._kept(f"inputs/{run.id}.json", run.inputs)) for run in runs]
+        submitted = self.backend.store.submit(kept)
+        self.poke(predictor.name)
+        return submitted
+
+    def poke(self, predictor: str) -> None:
+        """Have the dispatcher look at this predictor's pool."""
+        self.backend.invoker.poke(DISPATCHER, json.dumps({"predictor": predictor}).encode())
+
+    # --- runs ---------------------------------------------------------------------------------------------------
+
+    def run(self, run_id: str) -> Run:
+        """Return the run; NotFoundError if there is none."""
+        run = self.backend.store.run(run_id)
+        if run is None:
+            raise NotFoundError(f"There is no run {run_id!r}.", hint="`matinee runs list` shows the newest.")
+        return run
+
+    def runs(self, query: RunQuery) -> list[Run]:
+        """Return a page of runs, newest first."""
+        return self.backend.store.runs(query)
+
+    def entry(self, run: Run) -> Entry | None:
+        """Return the queue entry (live progress) of an unfinished run."""
+        return None if run.status.is_final else self.backend.store.entry(run.predictor, run.id)
+
+    def queue_position(self, run: Run) -> int | None:
+        """Return how many runs will start before this one; None when it does not wait (or stands beyond 1,000)."""
+        waiting = [e.run_id for e in self.backend.store.entries(run.predictor) if not e.is_leased]
+        return waiting.index(run.id) if run.id in waiting else None
+
+    def why_waiting(self, run: Run) -> str:
+        """Return why no worker starts, "" when nothing is wrong."""
+        return self.backend.store.pool(run.predictor).note
+
+    def inputs(self, run: Run) -> Json:
+        """Return the run's inputs as they were checked."""
+        return payloads.load(self.backend.files, run.inputs)
+
+    def result(self, run: Run) -> Json:
+        """Return the result as JSON; None unless the run succeeded."""
+        return payloads.load(self.backend.files, run.result)
+
+    def read_blob(self, blob: Json) -> bytes:
+        """Return the bytes of a blob value, inline or in Files."""
+        return blobs.reader(self.backend.files)(blob)
+
+    def to_json(self, value: Any) -> Json:
+        """Return any supported Python value as JSON; large files of it are put into Files."""
+        return encode.to_json(value, blobs.writer(self.backend.files, f"uploads/{new_run_id()}"))
+
+    def wait(
+        self, run_id: str, *, timeout_s: float | None = None, watch: Callable[[Run, Entry | None], None] | None = None
+    ) -> Run:
+        """Wait until the run is finished, or `timeout_s` has passed; return it as it is then."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        pause_s = 0.02
+        while True:
+            run = self.run(run_id)
+            if watch:
+                watch(run, self.entry(run))
+            if run.status.is_final or (deadline is not None and time.monotonic() >= deadline):
+                return run
+            time.sleep(pause_s if deadline is None else max(0.0, min(pause_s, deadline - time.monotonic())))
+            pause_s = min(0.5, pause_s * 1.3)
+
+    def cancel(self, run_id: str) -> Run:
+        """Cancel a queued run at once, ask a running one to stop; ConflictError if it is finished."""
+        run = self.run(run_id)
+        if run.status.is_final:
+            raise ConflictError(f"Run {run.id} has already {_ENDED[run.status]}.", hint="There is nothing to cancel.")
+        return control.cancel(self.backend.store, run.id, self.clock())
+
+    def logs(self, run_id: str) -> list[LogLine]:
+        """Return what the run wrote, in order."""
+        return self.backend.logs.read(self.run(run_id).id)
+
+    def feedback(self, run_id: str, rating: int | None = None, comment: str = "", corrected: Json = None) -> Feedback:
+        """Store what this user says of the run, replacing what they said before. `rating` is 1, -1 or None."""
+        if rating not in (1, -1, None):
+            raise UsageError(f"A rating is 1 or -1, not {rating!r}.", hint="Leave it out to store only a comment.")
+        feedback = Feedback(self.run(run_id).id, self.user, rating, comment, corrected, self.clock())
+        self.backend.store.put_feedback(feedback)
+        return feedback
+
+    def feedback_of(self, run_id: str) -> list[Feedback]:
+        """Return all feedback of the run."""
+        return self.backend.store.feedback(run_id)
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self.backend.store.close()
+
+    # --- helpers ------------------------------------------------------------------------------------------------
+
+    def _of_kind(self, name: str, kind: str) -> PredictorManifest:
+        predictor = self.predictor(name)
+        if predictor.kind != kind:
+            way = "submit it" if predictor.kind == "batch" else "predict with it"
+            raise UsageError(f"{name} is a {predictor.kind} predictor.", hint=f"So {way} instead.")
+        return predictor
+
+    def _new(self, predictor: PredictorManifest, inputs: Json, status: Status, *, parent: str) -> Run:
+        now = self.clock()
+        component = self.release().component_of(predictor.name)
+        version = component.label if component else ""
+        return Run(new_run_id(now), predictor.name, predictor.kind, self.user, status, inputs, now, version, parent)
+
+    def _kept(self, key: str, value: Json) -> Json:
+        return payloads.store_large(self.backend.files, key, value, INLINE_BYTES)

@@ -1,0 +1,262 @@
+"""Host an app on this machine: environments, manifests, the local Lambda service and the dispatcher.
+
+project → inspect every component in its environment → functions at the Lambda service → release → dispatch.
+`matinee dev` keeps one host for all; `connect()` without a running dev makes its own and ends it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from matinee.backends.local.lambda_service import LambdaService, LocalFunction
+from matinee.backends.local.lambda_service.function import worker_command
+from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
+from matinee.client.backend import Backend, open_backend
+from matinee.client.core import Client
+from matinee.client.dispatching import Dispatching
+from matinee.environments.inspect import InspectedComponent, inspect_app
+from matinee.errors import BackendError, MatineeError
+from matinee.manifest import ComponentManifest, PredictorManifest, Release, to_json
+from matinee.project import Project
+from matinee.runs import Slot
+from matinee.settings import DISPATCHER, Settings
+
+Report = Callable[[str, str], None]  # component ("" = the app), line
+
+
+@dataclass(frozen=True)
+class DevRecord:
+    """What a running `matinee dev` tells others on this machine, in `.matinee/dev.json`."""
+
+    pid: int
+    lambda_endpoint: str
+    url: str = ""
+
+
+@contextmanager
+def open_client(project: Project, *, user: str = "local", report: Report | None = None) -> Iterator[Client]:
+    """Give a client on this app: at its running dev, else at a host of its own that ends with the block."""
+    running = running_dev(project)
+    if running:
+        settings = Settings(app=project.name, data=project.data, lambda_endpoint=running.lambda_endpoint)
+        client = Client(open_backend(settings), settings, user)
+        try:
+            yield client
+        finally:
+            client.close()
+        return
+    with LocalHost(project, report) as host:
+        host.reload(project)
+        yield Client(host.backend, host.settings, user)
+
+
+def running_dev(project: Project) -> DevRecord | None:
+    """Return the record of the dev that runs on this app, if one does: it holds the lock as long as it lives."""
+    try:
+        with (project.data / "dev.lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except FileNotFoundError:
+        return None
+    except BlockingIOError:
+        with suppress(OSError, ValueError, TypeError):
+            return DevRecord(**json.loads((project.data / "dev.json").read_text()))
+        return None
+
+
+class LocalHost:
+    """The app's backend side on this machine. `reload` makes what is on disk live; `stop` ends all it started."""
+
+    def __init__(self, project: Project, report: Report | None = None) -> None:
+        self.project = project
+        self._report = report or (lambda _component, _line: None)
+        self._functions: dict[str, LocalFunction] = {}
+        self._components: dict[str, InspectedComponent] = {}
+        _make_folder(project.data)
+        self.service = LambdaService(on_log=lambda function, _request_id, line: self._report(function, line))
+        self.service.start()
+        self.settings = Settings(app=project.name, data=project.data.resolve(), lambda_endpoint=self.service.endpoint)
+        try:
+            self.backend: Backend = open_backend(self.settings)
+        except BaseException:
+            self.service.stop()
+            raise
+        self.launcher = ProcessLauncher(self._launch_command, project.data, on_exit=self._worker_ended)
+        self.dispatching = Dispatching(self.backend.store, self.launcher, self._batch_predictor)
+        self.service.put_builtin(DISPATCHER, self._dispatch_request)
+        self.dispatching.start()
+
+    def __enter__(self) -> LocalHost:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def reload(self, project: Project) -> Release:
+        """Inspect what changed, replace exactly the functions that changed, and make the release."""
+        self.project = project
+        inspected = inspect_app(project, lambda component, line: self._report(component, line))
+        release = self._release(inspected)
+        self._components = {i.manifest.name: i for i in inspected}
+        self._replace_functions(release)
+        self.backend.store.put_release(release)
+        self.dispatching.poke_all()
+        return release
+
+    def stop(self) -> None:
+        """End workers (their runs go back to the queue), the dispatcher and the Lambda service."""
+        self.dispatching.stop()
+        self.launcher.stop_all()
+        self.service.stop()
+        self.backend.store.close()
+
+    # --- the release --------------------------------------------------------------------------------------------
+
+    def _release(self, inspected: Sequence[InspectedComponent]) -> Release:
+        last = self.backend.store.release()
+        before = {c.name: c for c in last.components} if last else {}
+        components = tuple(_labelled(i.manifest, before.get(i.manifest.name)) for i in inspected)
+        return Release(
+            app=self.project.name,
+            title=self.project.title,
+            number=last.number + 1 if last else 1,
+            created_at=time.time(),
+            components=components,
+            details={"description": self.project.description},
+        )
+
+    # --- realtime -----------------------------------------------------------------------------------------------
+
+    def _replace_functions(self, release: Release) -> None:
+        functions = {
+            predictor.name: self._function(component, predictor)
+            for component in release.components
+            for predictor in component.predictors
+            if predictor.kind == "realtime"
+        }
+        for name in self._functions.keys() - functions.keys():
+            self.service.remove_function(name)
+        for name, function in functions.items():
+            if self._functions.get(name) != function:
+                self.service.put_function(function)
+        self._functions = functions
+
+    def _function(self, component: ComponentManifest, predictor: PredictorManifest) -> LocalFunction:
+        return LocalFunction(
+            name=predictor.name,
+            command=worker_command(self._python(component.name)),
+            environment=self._environment(component.name, component.hash, predictor=predictor.name),
+            memory_mb=predictor.resources.memory_mb,
+            timeout_s=predictor.resources.timeout_s,
+            concurrency=predictor.resources.concurrency,
+            cwd=str(self._components[component.name].component.folder),
+            version=component.label,
+        )
+
+    # --- batch --------------------------------------------------------------------------------------------------
+
+    def _batch_predictor(self, name: str) -> tuple[PredictorManifest, str] | None:
+        """Return the live batch predictor and its component's hash, None when it is not live (or does not load)."""
+        release = self.backend.store.release()
+        predictor = release.predictor(name) if release else None
+        component = release.component_of(name) if release else None
+        if predictor is None or component is None or component.name not in self._components:
+            return None
+        return predictor, component.hash
+
+    def _launch_command(self, slot: Slot) -> LaunchCommand:
+        live = self._batch_predictor(slot.predictor)
+        if live is None:
+            raise BackendError(f"The predictor {slot.predictor} is not live.", hint="Its component may not load.")
+        name, content_hash = live[0].component, live[1]
+        environment = self._environment(
+            name, content_hash, predictor=slot.predictor, slot_token=slot.token, slot_number=slot.number
+        )
+        command = [self._python(name), "-m", "matinee.runtime.worker"]
+        return LaunchCommand(command, environment, str(self._components[name].component.folder))
+
+    def _worker_ended(self, slot: Slot) -> None:
+        self.dispatching.poke(slot.predictor)
+
+    def _dispatch_request(self, payload: bytes, _context: dict[str, str]) -> bytes:
+        name = json.loads(payload or b"{}").get("predictor", "")
+        if name:
+            self.dispatching.dispatch_now(name)
+        else:
+            self.dispatching.poke_all()
+        return b"{}"
+
+    # --- what a component's process is told ---------------------------------------------------------------------
+
+    def _python(self, component: str) -> str:
+        environment = self._components[component].environment
+        assert environment is not None, "a component without environment has trouble, so it has no predictors"
+        return str(environment.python)
+
+    def _environment(self, component: str, content_hash: str, **more: Any) -> dict[str, str]:
+        inspected = self._components[component]
+        manifest = self._write_manifest(component, content_hash)
+        source = inspected.component.source
+        settings = replace(self.settings, component=component, source=source, manifest=manifest, **more)
+        variables = inspected.environment.variables if inspected.environment else {}
+        return {**os.environ, **variables, **settings.environment()}
+
+    def _write_manifest(self, component: str, content_hash: str) -> Path:
+        path = self.settings.data / "manifests" / f"{component}-{content_hash}.live.json"
+        text = json.dumps(to_json(self._components[component].manifest))
+        if not path.exists() or path.read_text() != text:
+            path.parent.mkdir(exist_ok=True)
+            partial = path.with_suffix(f".{os.getpid()}.tmp")
+            partial.write_text(text)
+            partial.replace(path)
+        return path
+
+
+def _labelled(component: ComponentManifest, last: ComponentManifest | None) -> ComponentManifest:
+    """Count a component's versions up when its content changed: v1, v2, …"""
+    if last is None:
+        return replace(component, label="v1")
+    label = last.label if last.hash == component.hash else f"v{int(last.label[1:]) + 1}"
+    return replace(component, label=label)
+
+
+def _make_folder(data: Path) -> None:
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BackendError(
+            f"The data folder {data} cannot be made: {error.strerror}.",
+            hint="Make the app's folder writable, or copy the app to one that is.",
+        ) from None
+
+
+def write_dev_record(project: Project, record: DevRecord) -> None:
+    """Tell others on this machine where this dev is."""
+    (project.data / "dev.json").write_text(json.dumps(asdict(record)))
+
+
+@contextmanager
+def dev_lock(project: Project) -> Iterator[None]:
+    """Hold the app's dev lock; MatineeError when another dev runs on this app."""
+    _make_folder(project.data)
+    with (project.data / "dev.lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            running = running_dev(project)
+            where = f" at {running.url}" if running and running.url else ""
+            raise MatineeError(
+                f"`matinee dev` already runs on this app{where}.", hint="Use that one, or end it first."
+            ) from None
+        try:
+            yield
+        finally:
+            (project.data / "dev.json").unlink(missing_ok=True)

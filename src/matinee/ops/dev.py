@@ -1,0 +1,245 @@
+"""`matinee dev`: the whole app on this machine, until it is told to end.
+
+lock → host (Lambda service, dispatcher) → UI process → inspect and release → watch files → end everything it started
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from watchfiles import DefaultFilter, watch
+
+from matinee.client.host import DevRecord, LocalHost, dev_lock, write_dev_record
+from matinee.errors import BackendError, MatineeError
+from matinee.manifest import Release
+from matinee.project import Project, load
+
+UI_START_S = 30.0
+PORTS_TRIED = 50
+QUIET_MS = 60  # editors write a file in several steps: wait until it is quiet
+
+
+@dataclass(frozen=True)
+class DevOptions:
+    """What `matinee dev` was asked for. `path` is the app's folder or single file; `port` the first one to try."""
+
+    path: Path
+    host: str = "127.0.0.1"
+    port: int = 8501
+    ui: bool = True
+    watch: bool = True
+
+
+@dataclass(frozen=True)
+class Line:
+    """Something a component wrote or the app says (`component` is "" then)."""
+
+    component: str
+    text: str
+
+
+@dataclass(frozen=True)
+class PortTaken:
+    """The port asked for is in use, so another one is taken."""
+
+    asked: int
+    taken: int
+
+
+@dataclass(frozen=True)
+class Reloaded:
+    """A release is live; `changed` names the components whose version it changed."""
+
+    release: Release
+    changed: tuple[str, ...]
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class ReloadFailed:
+    """What is on disk cannot be made live; the former release goes on."""
+
+    error: MatineeError
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The app answers: `url` for people ("" without UI), `lambda_endpoint` for the AWS CLI and boto3."""
+
+    url: str
+    lambda_endpoint: str
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Everything that was started has ended."""
+
+    signal_name: str
+
+
+Event = Line | PortTaken | Reloaded | ReloadFailed | Ready | Ended
+
+
+def run(options: DevOptions, report: Callable[[Event], None]) -> None:
+    """Run the app until SIGINT, SIGTERM or SIGHUP (a closed terminal); then end exactly what was started.
+
+    Raises ProjectError for a folder that holds no app, MatineeError when another dev runs on it.
+    """
+    started = time.monotonic()
+    project = load(options.path)
+    with _stop_signals() as stop, dev_lock(project):
+        host = LocalHost(project, lambda component, line: report(Line(component, line)))
+        ui: UiProcess | None = None
+        try:
+            if options.ui:
+                ui = UiProcess(host, options, report)
+            write_dev_record(project, DevRecord(os.getpid(), host.service.endpoint, ui.url if ui else ""))
+            _reload(host, project, report)
+            if ui:
+                ui.wait_until_it_answers(stop)
+            url = ui.url if ui else ""
+            report(Ready(url, host.service.endpoint, time.monotonic() - started))
+            _follow(host, options, stop, report)
+        finally:
+            if ui:
+                ui.stop()
+            host.stop()
+    report(Ended(stop.name))
+
+
+class _Stop(threading.Event):
+    name = ""
+
+
+@contextmanager
+def _stop_signals() -> Iterator[_Stop]:
+    """Turn the signals that end a dev into an event, so that ending happens in one place."""
+    stop = _Stop()
+
+    def handle(number: int, _frame: object) -> None:
+        stop.name = signal.Signals(number).name
+        stop.set()
+
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    former = {number: signal.signal(number, handle) for number in numbers}
+    try:
+        yield stop
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+# --- the UI process -------------------------------------------------------------------------------------------------
+
+
+class UiProcess:
+    """The UI in a process of its own: it imports no algorithm and ends with this process (its lifeline is a pipe)."""
+
+    def __init__(self, host: LocalHost, options: DevOptions, report: Callable[[Event], None]) -> None:
+        self.port = free_port(options.host, options.port)
+        if self.port != options.port:
+            report(PortTaken(options.port, self.port))
+        self.url = f"http://{options.host}:{self.port}"
+        lifeline, self._lifeline = os.pipe()
+        command = [sys.executable, "-m", "matinee.ui.serve", "--host", options.host, "--port", str(self.port)]
+        self._process = subprocess.Popen(
+            [*command, "--lifeline-fd", str(lifeline)],
+            env={**os.environ, **host.settings.environment()},
+            pass_fds=[lifeline],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C is this process's to handle
+            text=True,
+            errors="replace",
+        )
+        os.close(lifeline)
+        self._last_line = ""
+        threading.Thread(target=self._pass_on, args=(report,), name="matinee-ui-log", daemon=True).start()
+
+    def _pass_on(self, report: Callable[[Event], None]) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._last_line = line.strip() or self._last_line
+            report(Line("ui", line.rstrip("\n")))
+
+    def wait_until_it_answers(self, stop: threading.Event) -> None:
+        """Wait for the health check; BackendError with the last line it wrote when it ends or takes too long."""
+        deadline = time.monotonic() + UI_START_S
+        while not stop.is_set():
+            if self._process.poll() is not None:
+                raise BackendError(f"The UI ended while starting: {self._last_line or 'it wrote nothing'}.")
+            health = f"{self.url}/_stcore/health"
+            with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(health, timeout=2):  # noqa: S310
+                return
+            if time.monotonic() > deadline:
+                raise BackendError(f"The UI did not answer within {UI_START_S:g} s.", hint="Its log lines say why.")
+            stop.wait(0.03)
+
+    def stop(self) -> None:
+        """End the process: SIGTERM, and SIGKILL when it does not listen."""
+        os.close(self._lifeline)
+        self._process.terminate()
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def free_port(host: str, first: int) -> int:
+    """Return `first` or the next port that is free; BackendError when none of PORTS_TRIED is."""
+    for port in range(first, min(first + PORTS_TRIED, 65536)):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise BackendError(f"No port from {first} on is free on {host}.", hint="Choose another one with --port.")
+
+
+# --- following changes ----------------------------------------------------------------------------------------------
+
+
+def _reload(host: LocalHost, project: Project, report: Callable[[Event], None]) -> None:
+    started = time.monotonic()
+    last = host.backend.store.release()
+    before = {c.name: c.hash for c in last.components} if last else {}
+    release = host.reload(project)
+    changed = tuple(c.name for c in release.components if before.get(c.name) != c.hash)
+    report(Reloaded(release, changed, time.monotonic() - started))
+
+
+def _follow(host: LocalHost, options: DevOptions, stop: threading.Event, report: Callable[[Event], None]) -> None:
+    if not options.watch:
+        stop.wait()
+        return
+    folder = host.project.folder
+    ignore = _Ignore(host.project.data)
+    for _changes in watch(folder, watch_filter=ignore, stop_event=stop, debounce=QUIET_MS, step=20, rust_timeout=200):
+        try:
+            _reload(host, load(options.path), report)
+        except MatineeError as error:
+            report(ReloadFailed(error))
+
+
+class _Ignore(DefaultFilter):
+    """What the app itself writes, and what watchfiles ignores by default, is no change of the app."""
+
+    def __init__(self, data: Path) -> None:
+        super().__init__(ignore_paths=[data.resolve()])

@@ -1,0 +1,97 @@
+"""`matinee.connect()` without a running dev: it starts what it needs and ends it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import matinee
+from matinee.errors import InputError, NotFoundError, PredictionError, UsageError
+
+
+@pytest.fixture
+def app(greeting_app: Path):
+    with matinee.connect(greeting_app) as app:
+        yield app
+
+
+def test_a_realtime_predictor_is_called_like_a_function_and_its_run_is_recorded(app):
+    greeting = app.greet(name="Ada")
+    assert greeting.text == "Hello, Ada!"
+    (run,) = app.runs("greet")
+    assert (run.status, run.inputs) == ("succeeded", {"name": "Ada", "tone": "kind"})
+    assert run.result() == greeting
+    assert run.run.version == "v1"
+
+
+def test_shared_state_is_counted_and_a_warm_process_is_kept(app):
+    first, second = app.greet(name="Bo"), app.greet(name="Bo")
+    assert (first.count, second.count) == (1, 2)
+    assert first.pid == second.pid
+
+
+def test_a_batch_predictor_is_submitted_waited_for_and_may_call_another(app):
+    assert app.greet_all(names=["Ada", "Bo"]) == {"Ada": "Hello, Ada!", "Bo": "Hello, Bo!"}
+    assert {run.run.predictor for run in app.runs()} == {"greet_all"}, "nested runs stay out of History"
+
+
+def test_a_submitted_run_has_status_progress_logs_and_feedback(app):
+    run = app.greet_all.submit(names=["Ada"])
+    assert run.result(timeout_s=30) == {"Ada": "Hello, Ada!"}
+    assert (run.status, run.progress.fraction) == ("succeeded", 1.0)
+    assert any("greeting 1 in attempt 1" in line.message for line in run.logs())
+    run.feedback(1, "fine")
+    run.feedback(-1, "on second thoughts")
+    assert [(f.rating, f.comment) for f in app.client.feedback_of(run.id)] == [(-1, "on second thoughts")]
+
+
+def test_the_same_idempotency_key_is_the_same_run(app):
+    first = app.greet_all.submit(names=["Ada"], idempotency_key="once")
+    second = app.greet_all.submit(names=["Ada"], idempotency_key="once")
+    assert first.id == second.id
+
+
+def test_many_rows_are_many_runs(app):
+    runs = app.greet_all.submit_many([{"names": [name]} for name in "abc"])
+    assert [list(run.result(timeout_s=30)) for run in runs] == [["a"], ["b"], ["c"]]
+
+
+def test_a_running_run_is_cancelled(app):
+    run = app.greet_all.submit(names=["x"] * 100, seconds_each=0.5)
+    run.cancel()
+    with pytest.raises(UsageError, match="was cancelled"):
+        run.result(timeout_s=30)
+    assert app.greet_all(names=["Ada"]) == {"Ada": "Hello, Ada!"}, "the next run is not disturbed"
+
+
+def test_an_exception_of_the_predictor_is_told_in_plain_words_and_recorded(app):
+    with pytest.raises(PredictionError, match="I do not greet trouble") as error:
+        app.greet(name="trouble")
+    assert error.value.kind == "exception"
+    assert "I do not greet trouble" in error.value.traceback
+    assert app.runs(status="failed")[0].inputs["name"] == "trouble"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda app: app.greet(), InputError, "name: is required"),
+        (lambda app: app.greet(name=1), InputError, "name"),
+        (lambda app: app.greet(name="a", tone="rude"), InputError, "kind"),
+        (lambda app: app.greet(nam="a"), InputError, "nam"),
+        (lambda app: app["gret"], NotFoundError, "Did you mean greet"),
+        (lambda app: app.greet.submit(name="a"), UsageError, "realtime"),
+        (lambda app: app.run("nonsense"), NotFoundError, "nonsense"),
+    ],
+)
+def test_bad_input_is_one_sentence(app, call, error, words):
+    with pytest.raises(error, match=words):
+        call(app)
+    assert app.runs() == []
+
+
+def test_values_over_the_payload_limit_travel_through_files(app):
+    name = "x" * 7_000_000
+    assert len(app.greet(name=name).text) > 7_000_000
+    assert app.runs()[0].inputs["name"] == name
