@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from matinee.errors import ConflictError
 
@@ -155,6 +155,16 @@ class Feedback:
     updated_at: float = 0.0
 
 
+_V = TypeVar("_V", Run, Entry, Slot)
+
+
+def evolve(value: _V, **changes: Any) -> _V:
+    """Return a copy with changes, as `dataclasses.replace` does in ten times the time: a claim makes six copies."""
+    copy = object.__new__(type(value))
+    copy.__dict__.update(value.__dict__, **changes)
+    return copy
+
+
 @dataclass(frozen=True)
 class Change:
     """One transition, applied only if the run's `rev` is `before.rev` and, if given, the entry's `entry_before.rev`.
@@ -173,14 +183,14 @@ class Change:
     @property
     def recorded(self) -> Run:
         """The run as the store holds it once the change is applied."""
-        return replace(self.after, rev=self.before.rev + 1)
+        return evolve(self.after, rev=self.before.rev + 1)
 
     @property
     def kept(self) -> Entry | None:
         """The queue entry as the store holds it once the change is applied."""
         if self.entry is None or self.entry_before is None:
             return self.entry
-        return replace(self.entry, rev=self.entry_before.rev + 1)
+        return evolve(self.entry, rev=self.entry_before.rev + 1)
 
     @property
     def is_claim(self) -> bool:
@@ -223,8 +233,8 @@ def _require(run: Run, *allowed: Status) -> None:
 
 
 def _requeued(run: Run, entry: Entry, *, visible_at: float, **changes: Any) -> Change:
-    after = replace(run, status=Status.QUEUED, **changes)
-    queued = replace(entry, owner="", visible_at=visible_at, progress=Progress())
+    after = evolve(run, status=Status.QUEUED, **changes)
+    queued = evolve(entry, owner="", visible_at=visible_at, progress=Progress())
     return Change(run, after, entry, queued, wake=True)
 
 
@@ -232,17 +242,17 @@ def claim(run: Run, entry: Entry, *, owner: str, version: str, now: float, lease
     """Give a queued run to the worker `owner`; the attempt grows."""
     _require(run, Status.QUEUED)
     attempt = run.attempt + 1
-    after = replace(
+    after = evolve(
         run, status=Status.RUNNING, owner=owner, attempt=attempt, version=version, started_at=now, failure=None
     )
-    leased = replace(entry, owner=owner, attempt=attempt, visible_at=now + lease_s, progress=Progress())
+    leased = evolve(entry, owner=owner, attempt=attempt, visible_at=now + lease_s, progress=Progress())
     return Change(run, after, entry, leased, turn=entry.turn)
 
 
 def succeed(run: Run, *, result: Json, now: float) -> Change:
     """Record the result of a running run."""
     _require(run, Status.RUNNING)
-    after = replace(run, status=Status.SUCCEEDED, result=result, finished_at=now, failure=None)
+    after = evolve(run, status=Status.SUCCEEDED, result=result, finished_at=now, failure=None)
     return Change(run, after, None, None)
 
 
@@ -257,7 +267,7 @@ def fail(run: Run, entry: Entry | None, *, failure: Failure, now: float, retries
         return cancelled(run, now=now)
     if entry is not None and spent <= retries and failure.kind != "invalid_input":
         return _requeued(run, entry, visible_at=now + delay_s, failures=spent, failure=failure)
-    after = replace(run, status=Status.FAILED, failure=failure, failures=spent, finished_at=now)
+    after = evolve(run, status=Status.FAILED, failure=failure, failures=spent, finished_at=now)
     return Change(run, after, None, None)
 
 
@@ -282,7 +292,7 @@ def lose(run: Run, entry: Entry, *, now: float) -> Change:
         f"The worker was lost {losses} times while this run was on it.",
         hint="Most often the predictor needs more memory than it has: raise memory_mb.",
     )
-    after = replace(run, status=Status.FAILED, losses=losses, failure=failure, finished_at=now)
+    after = evolve(run, status=Status.FAILED, losses=losses, failure=failure, finished_at=now)
     return Change(run, after, None, None)
 
 
@@ -291,13 +301,13 @@ def request_cancel(run: Run, entry: Entry | None, *, now: float) -> Change:
     _require(run, Status.QUEUED, Status.RUNNING)
     if run.status is Status.QUEUED or entry is None:
         return cancelled(run, now=now)
-    return Change(run, replace(run, cancel_requested=True), entry, replace(entry, cancel_requested=True))
+    return Change(run, evolve(run, cancel_requested=True), entry, evolve(entry, cancel_requested=True))
 
 
 def cancelled(run: Run, *, now: float) -> Change:
     """End a queued or running run as cancelled."""
     _require(run, Status.QUEUED, Status.RUNNING)
-    after = replace(run, status=Status.CANCELLED, cancel_requested=True, finished_at=now)
+    after = evolve(run, status=Status.CANCELLED, cancel_requested=True, finished_at=now)
     return Change(run, after, None, None)
 
 

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from matinee.errors import MatineeError
 from matinee.ports import Launcher, Store
-from matinee.runs import Entry, Pool, Slot, Status, lose
+from matinee.runs import Entry, Pool, Slot, Status, evolve, lose
 
 LAUNCH_RETRY_S = 5.0  # when to try again after a launch failed, or a worker ended before it had said a word
 
@@ -84,7 +84,7 @@ def launch(store: Store, launcher: Launcher, slot: Slot) -> str:
     except MatineeError as error:
         store.free_slot(slot)
         return str(error)
-    store.update_slot(replace(slot, handle=handle))  # False if its worker was so quick as to have left already
+    store.update_slot(evolve(slot, handle=handle))  # False if its worker was so quick as to have left already
     return ""
 
 

@@ -8,10 +8,10 @@ A worker whose slot is gone (`renew` says False) ends. Each function may be repe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from matinee.ports import Store
-from matinee.runs import LEASE_S, Change, Entry, Progress, Run, Slot, Status, cancelled, claim, lose, release
+from matinee.runs import LEASE_S, Change, Entry, Progress, Run, Slot, Status, cancelled, claim, evolve, lose, release
 
 LOOK = 8  # due entries looked at together: workers that collide on the first take the next
 Transition = Callable[[Run, Entry | None], Change]
@@ -121,7 +121,7 @@ def give_back(store: Store, run: Run, *, now: float) -> Run | None:
 
 def renew(store: Store, slot: Slot, *, now: float) -> bool:
     """Say that the slot's worker lives; False if the slot is no longer its: end."""
-    return store.update_slot(replace(slot, renewed_at=now))
+    return store.update_slot(evolve(slot, renewed_at=now))
 
 
 def heartbeat(
