@@ -53,30 +53,30 @@ def _renderer() -> Callable[[Any], None]:
     def render(event: Any) -> None:
         output.say(str(event))
 
-    @render.register
+    @render.register(dev.Line)
     def _(event: dev.Line) -> None:
         output.component_line(event.component, event.text)
 
-    @render.register
+    @render.register(dev.PortTaken)
     def _(event: dev.PortTaken) -> None:
         output.say(f"Port {event.asked} is in use, so this app takes {event.taken}.")
 
-    @render.register
+    @render.register(dev.Reloaded)
     def _(event: dev.Reloaded) -> None:
         _show_release(event.release, event.changed, event.elapsed_s)
 
-    @render.register
+    @render.register(dev.ReloadFailed)
     def _(event: dev.ReloadFailed) -> None:
         output.show_error(event.error.message, event.error.hint)
         output.next_step("The former version goes on.")
 
-    @render.register
+    @render.register(dev.Ready)
     def _(event: dev.Ready) -> None:
         where = event.url or f"Lambda endpoint {event.lambda_endpoint}"
         output.say(f"Ready in {event.elapsed_s:.1f} s: {where}")
         output.next_step("Save a file and it is live. Ctrl-C ends everything.")
 
-    @render.register
+    @render.register(dev.Ended)
     def _(event: dev.Ended) -> None:
         output.say(f"Everything has ended ({event.signal_name}).")
 
