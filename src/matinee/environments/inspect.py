@@ -58,11 +58,11 @@ def inspect_component(
     environment: Environment | None = None
     try:
         environment = prepare(component, report=report)
-        manifest = folder.read(component.name, digest) or _ask(component, environment, deadline_s)
+        known = folder.read(component.name, digest)
+        manifest = known or replace(_ask(component, environment, deadline_s), hash=digest)
     except MatineeError as error:
-        manifest = ComponentManifest(component.name, digest, trouble=_trouble(error))
-    manifest = replace(manifest, hash=digest)
-    if manifest.trouble is None:
+        known, manifest = None, ComponentManifest(component.name, digest, trouble=_trouble(error))
+    if known is None and manifest.trouble is None:
         folder.keep(manifest)
     return InspectedComponent(component, _with_overrides(project, manifest), environment)
 

@@ -38,8 +38,6 @@ class ManifestFolder:
     def keep(self, manifest: ComponentManifest) -> None:
         """Remember what was found, before overrides. Raises ProjectError if it cannot be written."""
         file = self._file(manifest.name, manifest.hash)
-        if file.exists():
-            return
         half = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}.tmp")
         try:
             half.write_text(json.dumps(to_json(manifest), ensure_ascii=False), "utf-8")

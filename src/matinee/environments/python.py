@@ -26,12 +26,13 @@ def python_request(component: str, requires_python: str) -> str:
         ) from error
     if allowed.contains(platform.python_version(), prereleases=True):
         return sys.executable
-    if not any(allowed.contains(f"{OLDEST[0]}.{minor}.{patch}") for minor in range(OLDEST[1], 30) for patch in (0, 9)):
+    if not any(allowed.contains(f"{OLDEST[0]}.{minor}.{patch}") for minor in range(OLDEST[1], 100) for patch in (0, 9)):
         raise ComponentError(
             f"Component {component} asks for Python {requires_python}; matinee needs {OLDEST[0]}.{OLDEST[1]} or newer.",
             hint=f'Write requires-python = ">={OLDEST[0]}.{OLDEST[1]}".',
         )
-    return f"{requires_python},>={OLDEST[0]}.{OLDEST[1]}"
+    older = any(allowed.contains(f"{OLDEST[0]}.{minor}") for minor in range(OLDEST[1]))
+    return f"{requires_python},>={OLDEST[0]}.{OLDEST[1]}" if older else requires_python
 
 
 def is_present(request: str) -> bool:

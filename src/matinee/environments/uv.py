@@ -23,9 +23,10 @@ def make(component: str, request: str, folder: Path) -> None:
     """Make an empty virtual environment with the Python of the request (a path or a version range)."""
     ended = _run("venv", "--no-project", "--python", request, str(folder))
     if ended.returncode:
-        said = _shortened(ended.stderr)
+        offline = re.search(_OFFLINE, ended.stderr)
+        said = "none is on this machine and none could be downloaded." if offline else _shortened(ended.stderr)
         raise ComponentError(
-            f"No Python was found for component {component} ({request}): {said}",
+            f"There is no Python for component {component} ({request}): {said}",
             hint="Install that Python, or loosen the component's requires-python.",
         )
 
