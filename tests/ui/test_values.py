@@ -1,0 +1,98 @@
+"""What a widget holds and the JSON value that travels are the same value."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time
+
+import pytest
+
+from matinee.errors import InputError
+from matinee.ui.forms import MISSING, form_of
+from matinee.ui.values import alternative_of, blob, initial_value, is_blob, to_widget, value_from
+
+
+def field(schema, *, required=True):
+    return form_of({"properties": {"value": schema}, "required": ["value"] if required else []}).fields[0]
+
+
+DATE = {"type": "string", "format": "date"}
+MOMENT = {"type": "string", "format": "date-time"}
+WORDS = {"type": "array", "items": {"type": "string"}}
+COUNTS = {"type": "array", "items": {"type": "integer"}}
+NULL = {"type": "null"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "held"),
+    [
+        ({"type": "string"}, "swimming", "swimming"),
+        ({"type": "integer"}, 3, 3),
+        ({"type": "number"}, 0.5, 0.5),
+        (DATE, "2026-06-01", date(2026, 6, 1)),
+        (MOMENT, "2026-06-01T08:30:00", datetime(2026, 6, 1, 8, 30)),
+        ({"type": "string", "format": "time"}, "08:30:00", time(8, 30)),
+        (WORDS, ["one", "two"], "one\ntwo"),
+        (COUNTS, [1, 2], "1\n2"),
+        ({"type": "object", "additionalProperties": {"type": "number"}}, {"a": 1}, '{\n  "a": 1\n}'),
+    ],
+)
+def test_a_value_survives_its_widget(schema, value, held):
+    assert to_widget(field(schema), value) == held
+    assert value_from(field(schema), held) == value
+
+
+@pytest.mark.parametrize(
+    ("schema", "required", "value"),
+    [
+        ({"type": "string"}, True, MISSING),
+        ({"type": "string", "default": "a"}, True, ""),
+        ({"anyOf": [{"type": "string"}, NULL]}, False, None),
+        ({"type": "integer"}, True, MISSING),
+        ({"anyOf": [DATE, NULL]}, False, None),
+        (WORDS, True, []),
+        ({}, True, MISSING),
+    ],
+)
+def test_what_was_left_empty_is_null_where_that_is_allowed_and_else_missing(schema, required, value):
+    assert value_from(field(schema, required=required), "") == value
+    assert value_from(field(schema, required=required), None) == value
+
+
+def test_a_draft_or_example_that_does_not_fit_starts_its_widget_empty():
+    assert to_widget(field(DATE), "yesterday") is None
+    assert to_widget(field({"type": "integer", "maximum": 5}), 99) is None
+    assert to_widget(field({"type": "string"}), None) == ""
+
+
+def test_a_value_that_is_given_wins_over_the_default_even_when_it_is_null():
+    optional = field({"anyOf": [{"type": "integer"}, NULL], "default": 3}, required=False)
+    assert initial_value(optional, {"value": None}) is None
+    assert initial_value(optional, {}) == 3
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "message"),
+    [
+        (COUNTS, "1\nmany", "value: line 2, “many”, is not a whole number"),
+        ({}, "{", "value: is not valid JSON"),
+    ],
+)
+def test_text_that_cannot_be_read_says_where(schema, text, message):
+    with pytest.raises(InputError, match=message):
+        value_from(field(schema), text)
+
+
+def test_an_upload_travels_as_a_blob():
+    upload = blob(b"\x89PNG", "image/png", "digit.png")
+    assert is_blob(upload)
+    assert upload == {"$blob": "image/png", "name": "digit.png", "base64": "iVBORw=="}
+
+
+def test_the_alternative_a_value_most_likely_is_comes_first():
+    circle = {"type": "object", "properties": {"kind": {"const": "circle"}, "radius": {"type": "number"}}}
+    square = {"type": "object", "properties": {"kind": {"const": "square"}, "radius": {"type": "number"}}}
+    shape = field({"anyOf": [circle, square, {"type": "integer"}, {"type": "boolean"}, NULL]})
+    assert alternative_of(shape, {"kind": "square", "radius": 1}) == 1
+    assert alternative_of(shape, 3) == 2
+    assert alternative_of(shape, True) == 3
+    assert alternative_of(shape, None) == -1
