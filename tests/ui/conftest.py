@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from matinee.errors import ConflictError, NotFoundError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources, Trouble
@@ -174,3 +176,37 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClient]:
     session.poll.forget()
     yield client
     session.poll.forget()
+
+
+def _script() -> None:
+    from matinee.ui.app import main
+
+    main()
+
+
+def _opened(path: str = "", **query: str) -> AppTest:
+    page = AppTest.from_function(_script, default_timeout=30)
+    for name, value in query.items():
+        page.query_params[name] = value
+    if path:
+        page._page_hash = calc_hash(path)  # what a browser sends for this address
+    page.run()
+    assert not page.exception, page.exception
+    return page
+
+
+@pytest.fixture
+def open_page(fake: FakeClient) -> Callable[..., AppTest]:
+    """Open the page at an address (`open_page("run", id="…")`) in Streamlit's own harness."""
+    return _opened
+
+
+@pytest.fixture
+def shown() -> Callable[[AppTest], str]:
+    """Return all texts on a page, as a person reads them."""
+
+    def read(page: AppTest) -> str:
+        kinds = (page.title, page.subheader, page.markdown, page.caption, page.error, page.info, page.text, page.code)
+        return "\n".join(str(element.value) for kind in kinds for element in kind).replace("\\", "")
+
+    return read

@@ -40,7 +40,12 @@ def test_a_running_run_shows_how_far_it_is_and_how_long_it_has_been_at_it():
 
 @pytest.mark.parametrize(
     ("position", "note", "said"),
-    [(0, "", "Next to start."), (1, "", "1 run before it."), (7, "", "7 runs before it."), (0, "No image.", "No image.")],
+    [
+        (0, "", "Next to start."),
+        (1, "", "1 run before it."),
+        (7, "", "7 runs before it."),
+        (0, "No image.", "No image."),
+    ],
 )
 def test_a_waiting_run_says_what_it_waits_for(position, note, said):
     assert row_of(RUN, ENTRY, 1000.0, position=position, note=note).detail == said

@@ -2,38 +2,95 @@
 
 from __future__ import annotations
 
-from streamlit.testing.v1 import AppTest
+from datetime import date
+
+from matinee.runs import Failure
 
 
-def script() -> None:
-    from matinee.ui.app import main
-
-    main()
-
-
-def opened() -> AppTest:
-    page = AppTest.from_function(script, default_timeout=20).run()
-    assert not page.exception
-    return page
-
-
-def shown(page: AppTest) -> str:
-    return "\n".join(str(element.value) for element in [*page.markdown, *page.caption, *page.error, *page.info])
-
-
-def test_a_form_is_filled_predicted_and_its_result_is_shown_with_a_download(fake):
-    page = opened()
-    page.button_group[0].set_value([1])
+def test_a_form_is_filled_predicted_and_its_result_is_shown(fake, open_page, shown):
+    page = open_page()
+    page.button_group[0].set_value(1)
     page.text_input[0].set_value("swimming")
     page.button(key="go:recommend").click().run()
-    assert not page.exception
     [run] = fake.stored.values()
     assert run.inputs == {"gender": "female", "past_activity": "swimming"}
-    assert [(m.label, m.value) for m in page.metric] == [("Activity", "swimming")]
+    assert [(m.label, m.value) for m in page.metric] == [("activity", "swimming")]
+    assert "Result" in shown(page)
 
 
-def test_a_missing_value_is_said_at_its_field_and_nothing_runs(fake):
-    page = opened()
+def test_the_first_predictor_answers_at_its_own_address_too(fake, open_page, shown):
+    assert "Recommend" in shown(open_page("recommend"))
+    assert "Plan my days." in shown(open_page("plan"))
+
+
+def test_a_missing_value_is_said_at_its_field_and_nothing_runs(fake, open_page, shown):
+    page = open_page()
     page.button(key="go:recommend").click().run()
-    assert "Gender is required" in shown(page)
+    assert "Gender is required." in shown(page)
     assert not fake.stored
+
+
+def test_an_example_fills_the_form(fake, open_page):
+    page = open_page()
+    page.button(key="example:recommend:0").click().run()
+    assert page.text_input[0].value == "swimming"
+    page.button(key="go:recommend").click().run()
+    assert [run.inputs["gender"] for run in fake.stored.values()] == ["female"]
+
+
+def test_a_failed_prediction_says_why_and_what_to_do_without_a_traceback(fake, open_page, shown):
+    fake.answers["recommend"] = Failure("timeout", "It took longer than 5 s.", "Raise timeout_s.", "Traceback (most…")
+    page = open_page()
+    page.button_group[0].set_value(0)
+    page.button(key="go:recommend").click().run()
+    text = shown(page)
+    assert "It took longer than 5 s." in text
+    assert "Raise timeout_s." in text
+    assert "Traceback" not in text
+
+
+def test_a_thumb_and_a_comment_are_stored_with_the_run(fake, open_page):
+    page = open_page()
+    page.button_group[0].set_value(0)
+    page.button(key="go:recommend").click().run()
+    page.feedback[0].set_value(1).run()
+    page.text_area[0].set_value("I like it")
+    next(b for b in page.button if b.label == "Send").click().run()
+    assert [(said.rating, said.comment) for said in fake.said] == [(1, ""), (1, "I like it")]
+
+
+def test_a_batch_predictor_is_submitted_watched_and_its_table_offered_as_csv(fake, open_page, shown):
+    page = open_page("plan")
+    page.button_group[0].set_value(1)
+    page.date_input[0].set_value(_day(1))
+    page.date_input[1].set_value(_day(3))
+    page.button(key="go:plan").click().run()
+    [run_id] = fake.stored
+    assert "Next to start." in shown(page)
+    fake.begin(run_id, 0.5, "Planning 1 of 2")
+    page.run()
+    assert any(button.label == "Cancel" for button in page.button)
+    fake.finish(run_id, {"$table": [{"name": "date", "type": "date"}], "rows": [["2026-06-01"]]})
+    page.run()
+    assert "| 2026-06-01 |" in shown(page)
+
+
+def test_an_end_before_the_start_is_said_at_the_field(fake, open_page, shown):
+    page = open_page("plan")
+    page.button_group[0].set_value(1)
+    page.date_input[0].set_value(_day(3))
+    page.date_input[1].set_value(_day(1))
+    page.button(key="go:plan").click().run()
+    assert "End must be after start." in shown(page)
+    assert not fake.stored
+
+
+def test_a_waiting_run_can_be_cancelled(fake, open_page, shown):
+    run = fake.submit("plan", {"gender": "male", "start": "2026-06-01", "end": "2026-06-02"})
+    page = open_page("run", id=run.id)
+    page.button(key=f"cancel:{run.id}").click().run()
+    assert "This run was cancelled." in shown(page)
+
+
+def _day(number: int) -> date:
+    return date(2026, 6, number)
