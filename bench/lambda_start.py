@@ -42,6 +42,7 @@ def first_answer_ms(command: list[str], environment: dict[str, str]) -> float:
                 connection.sendall(NEXT)
                 answer = _read(connection)
                 took = (time.perf_counter() - begun) * 1000
+                process.kill()  # before it misses the connection
         finally:
             process.kill()
             process.wait()

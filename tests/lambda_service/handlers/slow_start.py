@@ -1,0 +1,9 @@
+"""Takes longer to import than a test waits."""
+
+import time
+
+time.sleep(60)
+
+
+def handler(event, context):
+    return None
