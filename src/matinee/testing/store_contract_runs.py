@@ -1,0 +1,204 @@
+"""The part of the store's contract about runs and their changes."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+from matinee.ports import RunQuery, Store
+from matinee.runs import (
+    Failure,
+    Progress,
+    Status,
+    claim,
+    fail,
+    new_run_id,
+    release,
+    succeed,
+)
+from matinee.testing.store_samples import NOW, a_run, claimed, the_entry
+
+
+class RunsContract:
+    """Submit, record, read and list."""
+
+    def test_a_submitted_run_is_read_back_as_it_was_put(self, store: Store) -> None:
+        run = a_run(parent="parent", idempotency_key="once", version="v3", cold_start=True)
+        assert store.submit([run]) == [run]
+        assert store.run(run.id) == run
+
+    def test_an_unknown_run_is_none(self, store: Store) -> None:
+        assert store.run(new_run_id()) is None
+        assert store.entry("plan", new_run_id()) is None
+
+    def test_a_submitted_run_is_due_whatever_the_clock_says(self, store: Store) -> None:
+        run = a_run()
+        store.submit([run])
+        assert [entry.run_id for entry in store.due("plan", 0.0)] == [run.id]
+        assert store.next_due_at("plan", 0.0) is None
+
+    def test_the_same_idempotency_key_is_the_same_run(self, store: Store) -> None:
+        first, again = a_run(idempotency_key="key"), a_run(idempotency_key="key")
+        store.submit([first])
+        assert store.submit([again]) == [first]
+        assert store.run(again.id) is None
+        assert len(store.entries("plan")) == 1
+
+    def test_the_same_key_in_one_submission_is_one_run(self, store: Store) -> None:
+        first, again = a_run(idempotency_key="key"), a_run(idempotency_key="key")
+        assert store.submit([first, again]) == [first, first]
+
+    def test_the_same_key_of_another_user_or_predictor_is_another_run(self, store: Store) -> None:
+        runs = [a_run("ana", "plan"), a_run("bo", "plan"), a_run("ana", "evaluate")]
+        store.submit([replace(run, idempotency_key="key") for run in runs])
+        assert all(store.run(run.id) for run in runs)
+
+    def test_an_empty_key_makes_a_run_each_time(self, store: Store) -> None:
+        store.submit([a_run(), a_run()])
+        assert len(store.entries("plan")) == 2
+
+    def test_submitting_the_same_run_again_changes_nothing(self, store: Store) -> None:
+        run = a_run()
+        store.submit([run])
+        running, _ = claimed(store, run)
+        assert store.submit([run]) == [running]
+        assert len(store.entries("plan")) == 1
+
+    def test_a_repeated_key_finds_the_finished_run(self, store: Store) -> None:
+        run = a_run(idempotency_key="key")
+        store.submit([run])
+        running, _ = claimed(store, run)
+        done = succeed(running, result=7, now=NOW)
+        assert store.apply(done)
+        assert store.submit([a_run(idempotency_key="key")]) == [done.recorded]
+
+    def test_a_recorded_run_is_read_back_and_not_queued(self, store: Store) -> None:
+        failure = Failure("exception", "It broke.", hint="Mend it.", traceback="line 1")
+        run = a_run(kind="realtime", status=Status.FAILED, failure=failure, started_at=NOW, finished_at=NOW + 1)
+        store.record(run)
+        store.record(run)
+        assert store.run(run.id) == run
+        assert store.entries("plan") == []
+
+    def test_runs_are_listed_newest_first_in_pages(self, store: Store) -> None:
+        runs = [a_run() for _ in range(5)]
+        store.submit(runs)
+        newest_first = [run.id for run in reversed(runs)]
+        page = store.runs(RunQuery(limit=3))
+        assert [run.id for run in page] == newest_first[:3]
+        assert [run.id for run in store.runs(RunQuery(before=page[-1].id))] == newest_first[3:]
+
+    def test_runs_are_listed_by_user_predictor_and_status(self, store: Store) -> None:
+        ana, bo, other = a_run("ana"), a_run("bo"), a_run("ana", "evaluate")
+        store.submit([ana, bo, other])
+        claimed(store, bo)
+
+        def ids(**query: Any) -> set[str]:
+            return {run.id for run in store.runs(RunQuery(**query))}
+
+        assert ids() == {ana.id, bo.id, other.id}
+        assert ids(user="ana") == {ana.id, other.id}
+        assert ids(predictor="plan") == {ana.id, bo.id}
+        assert ids(user="ana", predictor="plan") == {ana.id}
+        assert ids(statuses=frozenset({Status.RUNNING})) == {bo.id}
+        assert ids(statuses=frozenset({Status.QUEUED, Status.SUCCEEDED}), user="ana") == {ana.id, other.id}
+        assert ids(statuses=frozenset({Status.QUEUED}), include_nested=True) == {ana.id, other.id}
+
+    def test_nested_runs_are_listed_only_when_asked_for(self, store: Store) -> None:
+        top, nested = a_run(), a_run(parent="another")
+        store.submit([top, nested])
+        assert [run.id for run in store.runs(RunQuery())] == [top.id]
+        assert {run.id for run in store.runs(RunQuery(include_nested=True))} == {top.id, nested.id}
+
+
+class ChangesContract:
+    """Compare and swap."""
+
+    def test_a_change_is_applied_to_run_and_entry(self, store: Store) -> None:
+        run = a_run()
+        store.submit([run])
+        running, leased = claimed(store, run)
+        assert (store.run(run.id), store.entry("plan", run.id)) == (running, leased)
+        assert running.rev == run.rev + 1
+        assert (leased.owner, leased.attempt) == ("token-0", 1)
+
+    def test_a_change_is_refused_when_the_run_has_moved(self, store: Store) -> None:
+        run = a_run()
+        store.submit([run])
+        late = claim(run, the_entry(store, run), owner="late", version="v1", now=NOW)
+        running, leased = claimed(store, run)
+        assert not store.apply(late)
+        assert (store.run(run.id), store.entry("plan", run.id)) == (running, leased)
+
+    def test_a_change_is_refused_when_the_entry_has_moved(self, store: Store) -> None:
+        run = a_run()
+        store.submit([run])
+        running, leased = claimed(store, run)
+        late = release(running, leased, now=NOW)
+        renewed = store.heartbeat(leased, visible_at=NOW + 99, progress=Progress(0.5, "half"))
+        assert not store.apply(late)
+        assert (store.run(run.id), store.entry("plan", run.id)) == (running, renewed)
+
+    def test_several_changes_are_applied_all_or_none(self, store: Store) -> None:
+        first, second = a_run(), a_run()
+        store.submit([first, second])
+        running, _ = claimed(store, first)
+        done = succeed(running, result=1, now=NOW)
+        taken = claim(second, the_entry(store, second), owner="token-0", version="v1", now=NOW)
+        stale = replace(taken, before=replace(second, rev=7))
+        assert not store.apply(done, stale)
+        assert store.run(first.id) == running
+        assert store.apply(done, taken)
+        assert (store.run(first.id), store.run(second.id)) == (done.recorded, taken.recorded)
+
+    def test_a_finished_run_has_its_result_and_no_entry(self, store: Store) -> None:
+        run = a_run()
+        store.submit([run])
+        running, _ = claimed(store, run)
+        result = {"table": [1, 2.5, None, "ü"], "deep": {"a": [True]}}
+        assert store.apply(succeed(running, result=result, now=NOW))
+        finished = store.run(run.id)
+        assert finished is not None
+        assert finished.result == result
+        assert store.entries("plan") == []
+
+    def test_a_retry_is_due_after_its_back_off(self, store: Store) -> None:
+        run = a_run()
+        store.submit([run])
+        running, leased = claimed(store, run)
+        failure = Failure("exception", "No.")
+        assert store.apply(fail(running, leased, failure=failure, now=NOW, retries=1, delay_s=10))
+        assert store.due("plan", NOW + 9) == []
+        assert store.next_due_at("plan", NOW) == NOW + 10
+        assert [entry.run_id for entry in store.due("plan", NOW + 10)] == [run.id]
+
+    def test_only_changes_that_make_an_entry_due_wake_the_pool(self, store: Store) -> None:
+        run = a_run()
+        assert store.pool("plan").wake == 0
+        store.submit([run])
+        assert store.pool("plan").wake == 1
+        running, leased = claimed(store, run)
+        assert store.pool("plan").wake == 1
+        assert store.apply(release(running, leased, now=NOW))
+        assert store.pool("plan").wake == 2
+        again, _ = claimed(store, run)
+        assert store.apply(succeed(again, result=1, now=NOW))
+        assert store.pool("plan").wake == 2
+
+    def test_a_repeated_submission_does_not_wake(self, store: Store) -> None:
+        run = a_run(idempotency_key="key")
+        store.submit([run])
+        store.submit([run])
+        assert store.pool("plan").wake == 1
+
+    def test_of_many_claims_at_once_one_is_applied(self, store: Store) -> None:
+        run = a_run()
+        store.submit([run])
+        entry = the_entry(store, run)
+
+        def attempt(owner: int) -> bool:
+            return store.apply(claim(run, entry, owner=str(owner), version="v1", now=NOW))
+
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(attempt, range(8))) == 1
