@@ -105,7 +105,8 @@ class LocalHost:
         self.project = project
         inspected = inspect_app(project, lambda component, line: self._report(component, line))
         release = self._release(inspected)
-        self._components = {i.manifest.name: i for i in inspected}
+        live = {component.name: component for component in release.components}
+        self._components = {i.manifest.name: replace(i, manifest=live[i.manifest.name]) for i in inspected}
         self._replace_functions(release)
         self.backend.store.put_release(release)
         self.dispatching.poke_all()
@@ -153,7 +154,7 @@ class LocalHost:
         return LocalFunction(
             name=predictor.name,
             command=worker_command(self._python(component.name)),
-            environment=self._environment(component.name, component.hash, predictor=predictor.name),
+            environment=self._environment(component.name, predictor=predictor.name),
             memory_mb=predictor.resources.memory_mb,
             timeout_s=predictor.resources.timeout_s,
             concurrency=predictor.resources.concurrency,
@@ -176,10 +177,9 @@ class LocalHost:
         live = self._batch_predictor(slot.predictor)
         if live is None:
             raise BackendError(f"The predictor {slot.predictor} is not live.", hint="Its component may not load.")
-        name, content_hash = live[0].component, live[1]
-        environment = self._environment(
-            name, content_hash, predictor=slot.predictor, slot_token=slot.token, slot_number=slot.number
-        )
+        name = live[0].component
+        told = {"predictor": slot.predictor, "slot_token": slot.token, "slot_number": slot.number}
+        environment = self._environment(name, **told)
         command = [self._python(name), "-m", "matinee.runtime.worker"]
         return LaunchCommand(command, environment, str(self._components[name].component.folder))
 
@@ -201,17 +201,17 @@ class LocalHost:
         assert environment is not None, "a component without environment has trouble, so it has no predictors"
         return str(environment.python)
 
-    def _environment(self, component: str, content_hash: str, **more: Any) -> dict[str, str]:
+    def _environment(self, component: str, **more: Any) -> dict[str, str]:
         inspected = self._components[component]
-        manifest = self._write_manifest(component, content_hash)
+        manifest = self._write_manifest(inspected.manifest)
         source = inspected.component.source
         settings = replace(self.settings, component=component, source=source, manifest=manifest, **more)
         variables = inspected.environment.variables if inspected.environment else {}
         return {**os.environ, **variables, **settings.environment()}
 
-    def _write_manifest(self, component: str, content_hash: str) -> Path:
-        path = self.settings.data / "manifests" / f"{component}-{content_hash}.live.json"
-        text = json.dumps(to_json(self._components[component].manifest))
+    def _write_manifest(self, component: ComponentManifest) -> Path:
+        path = self.settings.data / "manifests" / f"{component.name}-{component.label}.json"
+        text = json.dumps(to_json(component))
         if not path.exists() or path.read_text() != text:
             path.parent.mkdir(exist_ok=True)
             partial = path.with_suffix(f".{os.getpid()}.tmp")
