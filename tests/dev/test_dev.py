@@ -1,0 +1,127 @@
+"""`matinee dev` as its user meets it: reload on save, signals, kills, and that it leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+import matinee
+from matinee.client.host import open_client
+from matinee.project import load
+from matinee.runs import Status
+from matinee.testing.harness import running_app, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return Path(f"/proc/{pid}/stat").read_text().split(") ")[1][0] != "Z" if Path(f"/proc/{pid}").exists() else False
+
+
+def processes_of(folder: Path) -> list[int]:
+    """Every process that was told of this app's data folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                environment = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            if f"MATINEE_DATA={folder.resolve()}/.matinee".encode() in environment and alive(int(entry.name)):
+                found.append(int(entry.name))
+    return found
+
+
+def test_a_changed_component_is_live_within_a_second_and_others_keep_their_processes(greeting_app):
+    (greeting_app / "other.py").write_text(
+        "import os\nfrom matinee import realtime\n\n@realtime\ndef pid() -> int:\n    return os.getpid()\n"
+    )
+    toml = greeting_app / "matinee.toml"
+    toml.write_text(toml.read_text().replace('"greeting.py"', '"greeting.py", "other.py"'))
+    with running_app(greeting_app, "--no-ui"), matinee.connect(greeting_app) as app:
+        kept = app.pid()
+        assert app.greet(name="Ada").text == "Hello, Ada!"
+        source = greeting_app / "greeting.py"
+        saved = time.monotonic()
+        source.write_text(source.read_text().replace('"Hello"', '"Good morning"'))
+        wait_until(lambda: app.greet(name="Ada").text == "Good morning, Ada!", timeout_s=10)
+        assert time.monotonic() - saved < 5, "the promise is a second on an idle machine"
+        assert app.pid() == kept
+        assert app.runs("greet")[0].run.version == "v2"
+
+
+def test_a_syntax_error_is_shown_with_file_and_line_and_mended_by_saving(greeting_app):
+    with running_app(greeting_app, "--no-ui") as dev, matinee.connect(greeting_app) as app:
+        source = greeting_app / "greeting_all.py"
+        good = source.read_text()
+        source.write_text("def broken(:\n")
+        broken = wait_until(lambda: [c.trouble for c in app.client.release().components if c.trouble])
+        assert (Path(broken[0].file).name, broken[0].line) == ("greeting_all.py", 1)
+        assert app.greet(name="Ada").text == "Hello, Ada!", "the others keep working"
+        wait_until(lambda: "greeting_all.py" in dev.text)
+        source.write_text(good)
+        wait_until(lambda: app.client.release().predictor("greet_all"))
+        assert app.greet_all(names=["Ada"])
+
+
+def test_a_running_batch_run_finishes_on_the_old_version(greeting_app):
+    with running_app(greeting_app, "--no-ui"), matinee.connect(greeting_app) as app:
+        run = app.greet_all.submit(names=["Ada"] * 8, seconds_each=0.25)
+        wait_until(lambda: run.progress.fraction)
+        source = greeting_app / "greeting_all.py"
+        source.write_text(source.read_text().replace("greet(name=name).text", "'changed'"))
+        wait_until(lambda: app.client.release().component_of("greet_all").label == "v2")
+        assert run.status == "running"
+        assert run.result(timeout_s=30) == {"Ada": "Hello, Ada!"}
+        assert (run.run.attempt, run.run.version) == (1, "v1")
+        assert app.greet_all(names=["Ada"]) == {"Ada": "changed"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_everything_it_started_and_gives_runs_back(greeting_app, number):
+    with running_app(greeting_app, "--port", "8790") as dev:
+        with matinee.connect(greeting_app) as app:
+            app.greet(name="Ada")
+            run = app.greet_all.submit(names=["Ada"] * 100, seconds_each=0.2)
+            wait_until(lambda: run.status == "running")
+        assert len(processes_of(greeting_app)) >= 3
+        dev.signal(number)
+    wait_until(lambda: not processes_of(greeting_app), what="the end of all processes")
+    assert dev.process.returncode in (0, 130)
+
+
+def test_after_a_kill_of_dev_everything_queued_finishes_by_connect_alone(greeting_app):
+    with running_app(greeting_app, "--no-ui") as dev:
+        with matinee.connect(greeting_app) as app:
+            ids = [r.id for r in app.greet_all.submit_many([{"names": ["Ada"], "seconds_each": 0.1}] * 12)]
+            wait_until(lambda: app.runs(status="running"))
+        dev.signal(signal.SIGKILL)
+    with open_client(load(greeting_app)) as client:
+        runs = [client.wait(run_id, timeout_s=60) for run_id in ids]
+    assert {run.status for run in runs} == {Status.SUCCEEDED}
+    wait_until(lambda: not processes_of(greeting_app), what="the end of all processes")
+
+
+def test_a_second_dev_on_the_same_app_is_refused_and_a_taken_port_is_passed_over(greeting_app, write_app, tmp_path):
+    from subprocess import run
+    from sys import executable
+
+    with running_app(greeting_app, "--port", "8795") as dev:
+        second = run(
+            [executable, "-m", "matinee.cli.main", "dev", "--app", str(greeting_app)], capture_output=True, text=True
+        )
+        assert second.returncode != 0
+        assert "already runs on this app" in second.stderr
+        other = tmp_path / "other.py"
+        other.write_text("from matinee import realtime\n\n@realtime\ndef one() -> int:\n    return 1\n")
+        with running_app(other, "--port", dev.url.rsplit(":", 1)[1]) as next_one:
+            assert next_one.url != dev.url
+            assert "in use" in next_one.text
