@@ -37,7 +37,7 @@ class Classification:
     probabilities: dict[str, float]
 
 
-@realtime(memory_mb=1024, timeout_s=10, examples=[{"image": sample(7)}, {"image": sample(4)}])
+@realtime(memory_mb=1024, timeout_s=30, examples=[{"image": sample(7)}, {"image": sample(4)}])
 def classify(image: Image.Image) -> Classification:
     """Which digit is this?
 

@@ -48,7 +48,7 @@ def test_the_layers_hold() -> None:
     [
         "import matinee",
         "from matinee import batch, predictor, realtime, state, track",
-        "import matinee.runtime.realtime",
+        "import matinee.runtime.execute, matinee.runtime.load",
     ],
 )
 def test_what_a_predictor_starts_with_is_light(statement: str) -> None:
