@@ -7,8 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 
+class _Opaque:
+    """A class that pydantic takes as it is: its instances pass, and the schema is Matinee's to write."""
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        from pydantic_core import core_schema
+
+        return core_schema.is_instance_schema(cls)
+
+
 @dataclass(frozen=True, repr=False)
-class File:
+class File(_Opaque):
     """Bytes with a name and a media type, as people upload and download them."""
 
     data: bytes
@@ -45,10 +55,8 @@ class Audio(File):
     media_type: str = "audio/wav"
 
 
-class Markdown(str):
+class Markdown(_Opaque, str):
     """Text that is shown as formatted Markdown."""
-
-    __slots__ = ()
 
 
 @dataclass(frozen=True)
@@ -63,5 +71,5 @@ class After:
 
 
 def after(field: str) -> After:
-    """Mark a value as later than another parameter's, as in `Annotated[date, after("start")]`."""
+    """Mark a value that must come later than the parameter or field of that name."""
     return After(field)

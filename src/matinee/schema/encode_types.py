@@ -15,6 +15,8 @@ def to_json(value: Any, put_blob: PutBlob, path: str) -> Json:
     cls = type(value)
     if isinstance(value, enum.Enum):
         return encode.to_json(value.value, put_blob, path)
+    if cls.__module__ == "matinee.schema.values":  # a result that becomes another predictor's input
+        return value.json
     if hasattr(cls, "model_dump"):
         return encode.to_json(value.model_dump(by_alias=True), put_blob, path)
     if hasattr(cls, "__dataclass_fields__"):
@@ -44,7 +46,7 @@ def _plain(value: Any) -> Any:
         if isinstance(value, base):
             return base(value)
     library = type(value).__module__.partition(".")[0]
-    if library == "datetime" or hasattr(value, "isoformat"):
+    if hasattr(value, "isoformat"):
         return None if value != value else value.isoformat()  # NaT
     if library in ("decimal", "uuid"):
         return str(value)
@@ -77,7 +79,7 @@ def _in_order(values: Any) -> list[Any]:
 def _by_pydantic(value: Any, path: str) -> Json:
     """Encode what only pydantic knows (URLs, addresses, durations …)."""
     name = type(value).__qualname__
-    if not isinstance(value, (bytes, bytearray, memoryview)):
+    if not isinstance(value, (bytes, bytearray, memoryview, complex)):
         try:
             from pydantic_core import PydanticSerializationError, to_jsonable_python
         except ImportError:

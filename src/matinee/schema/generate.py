@@ -13,8 +13,9 @@ from pydantic_core import core_schema
 
 from matinee.schema import special
 
-# Before Python 3.12 pydantic refuses `typing.TypedDict`, because its generic bases are unknown. Those are not needed here.
-setattr(sys.modules.get("pydantic._internal._generate_schema"), "_SUPPORTS_TYPEDDICT", True)  # noqa: B010
+# Before Python 3.12 pydantic refuses `typing.TypedDict`, for want of its generic bases: not needed here.
+if _internals := sys.modules.get("pydantic._internal._generate_schema"):
+    setattr(_internals, "_SUPPORTS_TYPEDDICT", True)  # noqa: B010
 
 
 class UnsupportedError(Exception):
@@ -46,29 +47,26 @@ class MatineeSchema(GenerateJsonSchema):
         return special.schema_of(marked[1])
 
     def dataclass_schema(self, schema: core_schema.DataclassSchema) -> JsonSchemaValue:
-        marked = special.kind_of(schema["cls"])
-        if marked:
-            return special.schema_of(marked[1])
         return {**super().dataclass_schema(schema), "additionalProperties": False}
 
     def typed_dict_schema(self, schema: core_schema.TypedDictSchema) -> JsonSchemaValue:
         return {**super().typed_dict_schema(schema), "additionalProperties": False}
 
+    def named_tuple_schema(self, schema: Any) -> JsonSchemaValue:
+        """Describe a NamedTuple as an object with its fields' names, which a form can label."""
+        return self._named(schema["cls"].__name__, schema["fields"])
+
     def call_schema(self, schema: core_schema.CallSchema) -> JsonSchemaValue:
-        """A NamedTuple: an object with its fields' names, which a form can label."""
-        fields = schema["arguments_schema"]["arguments_schema"]
-        properties, required = {}, []
-        for field in fields:
-            inner = field["schema"]
-            properties[field["name"]] = self.generate_inner(inner)
-            if inner["type"] != "default":
-                required.append(field["name"])
+        """Describe a NamedTuple as pydantic before 2.14 has it: a call with arguments."""
         title = getattr(schema["function"], "__name__", "")
+        return self._named(title, schema["arguments_schema"]["arguments_schema"])
+
+    def _named(self, title: str, fields: Any) -> JsonSchemaValue:
         return {
             "type": "object",
             "title": title,
-            "properties": properties,
-            "required": required,
+            "properties": {field["name"]: self.generate_inner(field["schema"]) for field in fields},
+            "required": [field["name"] for field in fields if field["schema"]["type"] != "default"],
             "additionalProperties": False,
         }
 
