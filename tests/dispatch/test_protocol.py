@@ -1,0 +1,388 @@
+"""Any order of submissions, dispatches, workers' steps, signals, crashes and clock jumps, against what must always hold.
+
+Each step may be cut off before or after any of its calls to the store or the launcher, lose the answer to one, or have
+another actor's whole step happen in between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from matinee.backends.local.store import SqliteStore
+from matinee.dispatch import control, dispatcher, worker
+from matinee.errors import BackendError
+from matinee.ports import LaunchStatus, RunQuery
+from matinee.runs import LEASE_S, MAX_LOSSES, Entry, Failure, Progress, Run, Slot, Status, fail, new_run_id, succeed
+
+PLAN = "plan"
+RETRIES = 2
+
+
+class Killed(BaseException):
+    """The process is gone at this very call."""
+
+
+@dataclass
+class Worker:
+    slot: Slot
+    started: bool = False
+    held: tuple[Run, Entry] | None = None
+    outcome: object = None  # the transition whose answer was lost: repeated before anything else
+
+
+class Launcher:
+    """Processes by token. A token starts one worker, ever."""
+
+    def __init__(self):
+        self.workers: dict[str, Worker] = {}
+        self.ended: set[str] = set()
+        self.broken = False
+
+    def launch(self, slot):
+        if self.broken:
+            raise BackendError("No capacity.")
+        self.workers.setdefault(slot.token, Worker(slot))
+        return f"task/{slot.token}"
+
+    def status(self, slots):
+        return {slot.token: LaunchStatus(slot.token not in self.alive) for slot in slots}
+
+    @property
+    def alive(self):
+        return {token: one for token, one in self.workers.items() if token not in self.ended}
+
+
+@dataclass
+class Interruption:
+    """Something at the n-th call that one step makes to its ports."""
+
+    at: int = 0
+    kind: str = ""
+    act: object = None
+    calls: int = field(default=0)
+
+    def wrap(self, port):
+        return _Interrupted(port, self)
+
+    def around(self, method, *args, **kwargs):
+        self.calls += 1
+        here = self.calls == self.at
+        if here and self.kind == "killed before":
+            raise Killed
+        if here and self.act:
+            self.act()
+        answer = method(*args, **kwargs)
+        if here and self.kind == "killed after":
+            raise Killed
+        if here and self.kind == "answer lost":
+            raise BackendError("The answer was lost.")
+        return answer
+
+
+class _Interrupted:
+    def __init__(self, port, interruption):
+        self._port, self._interruption = port, interruption
+
+    def __getattr__(self, name):
+        method = getattr(self._port, name)
+        return lambda *args, **kwargs: self._interruption.around(method, *args, **kwargs)
+
+
+KINDS = ["killed before", "killed after", "answer lost", "dispatch", "submit", "worker", "cancel", "time"]
+interruptions = st.none() | st.tuples(st.integers(1, 14), st.sampled_from(KINDS))
+choice = st.integers(0, 50)
+
+
+class Protocol(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self._folder = memory_folder()
+        self.store = SqliteStore(Path(self._folder.name) / "state.db")
+        self.launcher = Launcher()
+        self.now = 1_800_000_000.0
+        self.version = 1
+        self.poked = False  # a dispatch is on its way: pokes are delivered at least once
+        self.dispatch_at: float | None = None
+        self.submitted: list[Run] = []
+        self.final: dict[str, Run] = {}
+        self.attempts: dict[str, int] = {}
+        self.recorded: dict[str, list[str]] = {}
+        self.tokens = 0
+        self.depth = 0
+
+    @initialize(max_workers=st.integers(1, 3))
+    def pool(self, max_workers):
+        self.max_workers = max_workers
+
+    def teardown(self):
+        try:
+            if hasattr(self, "max_workers"):
+                self.settle()
+        finally:
+            self.store.close()
+            self._folder.cleanup()
+
+    # --- what people do -----------------------------------------------------------------------------------------
+
+    @rule(user=st.sampled_from("ab"), count=st.integers(1, 3), interruption=interruptions)
+    def submit(self, user, count, interruption=None):
+        runs = [Run(new_run_id(), PLAN, "batch", user, Status.QUEUED, None, self.now) for _ in range(count)]
+        for run in runs:
+            run.__dict__["idempotency_key"] = run.id
+        store, _ = self.ports(interruption)
+        try:
+            store.submit(runs)
+        except BackendError:
+            self.store.submit(runs)  # whoever got no answer asks again with the same key, which pokes again
+        except Killed:
+            if self.store.run(runs[0].id) is None:
+                return
+        self.submitted += runs
+        self.poked = True
+
+    @precondition(lambda self: self.submitted)
+    @rule(which=choice, interruption=interruptions)
+    def cancel(self, which, interruption=None):
+        store, _ = self.ports(interruption)
+        try:
+            control.cancel(store, self.submitted[which % len(self.submitted)].id, self.now)
+        except (BackendError, Killed):
+            pass
+
+    @rule()
+    def deploy(self):
+        self.version += 1
+        self.poked = True
+
+    @rule(step_s=st.sampled_from([0.5, 3.0, 11.0, LEASE_S / 3, LEASE_S + 1, 3600.0, -30.0, -7200.0]))
+    def clock(self, step_s):
+        self.now += step_s
+
+    @rule(broken=st.booleans())
+    def launcher_breaks_or_recovers(self, broken):
+        self.launcher.broken = broken
+        self.poked = True
+
+    # --- the dispatcher -----------------------------------------------------------------------------------------
+
+    @rule(interruption=interruptions)
+    def dispatch(self, interruption=None):
+        store, launcher = self.ports(interruption)
+        try:
+            done = dispatcher.dispatch(
+                store,
+                launcher,
+                PLAN,
+                max_workers=self.max_workers,
+                version=str(self.version),
+                now=self.now,
+                token=self.new_token,
+            )
+        except (BackendError, Killed):
+            self.poked = True  # AWS repeats a failed asynchronous call; locally the host does
+            return
+        self.poked = False
+        self.dispatch_at = done.next_due_at
+        if interruption is None and not done.note:
+            self.no_due_run_waits_while_a_slot_is_free()
+
+    def new_token(self):
+        self.tokens += 1
+        return f"token-{self.tokens}"
+
+    # --- workers ------------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.launcher.alive)
+    @rule(which=choice, how=st.sampled_from(["work", "work", "work", "fail", "heartbeat"]), interruption=interruptions)
+    def worker(self, which, how, interruption=None):
+        one = self.pick(which)
+        store, _ = self.ports(interruption)
+        try:
+            self.step(store, one, how)
+        except BackendError:
+            pass  # it will do the same again
+        except Killed:
+            self.end(one)
+
+    @precondition(lambda self: self.launcher.alive)
+    @rule(which=choice)
+    def kill(self, which):
+        self.end(self.pick(which))
+
+    @precondition(lambda self: self.launcher.alive)
+    @rule(which=choice, interruption=interruptions)
+    def terminate(self, which, interruption=None):
+        one = self.pick(which)
+        store, _ = self.ports(interruption)
+        try:
+            if one.held:
+                worker.give_back(store, one.held[0], now=self.now)
+            worker.resign(store, one.slot)
+        except (BackendError, Killed):
+            pass
+        self.end(one)
+
+    def pick(self, which):
+        alive = list(self.launcher.alive.values())
+        return alive[which % len(alive)]
+
+    def end(self, one):
+        self.launcher.ended.add(one.slot.token)
+        self.poked = True  # the task-stopped event, or the host that sees its process end
+
+    def step(self, store, one, how):
+        if one.held and how == "heartbeat":
+            self.keep(store, one)
+        elif one.held:
+            self.finish(store, one, how)
+        elif not worker.renew(store, one.slot, now=self.now):
+            self.end(one)
+        elif one.slot.version != str(self.version):
+            worker.resign(store, one.slot)
+            self.end(one)
+        else:
+            self.claim_or_leave(store, one)
+
+    def keep(self, store, one):
+        run, entry = one.held
+        renewed = worker.heartbeat(store, one.slot, entry, progress=Progress(0.5), now=self.now)
+        if renewed is None:
+            one.held = one.outcome = None  # stops the work: its result is nobody's
+        else:
+            one.held = (run, renewed)
+
+    def claim_or_leave(self, store, one):
+        one.held = worker.claim_next(store, PLAN, owner=one.slot.token, version="v", now=self.now)
+        if one.held:
+            self.claimed(one.held)
+        elif isinstance(worker.leave(store, one.slot, self.now), worker.Left):
+            self.end(one)
+
+    def claimed(self, held):
+        run, entry = held
+        assert (run.owner, run.attempt) == (entry.owner, entry.attempt)
+        assert run.attempt > self.attempts.get(run.id, 0), "an attempt number was given twice"
+        self.attempts[run.id] = run.attempt
+
+    def finish(self, store, one, how):
+        run, _ = one.held
+        one.outcome = one.outcome or self.transition(run, how, self.now)
+        interruption_may_pair = how == "work" and len(self.submitted) % 2
+        taken = None
+        if interruption_may_pair:
+            recorded, taken = worker.finish_and_claim(store, run, one.outcome, version="v", now=self.now)
+        else:
+            recorded = worker.finish(store, run, one.outcome)
+        if recorded and recorded.status is Status.SUCCEEDED:
+            assert recorded.result == [run.owner, run.attempt]
+        one.held, one.outcome = taken, None
+        if taken:
+            self.claimed(taken)
+
+    @staticmethod
+    def transition(run, how, now):
+        if how == "fail":
+            failure = Failure("exception", "No.")
+            return lambda run, entry: fail(run, entry, failure=failure, now=now, retries=RETRIES, delay_s=10.0)
+        return lambda current, entry: succeed(current, result=[run.owner, run.attempt], now=now)
+
+    # --- interruptions ------------------------------------------------------------------------------------------
+
+    def ports(self, interruption):
+        if interruption is None or self.depth:
+            return self.store, self.launcher
+        at, kind = interruption
+        acts = {
+            "dispatch": self.dispatch,
+            "submit": lambda: self.submit("c", 1),
+            "worker": lambda: self.launcher.alive and self.worker(at, "work"),
+            "cancel": lambda: self.submitted and self.cancel(at),
+            "time": lambda: self.clock(LEASE_S + 1),
+        }
+        plan = Interruption(at, kind, self.inner(acts[kind]) if kind in acts else None)
+        return plan.wrap(self.store), plan.wrap(self.launcher)
+
+    def inner(self, act):
+        def run():
+            self.depth += 1
+            try:
+                act()
+            finally:
+                self.depth -= 1
+
+        return run
+
+    # --- what must always hold ----------------------------------------------------------------------------------
+
+    @invariant()
+    def every_run_is_finished_or_queued_exactly_once(self):
+        runs = {run.id: run for run in self.store.runs(RunQuery(limit=10_000))}
+        entries = self.store.entries(PLAN, 10_000)
+        assert {run.id for run in self.submitted} == set(runs)
+        assert sorted(e.run_id for e in entries) == sorted(r.id for r in runs.values() if not r.status.is_final)
+        for entry in entries:
+            run = runs[entry.run_id]
+            assert entry.is_leased == (run.status is Status.RUNNING)
+            assert entry.attempt == run.attempt
+            assert not entry.is_leased or entry.owner == run.owner
+            assert run.losses < MAX_LOSSES
+            assert run.failures <= RETRIES
+
+    @invariant()
+    def what_is_final_never_changes(self):
+        for run in self.store.runs(RunQuery(limit=10_000)):
+            if run.id in self.final:
+                assert run == self.final[run.id]
+            elif run.status.is_final:
+                self.final[run.id] = run
+
+    @invariant()
+    def there_are_never_more_than_max_workers(self):
+        slots = self.store.pool(PLAN).slots
+        assert len(slots) <= getattr(self, "max_workers", 0)
+        assert len({slot.number for slot in slots}) == len(slots)
+
+    def no_due_run_waits_while_a_slot_is_free(self):
+        slots = self.store.pool(PLAN).slots
+        unfinished = {e.run_id for e in self.store.due(PLAN, self.now, 99)} | {e.run_id for e in self.store.leased(PLAN)}
+        assert len(slots) >= min(self.max_workers, len(unfinished))
+
+    def settle(self):
+        """With no more accidents, and no dispatch but those the protocol asks for, all is done and nobody is left."""
+        self.launcher.broken = False
+        self.poked = True
+        for _ in range(2000):
+            if self.poked or (self.dispatch_at is not None and self.dispatch_at <= self.now):
+                self.dispatch()
+            for one in list(self.launcher.alive.values()):
+                self.worker(list(self.launcher.alive).index(one.slot.token), "work")
+            if not self.poked and not self.launcher.alive:
+                if self.dispatch_at is None:
+                    break
+                self.now = max(self.now, self.dispatch_at)
+            self.now += 0.25
+        assert self.store.entries(PLAN) == []
+        assert self.store.pool(PLAN).slots == ()
+        assert self.launcher.alive == {}
+        for run in self.store.runs(RunQuery(limit=10_000)):
+            assert run.status.is_final
+            if run.status is Status.SUCCEEDED:
+                assert run.result == [run.owner, run.attempt]
+
+
+def memory_folder():
+    import tempfile
+
+    fast = Path("/dev/shm")
+    return tempfile.TemporaryDirectory(dir=fast if fast.is_dir() else None)
+
+
+TestProtocol = Protocol.TestCase
+TestProtocol.settings = settings(
+    max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+)
