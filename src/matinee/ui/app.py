@@ -17,6 +17,7 @@ from matinee.ui.words import escaped, humanize
 T = TypeVar("T")
 
 ICON = Path(__file__).with_name("icon.svg")  # an icon by name would be asked of a server far away
+STYLE = "<style>.stMainBlockContainer{padding-top:3rem}</style>"  # Streamlit leaves a seventh of the screen empty
 STARTING_S = 0.5  # how often a page looks for the first release
 SECTIONS = (("realtime", "Right now"), ("batch", "In the background"))
 
@@ -39,6 +40,7 @@ def _draw(release: Release) -> None:
     pages, aliases = _pages(release)
     current = st.navigation([*pages.values(), *aliases], position="hidden")
     st.set_page_config(page_title=f"{current.title} · {_title(release)}", page_icon=ICON, layout="centered")
+    st.html(STYLE)
     links.remember(pages)
     _sidebar(release)
     current.run()
