@@ -29,6 +29,7 @@ class Settings:
     predictor: str = ""
     slot_token: str = ""  # batch workers: the slot they hold
     slot_number: int = 0
+    lifeline_fd: int = -1  # read end of a pipe: its end means that the host is gone
 
     def environment(self) -> dict[str, str]:
         """Return the variables that carry these settings."""
@@ -53,4 +54,5 @@ class Settings:
             predictor=text("PREDICTOR"),
             slot_token=text("SLOT_TOKEN"),
             slot_number=int(text("SLOT_NUMBER", "0")),
+            lifeline_fd=int(text("LIFELINE_FD", "-1")),
         )

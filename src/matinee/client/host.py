@@ -115,7 +115,7 @@ class LocalHost:
     def stop(self) -> None:
         """End workers (their runs go back to the queue), the dispatcher and the Lambda service."""
         self.dispatching.stop()
-        self.launcher.stop_all()
+        self.launcher.close()
         self.service.stop()
         self.backend.store.close()
 

@@ -10,11 +10,11 @@ import selectors
 import time
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from matinee import runs
 from matinee.dispatch.worker import Left, Transition, WaitUntil, claim_next, finish, finish_and_claim, give_back, leave
 from matinee.errors import BackendError
-from matinee.ports import LogLine, Store
 from matinee.runs import Change, Entry, Failure, Json, Progress, Run
 from matinee.runtime import supervisor_failures as failures
 from matinee.runtime.supervisor_child import Child
@@ -26,18 +26,21 @@ from matinee.runtime.supervisor_spawn import Spawned
 from matinee.runtime.worker_backend import LogWriter, open_log_writer, open_store
 from matinee.settings import Settings
 
+if TYPE_CHECKING:  # a worker must start fast
+    from matinee.ports import LogLine, Store
+
 IDLE_S = 0.1  # how often a worker that waits for a back-off looks for other runs
 
 
 class Supervisor:
     """Drains one predictor's queue for one slot."""
 
-    def __init__(self, held: HeldSlot, store: Store, logs: LogWriter, spawned: Spawned) -> None:
+    def __init__(self, held: HeldSlot, store: Store, logs: LogWriter, spawned: Spawned, lifeline_fd: int) -> None:
         self._held = held
         self._store = store
         self._logs = logs
         self._selector = selectors.DefaultSelector()
-        self._signals = Signals(self._selector)
+        self._signals = Signals(self._selector, lifeline_fd)
         self._child: Child | None = Child(spawned, self._selector)
         self._broken: Failure | None = None  # why the child that was to run the next run could not start
         self._job: Job | None = None
@@ -49,7 +52,7 @@ class Supervisor:
     def open(cls, settings: Settings, spawned: Spawned) -> Supervisor:
         """Open what the settings name; `spawned` is the child, started already."""
         store = open_store(settings)
-        return cls(HeldSlot(settings, store), store, open_log_writer(settings), spawned)
+        return cls(HeldSlot(settings, store), store, open_log_writer(settings), spawned, settings.lifeline_fd)
 
     def run(self) -> int:
         """Work until nothing is due, the slot is gone or the process is asked to end; return the exit code."""
@@ -123,9 +126,9 @@ class Supervisor:
     def _wait(self) -> None:
         until = min(self._held.renew_at, self._job.next_at if self._job else self._claim_at)
         for key, mask in self._selector.select(max(0.0, until - time.monotonic())):
-            if key.fd == self._signals.fd:
-                self._signals.clear()
-            elif mask & selectors.EVENT_WRITE and self._child is not None:
+            if self._signals.take(key.fd):
+                continue
+            if mask & selectors.EVENT_WRITE and self._child is not None:
                 self._child.flush()
 
     def _collect(self) -> None:
@@ -305,6 +308,8 @@ class Supervisor:
     # --- logs ---------------------------------------------------------------------------------------------------
 
     def _line(self, at: float, level: str, message: str) -> LogLine:
+        from matinee.ports import LogLine
+
         run_id = self._job.run.id if self._job else ""
         return LogLine(at, level, message, self._held.predictor.component, run_id)
 

@@ -3,6 +3,9 @@
 The launcher takes a flock on `workers/TOKEN.lock` and hands the open file to the worker as its standard input. The
 kernel lets go of the lock when the worker ends, however it ends, so any launcher on this machine, this one or a later
 one, knows by trying the lock whether the worker lives. Beside it `TOKEN.json` says pid, exit code and reason.
+
+A worker needs its host (the Lambda service it calls): it holds the read end of a pipe of the launcher's and gives its
+run back when that ends, as on SIGTERM, however the host ended.
 """
 
 from __future__ import annotations
@@ -54,6 +57,7 @@ class ProcessLauncher:
         self._workers = folder / "workers"
         self._logs = folder / "logs" / "workers"
         self._on_exit = on_exit
+        self._lifeline, self._alive = os.pipe()  # our end, `_alive`, is closed by the kernel when this process ends
         self._guard = threading.Lock()
         self._started: dict[str, subprocess.Popen[bytes]] = {}
         self._watchers: dict[str, threading.Thread] = {}
@@ -115,6 +119,12 @@ class ProcessLauncher:
         for watcher in watchers:
             watcher.join(STOP_S)
 
+    def close(self) -> None:
+        """End all workers and let go of the lifeline."""
+        self.stop_all()
+        os.close(self._alive)
+        os.close(self._lifeline)
+
     # --- one worker ---------------------------------------------------------------------------------------------
 
     def _start(self, slot: Slot, launch: LaunchCommand, lock_path: Path) -> subprocess.Popen[bytes]:
@@ -122,7 +132,8 @@ class ProcessLauncher:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             process = subprocess.Popen(
                 launch.command,
-                env=dict(launch.environment),
+                env={**launch.environment, "MATINEE_LIFELINE_FD": str(self._lifeline)},
+                pass_fds=[self._lifeline],
                 cwd=launch.cwd or None,
                 stdin=lock,
                 stdout=log,
