@@ -1,13 +1,12 @@
 """With no worker running: submit → the user's function entered, against a fresh Python that claims from SQLite.
 
-Both are timed from before the submit, through a durable insert and the start of a process, to the time the started
-process writes down. The floor does nothing but import sqlite3 and claim the row in one transaction.
+Both are timed from before the submit, through a durable insert and the start of a process, to the time that the user's
+function writes down. The floor's process does nothing but claim the row in one transaction, read its JSON and go on.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
 import statistics
 import subprocess
@@ -18,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from batch_app import App
+from _batch_app import App, environment
 
 ROUNDS = 15
 TARGET = 2.0
@@ -31,12 +30,14 @@ def work(n: int) -> float:
     return time.time()
 """
 CLAIM = """
-import sqlite3, sys, time
+import json, sqlite3, sys, time
 db = sqlite3.connect(sys.argv[1], isolation_level=None)
 db.execute("BEGIN IMMEDIATE")
-number, = db.execute("UPDATE jobs SET state = 'running' WHERE id = (SELECT id FROM jobs WHERE state = 'queued' "
-                     "ORDER BY id LIMIT 1) RETURNING id").fetchone()
+number, inputs = db.execute(
+    "UPDATE jobs SET state = 'running' WHERE id = (SELECT id FROM jobs WHERE state = 'queued' ORDER BY id LIMIT 1) "
+    "RETURNING id, inputs").fetchone()
 db.execute("COMMIT")
+json.loads(inputs)
 entered = time.time()
 db.execute("UPDATE jobs SET state = 'done', entered = ? WHERE id = ?", (entered, number))
 """
@@ -49,6 +50,7 @@ def measure() -> dict[str, Any]:
         floor = _floor(Path(folder) / "floor.db")
         floors, ours = [], []
         try:
+            _start(app, 0)  # compiles what is compiled once
             for number in range(ROUNDS):
                 floors.append(floor() * 1000)
                 ours.append(_start(app, number) * 1000)
@@ -56,12 +58,12 @@ def measure() -> dict[str, Any]:
             app.close()
     floor_ms, matinee_ms = statistics.median(floors), statistics.median(ours)
     return {
-        "name": "batch_start",
-        "matinee_ms": round(matinee_ms, 1),
+        "submit_to_entered_ms": round(matinee_ms, 1),
+        "fastest_ms": round(min(ours), 1),
         "floor_ms": round(floor_ms, 1),
+        "floor_fastest_ms": round(min(floors), 1),
         "ratio": round(matinee_ms / floor_ms, 2),
-        "target": f"<= {TARGET}",
-        "met": matinee_ms <= TARGET * floor_ms,
+        "target_ratio": TARGET,
     }
 
 
@@ -77,12 +79,12 @@ def _floor(path: Path) -> Callable[[], float]:
     database = sqlite3.connect(path, isolation_level=None)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
-    database.execute("CREATE TABLE jobs (id INTEGER PRIMARY KEY, state TEXT, entered REAL)")
+    database.execute("CREATE TABLE jobs (id INTEGER PRIMARY KEY, state TEXT, inputs TEXT, entered REAL)")
 
     def once() -> float:
         began = time.time()
-        database.execute("INSERT INTO jobs (state) VALUES ('queued')")
-        subprocess.run([sys.executable, "-c", CLAIM, str(path)], check=True, env=dict(os.environ))
+        database.execute("INSERT INTO jobs (state, inputs) VALUES ('queued', '{}')")
+        subprocess.run([sys.executable, "-c", CLAIM, str(path)], check=True, env=environment())
         ((entered,),) = database.execute("SELECT entered FROM jobs ORDER BY id DESC LIMIT 1")
         return float(entered) - began
 

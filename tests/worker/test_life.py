@@ -84,7 +84,7 @@ def test_supervisors_killed_at_random_moments_lose_and_repeat_nothing(rig: MakeR
     kills = 0
     while kills < 12 and made.store.entries("work"):
         pids = wait_until(lambda: made.dispatch() or made.worker_pids() or not made.store.entries("work"))
-        wait_until(lambda until=time.monotonic() + chance.random() * 0.25: time.monotonic() > until)
+        _pass(chance.random() * 0.25)
         if isinstance(pids, list):
             kill(chance.choice(pids))
             kills += 1
@@ -110,7 +110,7 @@ def test_children_killed_at_random_moments_cost_a_retry_each_and_lose_nothing(ri
     for _ in range(6):
         wait_until(lambda: any(alive(child) for _, child, _ in began(made)))
         kill(chance.choice([child for _, child, _ in began(made) if alive(child)] or [0]))
-        wait_until(lambda until=time.monotonic() + chance.random() * 0.1: time.monotonic() > until)
+        _pass(chance.random() * 0.1)
     assert [made.finished(run, timeout_s=60).result for run in submitted] == [50] * 12
 
 
@@ -163,6 +163,12 @@ def _put_without_dispatch(made: Rig, number: int) -> Any:
         return made.submit(number)
     finally:
         made._closed = closed
+
+
+def _pass(seconds: float) -> None:
+    """Let a random moment pass: nothing waits for it."""
+    until = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() > until)
 
 
 def _text(path: Path) -> str:

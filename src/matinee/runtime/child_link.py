@@ -9,8 +9,9 @@ import os
 import sys
 import threading
 import time
+from typing import Any
 
-from matinee.runs import Json
+Json = Any
 
 MAX_LOG_CHARS = 3000  # of one report: whole lines below PIPE_BUF never mix, also when user code forks
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from matinee.errors import BackendError, ComponentError, InputError, MatineeError, PredictionError
 from matinee.predictor.inside import Context, bind
-from matinee.runs import Json
 from matinee.runtime.binding import RuntimeBinding
 from matinee.runtime.child_link import Link, LogStream
 from matinee.runtime.execute import execute
@@ -21,6 +20,7 @@ from matinee.runtime.worker_backend import open_files
 from matinee.schema import payloads
 from matinee.settings import Settings
 
+Json = Any
 INLINE_BYTES = 3500  # results above go to Files; below PIPE_BUF with what is around it, so reports never mix
 STORE_TRIES = 5
 MAX_TEXT_CHARS = 1000

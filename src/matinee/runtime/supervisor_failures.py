@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import signal
+from typing import TYPE_CHECKING
 
-from matinee.manifest import PredictorManifest
 from matinee.runs import Failure, Json
+
+if TYPE_CHECKING:
+    from matinee.manifest import PredictorManifest
 
 _KILLED = -signal.SIGKILL
 _NEAR = 0.8  # of the memory: killed by the system at this size means that memory ran out

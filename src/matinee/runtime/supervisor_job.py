@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from matinee.manifest import PredictorManifest
 from matinee.runs import LEASE_S, Entry, Progress, Run
+
+if TYPE_CHECKING:
+    from matinee.manifest import PredictorManifest
 
 BEAT_S = LEASE_S / 3
 PROGRESS_S = 0.5  # progress is written at most this often

@@ -9,14 +9,16 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from matinee.dispatch.worker import renew, resign
 from matinee.errors import BackendError, MatineeError
 from matinee.manifest import ComponentManifest, component_from_json
-from matinee.ports import Store
 from matinee.runs import LEASE_S, Slot
 from matinee.settings import DISPATCHER, Settings
+
+if TYPE_CHECKING:  # a worker must start fast
+    from matinee.ports import Store
 
 RENEW_S = LEASE_S / 3
 INSIST_S = 30.0  # how long a store that fails is asked again before the worker gives up

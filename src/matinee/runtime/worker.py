@@ -6,20 +6,22 @@ a child process, which is started first of all so that it imports the component 
 
 from __future__ import annotations
 
+import json  # noqa: F401 (with the next: what both processes need, imported once, before the fork)
 import sys
 
-from matinee.runtime.supervisor_spawn import spawn
+from matinee.errors import MatineeError
+from matinee.runtime import child
+from matinee.runtime.supervisor_spawn import fork
+from matinee.settings import Settings
 
 
 def main() -> int:
     """Drain the queue of one predictor; return the exit code."""
-    spawned = spawn()
-    from matinee.errors import MatineeError
+    forked = fork(child.main)
     from matinee.runtime.supervisor import Supervisor
-    from matinee.settings import Settings
 
     try:
-        return Supervisor.open(Settings.from_environment(), spawned).run()
+        return Supervisor.open(Settings.from_environment(), forked).run()
     except MatineeError as error:
         print(error, file=sys.stderr)  # noqa: T201 (the launcher gives a worker's last line as the reason)
         return 1

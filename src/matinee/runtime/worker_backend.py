@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from matinee.ports import Files, LogLine, Store
-from matinee.settings import Settings
+if TYPE_CHECKING:  # a worker must start fast
+    from matinee.ports import Files, LogLine, Store
+    from matinee.settings import Settings
 
 
 class LogWriter(Protocol):

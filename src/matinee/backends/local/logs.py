@@ -6,12 +6,15 @@ import json
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from matinee.ports import LogLine
+if TYPE_CHECKING:  # a worker must start fast, and most write no line
+    from matinee.ports import LogLine
 
 MAX_MESSAGE_CHARS = 4000  # of one line; the rest is cut
 MAX_RUN_BYTES = 5_000_000  # of one run's file; a last line says that the rest is missing
 MAX_COMPONENT_BYTES = 5_000_000  # then the file becomes NAME.1.jsonl and a new one begins
+_FULL = b'{"at": 0, "level": "WARNING", "message": "The log of this run is full: what follows was not kept."}\n'
 
 
 class FolderLogs:
@@ -51,7 +54,7 @@ class FolderLogs:
         if path.parent == self._components and size >= MAX_COMPONENT_BYTES:
             path.replace(path.with_suffix(".1.jsonl"))
         if path.parent == self._runs and size + len(data) >= MAX_RUN_BYTES:
-            data += _encode(LogLine(0.0, "WARNING", "The log of this run is full: what follows was not kept.")).encode()
+            data += _FULL
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as file:  # one write: lines of two processes do not mix
             file.write(data)
@@ -78,6 +81,8 @@ def _encode(line: LogLine) -> str:
 
 
 def _decode(text: bytes) -> LogLine | None:
+    from matinee.ports import LogLine
+
     with suppress(ValueError, TypeError):  # a line torn by a crash is no reason to hide the others
         return LogLine(**json.loads(text))
     return None
