@@ -14,7 +14,7 @@ MatineeError
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class MatineeError(Exception):
@@ -39,8 +39,7 @@ class UsageError(MatineeError):
     http_status = 400
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):  # not a dataclass: importing `dataclasses` would double a predictor's start
     """One thing wrong with one value; `path` is where, as in `start` or `model.layers.0`."""
 
     path: str
