@@ -5,9 +5,10 @@ The names below are the public interface. Each is imported when it is first used
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # type checkers take it as true; importing `typing` for it costs
 if TYPE_CHECKING:
+    from typing import Any
+
     from PIL.Image import Image
     from pydantic import Field
 

@@ -50,7 +50,8 @@ def loaded_by(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-HEAVY = {
+HEAVY = {"pydantic", "pydantic_core", "boto3", "botocore", "streamlit", "typer", "asyncio", "uuid", "pathlib"}
+HEAVY |= {"dataclasses", "inspect", "tomllib"}
     "pydantic",
     "pydantic_core",
     "boto3",

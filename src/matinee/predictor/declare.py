@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, overload
+from typing import Any, Literal, NamedTuple, TypeVar, overload
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 declared: list[Callable[..., Any]] = []  # every decorated function of this process, in definition order
 
 
-@dataclass(frozen=True)
-class Declared:
+class Declared(NamedTuple):
     """What a decorator says of its function. `resources` has the names of `manifest.Resources`."""
 
     kind: Literal["realtime", "batch"]

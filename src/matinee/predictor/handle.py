@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from matinee.errors import InputError, MatineeError, PredictionError
 from matinee.predictor.declare import function_declared_as
@@ -13,8 +12,7 @@ from matinee.predictor.inside import bound
 handled: list[str] = []  # names a handle was made for in this process: inspection reads them as `calls`
 
 
-@dataclass(frozen=True)
-class Handle:
+class Handle(NamedTuple):
     """Calls the predictor `name`: through the backend inside a run, else its plain function in this process."""
 
     name: str

@@ -11,16 +11,14 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
 REPORT_EVERY_S = 0.2
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(NamedTuple):
     """Which run this is. `deadline_s` is in epoch seconds."""
 
     run_id: str = ""

@@ -5,7 +5,6 @@ The one validator of the UI, the API, the client and the runtime. Imports next t
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 from matinee.errors import InputError, Problem
@@ -35,12 +34,14 @@ def check(schema: Schema, value: Any) -> Any:
         raise InputError(problems=tuple(found))
     if not isinstance(value, dict):
         return value
-    defaults = {
-        name: copy.deepcopy(part["default"])
-        for name, part in schema.get("properties", {}).items()
-        if "default" in part and name not in value
-    }
-    return {**value, **defaults}
+    parts = schema.get("properties", {}).items()
+    return {**value, **{n: _fresh(p["default"]) for n, p in parts if "default" in p and n not in value}}
+
+
+def _fresh(default: Any) -> Any:
+    if isinstance(default, dict):
+        return {name: _fresh(item) for name, item in default.items()}
+    return [_fresh(item) for item in default] if isinstance(default, list) else default
 
 
 class _Visit:
