@@ -14,6 +14,8 @@ from rich.table import Table
 Json = Any
 PIPED_WIDTH = 200  # columns of a table that nobody's terminal limits
 _COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red")
+# What a Lambda service writes around every request: for log tails, not for a person who watches.
+_PROTOCOL = ("START RequestId:", "END RequestId:", "REPORT RequestId:")
 
 
 def stdout() -> Console:
@@ -68,6 +70,8 @@ def show_error(message: str, hint: str = "", detail: str = "") -> None:
 
 def component_line(component: str, text: str) -> None:
     """Print a line a component wrote, in the component's colour."""
+    if text.startswith(_PROTOCOL):
+        return
     if not component:
         say(text)
         return

@@ -33,8 +33,5 @@ def command(
     if as_json:
         output.print_json(render.run_json(answer.run, result=answer.result))
         raise typer.Exit(1 if answer.run.failure else 0)
-    if save_to is None or answer.run.failure:
-        render.show_result(answer.run, answer.result)
-    else:
-        output.print_text(str(save_to))
+    render.show_result(answer.run, answer.result, save_to)
     output.next_step(f"Run {answer.run.id} in {render.took(answer.run.duration_s)}")

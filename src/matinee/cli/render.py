@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from matinee.cli import output
@@ -39,14 +40,19 @@ def took(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 60 else f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 
-def show_result(run: Run, result: Json) -> None:
-    """Print a result to stdout by its kind; raise PredictionError for a run that failed or was cancelled."""
+def show_result(run: Run, result: Json, saved_to: Path | None = None) -> None:
+    """Print a result to stdout by its kind, or where it was saved.
+
+    Raises PredictionError for a run that failed or was cancelled.
+    """
     if run.failure and run.status is Status.FAILED:
         failure = run.failure
         raise PredictionError(failure.message, kind=failure.kind, hint=failure.hint, traceback=failure.traceback)
     if run.status is Status.CANCELLED:
         raise PredictionError(f"Run {run.id} was cancelled.", hint="Submit it again to get a result.")
-    if isinstance(result, dict) and "$table" in result:
+    if saved_to is not None:
+        output.print_text(str(saved_to))
+    elif isinstance(result, dict) and "$table" in result:
         _show_table(run, result)
     elif isinstance(result, dict) and "$blob" in result:
         _show_blob(run, result)

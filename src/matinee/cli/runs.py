@@ -122,14 +122,10 @@ def result(run: RunId, save_to: Output = None, app: App = HERE, as_json: AsJson 
     from matinee.ops.runs import result as read
 
     finished, value = read(app, run, save_to)
-    if finished.status != "succeeded":
-        render.show_result(finished, value)
-    elif save_to is not None:
-        output.print_text(str(save_to))
-    elif as_json:
+    if as_json and finished.status == "succeeded":
         output.print_json(value)
     else:
-        render.show_result(finished, value)
+        render.show_result(finished, value, save_to)
 
 
 @app.command("logs", epilog="Example: matinee runs logs last")

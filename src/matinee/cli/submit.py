@@ -12,7 +12,7 @@ from matinee.cli import output
 from matinee.cli.options import HERE, App, AsJson, InputFile, Output, Values
 
 if TYPE_CHECKING:
-    from matinee.ops.submit import Submitted
+    from matinee.ops.submit import SubmitOptions, Submitted
     from matinee.runs import Entry, Run
 
 Watch = Callable[["Run", "Entry | None"], None]
@@ -43,7 +43,7 @@ def command(
     if as_json:
         _print_json(submitted)
     else:
-        _show(submitted, options.wait, bool(save_to))
+        _show(submitted, options)
 
 
 def _print_json(submitted: Submitted) -> None:
@@ -55,13 +55,12 @@ def _print_json(submitted: Submitted) -> None:
         raise typer.Exit(1)
 
 
-def _show(submitted: Submitted, waited: bool, saved: bool) -> None:
+def _show(submitted: Submitted, options: SubmitOptions) -> None:
     from matinee.cli import render
 
     run = submitted.answer.run
-    if waited:
-        if not saved or run.status != "succeeded":
-            render.show_result(run, submitted.answer.result)
+    if options.wait:
+        render.show_result(run, submitted.answer.result, options.output)
         output.next_step(f"Run {run.id} in {render.took(run.duration_s)}")
         return
     output.print_text(run.id)
