@@ -52,17 +52,6 @@ def loaded_by(code: str) -> set[str]:
 
 HEAVY = {"pydantic", "pydantic_core", "boto3", "botocore", "streamlit", "typer", "asyncio", "uuid", "pathlib"}
 HEAVY |= {"dataclasses", "inspect", "tomllib"}
-    "pydantic",
-    "pydantic_core",
-    "boto3",
-    "botocore",
-    "streamlit",
-    "typer",
-    "asyncio",
-    "uuid",
-    "tomllib",
-    "pathlib",
-}
 
 
 def test_declaring_loads_nothing_heavy() -> None:
