@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any, get_type_hints
 
@@ -114,10 +113,3 @@ def forget(module: str) -> None:
     for cache in (_by_function, _by_annotation):
         for key in [k for k in cache if getattr(k, "__module__", "") == module]:
             del cache[key]
-
-
-def hints_of(cls: Any) -> dict[str, Any]:
-    """Return a class's annotations, resolved."""
-    return get_type_hints(
-        cls, vars(sys.modules.get(cls.__module__, object())) if cls.__module__ in sys.modules else None
-    )

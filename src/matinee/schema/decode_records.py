@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_type_hints
 
 from matinee.errors import InputError, Problem
-from matinee.schema.decode import Decoder, Json, ReadBlob, decoder, hints_of, mismatch
-
-_NO_DEFAULT = object()
+from matinee.schema.decode import Decoder, Json, ReadBlob, decoder, mismatch
 
 
 def dataclass(cls: Any, annotation: Any) -> Decoder:
     """Return the decoder of a dataclass; parameters of a generic one are filled in."""
-    hints = hints_of(cls)
+    hints = get_type_hints(cls)
     filled = dict(zip(getattr(cls, "__parameters__", ()), getattr(annotation, "__args__", ()), strict=False))
     fields = {f.name: decoder(filled.get(hints[f.name], hints[f.name])) for f in _init_fields(cls)}
     return _by_name(fields, lambda values: cls(**values))
@@ -26,13 +24,13 @@ def _init_fields(cls: Any) -> list[Any]:
 
 def named_tuple(cls: Any) -> Decoder:
     """Return the decoder of a NamedTuple, on the wire an object."""
-    hints = hints_of(cls)
+    hints = get_type_hints(cls)
     return _by_name({name: decoder(hints.get(name, Any)) for name in cls._fields}, lambda values: cls(**values))
 
 
 def typed_dict(cls: Any) -> Decoder:
     """Return the decoder of a TypedDict."""
-    return _by_name({name: decoder(hint) for name, hint in hints_of(cls).items()}, dict)
+    return _by_name({name: decoder(hint) for name, hint in get_type_hints(cls).items()}, dict)
 
 
 def _by_name(fields: dict[str, Decoder], build: Any) -> Decoder:
