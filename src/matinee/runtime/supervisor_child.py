@@ -93,7 +93,7 @@ class Child:
 
     def close(self) -> None:
         """Let go of the pipes; to be called after `end` and after the last reports were read."""
-        for fd in self._pipes[1:]:
+        for fd in self._pipes.pipes:
             if fd in self._selector.get_map():
                 self._selector.unregister(fd)
             os.close(fd)
