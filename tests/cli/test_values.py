@@ -28,6 +28,8 @@ SCHEMA: dict[str, Any] = {
         "names": {"type": "array", "items": {"type": "string"}},
         "model": {"$ref": "#/$defs/Model"},
         "photo": {"type": "object", "x-matinee": "image"},
+        "document": {"type": "object", "x-matinee": "file"},
+        "rows": {"type": "object", "x-matinee": "table"},
         "anything": {},
     },
     "$defs": {"Model": {"type": "object", "properties": {"depth": {"type": "integer"}}}},
@@ -76,6 +78,25 @@ def test_a_file_becomes_a_blob(tmp_path: Path) -> None:
     assert read == {
         "photo": {"$blob": "image/png", "name": "digit.png", "base64": base64.b64encode(b"\x89PNG").decode()}
     }
+
+
+def test_a_csv_file_becomes_a_table(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("name,age\nAda,36\nBob,\n")
+    read = read_inputs([f"rows=@{tmp_path}/rows.csv"], "", SCHEMA)["rows"]
+    assert read["$table"] == [{"name": "name", "type": "string"}, {"name": "age", "type": "integer"}]
+    assert read["rows"] == [["Ada", 36], ["Bob", None]]
+
+
+def test_a_json_file_is_the_value_itself(tmp_path: Path) -> None:
+    (tmp_path / "photo.json").write_text('{"$blob": "image/png", "key": "k"}')
+    assert read_inputs([f"photo=@{tmp_path}/photo.json"], "", SCHEMA)["photo"]["key"] == "k"
+
+
+def test_a_json_file_stands_for_a_model_and_stays_a_file_where_one_is_wanted(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text('{"depth": 3}')
+    read = read_inputs([f"model=@{tmp_path}/x.json", f"document=@{tmp_path}/x.json"], "", SCHEMA)
+    assert read["model"] == {"depth": 3}
+    assert read["document"]["$blob"] == "application/json"
 
 
 def test_words_win_over_the_file(tmp_path: Path) -> None:

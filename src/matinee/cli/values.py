@@ -14,7 +14,7 @@ from matinee.schema.refs import resolve
 
 Json = Any
 Schema = dict[str, Any]
-_BLOBS = {"file", "image", "audio"}
+_BLOBS = {"image", "audio", "figure"}
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -66,13 +66,13 @@ def _branches(part: Schema, root: Schema) -> list[Schema]:
 
 def _value(key: str, text: str, branches: list[Schema]) -> Json:
     """Return the text as the value it was meant to be; a text that cannot be it stays text, for the validator."""
-    if any(branch.get("x-matinee") for branch in branches) and text.startswith("@"):
-        return _blob(key, Path(text[1:]).expanduser())
-    for branch in branches:
-        for choice in branch.get("enum", [branch["const"]] if "const" in branch else []):
-            if text == (choice if isinstance(choice, str) else json.dumps(choice)):
-                return choice
+    marks = {branch["x-matinee"] for branch in branches if "x-matinee" in branch}
     kinds = {kind for branch in branches for kind in _kinds(branch)}
+    if text.startswith("@") and "string" not in kinds and (marks or kinds & {"array", "object"}):
+        return _file(key, Path(text[1:]).expanduser(), marks)
+    for choice in (choice for branch in branches for choice in _choices(branch)):
+        if text == (choice if isinstance(choice, str) else json.dumps(choice)):
+            return choice
     if "string" in kinds:
         return text
     if "null" in kinds and text in ("", "null"):
@@ -85,10 +85,12 @@ def _value(key: str, text: str, branches: list[Schema]) -> Json:
 
 
 def _kinds(branch: Schema) -> list[str]:
-    if branch.get("x-matinee") in _BLOBS:
-        return ["object"]
     kind = branch.get("type", [])
     return [kind] if isinstance(kind, str) else list(kind)
+
+
+def _choices(branch: Schema) -> list[Json]:
+    return list(branch.get("enum", [branch["const"]] if "const" in branch else []))
 
 
 def _number(text: str) -> Json:
@@ -113,12 +115,18 @@ def _json(key: str, text: str, *, strict: bool) -> Json:
         ) from error
 
 
-def _blob(key: str, file: Path) -> Json:
+def _file(key: str, file: Path, marks: set[str]) -> Json:
+    """Return a file as what the schema wants: a table, a blob, or the JSON in it."""
     try:
         data = file.read_bytes()
     except OSError as error:
         raise InputError(key, f"{file} cannot be read: {error.strerror or error}") from error
-    if file.suffix.lower() == ".json":
-        return _json(key, data.decode("utf-8", errors="replace"), strict=True)
-    media_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-    return {"$blob": media_type, "name": file.name, "base64": base64.b64encode(data).decode()}
+    is_json = file.suffix.lower() == ".json"
+    if "table" in marks and not is_json:
+        from matinee.ui.tables import from_upload
+
+        return from_upload(file.name, data, key)
+    if "file" in marks or (marks & _BLOBS and not is_json):
+        media_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        return {"$blob": media_type, "name": file.name, "base64": base64.b64encode(data).decode()}
+    return _json(key, data.decode("utf-8", errors="replace"), strict=True)

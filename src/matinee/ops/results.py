@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from matinee.errors import UsageError
+from matinee.ui.tables import to_csv
 
 Json = Any
 
@@ -19,17 +19,10 @@ def save(result: Json, read_blob: Callable[[Json], bytes], file: Path) -> None:
         if isinstance(result, dict) and "$blob" in result:
             file.write_bytes(read_blob(result))
         elif isinstance(result, dict) and "$table" in result and file.suffix.lower() != ".json":
-            _write_csv(result, file)
+            file.write_bytes(to_csv([column["name"] for column in result["$table"]], result["rows"]))
         else:
             file.write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", "utf-8")
     except OSError as error:
         raise UsageError(
             f"Cannot write {file}: {error.strerror or error}.", hint="Name a file in a folder you may write to."
         ) from error
-
-
-def _write_csv(table: Json, file: Path) -> None:
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(column["name"] for column in table["$table"])
-        writer.writerows(table["rows"])
