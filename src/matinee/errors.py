@@ -29,7 +29,9 @@ class MatineeError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} {self.hint}".strip()
+        if not self.hint:
+            return self.message
+        return f"{self.message} {self.hint}" if self.message.endswith((".", "!", "?")) else f"{self.message}. {self.hint}"
 
 
 class UsageError(MatineeError):
