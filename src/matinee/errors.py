@@ -31,7 +31,8 @@ class MatineeError(Exception):
     def __str__(self) -> str:
         if not self.hint:
             return self.message
-        return f"{self.message} {self.hint}" if self.message.endswith((".", "!", "?")) else f"{self.message}. {self.hint}"
+        stop = "" if self.message.endswith((".", "!", "?")) else "."
+        return f"{self.message}{stop} {self.hint}"
 
 
 class UsageError(MatineeError):
