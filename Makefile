@@ -5,6 +5,7 @@ BIN := .venv/bin
 APP ?= examples/activity
 ONLY ?=
 TESTS ?=
+unexport PYTHONDONTWRITEBYTECODE # what is compiled once starts three times as fast
 
 .PHONY: help demo test lint format bench lock setup clean
 
