@@ -210,3 +210,34 @@ def shown() -> Callable[[AppTest], str]:
         return "\n".join(str(element.value) for kind in kinds for element in kind).replace("\\", "")
 
     return read
+
+
+@pytest.fixture
+def answer(fake: FakeClient, open_page: Callable[..., AppTest]) -> Callable[..., AppTest]:
+    """Open the page of a predictor made for the purpose: `answer(field_schema, example=…, result=…)`."""
+
+    def open_(schema: dict[str, Any], *, example: Any = None, result: Any = None, required: bool = True) -> AppTest:
+        examples = () if example is None else ({"value": example},)
+        parameters = object_schema(("value",) if required else (), value=schema)
+        fake.current = release_of(predictor("probe", parameters, examples=examples))
+        fake.answers["probe"] = result
+        session.poll.forget()
+        page = open_page()
+        if examples:
+            page.button(key="example:probe:0").click().run()
+        return page
+
+    return open_
+
+
+@pytest.fixture
+def send(fake: FakeClient) -> Callable[[AppTest], Any]:
+    """Press the button of the probe's form and return the inputs that arrived."""
+
+    def press(page: AppTest) -> Any:
+        page.button(key="go:probe").click().run()
+        assert not page.exception, page.exception
+        assert fake.stored, [m.value for m in page.markdown]
+        return max(fake.stored.items())[1].inputs["value"]
+
+    return press

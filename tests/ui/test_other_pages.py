@@ -78,3 +78,9 @@ def test_what_people_and_predictors_write_is_never_markup(fake, open_page, shown
     assert [text.value for text in page.text] == ["<script>alert(1)</script> **bold**"]
     assert not [m for m in page.markdown if "<b>" in m.value or "[x](" in m.value]
     assert not [m for m in page.markdown if m.allow_html]
+
+
+def test_a_file_that_only_claims_to_be_a_picture_breaks_no_page(fake, open_page, shown):
+    fake.answers["recommend"] = {"$blob": "image/png", "name": "a.png", "base64": "bm8gcGljdHVyZQ=="}
+    run = fake.predict("recommend", {"gender": "female"})
+    assert "This file cannot be shown." in shown(open_page("run", id=run.id))

@@ -47,9 +47,7 @@ def test_the_type_of_a_column_is_what_all_its_values_are(cells, kind, values):
     assert [row[1] for row in table["rows"]] == values
 
 
-@pytest.mark.parametrize(
-    ("name", "text"), [("a.csv", "a;b\n1;2"), ("a.tsv", "a\tb\n1\t2"), ("a.csv", "a,b\r\n1,2")]
-)
+@pytest.mark.parametrize(("name", "text"), [("a.csv", "a;b\n1;2"), ("a.tsv", "a\tb\n1\t2"), ("a.csv", "a,b\r\n1,2")])
 def test_the_separators_of_spreadsheets_are_understood(name, text):
     assert from_upload(name, text.encode("utf-8-sig"))["rows"] == [[1, 2]]
 

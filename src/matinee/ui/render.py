@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Sequence
-from typing import Any
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -13,8 +15,12 @@ from matinee.ui import results, words
 from matinee.ui.results import Block, Download, Json
 from matinee.ui.words import escaped
 
+_log = logging.getLogger(__name__)
+
 ROWS = 100  # of a table shown on the page; the download has all
 FIXED_ROWS = 12  # a longer table scrolls
+SHARES = 8  # probabilities shown, if they are not FAINT
+FAINT = 0.001
 CELL = 80  # characters of a cell shown
 
 ReadBlob = Callable[[Json], bytes]
@@ -73,8 +79,12 @@ def _words(block: results.Words) -> None:
 
 
 def _shares(block: results.Shares) -> None:
-    for name, share in block.shares:
+    likely = [(name, share) for name, share in block.shares[:SHARES] if share >= FAINT] or block.shares[:1]
+    for name, share in likely:
         st.progress(share, text=f"{escaped(name)} · {share:.1%}")
+    others = len(block.shares) - len(likely)
+    if others:
+        st.caption(f"{others} more, each at most {block.shares[len(likely)][1]:.1%}")
 
 
 def _empty(_: results.Empty) -> None:
@@ -148,17 +158,29 @@ def _cell(value: Json) -> str:
 
 
 def _media(block: results.Media, read_blob: ReadBlob) -> None:
-    if block.kind == "file":
-        return
+    if block.kind == "image":
+        picture(block.blob, read_blob)
+    elif block.kind == "audio":
+        with _said():
+            st.audio(read_blob(block.blob), format=str(block.blob["$blob"]))
+
+
+def picture(blob: Json, read_blob: ReadBlob, *, width: int | Literal["content"] = "content") -> None:
+    """Draw a picture; what only claims to be one is said, never a failure of the page."""
+    with _said():
+        st.image(read_blob(blob), width=width)
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    """Say instead of raising when a file is gone or is not what it claims to be (Pillow's errors are of many kinds)."""
     try:
-        data = read_blob(block.blob)
+        yield
     except MatineeError as error:
         st.caption(escaped(error.message))
-        return
-    if block.kind == "image":
-        st.image(data)
-    else:
-        st.audio(data, format=str(block.blob["$blob"]))
+    except Exception as error:
+        _log.info("A file that cannot be shown: %r", error)
+        st.caption("This file cannot be shown.")
 
 
 def _drawn_figure(block: results.Figure) -> None:

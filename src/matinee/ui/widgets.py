@@ -11,8 +11,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from matinee.errors import InputError, Problem
-from matinee.ui import tables, values
+from matinee.ui import render, tables, values
 from matinee.ui.forms import MISSING, Field, Form, Json, messages_by_field, moved
+from matinee.ui.results import SHOWN_IMAGES
 from matinee.ui.words import escaped
 
 FEW = 5  # so many short choices stand side by side, more in a list
@@ -24,6 +25,7 @@ class Drawing:
     """One drawing of a form: where its widgets keep their state, what could not be read, and places for messages."""
 
     key: str
+    read_blob: Callable[[Json], bytes]
     problems: list[Problem] = field(default_factory=list)
     slots: dict[str, DeltaGenerator] = field(default_factory=dict)
 
@@ -172,14 +174,14 @@ def _upload(f: Field, value: Json, drawing: Drawing) -> Json:
     if given is None and f.kind == "audio":
         given = st.audio_input("Or record", key=drawing.key_of(f"{f.path}:recorded"))
     if given is not None:
-        blob = values.blob(given.getvalue(), given.type or "application/octet-stream", given.name)
-        if f.kind == "image":
-            st.image(given.getvalue(), width=160)
-        return blob
-    if values.is_blob(value):
+        value = values.blob(given.getvalue(), given.type or "application/octet-stream", given.name)
+    elif values.is_blob(value):
         st.caption(f":material/attach_file: {escaped(value.get('name') or 'file')}, until you choose another")
-        return value
-    return values.value_from(f, None)
+    else:
+        return values.value_from(f, None)
+    if f.kind == "image" and value["$blob"] in SHOWN_IMAGES:
+        render.picture(value, drawing.read_blob, width=160)
+    return value
 
 
 def _table(f: Field, value: Json, drawing: Drawing) -> Json:

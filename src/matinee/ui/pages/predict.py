@@ -36,19 +36,27 @@ def draw(predictor: PredictorManifest, release: Release) -> None:
 def _examples(predictor: PredictorManifest) -> None:
     if not predictor.examples:
         return
+    examples = predictor.examples[:EXAMPLES]
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("Try an example:", width="content")
-        for i, example in enumerate(predictor.examples[:EXAMPLES]):
-            label = escaped(summary_of(example, 40)) or f"Example {i + 1}"
+        for i, (example, label) in enumerate(zip(examples, _example_labels(examples), strict=True)):
             key = f"example:{predictor.name}:{i}"
-            st.button(label, key=key, type="tertiary", on_click=links.fill, args=(predictor.name, example))
+            st.button(escaped(label), key=key, type="tertiary", on_click=links.fill, args=(predictor.name, example))
+
+
+def _example_labels(examples: Sequence[Json]) -> list[str]:
+    """Their values where these tell them apart, else numbers."""
+    labels = [summary_of(example, 40) for example in examples]
+    if "" in labels or len(set(labels)) < len(labels):
+        return [f"Example {i}" for i in range(1, len(labels) + 1)]
+    return labels
 
 
 def _form(predictor: PredictorManifest) -> None:
     """The form is a fragment: what is chosen in it never draws the result below again."""
     form = form_of(predictor.parameters)
     inputs, generation = links.seed(predictor.name)
-    drawing = widgets.Drawing(f"{predictor.name}:{generation}")
+    drawing = widgets.Drawing(f"{predictor.name}:{generation}", session.client().read_blob)
     frame = st.container(border=True) if form.is_dynamic else st.form(f"form:{predictor.name}:{generation}")
     with frame:
         given = widgets.draw_form(form, inputs, drawing)
