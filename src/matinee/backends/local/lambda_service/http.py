@@ -21,6 +21,14 @@ _REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for sta
 Headers = dict[str, str]
 
 
+def header_lines(headers: Headers) -> str:
+    """Return headers as they are written: those that never change are made once."""
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+
+
+JSON_TYPE = header_lines({"Content-Type": "application/json"})
+
+
 class Request:
     """One request. Header names are lower case; a body is cut soon after MAX_BODY_BYTES."""
 
@@ -36,8 +44,8 @@ class Request:
         self.keep_alive = True
         self.on_lost: Callable[[], None] | None = None  # called if the connection breaks before the answer
 
-    def respond(self, status: int, body: bytes = b"", headers: Headers | None = None) -> None:
-        """Answer, at once or later; a connection that is gone drops it."""
+    def respond(self, status: int, body: bytes = b"", headers: str = "") -> None:
+        """Answer (`headers` as `header_lines` makes them), at once or later; a connection that is gone drops it."""
         self.connection.respond(self, status, body, headers)
 
 
@@ -72,7 +80,7 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, status: int) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(_reply(status, b"", None, keep_alive=False))
+            self._transport.write(_reply(status, b"", "", keep_alive=False))
             self._transport.close()
 
     # --- called by the parser ---
@@ -122,7 +130,7 @@ class Connection(asyncio.Protocol):
 
     # --- answering ---
 
-    def respond(self, request: Request, status: int, body: bytes, headers: Headers | None) -> None:
+    def respond(self, request: Request, status: int, body: bytes, headers: str) -> None:
         """Write the answer of the request that is being answered, then take up the next."""
         if not self._waiting or self._waiting[0] is not request:
             return  # answered already: by a timeout, or by the end of the service
@@ -142,14 +150,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
-def _reply(status: int, body: bytes, headers: Headers | None, *, keep_alive: bool) -> bytes:
-    lines = [_REASONS[status]]
-    if headers:
-        lines += [f"{name}: {value}\r\n" for name, value in headers.items()]
-    if not keep_alive:
-        lines.append("Connection: close\r\n")
-    if status == HTTPStatus.NO_CONTENT:
-        lines.append("\r\n")
-    else:
-        lines.append(f"Content-Length: {len(body)}\r\n\r\n")
-    return "".join(lines).encode("latin-1") + body
+def _reply(status: int, body: bytes, headers: str, *, keep_alive: bool) -> bytes:
+    close = "" if keep_alive else "Connection: close\r\n"
+    length = "" if status == HTTPStatus.NO_CONTENT else f"Content-Length: {len(body)}\r\n"
+    return f"{_REASONS[status]}{headers}{close}{length}\r\n".encode("latin-1") + body

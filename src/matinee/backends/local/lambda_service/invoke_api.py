@@ -10,12 +10,13 @@ import binascii
 import json
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, NoReturn, Protocol
 from urllib.parse import unquote
 
 from matinee.backends.local.lambda_service.events import Events
 from matinee.backends.local.lambda_service.function import arn
-from matinee.backends.local.lambda_service.http import Headers, Request
+from matinee.backends.local.lambda_service.http import JSON_TYPE, Request, header_lines
 from matinee.backends.local.lambda_service.job import Answer, Job, new_request_id
 from matinee.backends.local.lambda_service.loopback import refusal
 
@@ -103,17 +104,13 @@ class InvokeApi:
             self._call(request, target, payload, context)
         elif kind == "Event":
             request_id = self._events.add(payload, context, lambda job: self._submit_again(name, job))
-            request.respond(202, headers={"x-amzn-RequestId": request_id})
+            request.respond(202, headers=_request_id(request_id))
         else:
-            request.respond(204, headers={"x-amzn-RequestId": new_request_id()})
+            request.respond(204, headers=_request_id(new_request_id()))
 
     def _name(self, request: Request) -> str:
-        given = unquote(request.path[len(_PREFIX) : -len(_SUFFIX)])
-        match = _NAME.fullmatch(given)
-        if match is None or len(given) > 256:
-            raise _invalid("functionName", given, f"Member must satisfy regular expression pattern: {_NAME.pattern}")
-        name: str = match["name"]
-        qualifier = request.query.get("Qualifier", [match["qualifier"] or ""])[0]
+        name, qualifier = _read_name(request.path)
+        qualifier = request.query.get("Qualifier", [qualifier])[0]
         target = self._find(name)
         if target is not None and qualifier not in ("", "$LATEST", "live", target.version):
             raise _not_found(f"{name}:{qualifier}")
@@ -137,6 +134,16 @@ class InvokeApi:
             job.finish(b"", rejected="gone")
         else:
             target.submit(job)
+
+
+@lru_cache
+def _read_name(path: str) -> tuple[str, str]:
+    """Return function and qualifier of a request's path."""
+    given = unquote(path[len(_PREFIX) : -len(_SUFFIX)])
+    match = _NAME.fullmatch(given)
+    if match is None or len(given) > 256:
+        raise _invalid("functionName", given, f"Member must satisfy regular expression pattern: {_NAME.pattern}")
+    return match["name"], match["qualifier"] or ""
 
 
 def _payload(request: Request, limit: int) -> bytes:
@@ -176,16 +183,16 @@ def _answer(request: Request, job: Job, answer: Answer) -> None:
     elif answer.rejected:
         _refuse(request, _Refused("ServiceException", f"The service is {answer.rejected}.", Type="Service"))
     else:
-        headers: Headers = {
-            "Content-Type": "application/json",
-            "x-amzn-RequestId": job.request_id,
-            "X-Amz-Executed-Version": answer.version,
-        }
+        headers = f"{JSON_TYPE}x-amzn-RequestId: {job.request_id}\r\nX-Amz-Executed-Version: {answer.version}\r\n"
         if answer.failed:
-            headers["X-Amz-Function-Error"] = "Unhandled"
+            headers += "X-Amz-Function-Error: Unhandled\r\n"
         if answer.log_tail:
-            headers["X-Amz-Log-Result"] = base64.b64encode(answer.log_tail).decode()
+            headers += f"X-Amz-Log-Result: {base64.b64encode(answer.log_tail).decode()}\r\n"
         request.respond(200, answer.payload, headers)
+
+
+def _request_id(value: str) -> str:
+    return header_lines({"x-amzn-RequestId": value})
 
 
 def _refuse(request: Request, refused: _Refused) -> None:
@@ -196,7 +203,7 @@ def _refuse(request: Request, refused: _Refused) -> None:
     }
     if "retryAfterSeconds" in refused.fields:
         headers["Retry-After"] = refused.fields["retryAfterSeconds"]
-    request.respond(_STATUS[refused.kind], json.dumps(refused.fields).encode(), headers)
+    request.respond(_STATUS[refused.kind], json.dumps(refused.fields).encode(), header_lines(headers))
 
 
 def _not_found(name: str) -> _Refused:

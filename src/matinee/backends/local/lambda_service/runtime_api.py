@@ -8,12 +8,11 @@ from __future__ import annotations
 import json
 from typing import Protocol
 
-from matinee.backends.local.lambda_service.http import Request
+from matinee.backends.local.lambda_service.http import JSON_TYPE, Request
 from matinee.backends.local.lambda_service.loopback import refusal
 
 _BASE = "/2018-06-01/runtime/"
 _ACCEPTED = b'{"status":"OK"}\n'
-_JSON = {"Content-Type": "application/json"}
 
 
 class Runtime(Protocol):
@@ -34,14 +33,15 @@ class Runtime(Protocol):
 
 def serve(runtime: Runtime, request: Request) -> None:
     """Answer one request of the process."""
-    if refusal(request):
-        _error(request, 403, "Forbidden", refusal(request))
+    reason = refusal(request)
+    if reason:
+        _error(request, 403, "Forbidden", reason)
         return
     action = request.path.removeprefix(_BASE)
     if request.method == "GET" and action == "invocation/next":
         runtime.next(request)
     elif request.method == "POST" and action == "init/error":
-        request.respond(202, _ACCEPTED, _JSON)
+        request.respond(202, _ACCEPTED, JSON_TYPE)
         runtime.init_error(request.body)
     elif request.method == "POST" and action.startswith("invocation/") and action.count("/") == 2:
         _, request_id, outcome = action.split("/")
@@ -59,10 +59,10 @@ def _answer(runtime: Runtime, request: Request, request_id: str, outcome: str) -
         failed = outcome == "error"
         kind = request.headers.get("lambda-runtime-function-error-type", "Unhandled") if failed else ""
         if runtime.answer(request.body, failed=failed, kind=kind):
-            request.respond(202, _ACCEPTED, _JSON)
+            request.respond(202, _ACCEPTED, JSON_TYPE)
         else:
             _error(request, 413, "RequestEntityTooLarge", "Exceeded maximum allowed payload size (6291556 bytes).")
 
 
 def _error(request: Request, status: int, kind: str, message: str) -> None:
-    request.respond(status, json.dumps({"errorMessage": message, "errorType": kind}).encode(), _JSON)
+    request.respond(status, json.dumps({"errorMessage": message, "errorType": kind}).encode(), JSON_TYPE)

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from matinee.backends.local.lambda_service.function import LocalFunction, environment
 from matinee.backends.local.lambda_service.guard import Guard
-from matinee.backends.local.lambda_service.http import Connection, Headers, Request
+from matinee.backends.local.lambda_service.http import JSON_TYPE, Connection, Request, header_lines
 from matinee.backends.local.lambda_service.job import MAX_RESPONSE_BYTES, Job, error_payload
 from matinee.backends.local.lambda_service.memory import tree_rss_bytes
 from matinee.backends.local.lambda_service.process import Process
@@ -68,6 +68,7 @@ class Worker:
         self._process = Process(loop, guard, self._log, self._ended)
         self._server: asyncio.Server | None = None
         self._next: Request | None = None
+        self._next_headers = JSON_TYPE + header_lines({"Lambda-Runtime-Invoked-Function-Arn": function.arn})
         self._job: Job | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._created_at = self._started_at = time.monotonic()
@@ -107,10 +108,11 @@ class Worker:
         self._started_at = now = time.monotonic()
         late = max(0.0, self._init_s - INIT_LIMIT_S) if self._init_s is not None else 0.0
         self._deadline = now + self.function.timeout_s - late
-        self._log(start_line(job.request_id, self.function.version))
+        if self._on_log is not None or job.log_wanted:
+            self._log(start_line(job.request_id, self.function.version))
         self._timer = self._loop.call_later(min(_WATCH_S, self._deadline - now), self._watch)
         request.on_lost = None
-        request.respond(200, job.payload, _next_headers(job, self.function.arn, self._deadline - now))
+        request.respond(200, job.payload, self._next_headers + _next_headers(job, self._deadline - now))
 
     def retire(self) -> None:
         """End after the present request."""
@@ -241,14 +243,12 @@ class Worker:
             self._on_log(self.function.name, job.run_id if job else "", line)
 
 
-def _next_headers(job: Job, arn: str, remaining_s: float) -> Headers:
-    headers = {
-        "Content-Type": "application/json",
-        "Lambda-Runtime-Aws-Request-Id": job.request_id,
-        "Lambda-Runtime-Deadline-Ms": str(int((time.time() + remaining_s) * 1000)),
-        "Lambda-Runtime-Invoked-Function-Arn": arn,
-        "Lambda-Runtime-Trace-Id": f"Root=1-{int(time.time()):08x}-{job.request_id.replace('-', '')[:24]};Sampled=0",
-    }
-    if job.client_context:
-        headers["Lambda-Runtime-Client-Context"] = job.client_context
-    return headers
+def _next_headers(job: Job, remaining_s: float) -> str:
+    now = time.time()
+    trace = f"Root=1-{int(now):08x}-{job.request_id.replace('-', '')[:24]};Sampled=0"
+    context = f"Lambda-Runtime-Client-Context: {job.client_context}\r\n" if job.client_context else ""
+    return (
+        f"Lambda-Runtime-Aws-Request-Id: {job.request_id}\r\n"
+        f"Lambda-Runtime-Deadline-Ms: {int((now + remaining_s) * 1000)}\r\n"
+        f"Lambda-Runtime-Trace-Id: {trace}\r\n{context}"
+    )
