@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from matinee.cli import dev, inspect, new, output, predict, runs, submit, test
-from matinee.errors import MatineeError, PredictionError
+from matinee.errors import InputError, MatineeError, PredictionError
 
 # The same two classes whether typer brings its own click or imports it.
 _USAGE_ERROR = typer.BadParameter.__mro__[1]
@@ -80,7 +80,8 @@ def run(arguments: list[str], *, debug: bool = False) -> int:
 def _explain(error: Exception) -> int:
     if isinstance(error, MatineeError):
         detail = error.traceback if isinstance(error, PredictionError) else ""
-        output.show_error(error.message, error.hint, detail)
+        hint = "`matinee inspect` shows what each predictor takes." if isinstance(error, InputError) else ""
+        output.show_error(error.message, error.hint or hint, detail)
         return error.exit_code
     if isinstance(error, _CLICK_ERROR):
         return _explain_usage(error)
