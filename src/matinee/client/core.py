@@ -58,14 +58,18 @@ class Client:
         predictor = release.predictor(name)
         if predictor is not None:
             return predictor
-        broken = next((c for c in release.components if c.trouble and c.name == name), None)
-        if broken and broken.trouble:
-            raise NotFoundError(
-                f"The component {name} does not load: {broken.trouble.message}", hint=broken.trouble.hint
-            )
+        broken = [c for c in release.components if c.trouble]
+        for component in broken:
+            if component.trouble and (component.name == name or len(broken) == len(release.components)):
+                trouble = component.trouble
+                raise NotFoundError(
+                    f"The component {component.name} does not load: {trouble.message}", hint=trouble.hint
+                )
         names = [p.name for p in release.predictors]
         near = difflib.get_close_matches(name, names, 1)
         hint = f"Did you mean {near[0]}?" if near else f"There is: {', '.join(names) or 'none'}."
+        if broken:
+            hint = f"It may be in a component that does not load: {', '.join(c.name for c in broken)}."
         raise NotFoundError(f"There is no predictor {name!r} in {release.app}.", hint=hint)
 
     # --- realtime -----------------------------------------------------------------------------------------------

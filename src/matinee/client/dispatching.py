@@ -30,6 +30,7 @@ class Dispatching:
         self._launcher = launcher
         self._live = live
         self._changed = threading.Condition()
+        self._one = threading.Lock()  # one dispatch at a time here, and none after stop
         self._due_at: dict[str, float] = {}  # predictor -> when to look next, epoch seconds
         self._stopping = False
         self._thread = threading.Thread(target=self._loop, name="matinee-dispatcher", daemon=True)
@@ -40,7 +41,7 @@ class Dispatching:
 
     def stop(self) -> None:
         """End the thread; nothing is launched afterwards."""
-        with self._changed:
+        with self._one, self._changed:
             self._stopping = True
             self._changed.notify()
         self._thread.join()
@@ -55,9 +56,12 @@ class Dispatching:
             self.poke(predictor)
 
     def dispatch_now(self, predictor: str) -> None:
-        """Dispatch in the caller's thread (any number may dispatch at once)."""
-        if self._stopping:
-            return
+        """Dispatch in the caller's thread."""
+        with self._one:
+            if not self._stopping:
+                self._dispatch(predictor)
+
+    def _dispatch(self, predictor: str) -> None:
         live = self._live(predictor)
         if live is None:
             self._store.note(predictor, "Its component does not load, or it is no longer part of the app.")
