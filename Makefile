@@ -5,6 +5,7 @@ BIN := .venv/bin
 APP ?= examples/activity
 ONLY ?=
 TESTS ?=
+export UV_SYSTEM_CERTS ?= true # trust what this machine trusts, as Python does
 unexport PYTHONDONTWRITEBYTECODE # what is compiled once starts three times as fast
 
 .PHONY: help demo test lint format bench lock setup clean
