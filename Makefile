@@ -5,8 +5,10 @@ BIN := .venv/bin
 APP ?= examples/activity
 ONLY ?=
 TESTS ?=
-export UV_SYSTEM_CERTS ?= true # trust what this machine trusts, as Python does
-unexport PYTHONDONTWRITEBYTECODE # what is compiled once starts three times as fast
+
+# Trust the certificates this machine trusts, as Python does; let what was compiled once start three times as fast.
+export UV_SYSTEM_CERTS ?= true
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test lint format bench lock setup clean
 
