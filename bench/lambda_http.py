@@ -30,16 +30,16 @@ CALLS = 300
 SECONDS = 1.5
 LATENCY_ROUNDS = 15
 THROUGHPUT_ROUNDS = 5
-PATHS = {"floor": load.PATH, "service": load.PATH, "litserve": "/predict"}
+PATHS = {"floor": load.PATH, "service": load.PATH, "litserve": "/predict", "own": load.PATH, "uvicorn": load.PATH}
 
 Rounds = dict[str, list[dict[str, float]]]
 
 
 @contextmanager
-def served(script: str) -> Iterator[str]:
+def served(script: str, argument: str = str(WORKERS)) -> Iterator[str]:
     """Run a server script of `floors/` and give its address."""
     process = subprocess.Popen(
-        [sys.executable, str(HERE / "floors" / script), str(WORKERS)],
+        [sys.executable, str(HERE / "floors" / script), argument],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -143,8 +143,14 @@ def measure() -> dict[str, Any]:
         with litserve() as address:
             all_of_them = {**here, "litserve": address} if address else here
             throughput = _in_turns(all_of_them, _throughput, THROUGHPUT_ROUNDS)
+    with served("exchange.py", "own") as own, served("exchange.py", "uvicorn") as uvicorn:
+        exchange = _in_turns({"own": own, "uvicorn": uvicorn}, _throughput, THROUGHPUT_ROUNDS)
     return {
-        "figures": {"one_caller": _medians(latency), f"{CLIENTS}_callers": _medians(throughput)},
+        "figures": {
+            "one_caller": _medians(latency),
+            f"{CLIENTS}_callers": _medians(throughput),
+            "one_exchange_alone": _medians(exchange),
+        },
         "p50": {"ratio": _ratio(latency, "p50_ms", "service", "floor"), "target": "at most 1.5 x the floor"},
         "throughput": {
             "ratio": _ratio(throughput, "per_s", "service", "litserve"),

@@ -93,13 +93,13 @@ class InvokeApi:
             raise _Refused("UnknownOperationException", f"{request.method} {request.path} is not Invoke.")
         name = self._name(request)
         target = self._target(name)
-        kind = request.headers.get("x-amz-invocation-type", "RequestResponse")
+        kind = request.header(b"x-amz-invocation-type", "RequestResponse")
         if kind not in ("RequestResponse", "Event", "DryRun"):
             raise _invalid(
                 "invocationType", kind, "Member must satisfy enum value set: [RequestResponse, Event, DryRun]"
             )
         payload = _payload(request, MAX_EVENT_BYTES if kind == "Event" else MAX_PAYLOAD_BYTES)
-        context = _client_context(request.headers.get("x-amz-client-context", ""))
+        context = _client_context(request.header(b"x-amz-client-context"))
         if kind == "RequestResponse":
             self._call(request, target, payload, context)
         elif kind == "Event":
@@ -123,7 +123,7 @@ class InvokeApi:
         return target
 
     def _call(self, request: Request, target: Target, payload: bytes, context: str) -> None:
-        log_wanted = request.headers.get("x-amz-log-type") == "Tail"
+        log_wanted = request.header(b"x-amz-log-type") == "Tail"
         job = Job(payload, lambda answer: _answer(request, job, answer), client_context=context, log_wanted=log_wanted)
         request.on_lost = job.abandon
         target.submit(job)

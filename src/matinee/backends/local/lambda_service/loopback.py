@@ -15,13 +15,12 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def refusal(request: Request) -> str:
     """Return why the request is refused, "" if it is served."""
-    headers = request.headers
-    host = headers.get("host", "")
+    host = request.header(b"host")
     if host.rpartition(":")[0] not in _LOOPBACK and urlsplit(f"//{host}").hostname not in _LOOPBACK:
         return f"Only loopback is served, not the host {host!r}."
-    origin = headers.get("origin")
-    if origin is not None and urlsplit(origin).hostname not in _LOOPBACK:
+    origin = request.header(b"origin")
+    if origin and urlsplit(origin).hostname not in _LOOPBACK:
         return f"Requests of the web page {origin!r} are not served."
-    if headers.get("sec-fetch-site", "none") == "cross-site":
+    if request.header(b"sec-fetch-site") == "cross-site":
         return "Requests of another site's web page are not served."
     return ""

@@ -57,7 +57,7 @@ def _answer(runtime: Runtime, request: Request, request_id: str, outcome: str) -
         _error(request, 400, "InvalidRequestID", "Invalid request ID")
     else:
         failed = outcome == "error"
-        kind = request.headers.get("lambda-runtime-function-error-type", "Unhandled") if failed else ""
+        kind = request.header(b"lambda-runtime-function-error-type", "Unhandled") if failed else ""
         if runtime.answer(request.body, failed=failed, kind=kind):
             request.respond(202, _ACCEPTED, JSON_TYPE)
         else:
