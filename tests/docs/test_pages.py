@@ -6,9 +6,11 @@ except those that go on until somebody ends them.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from typing import Any
 import pytest
 import typer
 
+import matinee
 from matinee import errors
 from matinee.cli.main import app as cli
 from matinee.manifest import Resources
@@ -29,7 +32,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")]
 PAGES += sorted((ROOT / "docs").rglob("*.md")) + sorted((ROOT / "examples").glob("*/README.md"))
 RUNS = {"README.md", "tutorial.md", "types.md"} | {page.name for page in (ROOT / "docs" / "how-to").glob("*.md")}
-GO_ON = ("matinee dev", "make", "aws", "export", "pytest examples")  # until ended, or elsewhere tested
+GO_ON = ("matinee dev", "make", "pytest examples")  # until ended, or elsewhere tested
+AWS = "use-the-aws-cli.md"  # needs the address of a running app
 BIN = Path(sys.executable).parent
 COMMAND_S = 120
 
@@ -79,7 +83,7 @@ def run_command(command: str, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if p.name in RUNS and "examples" not in p.parts], ids=lambda p: p.stem
+    "page", [p for p in PAGES if p.name in RUNS - {AWS} and "examples" not in p.parts], ids=lambda p: p.stem
 )
 def test_every_snippet_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -95,6 +99,25 @@ def test_every_snippet_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: p
                     run_command(command, tmp_path)
 
 
+@pytest.mark.slow
+def test_the_aws_cli_and_boto3_call_a_predictor_as_their_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(ROOT / "examples" / "activity", tmp_path / "app", ignore=shutil.ignore_patterns(".matinee"))
+    monkeypatch.chdir(tmp_path)
+    shell, python = (b.text for b in blocks(ROOT / "docs" / "how-to" / AWS))
+    with matinee.connect(tmp_path / "app") as app:
+        port = app.client.settings.lambda_endpoint.rpartition(":")[2]
+        script = "set -eu\n" + shell.replace("$ ", "").replace("PORT", port)
+        script += f"{shlex.quote(sys.executable)} - <<'END'\n{python}END\n"
+        environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+        done = subprocess.run(
+            ["sh", "-c", script], env=environment, capture_output=True, text=True, timeout=COMMAND_S, check=False
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads((tmp_path / "answer.json").read_text())["activity"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text()):
@@ -108,7 +131,7 @@ def test_commands_that_are_shown_exist(page: Path) -> None:
     for block in blocks(page):
         for command in commands(block) if block.language == "console" else []:
             words = shlex.split(command)
-            assert words[0] in {"make", "matinee", "pytest", "aws", "export"}, command
+            assert words[0] in {"make", "matinee", "pytest", "aws", "echo", "export"}, command
             if words[0] == "make":
                 assert words[1] in targets, command
 
