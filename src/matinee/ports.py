@@ -105,6 +105,18 @@ class Store(Protocol):
     def state_swap(self, key: str, old: Json, new: Json) -> bool:
         """Set `new` only if the value is still `old`."""
 
+    def document(self, kind: str, key: str) -> Json:
+        """Return one of the app's own small values (a user, a token, a subscription), None if there is none."""
+
+    def documents(self, kind: str) -> dict[str, Json]:
+        """Return all of a kind by key, in the keys' order; for hundreds, not for millions."""
+
+    def put_document(self, kind: str, key: str, value: Json) -> None:
+        """Put or replace it; None removes it."""
+
+    def swap_document(self, kind: str, key: str, old: Json, new: Json) -> bool:
+        """Set `new` (None removes) only if the value is still `old` (None = there is none)."""
+
     def release(self) -> Release | None:
         """Return what is live."""
 

@@ -184,6 +184,20 @@ class _Shared:
             store.state_increment("key", 1)
         assert store.state_get("key") == value
 
+    def test_documents_are_kept_by_kind_and_key(self, store: Store) -> None:
+        store.put_document("user", "bo", {"role": "user"})
+        store.put_document("user", "ana", {"role": "owner"})
+        store.put_document("token", "bo", 1)
+        assert store.documents("user") == {"ana": {"role": "owner"}, "bo": {"role": "user"}}
+        store.put_document("user", "bo", None)
+        assert (store.document("user", "bo"), store.document("token", "bo")) == (None, 1)
+
+    def test_a_document_is_swapped_only_from_what_was_seen(self, store: Store) -> None:
+        assert store.swap_document("notice", "run", None, {"tries": 0})
+        assert not store.swap_document("notice", "run", None, {"tries": 1})
+        assert store.swap_document("notice", "run", {"tries": 0}, None)
+        assert store.documents("notice") == {}
+
     def test_state_is_swapped_only_from_what_was_seen(self, store: Store) -> None:
         assert store.state_swap("key", None, {"n": 1})
         assert not store.state_swap("key", None, {"n": 2})

@@ -28,10 +28,11 @@ from matinee.backends.local.store_rows import (
     slot_row,
     storable,
 )
-from matinee.errors import BackendError, ConflictError
+from matinee.backends.local.store_values import Values
+from matinee.errors import BackendError
 from matinee.manifest import Release, release_from_json, to_json
 from matinee.ports import RunQuery
-from matinee.runs import Change, Entry, Feedback, Json, Pool, Progress, Run, Slot, Status, next_turn
+from matinee.runs import Change, Entry, Feedback, Pool, Progress, Run, Slot, Status, next_turn
 
 # Only constants of this module and question marks ever reach an f-string of SQL.
 _RUN = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608
@@ -51,7 +52,7 @@ _AWAKE = """
 _WAKE = "INSERT INTO pools (predictor, wake) VALUES (?, 1) ON CONFLICT DO UPDATE SET wake = wake + 1"
 
 
-class SqliteStore:
+class SqliteStore(Values):
     """A Store in one file, made if there is none. Raises BackendError for a file that is not one."""
 
     def __init__(self, path: Path | str) -> None:
@@ -181,7 +182,7 @@ class SqliteStore:
         with self._database.write(durable=False) as connection:
             connection.execute(sql, (predictor, storable(text)))
 
-    # --- feedback, state, release -----------------------------------------------------------------------------
+    # --- feedback and release -----------------------------------------------------------------------------
 
     def put_feedback(self, feedback: Feedback) -> None:
         """See `ports.Store`."""
@@ -193,34 +194,6 @@ class SqliteStore:
         """See `ports.Store`."""
         rows = self._database.read("SELECT body FROM feedback WHERE run_id = ? ORDER BY user", (run_id,))
         return [feedback_from(body) for (body,) in rows]
-
-    def state_get(self, key: str) -> Json:
-        """See `ports.Store`."""
-        rows = self._database.read("SELECT value FROM state WHERE key = ?", (storable(key),))
-        return decode(rows[0][0]) if rows else None
-
-    def state_set(self, key: str, value: Json) -> None:
-        """See `ports.Store`."""
-        with self._database.write() as connection:
-            _set_state(connection, storable(key), value)
-
-    def state_increment(self, key: str, by: float) -> float:
-        """See `ports.Store`. Raises ConflictError if the value is not a number."""
-        with self._database.write() as connection:
-            old = _get_state(connection, storable(key))
-            if isinstance(old, bool) or not isinstance(old, int | float | None):
-                raise ConflictError(f"state[{key!r}] is not a number.", hint="Set it to a number first.")
-            total = (old or 0) + by
-            _set_state(connection, storable(key), total)
-            return total
-
-    def state_swap(self, key: str, old: Json, new: Json) -> bool:
-        """See `ports.Store`."""
-        with self._database.write() as connection:
-            if _get_state(connection, storable(key)) != old:
-                return False
-            _set_state(connection, storable(key), new)
-            return True
 
     def release(self) -> Release | None:
         """See `ports.Store`."""
@@ -328,15 +301,3 @@ def _listing(query: RunQuery) -> tuple[str, list[str | int]]:
         parameters.append(query.before)
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     return f"{_RUN}{index}{where} ORDER BY id DESC LIMIT ?", [*parameters, query.limit]
-
-
-def _get_state(connection: sqlite3.Connection, key: str) -> Json:
-    row = connection.execute("SELECT value FROM state WHERE key = ?", (key,)).fetchone()
-    return decode(row[0]) if row else None
-
-
-def _set_state(connection: sqlite3.Connection, key: str, value: Json) -> None:
-    if value is None:
-        connection.execute("DELETE FROM state WHERE key = ?", (key,))
-    else:
-        connection.execute("INSERT OR REPLACE INTO state (key, value) VALUES (?, ?)", (key, encode(value)))

@@ -81,7 +81,12 @@ CREATE TABLE feedback (
     body TEXT NOT NULL,
     PRIMARY KEY (run_id, user)
 ) WITHOUT ROWID;
-CREATE TABLE state (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE documents (
+    kind TEXT NOT NULL,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (kind, key)
+) WITHOUT ROWID;
 CREATE TABLE release (one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1), body TEXT NOT NULL);
 """
 
