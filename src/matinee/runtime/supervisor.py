@@ -9,15 +9,15 @@ from __future__ import annotations
 import selectors
 import time
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from matinee import runs
-from matinee.dispatch.worker import Left, Transition, WaitUntil, claim_next, finish, finish_and_claim, give_back, leave
+from matinee.dispatch.worker import Left, Transition, WaitUntil, claim_next, finish, give_back, leave
 from matinee.errors import BackendError
-from matinee.runs import Change, Entry, Failure, Json, Progress, Run
+from matinee.runs import Change, Entry, Failure, Json, Progress, Run, evolve
 from matinee.runtime import supervisor_failures as failures
 from matinee.runtime.supervisor_child import Child
+from matinee.runtime.supervisor_hand import LET_GO_S, Ended, Hand
 from matinee.runtime.supervisor_job import BEAT_S, LOOK_S, MEMORY_S, RETRY_S, START_LIMIT_S, Job
 from matinee.runtime.supervisor_memory import memory_bytes
 from matinee.runtime.supervisor_signals import Signals
@@ -44,6 +44,7 @@ class Supervisor:
         self._child: Child | None = Child(spawned, self._selector)
         self._broken: Failure | None = None  # why the child that was to run the next run could not start
         self._job: Job | None = None
+        self._hand = Hand(store, held.predictor.name, owner=held.token, version=held.label)
         self._lines: list[LogLine] = []
         self._claim_at = 0.0
         self._leaving = False
@@ -125,6 +126,8 @@ class Supervisor:
 
     def _wait(self) -> None:
         until = min(self._held.renew_at, self._job.next_at if self._job else self._claim_at)
+        if self._job is not None and not self._hand.is_empty:
+            until = min(until, self._job.claimed_at + LET_GO_S)
         for key, mask in self._selector.select(max(0.0, until - time.monotonic())):
             if self._signals.take(key.fd):
                 continue
@@ -169,7 +172,7 @@ class Supervisor:
         elif kind == "progress":
             job.report(Progress(value[0], value[1]))
         elif kind == "result":
-            self._finish(lambda run, _: runs.succeed(run, result=value, now=time.time()))
+            self._succeed(job, value)
         elif kind == "error":
             self._fail(failures.reported(value))
 
@@ -191,6 +194,8 @@ class Supervisor:
         job, now = self._job, time.monotonic()
         if job is None:
             return
+        if now >= job.claimed_at + LET_GO_S and not self._hand.is_empty:
+            self._held.insist(self._hand.let_go)
         for at, step in (
             (job.memory_at, self._look_at_memory),
             (job.ends_at, self._time_out),
@@ -258,33 +263,40 @@ class Supervisor:
 
         self._finish(transition)
 
+    def _succeed(self, job: Job, result: Json) -> None:
+        at, now = time.time(), time.monotonic()
+        self._write_rest()
+        self._job = None
+        transition = _told(job, lambda run, _: runs.succeed(run, result=result, now=at))
+        self._hand.put(Ended(job.run, job.entry, transition), now - job.claimed_at)
+        if self._hand.has_next:
+            self._begin(*self._hand.next())  # the child works while we record
+        if not self._hand.has_next:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Record what ended and go on with what is due."""
+        staying = not (self._leaving or self._signals.stop_asked or self._held.is_outdated())
+        self._held.insist(lambda: self._hand.settle(claims=staying, busy=self._job is not None))
+        self._claim_at = 0.0
+        if self._job is None and self._hand.has_next:
+            self._begin(*self._hand.next())
+
     def _finish(self, transition: Transition) -> None:
-        """Record how the attempt ended; if others have the run by now, what it gave is discarded."""
+        """Record that the attempt did not succeed; if others have the run by now, that is discarded."""
         job = self._job
         if job is None:
             return
-        if self._child is not None:
-            self._note(self._child.output_lines(rest=True))
-        self._write_logs()
+        self._write_rest()
         self._job = None
         self._claim_at = 0.0
-
-        def told(run: Run, entry: Entry | None) -> Change:
-            return transition(replace(run, cold_start=job.cold_start), entry)
-
-        if self._leaving or self._signals.stop_asked or self._held.is_outdated():
-            self._held.insist(lambda: finish(self._store, job.run, told))
-            return
-        label = self._held.label
-        _, claimed = self._held.insist(
-            lambda: finish_and_claim(self._store, job.run, told, version=label, now=time.time())
-        )
-        if claimed is not None:
-            self._begin(*claimed)
+        self._held.insist(self._hand.let_go)
+        self._held.insist(lambda: finish(self._store, job.run, _told(job, transition)))
 
     def _drop(self) -> None:
         """Let go of a run that others have by now."""
         self._end_child()
+        self._held.insist(self._hand.let_go)
         self._job = None
         self._claim_at = 0.0
 
@@ -292,6 +304,7 @@ class Supervisor:
         """End as asked: the run goes back to the queue without spending a retry, the slot is free."""
         self._end_child()
         job, self._job = self._job, None
+        self._held.insist(self._hand.let_go)
         if job is not None:
             self._held.insist(lambda: give_back(self._store, job.run, now=time.time()))
         self._held.give_up()
@@ -317,7 +330,22 @@ class Supervisor:
         now = time.time()
         self._lines += [self._line(now, "INFO", text) for text in texts]
 
+    def _write_rest(self) -> None:
+        """Write what the run that ends has logged, also below Python."""
+        if self._child is not None:
+            self._note(self._child.output_lines(rest=True))
+        self._write_logs()
+
     def _write_logs(self) -> None:
         lines, self._lines = self._lines, []
         if lines:
             self._held.tolerate(lambda: self._logs.write(lines))
+
+
+def _told(job: Job, transition: Transition) -> Transition:
+    """Return the transition that also says whether the run met a cold start."""
+
+    def told(run: Run, entry: Entry | None) -> Change:
+        return transition(evolve(run, cold_start=job.cold_start), entry)
+
+    return told
