@@ -87,8 +87,9 @@ def entry_row(entry: Entry) -> Row:
 
 def entry_from(row: Row) -> Entry:
     """Read ENTRY_COLUMNS."""
-    *first, fraction, message, cancel_requested, rev = row
-    return Entry(*first, Progress(fraction, message), bool(cancel_requested), rev)
+    predictor, run_id, user, turn, visible_at, owner, attempt, fraction, message, cancel_requested, rev = row
+    progress = Progress(fraction, message)
+    return Entry(predictor, run_id, user, turn, visible_at, owner, attempt, progress, bool(cancel_requested), rev)
 
 
 def slot_row(slot: Slot) -> Row:
