@@ -64,7 +64,7 @@ def litserve() -> Iterator[str | None]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [python, str(HERE / "floors" / "litserve_app.py"), str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, process_group=0)
     try:
         yield f"http://127.0.0.1:{port}" if _answers(f"http://127.0.0.1:{port}/health") else None
     finally:

@@ -64,7 +64,12 @@ class Job:
         """Answer, unless it is answered."""
         if not self.is_over:
             self.is_over = True
-            self._done(Answer(payload, failed, rejected, version, self._log))
+            done, self._done = self._done, _nobody  # `done` mostly refers to the job: let go of both, and the payload
+            done(Answer(payload, failed, rejected, version, self._log))
+
+
+def _nobody(answer: Answer) -> None:
+    """Answered already."""
 
 
 def new_request_id() -> str:
