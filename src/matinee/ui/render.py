@@ -84,7 +84,8 @@ def _shares(block: results.Shares) -> None:
         st.progress(share, text=f"{escaped(name)} · {share:.1%}")
     others = len(block.shares) - len(likely)
     if others:
-        st.caption(f"{others} more, each at most {block.shares[len(likely)][1]:.1%}")
+        most = max(block.shares[len(likely)][1], FAINT)
+        st.caption(f"{others} more, each at most {most:.1%}")
 
 
 def _empty(_: results.Empty) -> None:

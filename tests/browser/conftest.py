@@ -1,0 +1,58 @@
+"""A running example and a browser that asks nobody but it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matinee.testing.harness import Dev, running_app
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+PATIENCE_MS = 60_000  # on a machine busy with other tests
+
+
+@pytest.fixture(scope="module")
+def dev(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
+    """The example named by the module's EXAMPLE, running from a copy of its folder."""
+    name = request.module.EXAMPLE
+    folder = tmp_path_factory.mktemp("apps") / name
+    shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns(".matinee", "__pycache__"))
+    with running_app(folder, timeout_s=240) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS.split())
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def open_tab(browser: Any, dev: Dev) -> Iterator[Callable[..., Any]]:
+    """Open a new tab, as another visit, at a path. Every request must stay with the app."""
+    context = browser.new_context(viewport={"width": 1200, "height": 800})
+    context.set_default_timeout(PATIENCE_MS)
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+
+    def open_(path: str = "") -> Any:
+        page = context.new_page()
+        page.goto(f"{dev.url}/{path}")
+        return page
+
+    yield open_
+    context.close()
+    strangers = [url for url in asked if url.startswith("http") and not url.startswith(dev.url)]
+    assert not strangers, "a page asked somebody else"
