@@ -157,6 +157,19 @@ def test_runs_that_come_while_a_worker_waits_for_a_back_off_are_not_kept_waiting
     assert made.finished(failing).result == 1
 
 
+def test_short_runs_never_wait_behind_a_long_one_while_a_slot_is_free(rig: MakeRig) -> None:
+    made = rig(
+        "@batch\ndef work(n: int) -> Any:\n    time.sleep(n)\n    return [os.getpid(), context().attempt]\n",
+        max_workers=2,
+    )
+    submitted = made.submit(*[0] * 200, 4, *[0] * 40)
+    long = submitted.pop(200)
+    finished = [made.finished(run) for run in submitted]
+    assert made.now(long).status is Status.RUNNING
+    assert {(run.failures, run.losses) for run in finished} == {(0, 0)}
+    assert all(run.duration_s < 1 for run in finished if run.duration_s)
+
+
 def _put_without_dispatch(made: Rig, number: int) -> Any:
     closed, made._closed = made._closed, True
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import selectors
 import time
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from matinee import runs
@@ -19,6 +18,7 @@ from matinee.runtime import supervisor_failures as failures
 from matinee.runtime.supervisor_child import Child
 from matinee.runtime.supervisor_hand import LET_GO_S, Ended, Hand
 from matinee.runtime.supervisor_job import BEAT_S, LOOK_S, MEMORY_S, RETRY_S, START_LIMIT_S, Job
+from matinee.runtime.supervisor_log import RunLog
 from matinee.runtime.supervisor_memory import memory_bytes
 from matinee.runtime.supervisor_signals import Signals
 from matinee.runtime.supervisor_slot import HeldSlot
@@ -27,7 +27,7 @@ from matinee.runtime.worker_backend import LogWriter, open_log_writer, open_stor
 from matinee.settings import Settings
 
 if TYPE_CHECKING:  # a worker must start fast
-    from matinee.ports import LogLine, Store
+    from matinee.ports import Store
 
 IDLE_S = 0.1  # how often a worker that waits for a back-off looks for other runs
 
@@ -38,14 +38,13 @@ class Supervisor:
     def __init__(self, held: HeldSlot, store: Store, logs: LogWriter, spawned: Spawned, lifeline_fd: int) -> None:
         self._held = held
         self._store = store
-        self._logs = logs
+        self._log = RunLog(logs, held.predictor.component)
         self._selector = selectors.DefaultSelector()
         self._signals = Signals(self._selector, lifeline_fd)
         self._child: Child | None = Child(spawned, self._selector)
         self._broken: Failure | None = None  # why the child that was to run the next run could not start
         self._job: Job | None = None
         self._hand = Hand(store, held.predictor.name, owner=held.token, version=held.label)
-        self._lines: list[LogLine] = []
         self._claim_at = 0.0
         self._leaving = False
 
@@ -64,7 +63,7 @@ class Supervisor:
                 self._give_back()
         finally:
             self._end_child()
-            self._write_logs()
+            self._log.write()
             self._store.close()
         if self._held.poke_after:
             self._held.poke()
@@ -104,7 +103,8 @@ class Supervisor:
             self._child = Child(None, self._selector)
         cold = self._child is None or not self._child.used
         predictor = self._held.predictor
-        self._job = Job(run, entry, predictor, now, cold, lease_until=time.time() + runs.LEASE_S)
+        self._job = Job(run, entry, predictor, now, cold, started_at=time.time())
+        self._log.run_id = run.id
         if self._child is None:
             failure, self._broken = self._broken, None
             self._fail(failure or Failure("start", f"The process of {predictor.name} did not start."))
@@ -144,10 +144,10 @@ class Supervisor:
         self._take(child, rest=ended)
         if ended and self._child is child:
             self._child_ended(child)
-        self._write_logs()
+        self._log.write()
 
     def _take(self, child: Child, *, rest: bool = False) -> None:
-        self._note(child.output_lines(rest=rest))
+        self._log.note(child.output_lines(rest=rest))
         for report in child.reports():
             kind, value = report
             self._reported(kind, value)
@@ -155,8 +155,7 @@ class Supervisor:
     def _reported(self, kind: str, value: Json) -> None:
         job = self._job
         if kind == "log":
-            at, level, message = value
-            self._lines.append(self._line(at, level, message))
+            self._log.add(*value)
         elif kind == "ready" and self._child is not None:
             self._child.ready = True
             if job is not None:
@@ -177,8 +176,8 @@ class Supervisor:
             self._fail(failures.reported(value))
 
     def _child_ended(self, child: Child) -> None:
-        last_words = "\n".join(line.message for line in self._lines[-20:])
         exit_code = self._end_child()
+        last_words = self._log.last_words()
         peak = self._job.peak_bytes if self._job else 0
         failure = failures.crashed(
             self._held.predictor, exit_code, peak_bytes=peak, last_words=last_words, ready=child.ready
@@ -195,7 +194,7 @@ class Supervisor:
         if job is None:
             return
         if now >= job.claimed_at + LET_GO_S and not self._hand.is_empty:
-            self._held.insist(self._hand.let_go)
+            self._let_go()
         for at, step in (
             (job.memory_at, self._look_at_memory),
             (job.ends_at, self._time_out),
@@ -265,8 +264,7 @@ class Supervisor:
 
     def _succeed(self, job: Job, result: Json) -> None:
         at, now = time.time(), time.monotonic()
-        self._write_rest()
-        self._job = None
+        self._end_job()
         transition = _told(job, lambda run, _: runs.succeed(run, result=result, now=at))
         self._hand.put(Ended(job.run, job.entry, transition), now - job.claimed_at)
         if self._hand.has_next:
@@ -282,29 +280,46 @@ class Supervisor:
         if self._job is None and self._hand.has_next:
             self._begin(*self._hand.next())
 
+    def _let_go(self) -> None:
+        """Record what ended; what was claimed ahead is for other workers too."""
+        if self._hand.is_empty:
+            return
+        has_next = self._hand.has_next
+        self._held.insist(self._hand.let_go)
+        if has_next:
+            self._held.poke_aside()
+
     def _finish(self, transition: Transition) -> None:
         """Record that the attempt did not succeed; if others have the run by now, that is discarded."""
         job = self._job
         if job is None:
             return
-        self._write_rest()
-        self._job = None
+        self._end_job()
         self._claim_at = 0.0
-        self._held.insist(self._hand.let_go)
+        self._let_go()
         self._held.insist(lambda: finish(self._store, job.run, _told(job, transition)))
+
+    def _end_job(self) -> None:
+        """Write what the run has logged, also below Python, and have none in hand."""
+        if self._child is not None:
+            self._log.note(self._child.output_lines(rest=True))
+        self._log.write()
+        self._log.run_id = ""
+        self._job = None
 
     def _drop(self) -> None:
         """Let go of a run that others have by now."""
         self._end_child()
-        self._held.insist(self._hand.let_go)
-        self._job = None
+        self._end_job()
+        self._let_go()
         self._claim_at = 0.0
 
     def _give_back(self) -> None:
         """End as asked: the run goes back to the queue without spending a retry, the slot is free."""
         self._end_child()
-        job, self._job = self._job, None
-        self._held.insist(self._hand.let_go)
+        job = self._job
+        self._end_job()
+        self._let_go()
         if job is not None:
             self._held.insist(lambda: give_back(self._store, job.run, now=time.time()))
         self._held.give_up()
@@ -314,38 +329,15 @@ class Supervisor:
         if child is None:
             return 0
         exit_code = child.end()
-        self._note(child.output_lines(rest=True))
+        self._log.note(child.output_lines(rest=True))
         child.close()
         return exit_code
 
-    # --- logs ---------------------------------------------------------------------------------------------------
-
-    def _line(self, at: float, level: str, message: str) -> LogLine:
-        from matinee.ports import LogLine
-
-        run_id = self._job.run.id if self._job else ""
-        return LogLine(at, level, message, self._held.predictor.component, run_id)
-
-    def _note(self, texts: Iterable[str]) -> None:
-        now = time.time()
-        self._lines += [self._line(now, "INFO", text) for text in texts]
-
-    def _write_rest(self) -> None:
-        """Write what the run that ends has logged, also below Python."""
-        if self._child is not None:
-            self._note(self._child.output_lines(rest=True))
-        self._write_logs()
-
-    def _write_logs(self) -> None:
-        lines, self._lines = self._lines, []
-        if lines:
-            self._held.tolerate(lambda: self._logs.write(lines))
-
 
 def _told(job: Job, transition: Transition) -> Transition:
-    """Return the transition that also says whether the run met a cold start."""
+    """Return the transition that also says when the run really began and whether it met a cold start."""
 
     def told(run: Run, entry: Entry | None) -> Change:
-        return transition(evolve(run, cold_start=job.cold_start), entry)
+        return transition(evolve(run, cold_start=job.cold_start, started_at=job.started_at), entry)
 
     return told

@@ -20,14 +20,15 @@ RETRY_S = 1.0  # after the store failed
 
 @dataclass
 class Job:
-    """One attempt at one run. Times named `…_at` are of the monotonic clock, `lease_until` of the epoch."""
+    """One attempt at one run. Times are of the monotonic clock, `started_at` and `lease_until` of the epoch."""
 
     run: Run
     entry: Entry
     predictor: PredictorManifest
     claimed_at: float
     cold_start: bool
-    lease_until: float
+    started_at: float
+    lease_until: float = 0.0
     progress: Progress = field(default_factory=Progress)
     entered_at: float | None = None  # when the child was ready and had the run
     beaten_at: float = 0.0
@@ -37,6 +38,7 @@ class Job:
     peak_bytes: int = 0
 
     def __post_init__(self) -> None:
+        self.lease_until = self.started_at + LEASE_S
         self.beaten_at = self.claimed_at
         self.beat_at = self.claimed_at + BEAT_S
         self.look_at = self.claimed_at + LOOK_S

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -64,17 +65,24 @@ class HeldSlot:
         return release is not None and (component is None or component.hash != self._component.hash)
 
     def poke(self) -> None:
-        """Ask the dispatcher to look at the pool, if it can be reached soon: its backstop does it otherwise."""
-        if self._settings.backend == "local" and not self._settings.lambda_endpoint:
-            return
+        """Ask the dispatcher to look at the pool, as the last thing before the end; its backstop does it otherwise."""
         signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
         signal.setitimer(signal.ITIMER_REAL, POKE_S)
+        self._poke()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def poke_aside(self) -> None:
+        """Do the same while work goes on: the client takes half a second to be imported."""
+        threading.Thread(target=self._poke, daemon=True).start()
+
+    def _poke(self) -> None:
+        if self._settings.backend == "local" and not self._settings.lambda_endpoint:
+            return
         with suppress(MatineeError, ImportError, OSError):
             from matinee.lambda_api.invoker import LambdaInvoker
 
             invoker = LambdaInvoker(endpoint=self._settings.lambda_endpoint, prefix=self._settings.function_prefix)
             invoker.poke(DISPATCHER, json.dumps({"predictor": self.predictor.name}).encode())
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
     def insist(self, step: Callable[[], T]) -> T:
         """Do a step at the store, again and again while it fails; BackendError after INSIST_S."""
@@ -88,13 +96,6 @@ class HeldSlot:
                 print(error, file=sys.stderr)  # noqa: T201 (the worker's own log)
                 time.sleep(pause_s)
                 pause_s = min(2.0, pause_s * 2)
-
-    def tolerate(self, step: Callable[[], None]) -> None:
-        """Write log lines if the disk takes them: a run is worth more than its log."""
-        try:
-            step()
-        except OSError as error:
-            print(f"Log lines were lost: {error}", file=sys.stderr)  # noqa: T201 (the worker's own log)
 
 
 def _read_manifest(settings: Settings) -> ComponentManifest:
