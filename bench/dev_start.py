@@ -1,6 +1,7 @@
 """`matinee dev` with environments made → a usable page (it answers), against `streamlit hello`: at most 2 times.
 
-Both are fresh processes on a free port. Usable: the health address says 200 and the first page has been answered.
+Both are fresh processes on a free port. Usable: the health address says 200, the first page has been answered, and for
+ours the release is live too, so that the page has predictors to show.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 APP = ROOT / "examples" / "activity"
@@ -29,7 +31,7 @@ def measure() -> dict[str, object]:
     subprocess.run([*PYTHON, "matinee.cli.main", "inspect", "--app", str(APP)], check=True, capture_output=True)
     ours, floor = [], []
     for _ in range(ROUNDS):
-        floor.append(seconds_to_a_page(lambda port: ["streamlit", "hello", *streamlit_options(port)]))
+        floor.append(seconds_to_a_page(lambda port: ["streamlit", "hello", *streamlit_options(port)], b"URL:"))
         ours.append(seconds_to_a_page(lambda port: ["matinee.cli.main", "dev", "--app", str(APP), "--port", str(port)]))
     return {
         "matinee_dev_s": statistics.median(ours),
@@ -47,33 +49,45 @@ def streamlit_options(port: int) -> list[str]:
     return ["--server.port", str(port), "--server.headless", "true", "--browser.gatherUsageStats", "false"]
 
 
-def seconds_to_a_page(command_for: Callable[[int], list[str]]) -> float:
+def seconds_to_a_page(command_for: Callable[[int], list[str]], announcement: bytes) -> float:
     """Start the server, wait until its page answers, end it, and return how long the page took."""
     port = free_port()
     command = [*PYTHON, *command_for(port)]
     started = time.perf_counter()
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    try:
-        wait_for(f"http://127.0.0.1:{port}/_stcore/health", process)
-        wait_for(f"http://127.0.0.1:{port}/", process)
-        return time.perf_counter() - started
-    finally:
-        end(process)
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    """Ask until the answer is 200; RuntimeError when the process ends first or it takes too long."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline and process.poll() is None:
+    with tempfile.TemporaryFile("w+b") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                answer.read()
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.01)
-    raise RuntimeError(f"{url} did not answer (exit code {process.poll()})")
+            wait_for(lambda: answers(f"http://127.0.0.1:{port}/_stcore/health"), process)
+            wait_for(lambda: answers(f"http://127.0.0.1:{port}/"), process)
+            wait_for(lambda: said(output, announcement), process)
+            return time.perf_counter() - started
+        finally:
+            end(process)
+
+
+def answers(url: str) -> bool:
+    """Return whether the address answers 200 with a whole page."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return bool(answer.read())
+    except OSError:
+        return False
+
+
+def said(output: IO[bytes], announcement: bytes) -> bool:
+    """Return whether the process has printed this."""
+    return announcement in os.pread(output.fileno(), 1 << 20, 0)
+
+
+def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+    """Wait until it holds; RuntimeError when the process ends first or it takes too long."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        if time.monotonic() > deadline or process.poll() is not None:
+            raise RuntimeError(f"{process.args!r} did not come up (exit code {process.poll()})")
+        time.sleep(0.01)
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
