@@ -8,6 +8,7 @@ import pytest
 
 import matinee
 from matinee.errors import InputError, NotFoundError, PredictionError, UsageError
+from matinee.testing.harness import wait_until
 
 
 @pytest.fixture
@@ -95,3 +96,9 @@ def test_values_over_the_payload_limit_travel_through_files(app):
     name = "x" * 7_000_000
     assert len(app.greet(name=name).text) > 7_000_000
     assert app.runs()[0].inputs["name"] == name
+
+
+def test_what_a_realtime_predictor_prints_is_kept_with_its_run(app):
+    app.greet(name="Ada")
+    run = app.runs("greet")[0]
+    wait_until(lambda: [line.message for line in run.logs()] == ["greeting Ada"], what="the line")

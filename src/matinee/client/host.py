@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from matinee.backends.local.lambda_service import LambdaService, LocalFunction
-from matinee.backends.local.lambda_service.function import worker_command
+from matinee.backends.local.lambda_service.function import passed_on, worker_command
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
+from matinee.backends.local.logs import FolderLogs
 from matinee.client.backend import Backend, open_backend
 from matinee.client.core import Client
 from matinee.client.dispatching import Dispatching
+from matinee.client.hosted_logs import HostedLogs
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.errors import BackendError, MatineeError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, to_json
@@ -81,7 +83,8 @@ class LocalHost:
         self._functions: dict[str, LocalFunction] = {}
         self._components: dict[str, InspectedComponent] = {}
         _make_folder(project.data)
-        self.service = LambdaService(on_log=lambda function, _request_id, line: self._report(function, line))
+        self._logs = HostedLogs(FolderLogs(project.data / "logs"), self._report)
+        self.service = LambdaService(on_log=self._logs.take)
         self.service.start()
         self.settings = Settings(app=project.name, data=project.data.resolve(), lambda_endpoint=self.service.endpoint)
         try:
@@ -108,6 +111,7 @@ class LocalHost:
         live = {component.name: component for component in release.components}
         self._components = {i.manifest.name: replace(i, manifest=live[i.manifest.name]) for i in inspected}
         self._replace_functions(release)
+        self._logs.follow(c.name for c in release.components if any(p.kind == "batch" for p in c.predictors))
         self.backend.store.put_release(release)
         self.dispatching.poke_all()
         return release
@@ -117,6 +121,7 @@ class LocalHost:
         self.dispatching.stop()
         self.launcher.close()
         self.service.stop()
+        self._logs.stop()
         self.backend.store.close()
 
     # --- the release --------------------------------------------------------------------------------------------
@@ -207,7 +212,7 @@ class LocalHost:
         source = inspected.component.source
         settings = replace(self.settings, component=component, source=source, manifest=manifest, **more)
         variables = inspected.environment.variables if inspected.environment else {}
-        return {**os.environ, **variables, **settings.environment()}
+        return {**passed_on(), **variables, **settings.environment()}
 
     def _write_manifest(self, component: ComponentManifest) -> Path:
         path = self.settings.data / "manifests" / f"{component.name}-{component.label}.json"

@@ -57,7 +57,7 @@ def environment(function: LocalFunction, runtime_api: str, inherited: Mapping[st
     """
     task_root = function.cwd or os.getcwd()  # noqa: PTH109 - a string is wanted
     return {
-        **{name: inherited[name] for name in _PASSED_ON if name in inherited},
+        **passed_on(inherited),
         "AWS_LAMBDA_LOG_LEVEL": "INFO",  # what `logging.info` says is shown
         "TZ": ":UTC",
         **{name: value for name, value in function.environment.items() if name not in _CREDENTIALS},
@@ -75,6 +75,11 @@ def environment(function: LocalFunction, runtime_api: str, inherited: Mapping[st
         "LAMBDA_TASK_ROOT": task_root,
         "_HANDLER": function.command[-1],
     }
+
+
+def passed_on(inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return what any component's process gets of this process's environment: where things are, no secrets."""
+    return {name: inherited[name] for name in _PASSED_ON if name in inherited}
 
 
 def worker_command(python: str, handler: str = "matinee.runtime.realtime.handler") -> list[str]:
