@@ -32,7 +32,11 @@ def measure() -> dict[str, object]:
     ours, floor = [], []
     for _ in range(ROUNDS):
         floor.append(seconds_to_a_page(lambda port: ["streamlit", "hello", *streamlit_options(port)], b"URL:"))
-        ours.append(seconds_to_a_page(lambda port: ["matinee.cli.main", "dev", "--app", str(APP), "--port", str(port)]))
+        ours.append(
+            seconds_to_a_page(
+                lambda port: ["matinee.cli.main", "dev", "--app", str(APP), "--port", str(port)], b"Ready"
+            )
+        )
     return {
         "matinee_dev_s": statistics.median(ours),
         "streamlit_hello_s": statistics.median(floor),
