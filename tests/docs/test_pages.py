@@ -176,6 +176,16 @@ def test_the_shown_matinee_toml_is_read_and_names_every_size(tmp_path: Path) -> 
         assert f"| `{field.name}` |" in page.read_text()
 
 
+def test_the_architecture_names_every_package_and_only_files_that_exist() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    source = ROOT / "src" / "matinee"
+    for path in re.findall(r"`([\w/]+(?:\.py|/))`", page):
+        assert (source / path).exists(), path
+    modules = {p.stem for p in source.iterdir() if not p.name.startswith("__") and p.suffix in {"", ".py"}}
+    for module in modules - {"py.typed"}:
+        assert re.search(rf"`{module}\b", page), module
+
+
 def test_the_readme_opens_with_the_two_commands() -> None:
     first = next(blocks(ROOT / "README.md"))
     assert commands(first) == ["make demo", "make test"]
