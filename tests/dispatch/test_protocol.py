@@ -1,4 +1,4 @@
-"""Any order of submissions, dispatches, workers' steps, signals, crashes and clock jumps, against what must always hold.
+"""Any order of submissions, dispatches, workers' steps, signals, crashes and clock jumps: what always holds.
 
 Each step may be cut off before or after any of its calls to the store or the launcher, lose the answer to one, or have
 another actor's whole step happen in between.
@@ -6,6 +6,8 @@ another actor's whole step happen in between.
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,7 +64,7 @@ class Interruption:
     """Something at the n-th call that one step makes to its ports."""
 
     at: int = 0
-    kind: str = ""
+    kind: object = ""
     act: object = None
     calls: int = field(default=0)
 
@@ -93,8 +95,11 @@ class _Interrupted:
         return lambda *args, **kwargs: self._interruption.around(method, *args, **kwargs)
 
 
-KINDS = ["killed before", "killed after", "answer lost", "dispatch", "submit", "worker", "cancel", "time"]
-interruptions = st.none() | st.tuples(st.integers(1, 14), st.sampled_from(KINDS))
+CUTS = st.sampled_from(["killed before", "killed after", "answer lost"])
+ACTS = st.lists(st.sampled_from(["submit", "dispatch", "work", "work", "cancel", "time"]), min_size=1, max_size=3)
+HOW = st.sampled_from(["work", "work", "work", "fail", "heartbeat"])
+happening = st.tuples(st.integers(1, 10), CUTS | ACTS)
+interruptions = st.none() | happening
 choice = st.integers(0, 50)
 
 
@@ -114,10 +119,13 @@ class Protocol(RuleBasedStateMachine):
         self.recorded: dict[str, list[str]] = {}
         self.tokens = 0
         self.depth = 0
+        self.busy: Worker | None = None
 
-    @initialize(max_workers=st.integers(1, 3))
-    def pool(self, max_workers):
+    @initialize(max_workers=st.integers(1, 3), count=st.integers(1, 4))
+    def pool(self, max_workers, count):
         self.max_workers = max_workers
+        self.submit("a", count)
+        self.dispatch()
 
     def teardown(self):
         try:
@@ -149,10 +157,8 @@ class Protocol(RuleBasedStateMachine):
     @rule(which=choice, interruption=interruptions)
     def cancel(self, which, interruption=None):
         store, _ = self.ports(interruption)
-        try:
+        with suppress(BackendError, Killed):
             control.cancel(store, self.submitted[which % len(self.submitted)].id, self.now)
-        except (BackendError, Killed):
-            pass
 
     @rule()
     def deploy(self):
@@ -163,16 +169,17 @@ class Protocol(RuleBasedStateMachine):
     def clock(self, step_s):
         self.now += step_s
 
-    @rule(broken=st.booleans())
-    def launcher_breaks_or_recovers(self, broken):
-        self.launcher.broken = broken
-        self.poked = True
-
     # --- the dispatcher -----------------------------------------------------------------------------------------
 
-    @rule(interruption=interruptions)
-    def dispatch(self, interruption=None):
+    @precondition(lambda self: self.poked)
+    @rule()
+    def the_poke_arrives(self):
+        self.dispatch()
+
+    @rule(interruption=interruptions, broken=st.sampled_from([False, False, False, True]))
+    def dispatch(self, interruption=None, broken=False):
         store, launcher = self.ports(interruption)
+        self.launcher.broken = broken
         try:
             done = dispatcher.dispatch(
                 store,
@@ -198,16 +205,37 @@ class Protocol(RuleBasedStateMachine):
     # --- workers ------------------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.launcher.alive)
-    @rule(which=choice, how=st.sampled_from(["work", "work", "work", "fail", "heartbeat"]), interruption=interruptions)
+    @rule(which=choice, how=HOW, interruption=interruptions)
     def worker(self, which, how, interruption=None):
         one = self.pick(which)
         store, _ = self.ports(interruption)
         try:
-            self.step(store, one, how)
+            with self.occupied(one):
+                self.step(store, one, how)
         except BackendError:
             pass  # it will do the same again
         except Killed:
             self.end(one)
+
+    @contextmanager
+    def occupied(self, one):
+        """A process does one thing at a time, whatever happens in between."""
+        before, self.busy = self.busy, one
+        try:
+            yield
+        finally:
+            self.busy = before
+
+    @rule(moves=st.lists(st.tuples(choice, HOW), min_size=2, max_size=8))
+    def several_workers(self, moves):
+        for which, how in moves:
+            if self.launcher.alive:
+                self.worker(which, how)
+
+    @precondition(lambda self: self.launcher.alive)
+    @rule(which=choice, how=HOW, interruption=happening)
+    def interrupted_worker(self, which, how, interruption):
+        self.worker(which, how, interruption)
 
     @precondition(lambda self: self.launcher.alive)
     @rule(which=choice)
@@ -220,16 +248,17 @@ class Protocol(RuleBasedStateMachine):
         one = self.pick(which)
         store, _ = self.ports(interruption)
         try:
-            if one.held:
-                worker.give_back(store, one.held[0], now=self.now)
-            worker.resign(store, one.slot)
+            with self.occupied(one):
+                if one.held:
+                    worker.give_back(store, one.held[0], now=self.now)
+                worker.resign(store, one.slot)
         except (BackendError, Killed):
             pass
         self.end(one)
 
     def pick(self, which):
-        alive = list(self.launcher.alive.values())
-        return alive[which % len(alive)]
+        alive = [one for one in self.launcher.alive.values() if one is not self.busy]
+        return alive[which % len(alive)] if alive else None
 
     def end(self, one):
         self.launcher.ended.add(one.slot.token)
@@ -260,8 +289,15 @@ class Protocol(RuleBasedStateMachine):
         one.held = worker.claim_next(store, PLAN, owner=one.slot.token, version="v", now=self.now)
         if one.held:
             self.claimed(one.held)
-        elif isinstance(worker.leave(store, one.slot, self.now), worker.Left):
-            self.end(one)
+        else:
+            self.leave(store, one)
+
+    def leave(self, store, one):
+        """The end of a worker that left is told to nobody: the wake counter alone must see to what was missed."""
+        left = worker.leave(store, one.slot, self.now)
+        if isinstance(left, worker.Left):
+            self.launcher.ended.add(one.slot.token)
+            self.poked = self.poked or left.next_due_at is not None
 
     def claimed(self, held):
         run, entry = held
@@ -296,26 +332,23 @@ class Protocol(RuleBasedStateMachine):
     def ports(self, interruption):
         if interruption is None or self.depth:
             return self.store, self.launcher
-        at, kind = interruption
+        at, what = interruption
         acts = {
             "dispatch": self.dispatch,
             "submit": lambda: self.submit("c", 1),
-            "worker": lambda: self.launcher.alive and self.worker(at, "work"),
+            "work": lambda: self.pick(at) and self.worker(at, "work"),
             "cancel": lambda: self.submitted and self.cancel(at),
             "time": lambda: self.clock(LEASE_S + 1),
         }
-        plan = Interruption(at, kind, self.inner(acts[kind]) if kind in acts else None)
+        inner = None if isinstance(what, str) else lambda: self.others([acts[name] for name in what])
+        plan = Interruption(at, what, inner)
         return plan.wrap(self.store), plan.wrap(self.launcher)
 
-    def inner(self, act):
-        def run():
-            self.depth += 1
-            try:
-                act()
-            finally:
-                self.depth -= 1
-
-        return run
+    def others(self, acts):
+        self.depth += 1
+        for act in acts:
+            act()
+        self.depth -= 1
 
     # --- what must always hold ----------------------------------------------------------------------------------
 
@@ -349,13 +382,13 @@ class Protocol(RuleBasedStateMachine):
 
     def no_due_run_waits_while_a_slot_is_free(self):
         slots = self.store.pool(PLAN).slots
-        unfinished = {e.run_id for e in self.store.due(PLAN, self.now, 99)} | {e.run_id for e in self.store.leased(PLAN)}
+        unfinished = {e.run_id for e in self.store.due(PLAN, self.now, 99)} | {
+            e.run_id for e in self.store.leased(PLAN)
+        }
         assert len(slots) >= min(self.max_workers, len(unfinished))
 
     def settle(self):
         """With no more accidents, and no dispatch but those the protocol asks for, all is done and nobody is left."""
-        self.launcher.broken = False
-        self.poked = True
         for _ in range(2000):
             if self.poked or (self.dispatch_at is not None and self.dispatch_at <= self.now):
                 self.dispatch()
@@ -376,13 +409,11 @@ class Protocol(RuleBasedStateMachine):
 
 
 def memory_folder():
-    import tempfile
-
     fast = Path("/dev/shm")
     return tempfile.TemporaryDirectory(dir=fast if fast.is_dir() else None)
 
 
 TestProtocol = Protocol.TestCase
 TestProtocol.settings = settings(
-    max_examples=80, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
