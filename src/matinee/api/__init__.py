@@ -1,0 +1,1 @@
+"""The HTTP API beside the UI: an app's predictors and runs for programs and assistants."""
