@@ -5,7 +5,8 @@ MatineeError
 │   ├── InputError             values that do not fit a predictor's parameters (HTTP 422)
 │   ├── NotFoundError          no such predictor, run or file (404)
 │   ├── ConflictError          the run is no longer in a state that allows this (409)
-│   ├── LimitError             payload, upload or queue over its limit (413, 429)
+│   ├── LimitError             payload or upload over its limit (413)
+│   │   └── RateError          too much at once: later it is allowed (429)
 │   ├── ProjectError           matinee.toml or the folder
 │   └── ComponentError         a component that cannot be inspected: dependencies, syntax, import, annotation
 ├── PredictionError            the predictor ran and failed: exception, timeout, memory, crash
@@ -83,6 +84,16 @@ class LimitError(UsageError):
 
 
 class ProjectError(UsageError):
+class RateError(LimitError):
+    """Too much at once; the same is allowed later. `retry_after_s` says when, 0 = unknown."""
+
+    http_status = 429
+
+    def __init__(self, message: str, *, hint: str = "", retry_after_s: float = 0.0) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+
+
     """The app's folder or its `matinee.toml`."""
 
 

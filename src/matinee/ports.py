@@ -66,6 +66,9 @@ class Store(Protocol):
     def entries(self, predictor: str, limit: int = 1000) -> list[Entry]:
         """Return unfinished entries in fair order, leased ones included."""
 
+    def unfinished(self, user: str) -> int:
+        """Return how many entries of this user wait or are worked on; may be eventually consistent."""
+
     def heartbeat(self, entry: Entry, *, visible_at: float, progress: Progress) -> Entry | None:
         """Renew the lease if `entry`'s owner and attempt still hold it; return it as it is now, else None."""
 

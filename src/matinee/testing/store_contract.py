@@ -39,6 +39,18 @@ class _Queue:
         users = [entry.user for entry in store.entries("plan")]
         assert users == ["ana", "bo"] * 3
 
+    def test_a_users_unfinished_runs_are_counted_over_all_predictors(self, store: Store) -> None:
+        store.submit([a_run("ana"), a_run("ana", "evaluate"), a_run("bo")])
+        first, other = (entry.run_id for entry in (store.entries("plan")[0], store.entries("evaluate")[0]))
+        run = store.run(first)
+        assert run is not None
+        claimed(store, run)
+        assert (store.unfinished("ana"), store.unfinished("bo"), store.unfinished("eve")) == (2, 1, 0)
+        waiting = store.run(other)
+        assert waiting is not None
+        store.apply(request_cancel(waiting, store.entry("evaluate", other), now=NOW))
+        assert store.unfinished("ana") == 1
+
     def test_a_users_own_runs_are_served_in_order(self, store: Store) -> None:
         runs = [a_run() for _ in range(5)]
         store.submit(runs[:2])

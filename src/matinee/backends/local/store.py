@@ -129,6 +129,12 @@ class SqliteStore(Values):
         sql = f"{_ENTRY} WHERE predictor = ? ORDER BY turn, run_id LIMIT ?"
         return [entry_from(row) for row in self._database.read(sql, (predictor, limit))]
 
+    def unfinished(self, user: str) -> int:
+        """See `ports.Store`."""
+        sql = "SELECT count(*) FROM queue WHERE predictor IN (SELECT predictor FROM pools) AND user = ?"
+        ((count,),) = self._database.read(sql, (user,))
+        return int(count)
+
     def heartbeat(self, entry: Entry, *, visible_at: float, progress: Progress) -> Entry | None:
         """See `ports.Store`."""
         sql = f"""
