@@ -11,6 +11,7 @@ MatineeError
 │   └── ComponentError         a component that cannot be inspected: dependencies, syntax, import, annotation
 ├── PredictionError            the predictor ran and failed: exception, timeout, memory, crash
 └── BackendError               the store, the files or a service did not do its part
+    └── DiskError              the data folder on this machine: damaged, full, read-only (exit code 2)
 """
 
 from __future__ import annotations
@@ -83,7 +84,6 @@ class LimitError(UsageError):
     http_status = 413
 
 
-class ProjectError(UsageError):
 class RateError(LimitError):
     """Too much at once; the same is allowed later. `retry_after_s` says when, 0 = unknown."""
 
@@ -94,6 +94,7 @@ class RateError(LimitError):
         self.retry_after_s = retry_after_s
 
 
+class ProjectError(UsageError):
     """The app's folder or its `matinee.toml`."""
 
 
@@ -121,3 +122,9 @@ class BackendError(MatineeError):
     """The store, the files or a service failed; nothing was half-done."""
 
     http_status = 503
+
+
+class DiskError(BackendError):
+    """The app's own data folder cannot be used: damaged, full, read-only. The one who runs the command can mend it."""
+
+    exit_code = 2

@@ -73,9 +73,10 @@ def test_a_syntax_error_is_shown_with_file_and_line_and_mended_by_saving(greetin
 
 
 def test_a_running_batch_run_finishes_on_the_old_version(greeting_app):
-    with running_app(greeting_app, "--no-ui"), matinee.connect(greeting_app) as app:
+    with running_app(greeting_app, "--no-ui") as dev, matinee.connect(greeting_app) as app:
         run = app.greet_all.submit(names=["Ada"] * 8, seconds_each=0.25)
         wait_until(lambda: run.progress.fraction)
+        wait_until(lambda: "greeting 8 in attempt 1" in dev.text and "greeting Ada" in dev.text, what="the log lines")
         source = greeting_app / "greeting_all.py"
         source.write_text(source.read_text().replace("greet(name=name).text", "'changed'"))
         wait_until(lambda: app.client.release().component_of("greet_all").label == "v2")

@@ -62,8 +62,9 @@ class Client:
         for component in broken:
             if component.trouble and (component.name == name or len(broken) == len(release.components)):
                 trouble = component.trouble
+                where = f" (line {trouble.line})" if trouble.line else ""
                 raise NotFoundError(
-                    f"The component {component.name} does not load: {trouble.message}", hint=trouble.hint
+                    f"The component {component.name} does not load{where}: {trouble.message}", hint=trouble.hint
                 )
         names = [p.name for p in release.predictors]
         near = difflib.get_close_matches(name, names, 1)

@@ -25,7 +25,7 @@ from matinee.client.core import Client
 from matinee.client.dispatching import Dispatching
 from matinee.client.hosted_logs import HostedLogs
 from matinee.environments.inspect import InspectedComponent, inspect_app
-from matinee.errors import BackendError, MatineeError
+from matinee.errors import BackendError, DiskError, MatineeError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, to_json
 from matinee.project import Project
 from matinee.runs import Slot
@@ -237,7 +237,7 @@ def _make_folder(data: Path) -> None:
     try:
         data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BackendError(
+        raise DiskError(
             f"The data folder {data} cannot be made: {error.strerror}.",
             hint="Make the app's folder writable, or copy the app to one that is.",
         ) from None

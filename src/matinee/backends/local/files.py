@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from matinee.errors import BackendError, LimitError, NotFoundError
+from matinee.errors import DiskError, LimitError, NotFoundError
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-.")
 _LONGEST = 200  # bytes of a path's segment: file systems allow 255
@@ -24,7 +24,7 @@ _LONGEST_KEY = 1024  # bytes, as S3's
 
 
 class FolderFiles:
-    """Files under `folder`, made when first needed. Raises BackendError when the disk is full or not to be written."""
+    """Files under `folder`, made when first needed. Raises DiskError when the disk is full or not to be written."""
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
@@ -175,8 +175,8 @@ def _explained(key: str, done: str) -> Iterator[None]:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
         if done == "written":
-            raise BackendError(f"The file {key!r} cannot be written: {error.strerror}.") from error
+            raise DiskError(f"The file {key!r} cannot be written: {error.strerror}.") from error
         raise NotFoundError(f"There is no file {key!r}.") from error
     except OSError as error:
         hint = "Check that the disk has space and that you may write in its folder."
-        raise BackendError(f"The file {key!r} cannot be {done}: {error.strerror}.", hint=hint) from error
+        raise DiskError(f"The file {key!r} cannot be {done}: {error.strerror}.", hint=hint) from error

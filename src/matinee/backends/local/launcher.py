@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matinee.errors import BackendError
+from matinee.errors import BackendError, DiskError
 from matinee.ports import LaunchStatus
 from matinee.runs import Slot
 
@@ -38,6 +38,11 @@ class LaunchCommand:
     command: list[str]
     environment: Mapping[str, str]
     cwd: str = ""
+
+
+def worker_command(python: str) -> list[str]:
+    """Return the command line of a worker in the environment of `python`; by `-c`, as `-m` takes 4 ms of 60 longer."""
+    return [python, "-c", "import sys; from matinee.runtime.worker import main; sys.exit(main())"]
 
 
 class ProcessLauncher:
@@ -65,7 +70,7 @@ class ProcessLauncher:
             self._workers.mkdir(parents=True, exist_ok=True)
             self._logs.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BackendError(
+            raise DiskError(
                 f"The folder {self._workers} cannot be made: {error.strerror}.", hint="Make the app's folder writable."
             ) from None
         self._forget_old()

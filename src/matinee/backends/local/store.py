@@ -29,7 +29,7 @@ from matinee.backends.local.store_rows import (
     storable,
 )
 from matinee.backends.local.store_values import Values
-from matinee.errors import BackendError
+from matinee.errors import DiskError
 from matinee.manifest import Release, release_from_json, to_json
 from matinee.ports import RunQuery
 from matinee.runs import Change, Entry, Feedback, Pool, Progress, Run, Slot, Status, next_turn
@@ -53,14 +53,14 @@ _WAKE = "INSERT INTO pools (predictor, wake) VALUES (?, 1) ON CONFLICT DO UPDATE
 
 
 class SqliteStore(Values):
-    """A Store in one file, made if there is none. Raises BackendError for a file that is not one."""
+    """A Store in one file, made if there is none. Raises DiskError for a file that is not one."""
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise BackendError(f"The folder of {path} cannot be made: {error.strerror}.") from error
+            raise DiskError(f"The folder of {path} cannot be made: {error.strerror}.") from error
         self._database = Database(os.fspath(self.path))
         self._live: tuple[str, Release] | None = None
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from matinee.backends.local.store_schema import prepare
-from matinee.errors import BackendError
+from matinee.errors import DiskError
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -146,7 +146,7 @@ _EXPLAINED = {
 }
 
 
-def explained(error: sqlite3.Error, path: str) -> BackendError:
+def explained(error: sqlite3.Error, path: str) -> DiskError:
     """Return SQLite's error as a sentence with a hint."""
     what, hint = _EXPLAINED.get(_primary_code(error), (f"could not be used ({error})", "This is Matinee's fault."))
-    return BackendError(f"{path} {what}.", hint=hint)
+    return DiskError(f"{path} {what}.", hint=hint)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from matinee.errors import BackendError
+from matinee.errors import DiskError
 
 APPLICATION_ID = 0x4D61_7469  # "Mati": says whose file this is
 VERSION = 1
@@ -92,7 +92,7 @@ CREATE TABLE release (one INTEGER NOT NULL PRIMARY KEY CHECK (one = 1), body TEX
 
 
 def prepare(connection: sqlite3.Connection, path: str) -> None:
-    """Make sure the file is a store of this version; a new file becomes one. Raises BackendError for any other."""
+    """Make sure the file is a store of this version; a new file becomes one. Raises DiskError for any other."""
     if _is_ours(connection, path):
         return
     connection.execute("PRAGMA journal_mode = WAL")
@@ -105,22 +105,23 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
             connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # a full disk has rolled it back already
+            connection.execute("ROLLBACK")
         raise
 
 
 def _is_ours(connection: sqlite3.Connection, path: str) -> bool:
-    """Return False for a new file; BackendError for a foreign one or one of a newer Matinee."""
+    """Return False for a new file; DiskError for a foreign one or one of a newer Matinee."""
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application_id == APPLICATION_ID and version == VERSION:
         return True
     if application_id == APPLICATION_ID and version > VERSION:
-        raise BackendError(
+        raise DiskError(
             f"{path} was written by a newer Matinee (format {version}, this one reads {VERSION}).",
             hint="Update Matinee: pip install -U matinee.",
         )
     if application_id == 0 and version == 0 and tables == 0:
         return False
-    raise BackendError(f"{path} is a database, but not one of Matinee's.", hint="Move it aside and start again.")
+    raise DiskError(f"{path} is a database, but not one of Matinee's.", hint="Move it aside and start again.")
