@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
+from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher, worker_command
 from matinee.backends.local.store import SqliteStore
 from matinee.dispatch.dispatcher import dispatch
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources, to_json
@@ -81,5 +81,6 @@ class App:
             slot_token=slot.token,
             slot_number=slot.number,
         )
-        command = [sys.executable, "-m", "matinee.runtime.worker"]
-        return LaunchCommand(command, {**environment(), **settings.environment()}, str(self.folder))
+        return LaunchCommand(
+            worker_command(sys.executable), {**environment(), **settings.environment()}, str(self.folder)
+        )

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
+from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher, worker_command
 from matinee.backends.local.logs import FolderLogs
 from matinee.backends.local.store import SqliteStore
 from matinee.dispatch.dispatcher import dispatch
@@ -160,7 +160,7 @@ class Rig:
             slot_number=slot.number,
         )
         environment = {**os.environ, **settings.environment()}
-        return LaunchCommand([sys.executable, "-m", "matinee.runtime.worker"], environment, str(self.folder))
+        return LaunchCommand(worker_command(sys.executable), environment, str(self.folder))
 
     def _worker_ended(self, slot: Slot) -> None:
         self.ended.append(slot)

@@ -47,6 +47,7 @@ class Supervisor:
         self._hand = Hand(store, held.predictor.name, owner=held.token, version=held.label)
         self._claim_at = 0.0
         self._leaving = False
+        self._has_claimed = False
 
     @classmethod
     def open(cls, settings: Settings, spawned: Spawned) -> Supervisor:
@@ -82,7 +83,7 @@ class Supervisor:
     # --- taking runs --------------------------------------------------------------------------------------------
 
     def _claim(self) -> None:
-        if self._held.is_outdated():
+        if self._has_claimed and self._held.is_outdated():
             self._held.give_up()
             self._leaving = True
             return
@@ -90,6 +91,7 @@ class Supervisor:
             self._store, self._held.predictor.name, owner=self._held.token, version=self._held.label, now=time.time()
         )
         if claimed is not None:
+            self._has_claimed = True
             self._begin(*claimed)
             return
         outcome = leave(self._store, self._held.slot, time.time())
@@ -115,7 +117,7 @@ class Supervisor:
                 "user": run.user,
                 "attempt": run.attempt,
                 "version": run.version,
-                "timeout_s": predictor.resources.timeout_s,
+                "timeout_s": predictor.timeout_s,
                 "inputs": run.inputs,
             }
         )
@@ -206,7 +208,7 @@ class Supervisor:
 
     def _look_at_memory(self, job: Job, now: float) -> None:
         job.memory_at = now + MEMORY_S
-        limit = self._held.predictor.resources.memory_mb * 2**20
+        limit = self._held.predictor.memory_mb * 2**20
         used = memory_bytes(self._child.pid, above=limit) if self._child else 0
         job.peak_bytes = max(job.peak_bytes, used)
         if used > limit:
@@ -254,7 +256,7 @@ class Supervisor:
     # --- ends ---------------------------------------------------------------------------------------------------
 
     def _fail(self, failure: Failure) -> None:
-        retries = self._held.predictor.resources.retries
+        retries = self._held.predictor.retries
 
         def transition(run: Run, entry: Entry | None) -> Change:
             delay_s = runs.backoff_s(run.failures + 1)

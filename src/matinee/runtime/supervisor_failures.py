@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from matinee.runs import Failure, Json
 
 if TYPE_CHECKING:
-    from matinee.manifest import PredictorManifest
+    from matinee.runtime.supervisor_slot import Predictor
 
 _KILLED = -signal.SIGKILL
 _NEAR = 0.8  # of the memory: killed by the system at this size means that memory ran out
 
 
-def timed_out(predictor: PredictorManifest) -> Failure:
+def timed_out(predictor: Predictor) -> Failure:
     """The run took longer than it may."""
-    limit = f"{predictor.resources.timeout_s:g} s"
+    limit = f"{predictor.timeout_s:g} s"
     return Failure(
         "timeout",
         f"{predictor.name} took longer than its limit of {limit}.",
@@ -24,7 +24,7 @@ def timed_out(predictor: PredictorManifest) -> Failure:
     )
 
 
-def start_timed_out(predictor: PredictorManifest, limit_s: float) -> Failure:
+def start_timed_out(predictor: Predictor, limit_s: float) -> Failure:
     """Importing the component never came to an end."""
     return Failure(
         "start",
@@ -33,9 +33,9 @@ def start_timed_out(predictor: PredictorManifest, limit_s: float) -> Failure:
     )
 
 
-def out_of_memory(predictor: PredictorManifest, used_bytes: int) -> Failure:
+def out_of_memory(predictor: Predictor, used_bytes: int) -> Failure:
     """The run used more memory than it may."""
-    limit = predictor.resources.memory_mb
+    limit = predictor.memory_mb
     used = f"used {used_bytes / 2**20:.0f} MB of its {limit} MB" if used_bytes else f"ran out of its {limit} MB"
     return Failure(
         "out_of_memory",
@@ -44,9 +44,9 @@ def out_of_memory(predictor: PredictorManifest, used_bytes: int) -> Failure:
     )
 
 
-def crashed(predictor: PredictorManifest, exit_code: int, *, peak_bytes: int, last_words: str, ready: bool) -> Failure:
+def crashed(predictor: Predictor, exit_code: int, *, peak_bytes: int, last_words: str, ready: bool) -> Failure:
     """The process that ran the predictor ended in the middle of it."""
-    if exit_code == _KILLED and peak_bytes >= _NEAR * predictor.resources.memory_mb * 2**20:
+    if exit_code == _KILLED and peak_bytes >= _NEAR * predictor.memory_mb * 2**20:
         return out_of_memory(predictor, peak_bytes)
     how = f"was ended by {_signal_name(-exit_code)}" if exit_code < 0 else f"ended with exit code {exit_code}"
     doing = "running" if ready else "being imported"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from matinee.runs import LEASE_S, Entry, Progress, Run
 
 if TYPE_CHECKING:
-    from matinee.manifest import PredictorManifest
+    from matinee.runtime.supervisor_slot import Predictor
 
 BEAT_S = LEASE_S / 3
 PROGRESS_S = 0.5  # progress is written at most this often
@@ -24,7 +24,7 @@ class Job:
 
     run: Run
     entry: Entry
-    predictor: PredictorManifest
+    predictor: Predictor
     claimed_at: float
     cold_start: bool
     started_at: float
@@ -49,7 +49,7 @@ class Job:
         """When the attempt has taken too long: the import its own limit, the predictor `timeout_s`."""
         if self.entered_at is None:
             return self.claimed_at + START_LIMIT_S
-        return self.entered_at + self.predictor.resources.timeout_s
+        return self.entered_at + self.predictor.timeout_s
 
     @property
     def next_at(self) -> float:

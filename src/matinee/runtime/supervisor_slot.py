@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from matinee.dispatch.worker import renew, resign
 from matinee.errors import BackendError, MatineeError
-from matinee.manifest import ComponentManifest, component_from_json
-from matinee.runs import LEASE_S, Slot
+from matinee.runs import LEASE_S, Json, Slot
 from matinee.settings import DISPATCHER, Settings
 
 if TYPE_CHECKING:  # a worker must start fast
@@ -28,25 +27,32 @@ POKE_S = 1.0  # how long a worker that ends may try to reach the dispatcher
 T = TypeVar("T")
 
 
+class Predictor:
+    """What a supervisor needs of a predictor's manifest."""
+
+    def __init__(self, manifest: dict[str, Json]) -> None:
+        resources = manifest["resources"]
+        self.name: str = manifest["name"]
+        self.component: str = manifest["component"]
+        self.memory_mb: int = resources["memory_mb"]
+        self.timeout_s: float = resources["timeout_s"]
+        self.retries: int = resources["retries"]
+
+
 class HeldSlot:
     """The worker's slot and predictor, as its settings name them; BackendError when the manifest lacks them."""
 
     def __init__(self, settings: Settings, store: Store) -> None:
         component = _read_manifest(settings)
-        predictor = next((p for p in component.predictors if p.name == settings.predictor), None)
-        if predictor is None:
-            raise BackendError(
-                f"{settings.manifest} has no predictor {settings.predictor}.", hint="Release the app again."
-            )
-        self.predictor = predictor
-        self.label = component.label or component.hash
+        self.predictor: Predictor = component["predictor"]
+        self.label: str = component["label"] or component["hash"]
         self.token = settings.slot_token
         self.renew_at = 0.0
         self.poke_after = False
-        self._component = component
+        self._hash: str = component["hash"]
         self._settings = settings
         self._store = store
-        self.slot = Slot(predictor.name, settings.slot_number, self.token, component.hash, time.time())
+        self.slot = Slot(self.predictor.name, settings.slot_number, self.token, self._hash, time.time())
 
     def renew(self) -> bool:
         """Say that the worker lives; False when the slot is another's by now, and the worker must end."""
@@ -62,7 +68,7 @@ class HeldSlot:
         """Whether a release has replaced the component this worker was launched for."""
         release = self._store.release()
         component = release.component_of(self.predictor.name) if release else None
-        return release is not None and (component is None or component.hash != self._component.hash)
+        return release is not None and (component is None or component.hash != self._hash)
 
     def poke(self) -> None:
         """Ask the dispatcher to look at the pool, as the last thing before the end; its backstop does it otherwise."""
@@ -98,8 +104,14 @@ class HeldSlot:
                 pause_s = min(2.0, pause_s * 2)
 
 
-def _read_manifest(settings: Settings) -> ComponentManifest:
+def _read_manifest(settings: Settings) -> dict[str, Json]:
+    """Return the component's label, hash and the `predictor`."""
     try:
-        return component_from_json(json.loads(settings.manifest.read_bytes()))
+        component = json.loads(settings.manifest.read_bytes())
+        found = next((p for p in component["predictors"] if p["name"] == settings.predictor), None)
+        if found is not None:
+            return {"label": component["label"], "hash": component["hash"], "predictor": Predictor(found)}
+        reason = f"it has no predictor {settings.predictor}"
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise BackendError(f"The manifest {settings.manifest} cannot be read: {error}", hint="Inspect again.") from None
+        reason = str(error)
+    raise BackendError(f"The manifest {settings.manifest} cannot be read: {reason}.", hint="Release the app again.")

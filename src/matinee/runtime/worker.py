@@ -6,18 +6,22 @@ a child process, which is started first of all so that it imports the component 
 
 from __future__ import annotations
 
-import json  # noqa: F401 (with the next: what both processes need, imported once, before the fork)
 import sys
 
-from matinee.errors import MatineeError
-from matinee.runtime import child
-from matinee.runtime.supervisor_spawn import fork
-from matinee.settings import Settings
+from matinee.runtime.worker_imports import import_without
 
 
 def main() -> int:
     """Drain the queue of one predictor; return the exit code."""
-    forked = fork(child.main)
+    import_without("dataclasses", "inspect")
+    import_without("urllib.parse", "ipaddress")
+    import json  # noqa: F401 (with the next: what both processes need, imported once, before the fork)
+
+    from matinee.errors import MatineeError
+    from matinee.runtime.supervisor_spawn import fork
+    from matinee.settings import Settings
+
+    forked = fork(_serve)
     from matinee.runtime.supervisor import Supervisor
 
     try:
@@ -25,6 +29,12 @@ def main() -> int:
     except MatineeError as error:
         print(error, file=sys.stderr)  # noqa: T201 (the launcher gives a worker's last line as the reason)
         return 1
+
+
+def _serve(commands: int, reports: int, life: int) -> None:
+    from matinee.runtime import child
+
+    child.main(commands, reports, life)
 
 
 if __name__ == "__main__":
