@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from matinee.client.backend import Backend
+from matinee.client.limits import check_queue, limits_of
 from matinee.dispatch import control
 from matinee.errors import ConflictError, NotFoundError, UsageError
 from matinee.lambda_api.outcome import failure_of
@@ -75,8 +76,8 @@ class Client:
 
     # --- realtime -----------------------------------------------------------------------------------------------
 
-    def predict(self, name: str, inputs: Json, *, parent: str = "") -> Run:
-        """Call a realtime predictor and record the run, whether it succeeded or failed.
+    def predict(self, name: str, inputs: Json, *, parent: str = "", run_id: str = "") -> Run:
+        """Call a realtime predictor and record the run (as `run_id` if given), whether it succeeded or failed.
 
         Raises InputError (also when the predictor itself rejects a value), NotFoundError, UsageError for a batch
         predictor, BackendError when it could not be reached.
@@ -84,7 +85,7 @@ class Client:
         predictor = self._of_kind(name, "realtime")
         checked = validate.check(predictor.parameters, inputs)
         run = self._new(predictor, checked, Status.RUNNING, parent=parent)
-        run = replace(run, started_at=run.created_at, attempt=1)
+        run = replace(run, id=run_id or run.id, started_at=run.created_at, attempt=1)
         answer = self._invoke(run, checked)
         failure = failure_of(answer, predictor) if answer.error_type else None
         finished = replace(
@@ -110,14 +111,21 @@ class Client:
     # --- batch --------------------------------------------------------------------------------------------------
 
     def submit(self, name: str, inputs: Json, *, idempotency_key: str = "", parent: str = "") -> Run:
-        """Queue a batch run and have it dispatched; the same key gives the same run (and dispatches again)."""
+        """Queue a batch run and have it dispatched; the same key gives the same run (and dispatches again).
+
+        Raises InputError, NotFoundError, UsageError for a realtime predictor, RateError when this person's place in
+        the queue is full.
+        """
         predictor = self._of_kind(name, "batch")
         return self._submit(predictor, [self._queued(predictor, inputs, idempotency_key, parent)])[0]
 
     def submit_many(self, name: str, rows: Sequence[Json]) -> list[Run]:
         """Queue many batch runs, all or none of them; they take turns with other people's."""
         predictor = self._of_kind(name, "batch")
-        return self._submit(predictor, [self._queued(predictor, row, "", "") for row in rows])
+        keys = [f"{idempotency_key}/{number}" if idempotency_key else "" for number in range(len(rows))]
+        return self._submit(
+            predictor, [self._queued(predictor, row, key, "") for row, key in zip(rows, keys, strict=True)]
+        )
 
     def _queued(self, predictor: PredictorManifest, inputs: Json, key: str, parent: str) -> Run:
         run = self._new(predictor, validate.check(predictor.parameters, inputs), Status.QUEUED, parent=parent)
@@ -127,6 +135,7 @@ class Client:
         kept = [replace(run, inputs=self._kept(f"inputs/{run.id}.json", run.inputs)) for run in runs]
         submitted = self.backend.store.submit(kept)
         self.poke(predictor.name)
+        check_queue(self.backend.store, limits_of(self.release()), runs)
         return submitted
 
     def poke(self, predictor: str) -> None:

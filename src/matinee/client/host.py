@@ -136,7 +136,11 @@ class LocalHost:
             number=last.number + 1 if last else 1,
             created_at=time.time(),
             components=components,
-            details={"description": self.project.description},
+            details={
+                "description": self.project.description,
+                "limits": asdict(self.project.limits),
+                "api": asdict(self.project.api),
+            },
         )
 
     # --- realtime -----------------------------------------------------------------------------------------------

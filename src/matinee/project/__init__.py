@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from matinee.project.load import load
-from matinee.project.model import Component, Limits, Project, Stage, Ui
+from matinee.project.model import Api, Component, Limits, Project, Stage, Ui
 
-__all__ = ["Component", "Limits", "Project", "Stage", "Ui", "load"]
+__all__ = ["Api", "Component", "Limits", "Project", "Stage", "Ui", "load"]

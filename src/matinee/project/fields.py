@@ -19,7 +19,7 @@ Json = Any
 class Field:
     """What one key may hold. `low` and `high` bound numbers; `pattern` and `choices` bound texts."""
 
-    kind: str  # text | whole | number | texts | table
+    kind: str  # text | whole | number | switch | texts | table
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
@@ -31,6 +31,8 @@ class Field:
         match self.kind:
             case "text":
                 return self._text(value)
+            case "switch":
+                return "" if isinstance(value, bool) else "must be true or false"
             case "texts":
                 right = isinstance(value, list) and all(isinstance(item, str) for item in value)
                 return "" if right else "must be a list of texts"

@@ -10,7 +10,7 @@ from typing import Any
 from matinee.errors import ProjectError
 from matinee.project.discover import find_sources, holds_predictor
 from matinee.project.fields import Document, Field
-from matinee.project.model import ENTRY, Component, Limits, Project, Stage, Ui
+from matinee.project.model import ENTRY, Api, Component, Limits, Project, Stage, Ui
 from matinee.project.suggest import nearest
 
 Json = Any
@@ -35,6 +35,7 @@ _UI = {
     "theme": Field("text", choices=("light", "dark")),
     "primary_color": Field("text", pattern="#[0-9a-fA-F]{6}", example='must be a colour such as "#ff4b4b"'),
 }
+_API = {"mcp": Field("switch")}
 _COMPONENT = {"source": _TEXT, "shared": Field("texts")}
 RESOURCES = {  # the fields of manifest.Resources, with bounds (Lambda's where both kinds have them)
     "memory_mb": Field("whole", low=128, high=122_880),
@@ -48,7 +49,7 @@ RESOURCES = {  # the fields of manifest.Resources, with bounds (Lambda's where b
     "secrets": Field("texts"),
 }
 _SHARED_TABLES = {"predictors": _TABLE, "limits": _TABLE, "ui": _TABLE}
-_TOP = {"name": _NAME, **_TITLES, **_LISTS, **_SHARED_TABLES, "stages": _TABLE}
+_TOP = {"name": _NAME, **_TITLES, **_LISTS, **_SHARED_TABLES, "api": _TABLE, "stages": _TABLE}
 _STAGE = {**_TITLES, **_SHARED_TABLES}
 
 
@@ -97,6 +98,7 @@ def _from_folder(folder: Path) -> Project:
         overrides=_predictors(document, ("predictors",)),
         limits=Limits(**document.table(("limits",), _LIMITS)),
         ui=Ui(**document.table(("ui",), _UI)),
+        api=Api(**document.table(("api",), _API)),
         stages={stage: _stage(document, stage) for stage in document.tables(("stages",))},
     )
 

@@ -36,6 +36,13 @@ class Ui:
 
 
 @dataclass(frozen=True)
+class Api:
+    """The HTTP API beside the UI: `[api]`."""
+
+    mcp: bool = False  # whether assistants may call the predictors as tools, under /mcp
+
+
+@dataclass(frozen=True)
 class Component:
     """One source, a file or a folder with `predictor.py`, with its own dependencies. Paths are absolute."""
 
@@ -90,6 +97,7 @@ class Project:
     overrides: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     ui: Ui = field(default_factory=Ui)
+    api: Api = field(default_factory=Api)
     stages: Mapping[str, Stage] = field(default_factory=dict)
 
     @property
