@@ -32,7 +32,7 @@ from matinee.backends.local.store_values import Values
 from matinee.errors import DiskError
 from matinee.manifest import Release, release_from_json, to_json
 from matinee.ports import RunQuery
-from matinee.runs import Change, Entry, Feedback, Pool, Progress, Run, Slot, Status, next_turn
+from matinee.runs import Change, Entry, Feedback, Pool, Progress, Run, Slot, Status, first_run_id, next_turn
 
 # Only constants of this module and question marks ever reach an f-string of SQL.
 _RUN = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608
@@ -290,20 +290,32 @@ def _swap_entry(connection: sqlite3.Connection, change: Change) -> bool:
 
 def _listing(query: RunQuery) -> tuple[str, list[str | int]]:
     terms = [] if query.include_nested else ["parent = ''"]
-    index = ""
     parameters: list[str | int] = []
     for column, value in (("user", query.user), ("predictor", query.predictor)):
         if value is not None:
             terms.append(f"{column} = ?")
             parameters.append(value)
+    for bound, value in _id_bounds(query):
+        terms.append(f"id {bound} ?")
+        parameters.append(value)
+    index = ""
     if query.statuses:
         terms.append(f"status IN ({', '.join('?' * len(query.statuses))})")
         parameters += sorted(status.value for status in query.statuses)
-        if Status.SUCCEEDED not in query.statuses and not query.include_nested:
+        if not any(status.is_final for status in query.statuses):
+            # What is unfinished has an entry, and the queue is short where history is long.
+            terms.append("id IN (SELECT run_id FROM queue)")
+        elif Status.SUCCEEDED not in query.statuses and not query.include_nested:
             terms.append("status != 'succeeded'")  # as the index says it
             index = " INDEXED BY runs_not_succeeded"
-    if query.before:
-        terms.append("id < ?")
-        parameters.append(query.before)
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     return f"{_RUN}{index}{where} ORDER BY id DESC LIMIT ?", [*parameters, query.limit]
+
+
+def _id_bounds(query: RunQuery) -> list[tuple[str, str]]:
+    bounds = [("<", query.before)] if query.before else []
+    if query.since is not None:
+        bounds.append((">=", first_run_id(query.since)))
+    if query.until is not None:
+        bounds.append(("<", first_run_id(query.until)))
+    return bounds
