@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from matinee.backends.local import launcher
 from matinee.backends.local.lambda_service import LambdaService, LocalFunction
 from matinee.backends.local.lambda_service.function import passed_on, worker_command
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
@@ -49,7 +50,7 @@ def open_client(project: Project, *, user: str = "local", report: Report | None 
     running = running_dev(project)
     if running:
         settings = Settings(app=project.name, data=project.data, lambda_endpoint=running.lambda_endpoint)
-        client = Client(open_backend(settings), settings, user)
+        client = Client(open_backend(settings), settings, user, owner=True)  # whoever has the folder
         try:
             yield client
         finally:
@@ -57,7 +58,7 @@ def open_client(project: Project, *, user: str = "local", report: Report | None 
         return
     with LocalHost(project, report) as host:
         host.reload(project)
-        yield Client(host.backend, host.settings, user)
+        yield Client(host.backend, host.settings, user, owner=True)
 
 
 def running_dev(project: Project) -> DevRecord | None:
@@ -189,7 +190,7 @@ class LocalHost:
         name = live[0].component
         told = {"predictor": slot.predictor, "slot_token": slot.token, "slot_number": slot.number}
         environment = self._environment(name, **told)
-        command = [self._python(name), "-m", "matinee.runtime.worker"]
+        command = launcher.worker_command(self._python(name))
         return LaunchCommand(command, environment, str(self._components[name].component.folder))
 
     def _worker_ended(self, slot: Slot) -> None:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from matinee.ports import Store
 from matinee.runs import LEASE_S, Change, Entry, Progress, Run, Slot, Status, cancelled, claim, evolve, lose, release
+
+if TYPE_CHECKING:  # a worker must start fast
+    from matinee.ports import Store
 
 LOOK = 8  # due entries looked at together: workers that collide on the first take the next
 Transition = Callable[[Run, Entry | None], Change]
