@@ -1,6 +1,7 @@
 """The client by JSON values: what the UI, the API, the command line and nested calls use.
 
 A realtime run is written once, by its caller, after the answer; a batch run is written before anything is started.
+Every method shows and changes only what its user may (`visibility`): UI and API never reach the store behind it.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any
 
 from matinee.client.backend import Backend
 from matinee.client.limits import check_queue, limits_of
+from matinee.client.visibility import SHARE, Visibility
 from matinee.dispatch import control
-from matinee.errors import ConflictError, NotFoundError, UsageError
+from matinee.errors import AccessError, ConflictError, NotFoundError, UsageError
 from matinee.lambda_api.outcome import failure_of
 from matinee.manifest import PredictorManifest, Release
 from matinee.ports import Invocation, LogLine, RunQuery
@@ -30,14 +32,22 @@ _ENDED = {Status.SUCCEEDED: "succeeded", Status.FAILED: "failed", Status.CANCELL
 
 
 class Client:
-    """Everything one user does with one app. Thread-safe; `clock` returns epoch seconds."""
+    """Everything one user does with one app; an `owner` sees everybody's runs. Thread-safe; `clock` in epoch seconds."""
 
     def __init__(
-        self, backend: Backend, settings: Settings, user: str = "local", *, clock: Callable[[], float] = time.time
+        self,
+        backend: Backend,
+        settings: Settings,
+        user: str = "local",
+        *,
+        owner: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.backend = backend
         self.settings = settings
         self.user = user
+        self.owner = owner
+        self.visibility = Visibility(backend.store, backend.files, user, owner=owner)
         self.clock = clock
         self._release: tuple[float, Release | None] = (float("-inf"), None)
 
@@ -83,7 +93,7 @@ class Client:
         predictor, BackendError when it could not be reached.
         """
         predictor = self._of_kind(name, "realtime")
-        checked = validate.check(predictor.parameters, inputs)
+        checked = self._checked(predictor, inputs)
         run = self._new(predictor, checked, Status.RUNNING, parent=parent)
         run = replace(run, id=run_id or run.id, started_at=run.created_at, attempt=1)
         answer = self._invoke(run, checked)
@@ -98,7 +108,7 @@ class Client:
             finished_at=self.clock(),
         )
         self.backend.store.record(finished)
-        return finished
+        return self._shown(finished)
 
     def _invoke(self, run: Run, checked: Json) -> Invocation:
         body = json.dumps(checked, separators=(",", ":")).encode()
@@ -119,8 +129,11 @@ class Client:
         predictor = self._of_kind(name, "batch")
         return self._submit(predictor, [self._queued(predictor, inputs, idempotency_key, parent)])[0]
 
-    def submit_many(self, name: str, rows: Sequence[Json]) -> list[Run]:
-        """Queue many batch runs, all or none of them; they take turns with other people's."""
+    def submit_many(self, name: str, rows: Sequence[Json], *, idempotency_key: str = "") -> list[Run]:
+        """Queue many batch runs, all or none of them; they take turns with other people's.
+
+        The same key gives the same runs, row by row. Raises what `submit` does.
+        """
         predictor = self._of_kind(name, "batch")
         keys = [f"{idempotency_key}/{number}" if idempotency_key else "" for number in range(len(rows))]
         return self._submit(
@@ -128,15 +141,15 @@ class Client:
         )
 
     def _queued(self, predictor: PredictorManifest, inputs: Json, key: str, parent: str) -> Run:
-        run = self._new(predictor, validate.check(predictor.parameters, inputs), Status.QUEUED, parent=parent)
+        run = self._new(predictor, self._checked(predictor, inputs), Status.QUEUED, parent=parent)
         return replace(run, idempotency_key=key)
 
     def _submit(self, predictor: PredictorManifest, runs: Sequence[Run]) -> list[Run]:
+        check_queue(self.backend.store, limits_of(self.release()), runs)
         kept = [replace(run, inputs=self._kept(f"inputs/{run.id}.json", run.inputs)) for run in runs]
         submitted = self.backend.store.submit(kept)
         self.poke(predictor.name)
-        check_queue(self.backend.store, limits_of(self.release()), runs)
-        return submitted
+        return [self._shown(run) for run in submitted]
 
     def poke(self, predictor: str) -> None:
         """Have the dispatcher look at this predictor's pool."""
@@ -145,18 +158,29 @@ class Client:
     # --- runs ---------------------------------------------------------------------------------------------------
 
     def run(self, run_id: str) -> Run:
-        """Return the run; NotFoundError if there is none."""
+        """Return the run; NotFoundError if there is none, or it is not theirs to see."""
         run = self.backend.store.run(run_id)
         if run is None:
-            raise NotFoundError(f"There is no run {run_id!r}.", hint="`matinee runs list` shows the newest.")
-        return run
+            raise _no_run(run_id)
+        return self.see(run)
+
+    def see(self, run: Run) -> Run:
+        """Return a run as this user sees it (a traceback is the owner's); NotFoundError if it is not theirs to see."""
+        if not self.visibility.sees(run):
+            raise _no_run(run.id)
+        return self._shown(run)
 
     def runs(self, query: RunQuery) -> list[Run]:
-        """Return a page of runs, newest first."""
-        return self.backend.store.runs(query)
+        """Return a page of runs, newest first: their own; an owner's query may be of everybody."""
+        if not self.owner:
+            if query.user not in (None, self.user):
+                return []
+            query = replace(query, user=self.user)
+        return [self._shown(run) for run in self.backend.store.runs(query)]
 
     def entry(self, run: Run) -> Entry | None:
         """Return the queue entry (live progress) of an unfinished run."""
+        self.see(run)
         return None if run.status.is_final else self.backend.store.entry(run.predictor, run.id)
 
     def queue_position(self, run: Run) -> int | None:
@@ -170,19 +194,30 @@ class Client:
 
     def inputs(self, run: Run) -> Json:
         """Return the run's inputs as they were checked."""
-        return payloads.load(self.backend.files, run.inputs)
+        self.see(run)
+        return self.visibility.inputs(run)
 
     def result(self, run: Run) -> Json:
         """Return the result as JSON; None unless the run succeeded."""
-        return payloads.load(self.backend.files, run.result)
+        self.see(run)
+        return self.visibility.result(run)
 
     def read_blob(self, blob: Json) -> bytes:
-        """Return the bytes of a blob value, inline or in Files."""
+        """Return the bytes of a blob value, inline or in Files; NotFoundError if the file is not theirs to read."""
+        if "base64" not in blob:
+            self.visibility.check_key(str(blob.get("key")), str(blob.get("run", "")))
         return blobs.reader(self.backend.files)(blob)
+
+    def upload(self, data: bytes, media_type: str, name: str) -> Json:
+        """Return the bytes as a blob value; large ones are put into Files, as this user's."""
+        return self._upload()(data, media_type, name)
 
     def to_json(self, value: Any) -> Json:
         """Return any supported Python value as JSON; large files of it are put into Files."""
-        return encode.to_json(value, blobs.writer(self.backend.files, f"uploads/{new_run_id()}"))
+        return encode.to_json(value, self._upload())
+
+    def _upload(self) -> encode.PutBlob:
+        return blobs.writer(self.backend.files, f"{self.visibility.uploads}{new_run_id()}")
 
     def wait(
         self, run_id: str, *, timeout_s: float | None = None, watch: Callable[[Run, Entry | None], None] | None = None
@@ -200,11 +235,27 @@ class Client:
             pause_s = min(0.5, pause_s * 1.3)
 
     def cancel(self, run_id: str) -> Run:
-        """Cancel a queued run at once, ask a running one to stop; ConflictError if it is finished."""
-        run = self.run(run_id)
+        """Cancel a queued run at once, ask a running one to stop; ConflictError if it is finished.
+
+        Raises AccessError for a run that was only shared with this user.
+        """
+        run = self._own(run_id, "cancel")
         if run.status.is_final:
             raise ConflictError(f"Run {run.id} has already {_ENDED[run.status]}.", hint="There is nothing to cancel.")
-        return control.cancel(self.backend.store, run.id, self.clock())
+        return self._shown(control.cancel(self.backend.store, run.id, self.clock()))
+
+    def share(self, run_id: str) -> None:
+        """Let everybody who may use the app see and rate the run; AccessError unless it is this user's."""
+        run = self._own(run_id, "share")
+        self.backend.store.put_document(SHARE, run.id, {"by": self.user, "at": self.clock()})
+
+    def unshare(self, run_id: str) -> None:
+        """Keep the run to oneself (and the owner) again; AccessError unless it is this user's."""
+        self.backend.store.put_document(SHARE, self._own(run_id, "share").id, None)
+
+    def is_shared(self, run_id: str) -> bool:
+        """Whether everybody may see the run."""
+        return self.visibility.is_shared(self.run(run_id).id)
 
     def logs(self, run_id: str) -> list[LogLine]:
         """Return what the run wrote, in order."""
@@ -214,19 +265,37 @@ class Client:
         """Store what this user says of the run, replacing what they said before. `rating` is 1, -1 or None."""
         if rating not in (1, -1, None):
             raise UsageError(f"A rating is 1 or -1, not {rating!r}.", hint="Leave it out to store only a comment.")
+        self.visibility.check_inputs({"corrected": corrected})
         feedback = Feedback(self.run(run_id).id, self.user, rating, comment, corrected, self.clock())
         self.backend.store.put_feedback(feedback)
         return feedback
 
     def feedback_of(self, run_id: str) -> list[Feedback]:
-        """Return all feedback of the run."""
-        return self.backend.store.feedback(run_id)
+        """Return what this user said of the run; an owner sees what everybody said."""
+        said = self.backend.store.feedback(self.run(run_id).id)
+        return [feedback for feedback in said if self.owner or feedback.user == self.user]
 
     def close(self) -> None:
         """Let go of connections."""
         self.backend.store.close()
 
     # --- helpers ------------------------------------------------------------------------------------------------
+
+    def _checked(self, predictor: PredictorManifest, inputs: Json) -> Json:
+        checked = validate.check(predictor.parameters, inputs)
+        self.visibility.check_inputs(checked)
+        return checked
+
+    def _own(self, run_id: str, verb: str) -> Run:
+        run = self.run(run_id)
+        if not self.visibility.owns(run):
+            raise AccessError(f"You cannot {verb} run {run.id}: it is only shared with you.", hint="Ask its owner to.")
+        return run
+
+    def _shown(self, run: Run) -> Run:
+        if self.owner or run.failure is None or not run.failure.traceback:
+            return run
+        return replace(run, failure=replace(run.failure, traceback=""))
 
     def _of_kind(self, name: str, kind: str) -> PredictorManifest:
         predictor = self.predictor(name)
@@ -243,3 +312,7 @@ class Client:
 
     def _kept(self, key: str, value: Json) -> Json:
         return payloads.store_large(self.backend.files, key, value, INLINE_BYTES)
+
+
+def _no_run(run_id: str) -> NotFoundError:
+    return NotFoundError(f"There is no run {run_id!r}.", hint="`matinee runs list` shows the newest.")
