@@ -3,6 +3,7 @@
 MatineeError
 ├── UsageError                 the caller's to mend: exit code 2, HTTP 4xx
 │   ├── InputError             values that do not fit a predictor's parameters (HTTP 422)
+│   ├── AccessError            not signed in, or not this person's to do (401, 403)
 │   ├── NotFoundError          no such predictor, run or file (404)
 │   ├── ConflictError          the run is no longer in a state that allows this (409)
 │   ├── LimitError             payload or upload over its limit (413)
@@ -64,6 +65,16 @@ class InputError(UsageError):
     ) -> None:
         self.problems = problems or (Problem(path, message),)
         super().__init__("; ".join(map(str, self.problems)), hint=hint)
+
+
+class AccessError(UsageError):
+    """Seen, but not this person's to do; `http_status` is 401 where signing in would help."""
+
+    http_status = 403
+
+    def __init__(self, message: str, *, hint: str = "", signed_in: bool = True) -> None:
+        super().__init__(message, hint=hint)
+        self.http_status = 403 if signed_in else 401
 
 
 class NotFoundError(UsageError):

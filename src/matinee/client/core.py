@@ -32,7 +32,7 @@ _ENDED = {Status.SUCCEEDED: "succeeded", Status.FAILED: "failed", Status.CANCELL
 
 
 class Client:
-    """Everything one user does with one app; an `owner` sees everybody's runs. Thread-safe; `clock` in epoch seconds."""
+    """Everything one user does with one app; an `owner` sees all. Thread-safe; `clock` returns epoch seconds."""
 
     def __init__(
         self,

@@ -90,7 +90,7 @@ def _client(path: Path) -> Iterator[Client | None]:
         yield None
         return
     settings = replace(Settings(), app=project.name, data=project.data)
-    client = Client(open_backend(settings), settings)
+    client = Client(open_backend(settings), settings, owner=True)
     try:
         yield client
     finally:

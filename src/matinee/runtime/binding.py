@@ -115,7 +115,7 @@ def _client(settings: Settings | None, user: str) -> Client:
     from matinee.settings import Settings
 
     found = settings or Settings.from_environment()
-    return Client(_open(found), found, user)
+    return Client(_open(found), found, user, owner=True)  # the app itself: what its user gave was checked
 
 
 def _result(client: Client, run: Run) -> Any:

@@ -1,0 +1,1 @@
+"""Who a person is: names, passwords, the signed cookie, and how often one may guess."""
