@@ -22,7 +22,11 @@ Transition = Callable[[Run, Entry | None], Change]
 
 @dataclass(frozen=True)
 class Left:
-    """The slot is free (or was taken away): end. `next_due_at` is when a back-off or lease runs out, if any does."""
+    """The slot is free (or was taken away): end.
+
+    `next_due_at` is when a back-off or lease runs out, if any does: the dispatcher must hear of it, by a poke or by the
+    news that this worker has ended.
+    """
 
     next_due_at: float | None = None
 
