@@ -15,11 +15,16 @@ from matinee.runs import Change, Entry, Feedback, Json, Pool, Progress, Run, Slo
 
 @dataclass(frozen=True)
 class RunQuery:
-    """Which runs to list, newest first. `before` is the id of the last run of the page before."""
+    """Which runs to list, newest first. `before` is the id of the last run of the page before.
+
+    `since` (inclusive) and `until` (exclusive) bound when a run was made, in epoch seconds: ids sort by that time.
+    """
 
     user: str | None = None
     predictor: str | None = None
     statuses: frozenset[Status] = frozenset()
+    since: float | None = None
+    until: float | None = None
     include_nested: bool = False
     before: str = ""
     limit: int = 50

@@ -11,6 +11,7 @@ Times are seconds since the epoch (float) and are always passed in, so that a te
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass, field
@@ -209,7 +210,15 @@ def new_run_id(now: float | None = None) -> str:
     ms = int((time.time() if now is None else now) * 1000)
     _sequence = _sequence + 1 if ms == _last_ms else 0
     _last_ms = ms
-    value = (ms << 82) | ((_sequence & 0xFFFF) << 66) | (int.from_bytes(os.urandom(9)) & ((1 << 66) - 1))
+    return _spelled((ms << 82) | ((_sequence & 0xFFFF) << 66) | (int.from_bytes(os.urandom(9)) & ((1 << 66) - 1)))
+
+
+def first_run_id(at: float) -> str:
+    """Return the smallest id that a run made at this time or later can have: what was made before sorts before it."""
+    return _spelled(min(max(0, math.ceil(at * 1000)), (1 << 48) - 1) << 82)
+
+
+def _spelled(value: int) -> str:
     return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
 
 

@@ -14,6 +14,7 @@ from matinee.runs import (
     claim,
     evolve,
     fail,
+    first_run_id,
     lose,
     new_run_id,
     next_turn,
@@ -135,3 +136,8 @@ def test_evolve_copies_and_leaves_the_original():
     run = a_run("queued")
     assert evolve(run, rev=5) == a_run("queued", rev=5)
     assert run.rev == 4
+
+
+def test_the_first_id_of_a_time_parts_runs_made_before_from_runs_made_since():
+    assert new_run_id(NOW - 0.001) < first_run_id(NOW) <= new_run_id(NOW) < first_run_id(NOW + 0.001)
+    assert first_run_id(-1) == "0" * 26

@@ -220,7 +220,7 @@ def plan_of(store, sql, parameters=()):
         (RunQuery(user="ana", predictor="plan", before="x"), "runs_of_user"),
         (RunQuery(predictor="plan"), "runs_of_predictor"),
         (RunQuery(user="ana", statuses=frozenset({Status.FAILED})), "runs_not_succeeded"),
-        (RunQuery(statuses=frozenset({Status.QUEUED, Status.RUNNING})), "runs_not_succeeded"),
+        (RunQuery(statuses=frozenset({Status.QUEUED, Status.RUNNING})), "queue_of_run"),
         (RunQuery(user="ana", statuses=frozenset({Status.SUCCEEDED})), "runs_of_user"),
         (RunQuery(include_nested=True), "sqlite_autoindex_runs_1"),
     ],

@@ -105,6 +105,29 @@ class RunsContract:
         assert ids(statuses=frozenset({Status.QUEUED, Status.SUCCEEDED}), user="ana") == {ana.id, other.id}
         assert ids(statuses=frozenset({Status.QUEUED}), include_nested=True) == {ana.id, other.id}
 
+    def test_runs_are_listed_by_when_they_were_made(self, store: Store) -> None:
+        runs = [a_run(id=new_run_id(NOW + seconds)) for seconds in (0, 1, 1.001, 2)]
+        store.submit(runs)
+
+        def found(**query: Any) -> list[str]:
+            return [run.id for run in store.runs(RunQuery(**query))]
+
+        ids = [run.id for run in reversed(runs)]
+        assert found(since=NOW + 1) == ids[:3]
+        assert found(until=NOW + 1) == ids[3:]
+        assert found(since=NOW + 1, until=NOW + 2) == ids[1:3]
+        assert found(since=NOW + 1, before=ids[1]) == ids[2:3]
+        assert found(until=NOW - 1) == []
+
+    def test_unfinished_runs_are_listed_until_they_finish(self, store: Store) -> None:
+        waiting, running, done = a_run(), a_run("bo"), a_run()
+        store.submit([waiting, running, done])
+        claimed(store, running)
+        store.apply(succeed(claimed(store, done)[0], result=1, now=NOW))
+        unfinished = frozenset({Status.QUEUED, Status.RUNNING})
+        assert [run.id for run in store.runs(RunQuery(statuses=unfinished))] == [running.id, waiting.id]
+        assert [run.id for run in store.runs(RunQuery(statuses=unfinished, user="bo"))] == [running.id]
+
     def test_nested_runs_are_listed_only_when_asked_for(self, store: Store) -> None:
         top, nested = a_run(), a_run(parent="another")
         store.submit([top, nested])

@@ -302,12 +302,13 @@ def _listing(query: RunQuery) -> tuple[str, list[str | int]]:
     if query.statuses:
         terms.append(f"status IN ({', '.join('?' * len(query.statuses))})")
         parameters += sorted(status.value for status in query.statuses)
-        if not any(status.is_final for status in query.statuses):
-            # What is unfinished has an entry, and the queue is short where history is long.
-            terms.append("id IN (SELECT run_id FROM queue)")
-        elif Status.SUCCEEDED not in query.statuses and not query.include_nested:
-            terms.append("status != 'succeeded'")  # as the index says it
-            index = " INDEXED BY runs_not_succeeded"
+    if query.statuses and not any(status.is_final for status in query.statuses):
+        terms.append("id IN (SELECT run_id FROM queue)")  # what is unfinished: few, however long history is
+    elif query.statuses and Status.SUCCEEDED not in query.statuses and not query.include_nested:
+        terms.append("status != 'succeeded'")  # as the index says it
+        index = " INDEXED BY runs_not_succeeded"
+    elif query.user is not None and not query.include_nested:
+        index = " INDEXED BY runs_of_user"  # a predictor may be everybody's
     where = f" WHERE {' AND '.join(terms)}" if terms else ""
     return f"{_RUN}{index}{where} ORDER BY id DESC LIMIT ?", [*parameters, query.limit]
 
