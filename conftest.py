@@ -1,4 +1,4 @@
-"""Browser tests need two packages of Debian's: without them they are skipped on a laptop and refused where CI is set."""
+"""Browser tests need two Debian packages: without them they are skipped on a laptop and refused where CI is set."""
 
 from __future__ import annotations
 
