@@ -141,6 +141,7 @@ class LocalHost:
                 "description": self.project.description,
                 "limits": asdict(self.project.limits),
                 "api": asdict(self.project.api),
+                "auth": asdict(self.project.auth),
             },
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from matinee.project.auth import Auth
 from matinee.project.load import load
 from matinee.project.model import Api, Component, Limits, Project, Stage, Ui
 
-__all__ = ["Api", "Component", "Limits", "Project", "Stage", "Ui", "load"]
+__all__ = ["Api", "Auth", "Component", "Limits", "Project", "Stage", "Ui", "load"]

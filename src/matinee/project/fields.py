@@ -82,7 +82,7 @@ class Document:
 
     def table(self, at: tuple[str, ...], fields: Mapping[str, Field]) -> dict[str, Json]:
         """Return the table at a path, {} if missing; raises ProjectError for an unknown key or a wrong value."""
-        table = self._at(at)
+        table = self.at(at)
         for key, value in table.items():
             if key not in fields:
                 hint = nearest(key, fields) or "It may hold: " + ", ".join(fields) + "."
@@ -94,14 +94,15 @@ class Document:
 
     def tables(self, at: tuple[str, ...]) -> dict[str, Json]:
         """Return the named tables below a path; raises ProjectError if one is not a table."""
-        tables = self._at(at)
+        tables = self.at(at)
         for name, value in tables.items():
             if not isinstance(value, dict):
                 shown = ".".join((*at, name))
                 raise self.error((*at, name), f"{shown} must be a table, not {_shown(value)}", f"Write [{shown}].")
         return dict(tables)
 
-    def _at(self, at: tuple[str, ...]) -> Mapping[str, Json]:
+    def at(self, at: tuple[str, ...]) -> Mapping[str, Json]:
+        """Return the table at a path as it was written, {} if missing."""
         table: Json = self.data
         for key in at:
             table = table.get(key, {})

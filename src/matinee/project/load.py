@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from matinee.errors import ProjectError
+from matinee.project.auth import Auth, read_auth
 from matinee.project.discover import find_sources, holds_predictor
 from matinee.project.fields import Document, Field
 from matinee.project.model import ENTRY, Api, Component, Limits, Project, Stage, Ui
@@ -48,7 +49,7 @@ RESOURCES = {  # the fields of manifest.Resources, with bounds (Lambda's where b
     "schedule": _TEXT,
     "secrets": Field("texts"),
 }
-_SHARED_TABLES = {"predictors": _TABLE, "limits": _TABLE, "ui": _TABLE}
+_SHARED_TABLES = {"predictors": _TABLE, "limits": _TABLE, "ui": _TABLE, "auth": _TABLE}
 _TOP = {"name": _NAME, **_TITLES, **_LISTS, **_SHARED_TABLES, "api": _TABLE, "stages": _TABLE}
 _STAGE = {**_TITLES, **_SHARED_TABLES}
 
@@ -99,6 +100,7 @@ def _from_folder(folder: Path) -> Project:
         limits=Limits(**document.table(("limits",), _LIMITS)),
         ui=Ui(**document.table(("ui",), _UI)),
         api=Api(**document.table(("api",), _API)),
+        auth=Auth(**read_auth(document)),
         stages={stage: _stage(document, stage) for stage in document.tables(("stages",))},
     )
 
@@ -118,6 +120,7 @@ def _stage(document: Document, name: str) -> Stage:
         {key: table[key] for key in _TITLES if key in table},
         document.table((*at, "limits"), _LIMITS),
         document.table((*at, "ui"), _UI),
+        read_auth(document, (*at, "auth")),
         _predictors(document, (*at, "predictors")),
     )
 

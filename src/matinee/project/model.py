@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from matinee.errors import ProjectError
+from matinee.project.auth import Auth
 from matinee.project.content import content_hash
 from matinee.project.dependencies import Dependencies, read_dependencies
 from matinee.project.suggest import nearest
@@ -81,6 +82,7 @@ class Stage:
     app: Mapping[str, Json] = field(default_factory=dict)  # title, description
     limits: Mapping[str, Json] = field(default_factory=dict)
     ui: Mapping[str, Json] = field(default_factory=dict)
+    auth: Mapping[str, Json] = field(default_factory=dict)
     predictors: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
@@ -98,6 +100,7 @@ class Project:
     limits: Limits = field(default_factory=Limits)
     ui: Ui = field(default_factory=Ui)
     api: Api = field(default_factory=Api)
+    auth: Auth = field(default_factory=Auth)
     stages: Mapping[str, Stage] = field(default_factory=dict)
 
     @property
@@ -121,6 +124,7 @@ class Project:
             overrides=merged,
             limits=replace(self.limits, **stage.limits),
             ui=replace(self.ui, **stage.ui),
+            auth=replace(self.auth, **stage.auth),
         )
 
     def _overridden(self, stage: Stage) -> list[str]:
