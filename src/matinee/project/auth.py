@@ -18,9 +18,9 @@ _FIELDS = {
 }
 _SECRETS = {  # what people would write here, and where it belongs
     "password": "MATINEE_PASSWORD",
-    "owner_password": "MATINEE_OWNER_PASSWORD",  # noqa: S105 - a variable's name
-    "cookie_secret": "MATINEE_COOKIE_SECRET",  # noqa: S105
-    "client_secret": "MATINEE_OIDC_CLIENT_SECRET",  # noqa: S105
+    "owner_password": "MATINEE_OWNER_PASSWORD",
+    "cookie_secret": "MATINEE_COOKIE_SECRET",
+    "client_secret": "MATINEE_OIDC_CLIENT_SECRET",
 }
 
 
