@@ -181,13 +181,13 @@ def test_what_the_validator_lets_pass_either_decodes_or_is_refused_in_words(valu
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_a_float_without_a_json_form_is_refused_with_its_place(value: float) -> None:
-    with pytest.raises(InputError, match=r"scores\.1: is (nan|-?inf), which JSON cannot carry Use None"):
+    with pytest.raises(InputError, match=r"scores\.1: is (nan|-?inf), which JSON cannot carry\. Use None"):
         encode.to_json({"scores": [1.0, value]})
 
 
 @pytest.mark.parametrize("value", [object(), b"bytes", lambda: None, 1j, object])
 def test_what_has_no_json_form_is_refused_with_what_would_do(value: object) -> None:
-    with pytest.raises(InputError, match=r"^a\.0: is a \w+, which has no JSON form Return plain values"):
+    with pytest.raises(InputError, match=r"^a\.0: is a \w+, which has no JSON form\. Return plain values"):
         encode.to_json({"a": [value]})
 
 
