@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from matinee.client import rows as many
 from matinee.client.backend import Backend
 from matinee.client.limits import check_queue, limits_of
 from matinee.client.visibility import SHARE, Visibility
@@ -21,6 +22,8 @@ from matinee.errors import AccessError, ConflictError, NotFoundError, UsageError
 from matinee.lambda_api.outcome import failure_of
 from matinee.manifest import PredictorManifest, Release
 from matinee.ports import Invocation, LogLine, RunQuery
+from matinee.rows.check import RowsCheck
+from matinee.rows.table import Source
 from matinee.runs import Entry, Feedback, Json, Run, Status, new_run_id
 from matinee.schema import blobs, encode, payloads, validate
 from matinee.settings import DISPATCHER, Settings
@@ -150,6 +153,34 @@ class Client:
         submitted = self.backend.store.submit(kept)
         self.poke(predictor.name)
         return [self._shown(run) for run in submitted]
+
+    def check_rows(self, name: str, source: Source, mapping: Mapping[str, str | None] | None = None) -> RowsCheck:
+        """Look at every row of a CSV or Parquet file before anything is started; `mapping` is parameter → column.
+
+        Raises InputError when it is no table, UsageError for a batch predictor.
+        """
+        return many.check(self._of_kind(name, "realtime"), source, mapping, limit=limits_of(self.release()).rows)
+
+    def submit_rows(
+        self, name: str, source: Source, checked: RowsCheck, *, file_name: str = "", idempotency_key: str = ""
+    ) -> Run:
+        """Queue one batch run that predicts every row; rows that do not fit get an error. The same key: the same run.
+
+        Raises InputError, ConflictError when the file is not the checked one, RateError.
+        """
+        predictor = self._of_kind(name, "realtime")
+        run = replace(self._new(predictor, None, Status.QUEUED, parent=""), kind="batch")
+        files, key, limit = self.backend.files, f"{self.visibility.uploads}{run.id}", limits_of(self.release()).rows
+        with many.kept(files, key, source, checked, name=file_name, limit=limit) as upload:
+            queued = replace(run, inputs=upload.reference, idempotency_key=idempotency_key)
+            submitted = self._submit(predictor, [queued])[0]
+        if submitted.id != run.id:
+            many.discard(files, key)
+        return submitted
+
+    def rows_result(self, run: Run, form: str = "csv") -> Iterator[bytes]:
+        """Return the table with results and errors as "csv", "parquet" or "jsonl", in pieces; so far, if unfinished."""
+        return many.result(self.backend.files, self.see(run), self.release().predictor(run.predictor), form)
 
     def poke(self, predictor: str) -> None:
         """Have the dispatcher look at this predictor's pool."""

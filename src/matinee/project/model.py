@@ -22,7 +22,7 @@ class Limits:
     """What one person may ask for; raise them under `[limits]`."""
 
     upload_mb: float = 50.0
-    rows: int = 10_000  # of one table given as input
+    rows: int = 100_000  # of one table: of "many rows" or given as input
     queue_per_user: int = 1_000  # unfinished batch runs
     predictions_per_minute: int = 600  # realtime, per user
 

@@ -67,9 +67,21 @@ class Runner:
 
     def _execute(self, run: dict[str, Any]) -> Json:
         inputs = _insist("read the inputs", lambda: payloads.load(self._files, run["inputs"]))
+        if self._manifest["kind"] == "realtime":  # what comes to its queue are runs of many rows
+            return self._execute_rows({**run, "inputs": inputs})
         result = execute(self._function, self._manifest, inputs, self._files)
         key = f"results/{run['run']}/{run['attempt']}.json"
         return _insist("store the result", lambda: payloads.store_large(self._files, key, result, INLINE_BYTES))
+
+    def _execute_rows(self, run: dict[str, Any]) -> Json:
+        from matinee.runtime.rows_run import RowsRun
+
+        def predict(number: int, inputs: Json) -> Json:
+            bind(RuntimeBinding(self._settings, self._context(run)))
+            prefix = f"results/{run['run']}/files/{number}"
+            return execute(self._function, self._manifest, inputs, self._files, prefix=prefix)
+
+        return RowsRun(run, self._manifest, self._files, self._link, insist=_insist).work(predict)
 
     def _context(self, run: dict[str, Any]) -> Context:
         deadline_s = time.time() + run["timeout_s"]

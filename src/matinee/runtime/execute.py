@@ -18,16 +18,19 @@ _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _TRACEBACK_LINES = 40
 
 
-def execute(function: Callable[..., Any], manifest: dict[str, Any], inputs: Json, files: Any) -> Json:
+def execute(
+    function: Callable[..., Any], manifest: dict[str, Any], inputs: Json, files: Any, *, prefix: str = ""
+) -> Json:
     """Run the predictor on JSON inputs and return its JSON result.
 
-    `manifest` is its PredictorManifest as JSON, `files` the port Files (or None: then nothing can be too large).
+    `manifest` is its PredictorManifest as JSON, `files` the port Files (or None: then nothing can be too large),
+    `prefix` where large files of the result go: by default to the run's own.
     Raises InputError for inputs that do not fit, PredictionError for everything that goes wrong after.
     """
     checked = validate.check(manifest["parameters"], payloads.load(files, inputs))
     arguments = decode.arguments(function, checked, blobs.reader(files))
     result = _call(function, arguments)
-    return _encoded(function.__name__, manifest["result"], result, files)
+    return _encoded(function.__name__, manifest["result"], result, files, prefix)
 
 
 def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -49,11 +52,11 @@ def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         raise PredictionError(message, traceback=user_traceback(error)) from error
 
 
-def _encoded(name: str, schema: dict[str, Any], result: Any, files: Any) -> Json:
+def _encoded(name: str, schema: dict[str, Any], result: Any, files: Any, prefix: str) -> Json:
     now = context()
-    prefix = f"results/{now.run_id or 'run'}/{now.attempt}"
+    own = f"results/{now.run_id or 'run'}/{now.attempt}"
     try:
-        value = encode.to_json(result, blobs.writer(files, prefix))
+        value = encode.to_json(result, blobs.writer(files, prefix or own))
         found = validate.problems(schema, value)
         if found:
             raise InputError(problems=tuple(found[:5]))

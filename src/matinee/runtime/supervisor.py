@@ -171,7 +171,7 @@ class Supervisor:
         elif job is None:
             return  # late words of a run that is over
         elif kind == "progress":
-            job.report(Progress(value[0], value[1]))
+            job.report(Progress(value[0], value[1]), *value[2:])
         elif kind == "result":
             self._succeed(job, value)
         elif kind == "error":
@@ -256,6 +256,7 @@ class Supervisor:
     # --- ends ---------------------------------------------------------------------------------------------------
 
     def _fail(self, failure: Failure) -> None:
+        failure = failures.in_rows(failure, self._job.rows if self._job else None)
         retries = self._held.predictor.retries
 
         def transition(run: Run, entry: Entry | None) -> Change:

@@ -58,6 +58,17 @@ def crashed(predictor: Predictor, exit_code: int, *, peak_bytes: int, last_words
     )
 
 
+def in_rows(failure: Failure, rows: tuple[int, int] | None) -> Failure:
+    """Say which of many rows were being predicted; a single run's failure stays as it is."""
+    if rows is None:
+        return failure
+    first, last = rows
+    where = f"row {first:,}" if first == last else f"one of the rows {first:,} to {last:,}"
+    hint = f"{failure.hint} The rows before have their results."
+    message = f"{failure.message.rstrip('.')}, at {where}."
+    return Failure(failure.kind, message, hint=hint.strip(), traceback=failure.traceback)
+
+
 def reported(report: Json) -> Failure:
     """Return the failure that the child reported."""
     return Failure(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ BEAT_S = LEASE_S / 3
 PROGRESS_S = 0.5  # progress is written at most this often
 LOOK_S = 0.5  # how often a cancel is looked for
 MEMORY_S = 0.1  # how often the memory is looked at
+ROW_GRACE_S = 10.0  # a run of many rows ends a row that takes too long itself; what does not end is killed then
 START_LIMIT_S = 600.0  # importing the component may take this long
 RETRY_S = 1.0  # after the store failed
 
@@ -36,6 +38,8 @@ class Job:
     look_at: float = 0.0
     memory_at: float = 0.0
     peak_bytes: int = 0
+    rows: tuple[int, int] | None = None  # of a run of many rows: those being predicted, as told last
+    rows_told_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.lease_until = self.started_at + LEASE_S
@@ -49,16 +53,23 @@ class Job:
         """When the attempt has taken too long: the import its own limit, the predictor `timeout_s`."""
         if self.entered_at is None:
             return self.claimed_at + START_LIMIT_S
-        return self.entered_at + self.predictor.timeout_s
+        if self.rows is None:
+            return self.entered_at + self.predictor.timeout_s
+        return self.rows_told_at + self.predictor.timeout_s + ROW_GRACE_S
 
     @property
     def next_at(self) -> float:
         """When the next thing is to be done."""
         return min(self.beat_at, self.look_at, self.memory_at, self.ends_at)
 
-    def report(self, progress: Progress) -> None:
-        """Note the progress; it is written with a heartbeat soon, not at once."""
+    def report(self, progress: Progress, *rows: int) -> None:
+        """Note the progress; it is written with a heartbeat soon, not at once.
+
+        `rows`: the first and last of many that are being predicted; `timeout_s` is then each one's, not the run's.
+        """
         self.progress = progress
+        if rows:
+            self.rows, self.rows_told_at = (rows[0], rows[-1]), time.monotonic()
         self.beat_at = min(self.beat_at, self.beaten_at + PROGRESS_S)
 
     def holds(self, entry: Entry | None) -> bool:
