@@ -101,6 +101,12 @@ class Store(Protocol):
     def feedback(self, run_id: str) -> list[Feedback]:
         """Return all feedback of a run."""
 
+    def feedback_since(self, at: float, *, after: Feedback | None = None, limit: int = 1000) -> list[Feedback]:
+        """Return a page of what was said at `at` or later, by (`updated_at`, `run_id`, `user`), oldest first.
+
+        `after` is the last one of the page before. May be eventually consistent.
+        """
+
     def state_get(self, key: str) -> Json:
         """Return the shared value, None if there is none."""
 

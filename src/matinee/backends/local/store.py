@@ -28,6 +28,7 @@ from matinee.backends.local.store_rows import (
     slot_row,
     storable,
 )
+from matinee.backends.local.store_schema import FEEDBACK_ORDER, SAID_AT
 from matinee.backends.local.store_values import Values
 from matinee.errors import DiskError
 from matinee.manifest import Release, release_from_json, to_json
@@ -49,6 +50,9 @@ _AWAKE = """
     SELECT predictor FROM pools p WHERE EXISTS (SELECT 1 FROM queue q WHERE q.predictor = p.predictor)
     OR EXISTS (SELECT 1 FROM slots s WHERE s.predictor = p.predictor) ORDER BY predictor
 """
+_FEEDBACK_SINCE = f"""
+    SELECT body FROM feedback WHERE {SAID_AT} >= ? AND ({FEEDBACK_ORDER}) > (?, ?, ?) ORDER BY {FEEDBACK_ORDER} LIMIT ?
+"""  # noqa: S608
 _WAKE = "INSERT INTO pools (predictor, wake) VALUES (?, 1) ON CONFLICT DO UPDATE SET wake = wake + 1"
 
 
@@ -199,6 +203,12 @@ class SqliteStore(Values):
     def feedback(self, run_id: str) -> list[Feedback]:
         """See `ports.Store`."""
         rows = self._database.read("SELECT body FROM feedback WHERE run_id = ? ORDER BY user", (run_id,))
+        return [feedback_from(body) for (body,) in rows]
+
+    def feedback_since(self, at: float, *, after: Feedback | None = None, limit: int = 1000) -> list[Feedback]:
+        """See `ports.Store`."""
+        start = (after.updated_at, after.run_id, after.user) if after else (at, "", "")
+        rows = self._database.read(_FEEDBACK_SINCE, (start[0], *start, limit))
         return [feedback_from(body) for (body,) in rows]
 
     def release(self) -> Release | None:

@@ -13,8 +13,10 @@ from matinee.errors import DiskError
 
 APPLICATION_ID = 0x4D61_7469  # "Mati": says whose file this is
 VERSION = 1
+SAID_AT = "json_extract(body, '$.updated_at')"
+FEEDBACK_ORDER = f"{SAID_AT}, run_id, user"
 
-_TABLES = """
+_TABLES = f"""
 CREATE TABLE runs (
     id TEXT NOT NULL PRIMARY KEY,
     predictor TEXT NOT NULL,
@@ -81,6 +83,8 @@ CREATE TABLE feedback (
     body TEXT NOT NULL,
     PRIMARY KEY (run_id, user)
 ) WITHOUT ROWID;
+-- feedback_since
+CREATE INDEX feedback_in_time ON feedback ({FEEDBACK_ORDER});
 CREATE TABLE documents (
     kind TEXT NOT NULL,
     key TEXT NOT NULL,
