@@ -1,0 +1,64 @@
+"""A session of a Gradio page for `ui_sessions.Visitors`: what its frontend sends for a click, and the stream it reads."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from urllib.parse import urlsplit
+
+from floors.ui_sessions import ANSWER_S, Failed
+
+
+class Session:
+    """One open page: two kept connections, one for requests and one for the stream of events."""
+
+    def __init__(self, address: str) -> None:
+        self._host = urlsplit(address).netloc
+        self._name = uuid.uuid4().hex[:10]
+
+    async def open(self) -> None:
+        """Fetch the page's configuration, as the frontend does first."""
+        host, port = self._host.split(":")
+        self._posts = await asyncio.open_connection(host, int(port))
+        self._events = await asyncio.open_connection(host, int(port))
+        await self._request(self._posts, "GET", "/config")
+
+    async def click(self, text: str) -> None:
+        """Join the queue and read events until the answer; Failed after ANSWER_S."""
+        body = {"data": [text], "event_data": None, "fn_index": 0, "trigger_id": 4, "session_hash": self._name}
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                await self._request(self._posts, "POST", "/gradio_api/queue/join", json.dumps(body).encode())
+                events = await self._request(self._events, "GET", f"/gradio_api/queue/data?session_hash={self._name}")
+        except (TimeoutError, asyncio.IncompleteReadError):
+            raise Failed("No answer came.") from None
+        if text.upper().encode() not in events:
+            raise Failed(events.decode()[-200:])
+
+    async def close(self) -> None:
+        """Close both connections."""
+        for _, writer in (self._posts, self._events):
+            writer.close()
+
+    async def _request(
+        self,
+        connection: tuple[asyncio.StreamReader, asyncio.StreamWriter],
+        method: str,
+        path: str,
+        body: bytes = b"",
+    ) -> bytes:
+        reader, writer = connection
+        head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        headers = (await reader.readuntil(b"\r\n\r\n")).lower()
+        if b" 200 " not in headers.split(b"\r\n", 1)[0]:
+            raise Failed(headers.decode())
+        if b"transfer-encoding: chunked" not in headers:
+            length = int(headers.split(b"content-length:")[1].split(b"\r\n")[0])
+            return await reader.readexactly(length)
+        parts = []
+        while size := int(await reader.readline(), 16):
+            parts.append((await reader.readexactly(size + 2))[:-2])
+        await reader.readline()
+        return b"".join(parts)

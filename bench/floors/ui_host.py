@@ -1,0 +1,16 @@
+"""Host one predictor file for the load test, until stdin ends: prints the data folder and the Lambda service's address."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from matinee import project
+from matinee.client.host import LocalHost
+
+if __name__ == "__main__":
+    app = project.load(Path(sys.argv[1]))
+    with LocalHost(app) as host:
+        host.reload(app)
+        print(host.settings.data, host.settings.lambda_endpoint, flush=True)
+        sys.stdin.read()
