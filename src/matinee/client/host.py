@@ -28,7 +28,7 @@ from matinee.client.hosted_logs import HostedLogs
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.errors import BackendError, DiskError, MatineeError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, to_json
-from matinee.project import Project
+from matinee.project import Project, ui_details
 from matinee.runs import Slot
 from matinee.settings import DISPATCHER, Settings
 
@@ -142,6 +142,8 @@ class LocalHost:
                 "limits": asdict(self.project.limits),
                 "api": asdict(self.project.api),
                 "auth": asdict(self.project.auth),
+                "notices": asdict(self.project.notices),
+                "ui": ui_details(self.project.ui, self.project.folder),
             },
         )
 

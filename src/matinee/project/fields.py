@@ -19,7 +19,7 @@ Json = Any
 class Field:
     """What one key may hold. `low` and `high` bound numbers; `pattern` and `choices` bound texts."""
 
-    kind: str  # text | whole | number | switch | texts | table
+    kind: str  # text | whole | number | switch | texts | list | table
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
@@ -36,6 +36,8 @@ class Field:
             case "texts":
                 right = isinstance(value, list) and all(isinstance(item, str) for item in value)
                 return "" if right else "must be a list of texts"
+            case "list":
+                return "" if isinstance(value, list) else "must be a list"
             case "table":
                 return "" if isinstance(value, dict) else "must be a table"
             case _:

@@ -11,8 +11,10 @@ from matinee.errors import ProjectError
 from matinee.project.auth import Auth, read_auth
 from matinee.project.discover import find_sources, holds_predictor
 from matinee.project.fields import Document, Field
-from matinee.project.model import ENTRY, Api, Component, Limits, Project, Stage, Ui
+from matinee.project.model import ENTRY, Api, Component, Limits, Project, Stage
+from matinee.project.notices import Notices, read_notices
 from matinee.project.suggest import nearest
+from matinee.project.ui import Ui, default_ui, read_ui
 
 Json = Any
 FILE = "matinee.toml"
@@ -31,11 +33,6 @@ _LIMITS = {
     "queue_per_user": Field("whole", low=1),
     "predictions_per_minute": Field("whole", low=1),
 }
-_UI = {
-    "icon": _TEXT,
-    "theme": Field("text", choices=("light", "dark")),
-    "primary_color": Field("text", pattern="#[0-9a-fA-F]{6}", example='must be a colour such as "#ff4b4b"'),
-}
 _API = {"mcp": Field("switch")}
 _COMPONENT = {"source": _TEXT, "shared": Field("texts")}
 RESOURCES = {  # the fields of manifest.Resources, with bounds (Lambda's where both kinds have them)
@@ -49,7 +46,7 @@ RESOURCES = {  # the fields of manifest.Resources, with bounds (Lambda's where b
     "schedule": _TEXT,
     "secrets": Field("texts"),
 }
-_SHARED_TABLES = {"predictors": _TABLE, "limits": _TABLE, "ui": _TABLE, "auth": _TABLE}
+_SHARED_TABLES = {"predictors": _TABLE, "limits": _TABLE, "ui": _TABLE, "auth": _TABLE, "notices": _TABLE}
 _TOP = {"name": _NAME, **_TITLES, **_LISTS, **_SHARED_TABLES, "api": _TABLE, "stages": _TABLE}
 _STAGE = {**_TITLES, **_SHARED_TABLES}
 
@@ -98,10 +95,11 @@ def _from_folder(folder: Path) -> Project:
         file=folder / FILE,
         overrides=_predictors(document, ("predictors",)),
         limits=Limits(**document.table(("limits",), _LIMITS)),
-        ui=Ui(**document.table(("ui",), _UI)),
+        ui=Ui(**{**default_ui(folder), **read_ui(document, folder)}),
         api=Api(**document.table(("api",), _API)),
         auth=Auth(**read_auth(document)),
-        stages={stage: _stage(document, stage) for stage in document.tables(("stages",))},
+        notices=Notices(**read_notices(document)),
+        stages={stage: _stage(document, folder, stage) for stage in document.tables(("stages",))},
     )
 
 
@@ -113,14 +111,15 @@ def _resources(table: dict[str, Json]) -> dict[str, Json]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
 
 
-def _stage(document: Document, name: str) -> Stage:
+def _stage(document: Document, folder: Path, name: str) -> Stage:
     at = ("stages", name)
     table = document.table(at, _STAGE)
     return Stage(
         {key: table[key] for key in _TITLES if key in table},
         document.table((*at, "limits"), _LIMITS),
-        document.table((*at, "ui"), _UI),
+        read_ui(document, folder, (*at, "ui")),
         read_auth(document, (*at, "auth")),
+        read_notices(document, (*at, "notices")),
         _predictors(document, (*at, "predictors")),
     )
 

@@ -11,7 +11,9 @@ from matinee.errors import ProjectError
 from matinee.project.auth import Auth
 from matinee.project.content import content_hash
 from matinee.project.dependencies import Dependencies, read_dependencies
+from matinee.project.notices import Notices
 from matinee.project.suggest import nearest
+from matinee.project.ui import Ui
 
 Json = Any
 ENTRY = "predictor.py"
@@ -25,15 +27,6 @@ class Limits:
     rows: int = 100_000  # of one table: of "many rows" or given as input
     queue_per_user: int = 1_000  # unfinished batch runs
     predictions_per_minute: int = 600  # realtime, per user
-
-
-@dataclass(frozen=True)
-class Ui:
-    """How the app looks: `[ui]`."""
-
-    icon: str = ""  # an emoji
-    theme: str = ""  # "light", "dark" or "" = as the browser
-    primary_color: str = ""  # "#rrggbb"
 
 
 @dataclass(frozen=True)
@@ -83,6 +76,7 @@ class Stage:
     limits: Mapping[str, Json] = field(default_factory=dict)
     ui: Mapping[str, Json] = field(default_factory=dict)
     auth: Mapping[str, Json] = field(default_factory=dict)
+    notices: Mapping[str, Json] = field(default_factory=dict)
     predictors: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
 
 
@@ -101,6 +95,7 @@ class Project:
     ui: Ui = field(default_factory=Ui)
     api: Api = field(default_factory=Api)
     auth: Auth = field(default_factory=Auth)
+    notices: Notices = field(default_factory=Notices)
     stages: Mapping[str, Stage] = field(default_factory=dict)
 
     @property
@@ -125,6 +120,7 @@ class Project:
             limits=replace(self.limits, **stage.limits),
             ui=replace(self.ui, **stage.ui),
             auth=replace(self.auth, **stage.auth),
+            notices=replace(self.notices, **stage.notices),
         )
 
     def _overridden(self, stage: Stage) -> list[str]:
@@ -138,4 +134,10 @@ class Project:
                 raise ProjectError(
                     f"{self.file} has settings for the predictor {name!r}, which no component holds.",
                     hint=nearest(name, predictors) or "Remove the table, or name one of: " + ", ".join(predictors),
+                )
+        for page in self.ui.pages:
+            if page.replaces and page.replaces not in predictors:
+                raise ProjectError(
+                    f"{self.file}: the page {page.file} replaces {page.replaces!r}, which is no predictor.",
+                    hint=nearest(page.replaces, predictors) or "Name one of: " + ", ".join(predictors),
                 )
