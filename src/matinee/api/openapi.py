@@ -1,0 +1,153 @@
+"""The OpenAPI 3.1 document of what is live: a typed path for every predictor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from matinee.api.gate import is_open
+from matinee.api.operations import Operation
+from matinee.api.problems import MEDIA_TYPE
+from matinee.api.schemas import as_components, component_name, own, ref
+from matinee.manifest import PredictorManifest, Release
+from matinee.project import Limits
+
+Json = Any
+_EVERYWHERE = (401, 422, 503)
+_SAYS = {
+    400: "The request cannot be read or served.",
+    401: "No token, or one that is not valid.",
+    403: "Seen, but not yours to do.",
+    404: "There is no such thing, or it is not yours to see.",
+    406: "The result has no such form.",
+    409: "Not possible in the present state.",
+    413: "Over a limit.",
+    415: "The body has another form than is read here.",
+    422: "Values that do not fit: `errors` says which.",
+    429: "Too much at once.",
+    500: "The predictor ran and failed; `run` is its run.",
+    503: "The app cannot answer now.",
+}
+_HEADERS = {401: "WWW-Authenticate", 429: "Retry-After", 202: "Location"}
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Sent again with the same key, a request does nothing twice and has the same answer.",
+    "schema": {"type": "string", "maxLength": 200, "pattern": r"^[\x20-\x7e]*$"},
+}
+_PATH_SCHEMAS: dict[str, Json] = {
+    "name": {"type": "string", "minLength": 1, "maxLength": 200},
+    "run": {"type": "string", "minLength": 1, "maxLength": 64},
+    "number": {"type": "integer", "minimum": 0, "maximum": 999_999},
+}
+
+
+def document(release: Release, table: Sequence[Operation], limits: Limits) -> dict[str, Json]:
+    """Return the document. Without sign-in a program on this machine needs no token."""
+    paths: dict[str, Json] = {}
+    components = own()
+    for predictor in release.predictors:
+        components |= as_components(predictor.parameters, f"{predictor.name}.inputs")
+        components |= as_components(predictor.result, f"{predictor.name}.result")
+    for path, operation, predictor in _paths(release, table):
+        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, path, predictor, limits)
+    about = str(release.details.get("description") or "")
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": release.title, "version": str(release.number), "description": about},
+        "servers": [{"url": "/api/v1"}],
+        "security": [{"bearer": []}, *([{}] if is_open(release) else [])],
+        "paths": paths,
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "A token of the app's owner: mat_…"}
+            },
+        },
+    }
+
+
+def _paths(release: Release, table: Sequence[Operation]) -> Iterator[tuple[str, Operation, PredictorManifest | None]]:
+    for operation in table:
+        if not operation.per:
+            yield operation.path, operation, None
+        for predictor in release.predictors:
+            if predictor.kind == operation.per:
+                yield operation.path.replace("{name}", quote(predictor.name)), operation, predictor
+
+
+def _operation(operation: Operation, path: str, predictor: PredictorManifest | None, limits: Limits) -> Json:
+    suffix = f"_{predictor.name}" if predictor else ""
+    said: dict[str, Json] = {
+        "operationId": operation.id + suffix,
+        "summary": f"{operation.summary} ({predictor.name})" if predictor else operation.summary,
+        "tags": [predictor.name if predictor else operation.path.split("/")[1]],
+        "parameters": _parameters(operation, path),
+        "responses": _responses(operation, predictor),
+    }
+    if predictor and predictor.doc:
+        said["description"] = predictor.doc
+    if operation.body:
+        said["requestBody"] = _body(operation, predictor, limits)
+    return said
+
+
+def _parameters(operation: Operation, path: str) -> list[Json]:
+    in_path = [
+        {"name": name, "in": "path", "required": True, "schema": _PATH_SCHEMAS[name]}
+        for name in re.findall(r"\{(\w+)\}", path)
+    ]
+    in_query = [
+        {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in operation.query.items()
+    ]
+    return [*in_path, *in_query, *([_KEY] if operation.has_key else [])]
+
+
+def _body(operation: Operation, predictor: PredictorManifest | None, limits: Limits) -> Json:
+    if operation.body == "file":
+        file = {"type": "string", "format": "binary", "minLength": 1}
+        form = {"type": "object", "properties": {"file": file}, "required": ["file"], "additionalProperties": False}
+        content = {"application/octet-stream": {"schema": file}, "multipart/form-data": {"schema": form}}
+        return {"required": True, "description": f"At most {limits.upload_mb:g} MB.", "content": content}
+    media: dict[str, Json] = {"schema": operation.body_schema}
+    if predictor is not None:
+        inputs = ref(component_name(f"{predictor.name}.inputs"))
+        rows = {"type": "array", "minItems": 1, "maxItems": limits.queue_per_user, "items": inputs}
+        many = operation.body_schema and {**operation.body_schema, "properties": {"rows": rows}}
+        media["schema"] = many or inputs
+        examples = [{"rows": [example]} if many else example for example in predictor.examples]
+        if examples:
+            media["examples"] = {f"example {n}": {"value": example} for n, example in enumerate(examples, 1)}
+    return {"required": True, "content": {"application/json": media}}
+
+
+def _responses(operation: Operation, predictor: PredictorManifest | None) -> Json:
+    found = {str(status): _answer(operation, status, name, predictor) for status, name in operation.answers.items()}
+    for status in sorted({*_EVERYWHERE, *operation.errors}):
+        said: dict[str, Json] = {"description": _SAYS[status], "content": {MEDIA_TYPE: {"schema": ref("Problem")}}}
+        found[str(status)] = _with_header(said, status)
+    return found
+
+
+def _answer(operation: Operation, status: int, name: str, predictor: PredictorManifest | None) -> Json:
+    if name == "Bytes":
+        return {"description": "The file.", "content": {"*/*": {}}}
+    schema = ref(name)
+    if name == "Prediction" and predictor is not None:
+        result = {"result": ref(component_name(f"{predictor.name}.result"))}
+        schema = {"allOf": [ref("Run"), {"type": "object", "properties": result, "required": ["result"]}]}
+    content: dict[str, Json] = {"application/json": {"schema": schema}}
+    if operation.has_csv and status == 200:
+        content["text/csv"] = {"schema": {"type": "string"}}
+    what = "It goes on: look at its run." if status == 202 else "Done."
+    return _with_header({"description": what, "content": content}, status if name == "Run" else 0)
+
+
+def _with_header(said: dict[str, Json], status: int) -> dict[str, Json]:
+    if status in _HEADERS:
+        schema = {"type": "integer", "minimum": 1} if status == 429 else {"type": "string"}
+        said["headers"] = {_HEADERS[status]: {"schema": schema}}
+    return said

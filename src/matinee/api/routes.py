@@ -1,0 +1,140 @@
+"""The API's routes: each request is let in, its query and body are read, and its work runs in a thread.
+
+request → gate (who) → query, body → work, in a thread → answer, or a problem
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, cast
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+
+from matinee.api import openapi, page
+from matinee.api.answers import answer
+from matinee.api.gate import Call, Gate, OpenClient, read_body
+from matinee.api.later import Later
+from matinee.api.operations import Operation, operations
+from matinee.api.predictions import Predicting
+from matinee.api.problems import of_error
+from matinee.api.rates import Rates
+from matinee.api.uploads import Uploading
+from matinee.errors import InputError, Problem
+from matinee.schema import validate
+
+Json = Any
+WAIT_S = 25.0  # load balancers and browsers give up after 30 to 60 s
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def routes(open_client: OpenClient, *, wait_s: float = WAIT_S) -> list[BaseRoute]:
+    """Return the routes of `/api` and `/mcp`; `open_client` gives a person's client.
+
+    A prediction that takes longer than `wait_s` is answered with its run's id and goes on.
+    """
+    from matinee.api.mcp_endpoint import McpEndpoint
+
+    gate, later, rates = Gate(open_client), Later(), Rates()
+    predicting = Predicting(gate, later, rates, wait_s)
+    table = operations(predicting, Uploading(gate))
+    app = Starlette(
+        routes=[
+            Route("/v1", _guarded(_index), methods=["GET"]),
+            Route("/v1/docs", _guarded(page.show), methods=["GET"]),
+            Route("/v1/docs/{name}", _guarded(page.asset), methods=["GET"]),
+            Route("/v1/openapi.json", _document(gate, table), methods=["GET"]),
+            *_routed(gate, table),
+        ],
+        exception_handlers={HTTPException: _http_error},
+    )
+    app.router.redirect_slashes = False
+    return [Mount("/api", app), Route("/mcp", McpEndpoint(gate, later, rates, wait_s))]
+
+
+async def _http_error(_request: Request, error: Exception) -> Response:
+    return of_error(error)
+
+
+async def _index(request: Request) -> Response:
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/v1/docs", 307)
+
+
+def _guarded(handler: Handler) -> Handler:
+    async def handle(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Exception as error:  # whatever it is, it becomes a problem and not a traceback
+            return of_error(error)
+
+    return handle
+
+
+def _document(gate: Gate, table: tuple[Operation, ...]) -> Handler:
+    async def handle(request: Request) -> Response:
+        def work() -> Response:
+            _person, client, limits = gate.admit(request)
+            return answer(openapi.document(client.release(), table, limits))
+
+        return await gate.in_thread(work)
+
+    return _guarded(handle)
+
+
+def _routed(gate: Gate, table: tuple[Operation, ...]) -> Iterator[Route]:
+    """Yield one route for each address, so that a wrong method is told all the right ones."""
+    by_path: dict[str, dict[str, Handler]] = {}
+    for operation in table:
+        by_path.setdefault(operation.path, {})[operation.method] = _handler(gate, operation)
+    for path, handlers in by_path.items():
+        yield Route(f"/v1{path}", _by_method(handlers), methods=[*handlers])
+
+
+def _by_method(handlers: dict[str, Handler]) -> Handler:
+    async def handle(request: Request) -> Response:
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+
+    return handle
+
+
+def _handler(gate: Gate, operation: Operation) -> Handler:
+    async def handle(request: Request) -> Response:
+        person, client, limits = await gate.in_thread(gate.admit, request)
+        query = _query(operation, request)
+        body = await read_body(request, limits.upload_mb) if operation.body == "json" else b""
+        call = Call(request, person, client, limits, query, body)
+        if _is_async(operation.work):
+            return await cast(Awaitable[Response], operation.work(call))
+        return await gate.in_thread(cast(Callable[[Call], Response], operation.work), call)
+
+    return _guarded(handle)
+
+
+def _is_async(work: Any) -> bool:
+    return inspect.iscoroutinefunction(work) or inspect.iscoroutinefunction(getattr(work, "__call__", None))  # noqa: B004
+
+
+def _query(operation: Operation, request: Request) -> dict[str, Json]:
+    """Return the query's values by their schemas, defaults filled in; InputError for what does not fit."""
+    given: dict[str, Json] = {}
+    twice = [name for name in request.query_params if len(request.query_params.getlist(name)) > 1]
+    for name, text in request.query_params.items():
+        given[name] = _typed(operation.query.get(name, {}).get("type", ""), text)
+    schema = {"type": "object", "properties": operation.query, "additionalProperties": False}
+    found = [Problem(f"query.{p.path}", p.message) for p in validate.problems(schema, given)]
+    found += [Problem(f"query.{name}", "is given more than once") for name in dict.fromkeys(twice)]
+    if found:
+        raise InputError(problems=tuple(found))
+    return cast(dict[str, Json], validate.check(schema, given))
+
+
+def _typed(kind: str, text: str) -> Json:
+    if kind == "boolean":
+        return {"true": True, "false": False}.get(text, text)
+    if kind == "integer" and text.removeprefix("-").isascii() and text.removeprefix("-").isdecimal() and len(text) < 19:
+        return int(text)
+    return text
