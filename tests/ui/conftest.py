@@ -67,6 +67,7 @@ class FakeClient:
     current: Release | None
     answers: dict[str, Any] = field(default_factory=dict)
     user: str = "local"
+    owner: bool = True
     stored: dict[str, Run] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     said: list[Feedback] = field(default_factory=list)

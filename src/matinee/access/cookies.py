@@ -1,4 +1,4 @@
-"""The signed cookie that keeps somebody signed in: who, how, and since when. It holds no secret and cannot be made up."""
+"""The signed cookie that keeps somebody signed in: who, how, since when. It holds no secret and cannot be made up."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ class Claims:
 
 
 class Cookies:
-    """Makes and reads the cookie of one app; apps on other ports of a machine share its cookies, so its name is in it."""
+    """Makes and reads the cookie of one app, named after it: apps on other ports of a machine share its cookies."""
 
     def __init__(self, secret: str, app: str, max_age_s: float) -> None:
-        self._secret = secret
+        self.secret = secret
         self.name = f"matinee-{app or 'app'}"
         self.max_age_s = max_age_s
-        self._serializer = URLSafeTimedSerializer(
-            secret, salt=f"matinee.sign-in.{app}", signer_kwargs={"digest_method": hashlib.sha256}
-        )
+        signer = {"digest_method": hashlib.sha256}
+        self._serializer = URLSafeTimedSerializer(secret, salt=f"matinee.sign-in.{app}", signer_kwargs=signer)
+        self._forms = URLSafeTimedSerializer(secret, salt=f"matinee.form.{app}", signer_kwargs=signer)
 
     def made(self, claims: Claims) -> str:
         """Return the cookie's value, which notes the time."""
@@ -53,9 +53,21 @@ class Cookies:
             return None
         return Claims(str(mode), str(name), "owner" if role == "owner" else "user", str(proof))
 
+    def form_token(self) -> str:
+        """Return a token for a sign-in form, which notes the time."""
+        return str(self._forms.dumps(secrets.token_hex(8)))
+
+    def is_form_token(self, token: str, max_age_s: float) -> bool:
+        """Whether it is a token of ours that has not expired."""
+        try:
+            self._forms.loads(token, max_age=int(max_age_s))
+        except BadData:
+            return False
+        return True
+
     def proof(self, of: str) -> str:
         """Return a short text that changes with `of` and does not tell it."""
-        return hmac.new(self._secret.encode(), of.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
+        return hmac.new(self.secret.encode(), of.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:32]
 
 
 def cookie_secret(data: Path, environ: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -67,13 +68,10 @@ def _check_provider(policy: Policy) -> None:
             f"{', '.join(missing)}.",
             hint="The provider's console shows them; the redirect address is the app's own with /oauth2callback.",
         )
-    try:
-        import authlib  # noqa: F401
-        import httpx  # noqa: F401
-    except ImportError:
+    if not (find_spec("authlib") and find_spec("httpx")):
         raise UsageError(
             "Sign-in through a provider needs two more packages.", hint="Install them: pip install 'matinee[oidc]'"
-        ) from None
+        )
 
 
 def check_reach(policy: Policy, host: str, *, without_sign_in: bool) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from matinee.errors import MatineeError, NotFoundError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release
-from matinee.ui import links, outcome, session
+from matinee.ui import links, outcome, session, sign_in_sidebar
 from matinee.ui.pages import component, history, predict, run
 from matinee.ui.words import escaped, humanize
 
@@ -102,6 +102,7 @@ def _sidebar(release: Release) -> None:
         broken = [_trouble_path(c) for c in release.components if c.trouble]
         _section("Needs attention", ":material/warning:", broken)
         _section("So far", ":material/history:", [links.HISTORY])
+        sign_in_sidebar.draw()
 
 
 def _section(heading: str, icon: str, paths: list[str]) -> None:

@@ -16,8 +16,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from matinee.access.people import LOCAL
+from matinee.access.start import check_reach
+from matinee.errors import MatineeError
+from matinee.ui import session
+from matinee.ui.sign_in_provider import secrets_of
+
 SCRIPT = Path(__file__).parent / "script" / "page.py"
 PING_S = 25  # load balancers close what is silent for a minute
+TRUSTED_PROXIES = "MATINEE_TRUSTED_PROXIES"  # addresses or networks whose X-Forwarded-For and -Proto are believed
 GRACE_S = 1  # to end open connections; a browser connects again by itself
 OPTIONS: dict[str, Any] = {
     "server.headless": True,
@@ -39,12 +46,20 @@ OPTIONS: dict[str, Any] = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until told to end."""
+    """Serve until told to end; exit code 2 when the app would be open to others and nobody said so."""
     parser = argparse.ArgumentParser(prog="python -m matinee.ui.serve", description="Serve the UI of an app.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8501)
     parser.add_argument("--lifeline-fd", type=int, default=-1, help="read end of a pipe: its end means exit")
+    parser.add_argument("--without-sign-in", action="store_true", help="let everybody in who reaches the address")
     options = parser.parse_args(arguments)
+    try:
+        gate = session.opened_gate()
+        check_reach(gate.policy, options.host, without_sign_in=options.without_sign_in)
+    except MatineeError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)
+    session.use(gate)
     serve(options.host, options.port, lifeline_fd=options.lifeline_fd)
 
 
@@ -52,6 +67,7 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
     """Serve the UI, with `routes` (Starlette's) before it, on uvloop and httptools where they are."""
     import uvicorn
 
+    trusted = os.environ.get(TRUSTED_PROXIES, "")
     config = uvicorn.Config(
         application(routes),
         host=host,
@@ -62,6 +78,8 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
         timeout_graceful_shutdown=GRACE_S,
+        proxy_headers=bool(trusted),  # uvicorn by itself believes whoever is on this machine
+        forwarded_allow_ips=trusted,
     )
     server = uvicorn.Server(config)
     if lifeline_fd >= 0:
@@ -71,12 +89,21 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
 
 
 def application(routes: Sequence[Any] = ()) -> Any:
-    """Return the ASGI app: Streamlit's, with the settings above."""
+    """Return the ASGI app: Streamlit's with the settings above, behind the gate.
+
+    `routes` are reached without signing in: what they serve asks for tokens of its own.
+    """
     from streamlit.starlette import App
     from streamlit.web.bootstrap import load_config_options
 
     load_config_options({name.replace(".", "_"): value for name, value in OPTIONS.items()})
-    return App(SCRIPT, routes=list(routes), lifespan=_lifespan)
+    gate = session.gate()
+    app = App(SCRIPT, routes=list(routes), lifespan=_lifespan, secrets=secrets_of(gate.policy, gate.cookies.secret))
+    if gate.is_open:
+        return app
+    from matinee.ui.middleware import SignInMiddleware
+
+    return SignInMiddleware(app, gate, session.title, [route.path for route in routes])
 
 
 @asynccontextmanager
@@ -88,9 +115,8 @@ async def _lifespan(_: Any) -> AsyncIterator[None]:
 def _warm_up() -> None:
     """Import what the first page needs while the browser is still asking, then leave all of it to no collector."""
     import matinee.ui.app  # noqa: F401
-    from matinee.ui import session
 
-    session.client()
+    session.client_of(LOCAL)
     gc.collect()
     gc.freeze()
 

@@ -1,19 +1,30 @@
-"""The one client of this process, and reads shared by all its sessions: a hundred open tabs cost one query."""
+"""Who looks at this page, their client, and reads shared by all sessions: a hundred open tabs cost one query.
+
+What is read for one person is never shown to another: every shared read of runs has the person in its key.
+"""
 
 from __future__ import annotations
 
 import functools
+import json
+import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from matinee.manifest import Release
+from matinee.access import start
+from matinee.access.gate import Gate, Policy
+from matinee.access.people import LOCAL, Person
+from matinee.access.users import Users
+from matinee.errors import AccessError
+from matinee.manifest import Json, Release
 from matinee.ports import RunQuery
 from matinee.runs import Entry, Run, Status
 from matinee.settings import Settings
+from matinee.ui.words import humanize
 
 if TYPE_CHECKING:
     from matinee.client.backend import Backend
@@ -23,6 +34,8 @@ T = TypeVar("T")
 
 RELEASE_S = 0.5  # how old what a page shows may be, in seconds
 RUNS_S = 0.9
+TITLE_S = 5.0
+AUTH_VARIABLE = "MATINEE_AUTH"  # `[auth]` as JSON, for a server that is to ask otherwise than the live release says
 KEPT = 1000  # values a process remembers
 
 
@@ -71,6 +84,7 @@ class Live:
 
 
 poll = Poll()
+_gate: Gate | None = None
 _opening = threading.Lock()
 
 
@@ -86,17 +100,80 @@ def _backend() -> Backend:
     return open_backend(_settings())
 
 
-@functools.cache
-def _client(user: str) -> Client:
+@functools.lru_cache(KEPT)
+def _client(who: Person) -> Client:
     from matinee.client.core import Client
 
-    return Client(_backend(), _settings(), user)
+    return Client(_backend(), _settings(), who.name, owner=who.is_owner)
 
 
-def client(user: str = "local") -> Client:
-    """Return this process's client for the user, opened on first use: boto3 takes a third of a second to import."""
+# --- who --------------------------------------------------------------------------------------------------------
+
+
+def use(gate: Gate) -> None:
+    """Have this process's pages ask this gate who somebody is."""
+    global _gate
+    _gate = gate
+
+
+def gate() -> Gate:
+    """Return the gate of this process, opened by `[auth]` of the live release unless `use` said otherwise."""
+    if _gate is None:
+        use(opened_gate())
+    return cast("Gate", _gate)
+
+
+def opened_gate(policy: Policy | None = None) -> Gate:
+    """Return a gate for the policy, None = what MATINEE_AUTH says, else what is live; UsageError if it is not whole."""
+    policy = policy or start.policy_of(_auth(), os.environ)
+    settings = _settings()
+    return start.open_gate(policy, app=settings.app, data=settings.data, environ=os.environ, users=_users)
+
+
+def _auth() -> Mapping[str, Json]:
+    told = os.environ.get(AUTH_VARIABLE)
+    if told:
+        return cast("Mapping[str, Json]", json.loads(told))
+    live = _backend().store.release()
+    return live.details.get("auth", {}) if live else {}
+
+
+def _users() -> Users:
+    return Users(_backend().store)
+
+
+def person() -> Person:
+    """Return who looks at this page; AccessError if they are not signed in (any more)."""
+    if gate().is_open:
+        return LOCAL
+    import streamlit as st
+
+    found = gate().person(st.context.cookies)
+    if found is None:
+        raise AccessError("You are signed out.", hint="Reload this page to sign in again.", signed_in=False)
+    return found
+
+
+def client() -> Client:
+    """Return the client of who looks at this page; AccessError if they are not signed in (any more)."""
+    return client_of(person())
+
+
+def client_of(who: Person) -> Client:
+    """Return this process's client for a person, opened on first use: boto3 takes a third of a second to import."""
     with _opening:
-        return _client(user)
+        return _client(who)
+
+
+# --- what they see ----------------------------------------------------------------------------------------------
+
+
+def title() -> str:
+    """Return the app's title for somebody who is not signed in; its name until the store is open."""
+    if _backend.cache_info().currsize == 0:
+        return humanize(_settings().app or "matinee")
+    live = poll.read("title", TITLE_S, _backend().store.release)
+    return (live.title if live else "") or humanize(_settings().app or "matinee")
 
 
 def release() -> Release:
@@ -105,20 +182,27 @@ def release() -> Release:
 
 
 def live(run_id: str) -> Live:
-    """Return the run with its progress; NotFoundError if there is none."""
-    return poll.read(("run", run_id), RUNS_S, lambda: look(client().run(run_id)))
+    """Return the run with its progress; NotFoundError if there is none, or it is not theirs to see."""
+    reader = client()
+    return poll.read(("run", run_id, _key(reader)), RUNS_S, lambda: look(reader.run(run_id)))
 
 
 def page(predictor: str | None, before: str, limit: int) -> list[Live]:
     """Return a page of the user's runs, newest first, the unfinished ones with their progress."""
-    query = RunQuery(user=client().user, predictor=predictor, before=before, limit=limit)
-    return poll.read(query, RUNS_S, lambda: [look(run) for run in client().runs(query)])
+    reader = client()
+    query = RunQuery(user=reader.user, predictor=predictor, before=before, limit=limit)
+    return poll.read((query, _key(reader)), RUNS_S, lambda: [look(run) for run in reader.runs(query)])
 
 
 def look(run: Run) -> Live:
     """Return the run with what is known of it now."""
     if run.status.is_final:
         return Live(run)
+    reader = client()
     if run.status is Status.RUNNING:
-        return Live(run, client().entry(run))
-    return Live(run, client().entry(run), client().queue_position(run), client().why_waiting(run))
+        return Live(run, reader.entry(run))
+    return Live(run, reader.entry(run), reader.queue_position(run), reader.why_waiting(run))
+
+
+def _key(reader: Client) -> tuple[str, bool]:
+    return reader.user, reader.owner

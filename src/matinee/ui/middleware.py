@@ -1,0 +1,209 @@
+"""The gate as ASGI: it stands before all of Streamlit, HTTP and WebSocket, and serves the sign-in pages itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.datastructures import Headers
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from matinee.access import passwords
+from matinee.access.gate import Gate
+from matinee.access.people import Person
+from matinee.errors import MatineeError, RateError
+from matinee.ui import sign_in_provider as provider
+from matinee.ui.sign_in import Asked, safe_after, sign_in_page, sign_out_page
+
+SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
+HEALTH = "/_stcore/health"
+FORM_BYTES = 16_384
+FORM_S = 3600  # how long a sign-in page stays good
+REFUSED = 1008  # WebSocket: policy violation
+
+
+class SignInMiddleware:
+    """Lets through who is signed in, and what `open_prefixes` name: these carry tokens of their own."""
+
+    def __init__(self, app: ASGIApp, gate: Gate, title: Callable[[], str], open_prefixes: Iterable[str] = ()) -> None:
+        self._app = app
+        self._gate = gate
+        self._title = title
+        self._open = tuple(prefix.rstrip("/") for prefix in open_prefixes)
+        self._form_cookie = f"{gate.cookies.name}-form"
+        self._checking = ThreadPoolExecutor(1, "sign-in")  # hashing takes time and memory: one at a time
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket") or self._is_open(scope["path"]):
+            await self._app(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        else:
+            await self._http(scope, receive, send)
+
+    def _is_open(self, path: str) -> bool:
+        if path == HEALTH:
+            return True
+        is_plain = "\\" not in path and not any(part in ("", ".", "..") for part in path[1:].split("/")[:-1])
+        return is_plain and "/.." not in path and any(path == p or path.startswith(f"{p}/") for p in self._open)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if await self._person(HTTPConnection(scope)) is None:
+            await receive()
+            await send({"type": "websocket.close", "code": REFUSED, "reason": "Sign in first."})
+            return
+        await self._app(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        path, is_oidc = scope["path"], self._gate.policy.mode == "oidc"
+        if is_oidc and path in provider.PATHS:
+            await self._app(scope, receive, self._admitting(request, send) if path == provider.CALLBACK else send)
+            return
+        person = await self._person(request)
+        answer: Response | None = None
+        if path == SIGN_IN:
+            answer = await self._sign_in(request, person)
+        elif path == SIGN_OUT:
+            answer = self._sign_out(request, person)
+        elif person is None:
+            answer = self._refused(request)
+        await (self._app if answer is None else answer)(scope, receive, send)
+
+    async def _person(self, connection: HTTPConnection) -> Person | None:
+        if self._gate.policy.mode == "users":  # which asks the store
+            return await asyncio.to_thread(self._gate.person, connection.cookies)
+        return self._gate.person(connection.cookies)
+
+    # --- signing in ---------------------------------------------------------------------------------------------
+
+    def _refused(self, request: Request) -> Response:
+        if request.method not in ("GET", "HEAD") or "text/html" not in request.headers.get("accept", "*/*,text/html"):
+            return PlainTextResponse("Sign in first.", HTTPStatus.UNAUTHORIZED, {"Cache-Control": "no-store"})
+        query = request.url.query
+        return self._page(request, HTTPStatus.UNAUTHORIZED, after=request.url.path + (f"?{query}" if query else ""))
+
+    def _page(
+        self, request: Request, status: int, *, after: str, name: str = "", problem: str = "", wait_s: float = 0.0
+    ) -> Response:
+        kept = request.cookies.get(self._form_cookie, "")  # kept, so that two open pages are both good
+        token = kept if self._gate.cookies.is_form_token(kept, FORM_S / 2) else self._gate.cookies.form_token()
+        is_oidc = self._gate.policy.mode == "oidc"
+        asked = Asked(
+            self._title(),
+            self._gate.policy.mode,
+            token,
+            safe_after(after),
+            name,
+            problem,
+            provider.sign_in_url() if is_oidc else "",
+        )
+        page, headers = sign_in_page(asked)
+        response = HTMLResponse(page, status, dict(headers))
+        if wait_s:
+            response.headers["Retry-After"] = str(max(1, round(wait_s + 0.5)))
+        if not is_oidc:
+            self._set(response, request, self._form_cookie, token, FORM_S, same_site="strict")
+        return response
+
+    async def _sign_in(self, request: Request, person: Person | None) -> Response:
+        if request.method in ("GET", "HEAD"):
+            after = request.query_params.get("after", "/")
+            if person is not None:
+                return RedirectResponse(safe_after(after), HTTPStatus.SEE_OTHER)
+            return self._page(request, HTTPStatus.OK, after=after)
+        if request.method != "POST" or self._gate.policy.mode == "oidc":
+            return PlainTextResponse("Not so.", HTTPStatus.METHOD_NOT_ALLOWED)
+        return await self._check(request, await _form(request))
+
+    async def _check(self, request: Request, form: Mapping[str, str]) -> Response:
+        name, after = form.get("name", ""), form.get("after", "/")
+        if not self._is_own_form(request, form.get("token", "")):
+            problem = "This page was open for too long, or cookies are switched off. Please try again."
+            return self._page(request, HTTPStatus.FORBIDDEN, after=after, name=name, problem=problem)
+        address = request.client.host if request.client else ""
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(
+                self._checking, self._gate.sign_in, name, form.get("password", ""), address
+            )
+        except MatineeError as error:
+            wait_s = error.retry_after_s if isinstance(error, RateError) else 0.0
+            return self._page(request, error.http_status, after=after, name=name, problem=error.message, wait_s=wait_s)
+        response = RedirectResponse(safe_after(after), HTTPStatus.SEE_OTHER)
+        self._keep(response, request, found)
+        return response
+
+    def _is_own_form(self, request: Request, token: str) -> bool:
+        """Whether our page sent this form: the token is in the form and in a cookie no other site can set or read."""
+        kept = request.cookies.get(self._form_cookie, "")
+        from_here = request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
+        return from_here and passwords.same(token, kept) and self._gate.cookies.is_form_token(token, FORM_S)
+
+    def _keep(self, response: Response, request: Request, person: Person) -> None:
+        max_age_s = int(self._gate.cookies.max_age_s)
+        self._set(response, request, self._gate.cookies.name, self._gate.cookie_of(person), max_age_s)
+
+    def _set(
+        self, response: Response, request: Request, name: str, value: str, max_age_s: int, *, same_site: Any = "lax"
+    ) -> None:
+        secure = request.url.scheme == "https"
+        response.set_cookie(name, value, max_age_s, path="/", httponly=True, samesite=same_site, secure=secure)
+
+    # --- signing out, and in through a provider ------------------------------------------------------------------
+
+    def _sign_out(self, request: Request, person: Person | None) -> Response:
+        if person is None:
+            return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+        if request.method != "POST":
+            page, headers = sign_out_page(self._title(), person.name)
+            return HTMLResponse(page, headers=dict(headers))
+        self._gate.end(request.cookies)
+        is_oidc = self._gate.policy.mode == "oidc"
+        response = RedirectResponse(provider.LOGOUT if is_oidc else "/", HTTPStatus.SEE_OTHER)
+        response.delete_cookie(self._gate.cookies.name, path="/")
+        return response
+
+    def _admitting(self, request: Request, send: Send) -> Send:
+        """Return a `send` that adds our cookie to the provider's answer, or answers that they are not let in."""
+        refusal: Response | None = None
+
+        async def sending(message: Message) -> None:
+            nonlocal refusal
+            if message["type"] == "http.response.start":
+                claims = provider.claims_of(Headers(raw=message["headers"]).getlist("set-cookie"))
+                if claims is not None:
+                    try:
+                        self._add_cookie(message, request, self._gate.admit(claims))
+                    except MatineeError as error:
+                        refusal = self._page(request, HTTPStatus.FORBIDDEN, after="/", problem=str(error))
+            if refusal is None:
+                await send(message)
+            elif message["type"] == "http.response.body" and not message.get("more_body"):
+                await refusal(request.scope, request.receive, send)
+
+        return sending
+
+    def _add_cookie(self, message: Message, request: Request, person: Person) -> None:
+        carrier = Response()
+        self._keep(carrier, request, person)
+        cookies = [(name, value) for name, value in carrier.raw_headers if name == b"set-cookie"]
+        message["headers"] = [*message["headers"], *cookies]
+
+
+async def _form(request: Request) -> dict[str, str]:
+    """Return the form's fields, {} if it is too large or none."""
+    body = b""
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_BYTES:
+            return {}
+    try:
+        return dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=10))
+    except ValueError:
+        return {}
