@@ -22,9 +22,11 @@ from matinee.errors import ConflictError
 
 Json = Any  # None | bool | int | float | str | list[Json] | dict[str, Json]
 Kind = Literal["realtime", "batch"]
+Scale = Literal["thumbs", "stars"]
 
 LEASE_S = 60.0  # a lease not renewed for this long is lost; renewed at a third of it
 MAX_LOSSES = 3  # lost workers before a run is given up: a run that kills its worker must not do so for ever
+RATINGS: dict[str, tuple[int, ...]] = {"thumbs": (-1, 1), "stars": (1, 2, 3, 4, 5)}
 FAILURE_KINDS = ("exception", "invalid_input", "invalid_result", "timeout", "out_of_memory", "crash", "start", "lost")
 
 
@@ -146,7 +148,10 @@ class Pool:
 
 @dataclass(frozen=True)
 class Feedback:
-    """What one person says of one run. `rating` is 1 (👍), -1 (👎) or None; `corrected` has the result's own shape."""
+    """What one person says of one run. `corrected` has the result's own shape.
+
+    `rating` is on `scale`: 1 (👍) or -1 (👎) of "thumbs", 1 to 5 of "stars"; None = not rated.
+    """
 
     run_id: str
     user: str
@@ -154,6 +159,15 @@ class Feedback:
     comment: str = ""
     corrected: Json = None
     updated_at: float = 0.0
+    scale: Scale = "thumbs"
+
+    @property
+    def score(self) -> float | None:
+        """The rating between 0 (worst) and 1 (best), whatever its scale; None = not rated."""
+        if self.rating is None:
+            return None
+        worst, best = min(RATINGS[self.scale]), max(RATINGS[self.scale])
+        return (self.rating - worst) / (best - worst)
 
 
 _V = TypeVar("_V", Run, Entry, Slot)

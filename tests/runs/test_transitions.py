@@ -7,6 +7,7 @@ from matinee.runs import (
     MAX_LOSSES,
     Entry,
     Failure,
+    Feedback,
     Run,
     Status,
     backoff_s,
@@ -141,3 +142,11 @@ def test_evolve_copies_and_leaves_the_original():
 def test_the_first_id_of_a_time_parts_runs_made_before_from_runs_made_since():
     assert new_run_id(NOW - 0.001) < first_run_id(NOW) <= new_run_id(NOW) < first_run_id(NOW + 0.001)
     assert first_run_id(-1) == "0" * 26
+
+
+@pytest.mark.parametrize(
+    ("rating", "scale", "score"),
+    [(1, "thumbs", 1), (-1, "thumbs", 0), (1, "stars", 0), (4, "stars", 0.75), (None, "stars", None)],
+)
+def test_a_rating_has_a_score_whatever_its_scale(rating, scale, score):
+    assert Feedback("run", "ana", rating, scale=scale).score == score

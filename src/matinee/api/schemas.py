@@ -115,6 +115,7 @@ def _lists() -> dict[str, Schema]:
         "comment": _TEXT,
         "corrected": {},
         "updated_at": _TIME,
+        "scale": {"type": "string", "enum": ["thumbs", "stars"]},
     }
     line = {"at": _TIME, "level": _TEXT, "message": _TEXT, "component": _TEXT, "run_id": _TEXT}
     line["fields"] = {"type": "object"}

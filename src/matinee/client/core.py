@@ -24,7 +24,7 @@ from matinee.manifest import PredictorManifest, Release
 from matinee.ports import Invocation, LogLine, RunQuery
 from matinee.rows.check import RowsCheck
 from matinee.rows.table import Source
-from matinee.runs import Entry, Feedback, Json, Run, Status, new_run_id
+from matinee.runs import RATINGS, Entry, Feedback, Json, Run, Scale, Status, new_run_id
 from matinee.schema import blobs, encode, payloads, validate
 from matinee.settings import DISPATCHER, Settings
 
@@ -292,12 +292,24 @@ class Client:
         """Return what the run wrote, in order."""
         return self.backend.logs.read(self.run(run_id).id)
 
-    def feedback(self, run_id: str, rating: int | None = None, comment: str = "", corrected: Json = None) -> Feedback:
-        """Store what this user says of the run, replacing what they said before. `rating` is 1, -1 or None."""
-        if rating not in (1, -1, None):
-            raise UsageError(f"A rating is 1 or -1, not {rating!r}.", hint="Leave it out to store only a comment.")
+    def feedback(
+        self,
+        run_id: str,
+        rating: int | None = None,
+        comment: str = "",
+        corrected: Json = None,
+        *,
+        scale: Scale = "thumbs",
+    ) -> Feedback:
+        """Store what this user says of the run, replacing what they said before.
+
+        `rating` is 1 or -1, on the scale of stars 1 to 5, or None. Raises UsageError for any other.
+        """
+        if rating not in (None, *RATINGS[scale]):
+            allowed = "1 or -1" if scale == "thumbs" else "1 to 5 stars"
+            raise UsageError(f"A rating is {allowed}, not {rating!r}.", hint="Leave it out to store only a comment.")
         self.visibility.check_inputs({"corrected": corrected})
-        feedback = Feedback(self.run(run_id).id, self.user, rating, comment, corrected, self.clock())
+        feedback = Feedback(self.run(run_id).id, self.user, rating, comment, corrected, self.clock(), scale)
         self.backend.store.put_feedback(feedback)
         return feedback
 
