@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from matinee.api.gate import is_open
 from matinee.api.operations import Operation
 from matinee.api.problems import MEDIA_TYPE
 from matinee.api.schemas import as_components, component_name, own, ref
@@ -45,21 +44,23 @@ _PATH_SCHEMAS: dict[str, Json] = {
 }
 
 
-def document(release: Release, table: Sequence[Operation], limits: Limits) -> dict[str, Json]:
-    """Return the document. Without sign-in a program on this machine needs no token."""
+def document(
+    release: Release, table: Sequence[Operation], limits: Limits, *, token_needed: bool = True
+) -> dict[str, Json]:
+    """Return the document of a release."""
     paths: dict[str, Json] = {}
     components = own()
     for predictor in release.predictors:
         components |= as_components(predictor.parameters, f"{predictor.name}.inputs")
         components |= as_components(predictor.result, f"{predictor.name}.result")
-    for path, operation, predictor in _paths(release, table):
-        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, path, predictor, limits)
+    for path, operation, owner in _paths(release, table):
+        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, path, owner, limits)
     about = str(release.details.get("description") or "")
     return {
         "openapi": "3.1.0",
         "info": {"title": release.title, "version": str(release.number), "description": about},
         "servers": [{"url": "/api/v1"}],
-        "security": [{"bearer": []}, *([{}] if is_open(release) else [])],
+        "security": [{"bearer": []}, *([] if token_needed else [{}])],
         "paths": paths,
         "components": {
             "schemas": components,

@@ -1,4 +1,4 @@
-"""The docs page: a small reader of the OpenAPI document, from this package alone. It asks no other host for anything."""
+"""The docs page: a small reader of the OpenAPI document, all from this package: no other host is asked."""
 
 from __future__ import annotations
 

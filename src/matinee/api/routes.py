@@ -32,14 +32,17 @@ WAIT_S = 25.0  # load balancers and browsers give up after 30 to 60 s
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def routes(open_client: OpenClient, *, wait_s: float = WAIT_S) -> list[BaseRoute]:
-    """Return the routes of `/api` and `/mcp`; `open_client` gives a person's client.
+def routes(
+    open_client: OpenClient, *, is_open: Callable[[], bool] | None = None, wait_s: float = WAIT_S
+) -> list[BaseRoute]:
+    """Return the routes of `/api` and `/mcp`; `open_client` gives a person's client and may be called often.
 
-    A prediction that takes longer than `wait_s` is answered with its run's id and goes on.
+    `is_open` says whether the app is used without sign-in; None = as `[auth]` of the live release says. A prediction
+    that takes longer than `wait_s` is answered with its run's id and goes on.
     """
     from matinee.api.mcp_endpoint import McpEndpoint
 
-    gate, later, rates = Gate(open_client), Later(), Rates()
+    gate, later, rates = Gate(open_client, is_open), Later(), Rates()
     predicting = Predicting(gate, later, rates, wait_s)
     table = operations(predicting, Uploading(gate))
     app = Starlette(
@@ -78,7 +81,8 @@ def _document(gate: Gate, table: tuple[Operation, ...]) -> Handler:
     async def handle(request: Request) -> Response:
         def work() -> Response:
             _person, client, limits = gate.admit(request)
-            return answer(openapi.document(client.release(), table, limits))
+            release = client.release()
+            return answer(openapi.document(release, table, limits, token_needed=not gate.is_open(release)))
 
         return await gate.in_thread(work)
 

@@ -68,7 +68,7 @@ def revoke(store: Store, which: str) -> list[Token]:
     """Revoke the token of this id, or all of the person of this name; NotFoundError if there is none."""
     kept = store.documents(KIND)
     keys = [key for key, value in kept.items() if which == key[:ID_LENGTH]]
-    keys = keys or [key for key, value in kept.items() if which.strip().casefold() == value["name"]]
+    keys = keys or [key for key, value in kept.items() if clean_name(which) == value["name"]]
     if not keys:
         raise NotFoundError(f"There is no token {which!r}.", hint="`matinee token list` shows them.")
     for key in keys:
