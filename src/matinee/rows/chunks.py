@@ -14,6 +14,8 @@ Json = Any
 MAX_ROWS = 1000
 MAX_BYTES = 1 << 20
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
 if TYPE_CHECKING:
 
     class RowFiles(Protocol):
@@ -59,7 +61,7 @@ class Writer:
 
     def add(self, value: Json, *, failed: bool = False) -> None:
         """Add one row's line; ValueError for what is not JSON."""
-        line = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")
+        line = _encode(value).encode("utf-8", "replace")
         self._lines.append(line)
         self._bytes += len(line)
         self._failed += failed

@@ -11,7 +11,7 @@ import streamlit as st
 from matinee.errors import MatineeError, NotFoundError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release
 from matinee.ui import links, outcome, session, sign_in_sidebar
-from matinee.ui.pages import component, history, predict, run
+from matinee.ui.pages import component, history, predict, rows, run
 from matinee.ui.words import escaped, humanize
 
 T = TypeVar("T")
@@ -60,6 +60,7 @@ def _pages(release: Release) -> tuple[dict[str, Any], list[Any]]:
             draws[_trouble_path(broken)] = (humanize(broken.name), _trouble(broken))
     draws[links.HISTORY] = ("History", _other(history.draw, release))
     draws[links.RUN] = ("Run", _other(run.draw, release))
+    draws[links.ROWS] = ("Many rows", _other(rows.draw, release))
     home = next(iter(draws))
     pages = {path: _page(path, *parts, is_home=path == home) for path, parts in draws.items()}
     return pages, [_page(home, *draws[home], is_home=False)]

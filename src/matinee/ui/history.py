@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from matinee.runs import Entry, Json, Run, Status
-from matinee.ui import words
+from matinee.ui import rows, words
 from matinee.ui.values import is_blob, is_table
 
 Color = Literal["green", "red", "blue", "gray", "orange"]
@@ -108,6 +108,8 @@ def summary_of(inputs: Json, limit: int = 90) -> str:
     """Return the inputs in one short line: "female, swimming"; "" when they are kept elsewhere."""
     if not isinstance(inputs, Mapping) or "$payload" in inputs:
         return ""
+    if given := rows.summary(inputs):
+        return given
     parts = [_brief(value) for value in inputs.values() if value not in (None, "", [], {})]
     line = " · ".join(part for part in parts if part)
     return line if len(line) <= limit else f"{line[: limit - 1]}…"

@@ -10,7 +10,8 @@ from matinee.runs import Json
 
 HISTORY = "history"
 RUN = "run"
-RESERVED = frozenset({HISTORY, RUN, "api"})
+ROWS = "many-rows"
+RESERVED = frozenset({HISTORY, RUN, ROWS, "api"})
 ICONS = {"realtime": ":material/bolt:", "batch": ":material/event_list:"}
 
 _KEY = "pages"

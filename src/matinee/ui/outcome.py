@@ -9,7 +9,7 @@ import streamlit as st
 from matinee.errors import MatineeError
 from matinee.manifest import Release
 from matinee.runs import Feedback, Run, Status
-from matinee.ui import render, results, session
+from matinee.ui import render, results, rows, rows_result, session
 from matinee.ui.history import Row, row_of
 from matinee.ui.words import escaped
 
@@ -64,8 +64,10 @@ def draw_finished(run: Run, release: Release) -> None:
         st.info("This run was cancelled.", icon=":material/block:")
     elif run.failure is not None:
         draw_failure(run)
-    else:
+    elif not rows.is_rows(run):
         _draw_result(run, release)
+    if rows.is_rows(run):
+        rows_result.draw(run)
     st.fragment(_draw_feedback)(run.id)
 
 

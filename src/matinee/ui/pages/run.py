@@ -9,7 +9,7 @@ import streamlit as st
 from matinee.errors import MatineeError
 from matinee.manifest import Release
 from matinee.runs import Run
-from matinee.ui import links, outcome, render, results, session
+from matinee.ui import links, outcome, render, results, rows, rows_result, session
 from matinee.ui.history import row_of
 from matinee.ui.words import escaped
 
@@ -44,6 +44,9 @@ def _draw(run: Run, release: Release) -> None:
 
 
 def _inputs(run: Run, release: Release) -> None:
+    if rows.is_rows(run):
+        rows_result.draw_inputs(run)
+        return
     client = session.client()
     inputs = client.inputs(run)
     predictor = release.predictor(run.predictor)

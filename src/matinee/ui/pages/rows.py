@@ -1,0 +1,155 @@
+"""Many rows: upload or paste a table, see which rows fit and why others do not, then start them all as one run."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from matinee.client.limits import limits_of
+from matinee.errors import MatineeError
+from matinee.manifest import PredictorManifest, Release
+from matinee.rows.check import RowsCheck
+from matinee.rows.table import Source
+from matinee.ui import links, outcome, rows, session
+from matinee.ui.words import escaped, humanize
+
+TYPES = ("csv", "tsv", "txt", "parquet")
+MAX_PASTED = 1_000_000  # characters
+
+
+class Given(NamedTuple):
+    """A table as it was given; `token` tells it from others."""
+
+    source: Source
+    name: str
+    token: str
+
+
+def draw(release: Release) -> None:
+    """Draw the page of the realtime predictor named in the address (`?predictor=…`)."""
+    offered = [p for p in release.predictors if p.kind == "realtime"]
+    asked = st.query_params.get("predictor", "")
+    predictor = next((p for p in offered if p.name == asked), offered[0] if len(offered) == 1 else None)
+    if predictor is None:
+        _choose(offered)
+        return
+    st.title(f"Many rows: {escaped(humanize(predictor.name))}")
+    links.link(links.path_of(predictor.name), "Back to a single prediction", icon=":material/arrow_back:")
+    names = ", ".join(predictor.parameters.get("properties", {}))
+    limits = limits_of(release)
+    st.markdown(
+        f"Each row of a table becomes a prediction. The first line names the columns: {escaped(names or 'any')}. "
+        f"At most {limits.rows:,} rows."
+    )
+    given = _given(predictor, int(limits.upload_mb) or 1)
+    if given is not None:
+        _checked(predictor, given)
+
+
+def _choose(offered: list[PredictorManifest]) -> None:
+    st.title("Many rows")
+    if not offered:
+        st.info("This app has no predictor that answers right now.", icon=":material/table_rows:")
+        return
+    st.markdown("Whose predictions?")
+    for predictor in offered:
+        query = {"predictor": predictor.name}
+        links.link(links.ROWS, escaped(humanize(predictor.name)), icon=links.ICONS["realtime"], query=query)
+
+
+def _given(predictor: PredictorManifest, upload_mb: int) -> Given | None:
+    upload = st.file_uploader(
+        "CSV or Parquet file", type=list(TYPES), key=f"rows:file:{predictor.name}", max_upload_size=upload_mb
+    )
+    with st.expander("Paste rows instead", icon=":material/content_paste:"):
+        text = st.text_area(
+            "Rows with their column names",
+            key=f"rows:text:{predictor.name}",
+            height=160,
+            max_chars=MAX_PASTED,
+            placeholder="Copy them from a spreadsheet, with the line of column names.",
+        )
+    if upload is not None:
+        return Given(upload, upload.name, str(upload.file_id))
+    if text.strip():
+        data = text.encode("utf-8", "replace")
+        return Given(data, "", hashlib.sha256(data).hexdigest())
+    return None
+
+
+def _checked(predictor: PredictorManifest, given: Given) -> None:
+    try:
+        check = _check(predictor, given, _chosen(predictor, given))
+    except MatineeError as error:
+        outcome.show_error(error)
+        return
+    for note in check.notes:
+        st.caption(f":material/info: {escaped(note)}")
+    _columns(predictor, given, check)
+    with st.expander("The first rows", icon=":material/table:"):
+        st.markdown(rows.preview_table(check))
+    _verdict(check)
+    label = f"Predict {check.valid:,} row{'' if check.valid == 1 else 's'}" if check.can_start else "Predict"
+    if st.button(label, key="rows:go", type="primary", icon=":material/play_arrow:", disabled=not check.can_start):
+        _start(predictor, given, check)
+
+
+def _check(predictor: PredictorManifest, given: Given, chosen: dict[str, str | None]) -> RowsCheck:
+    """Check once per table, choice of columns and schema: every click draws the page again."""
+    table = (predictor.name, given.token, predictor.parameters)
+    kept: tuple[Any, dict[str, str | None], RowsCheck] | None = st.session_state.get("rows:check")
+    if kept is not None and kept[:2] == (table, chosen):
+        return kept[2]
+    with st.spinner("Looking at every row…", show_time=True):
+        check = session.client().check_rows(predictor.name, given.source, chosen)
+    used = {name: check.mapping.get(name) for name in predictor.parameters.get("properties", {})}
+    st.session_state["rows:check"] = (table, used, check)
+    return check
+
+
+def _key(predictor: PredictorManifest, given: Given, name: str) -> str:
+    return f"rows:map:{predictor.name}:{given.token}:{name}"
+
+
+def _chosen(predictor: PredictorManifest, given: Given) -> dict[str, str | None]:
+    """Return what was chosen for this table; nothing at first, and the columns' own names decide."""
+    keys = {name: _key(predictor, given, name) for name in predictor.parameters.get("properties", {})}
+    return {name: st.session_state[key] for name, key in keys.items() if key in st.session_state}
+
+
+def _columns(predictor: PredictorManifest, given: Given, check: RowsCheck) -> None:
+    names = [column.name for column in check.columns]
+    title = "Which column is which"
+    with st.expander(title, icon=":material/swap_horiz:", expanded=bool(check.missing)):
+        for name in predictor.parameters.get("properties", {}):
+            key = _key(predictor, given, name)
+            if key not in st.session_state:
+                st.session_state[key] = check.mapping.get(name)
+            nothing = rows.not_used(predictor.parameters, name)
+            st.selectbox(escaped(humanize(name)), names, index=None, key=key, placeholder=nothing)
+
+
+def _verdict(check: RowsCheck) -> None:
+    words = escaped(rows.verdict(check))
+    if not check.can_start:
+        st.error(words, icon=":material/error:")
+    elif check.invalid:
+        st.warning(words, icon=":material/warning:")
+    else:
+        st.success(words, icon=":material/check:")
+    if check.problems:
+        st.markdown(rows.problem_table(check))
+        st.caption(rows.more_problems(check))
+
+
+def _start(predictor: PredictorManifest, given: Given, check: RowsCheck) -> None:
+    try:
+        with st.spinner("Sending the rows…", show_time=True):
+            run = session.client().submit_rows(predictor.name, given.source, check, file_name=given.name)
+    except MatineeError as error:
+        outcome.show_error(error)
+        return
+    session.poll.forget()
+    links.go(links.RUN, {"id": run.id})

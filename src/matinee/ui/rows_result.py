@@ -1,0 +1,59 @@
+"""What a run of many rows shows in place of inputs and result: how many, of which file, and the table to download."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from matinee.errors import MatineeError
+from matinee.rows.export import MEDIA_TYPES
+from matinee.runs import Run, Status
+from matinee.ui import links, rows, session
+from matinee.ui.words import escaped
+
+if TYPE_CHECKING:
+    from matinee.client.core import Client
+
+LABELS = {"csv": "CSV", "parquet": "Parquet", "jsonl": "JSON Lines"}
+
+
+def draw_inputs(run: Run) -> None:
+    """Draw what was given, and the way to give another table."""
+    st.markdown(escaped(rows.summary(run.inputs)))
+    if links.knows(links.ROWS):
+        query = {"predictor": run.predictor}
+        links.link(links.ROWS, "Predict other rows", icon=":material/table_rows:", query=query)
+
+
+def draw(run: Run) -> None:
+    """Draw the downloads of a finished run; one that failed or was cancelled has the rows it came to."""
+    if run.status is Status.SUCCEEDED:
+        st.markdown(escaped(rows.outcome(run)))
+    else:
+        st.caption("The table has the results of the rows that were predicted before it ended.")
+    client = session.client()
+    with st.container(horizontal=True):
+        for form, label in LABELS.items():
+            st.download_button(
+                label,
+                data=_maker(client, run, form),
+                file_name=f"{run.predictor}-{run.id[:10]}.{form}",
+                mime=MEDIA_TYPES[form],
+                key=f"rows:{form}:{run.id}",
+                icon=":material/download:",
+                on_click="ignore",
+            )
+
+
+def _maker(client: Client, run: Run, form: str) -> Callable[[], bytes]:
+    """Return what makes the file when the button is pressed; it runs outside the page, so it must not draw."""
+
+    def make() -> bytes:
+        try:
+            return b"".join(client.rows_result(run, form))
+        except MatineeError as error:
+            return str(error).encode()
+
+    return make
