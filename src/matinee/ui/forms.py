@@ -16,7 +16,7 @@ from matinee.ui.words import humanize
 Json = Any
 Kind = Literal[
     "text", "long_text", "integer", "number", "switch", "choice", "choices", "date", "datetime", "time", "constant",
-    "file", "image", "audio", "table", "record", "list", "lines", "union", "json",
+    "file", "image", "audio", "table", "array", "record", "tuple", "list", "lines", "pairs", "union", "json",
 ]  # fmt: skip
 Schema = Mapping[str, Json]
 
@@ -63,18 +63,11 @@ class Field:
     step: float | None = None
     max_length: int | None = None
     choices: tuple[Choice, ...] = ()
-    fields: tuple[Field, ...] = ()  # of a record; the alternatives of a union
-    item: Field | None = None  # of a list
+    fields: tuple[Field, ...] = ()  # of a record; the places of a tuple; the alternatives of a union
+    item: Field | None = None  # of a list; the values of pairs
     accept: tuple[str, ...] = ()  # file name endings, without the dot
     min_items: int = 0
     max_items: int | None = None
-
-    @property
-    def is_dynamic(self) -> bool:
-        """Whether what is shown depends on what was chosen, so that the page must redraw at every change."""
-        if self.kind == "union" or (self.kind == "list" and not self.holds_uploads):
-            return True
-        return self.kind == "record" and (self.nullable or any(f.is_dynamic for f in self.fields))
 
     @property
     def holds_uploads(self) -> bool:
@@ -87,11 +80,6 @@ class Form:
     """The fields of a predictor's parameters, in the order of its signature."""
 
     fields: tuple[Field, ...]
-
-    @property
-    def is_dynamic(self) -> bool:
-        """Whether any field is."""
-        return any(field.is_dynamic for field in self.fields)
 
 
 def form_of(parameters: Schema) -> Form:
@@ -123,7 +111,7 @@ def _place(part: str) -> str:
 def _labels(fields: Iterable[Field]) -> Iterable[tuple[str, str]]:
     for field in fields:
         yield field.path, field.label
-        if field.kind == "record":
+        if field.kind in ("record", "tuple"):
             yield from _labels(field.fields)
         elif field.kind == "union":
             yield from ((path, label) for path, label in _labels(field.fields) if path != field.path)
@@ -199,8 +187,10 @@ def _filled(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
     special = schema.get("x-matinee")
     if special in UPLOADS:
         return replace(field, kind=special, accept=_accept(special, schema))
-    if special in ("array", "figure"):
-        return field
+    if special == "array":
+        return replace(field, kind="array")
+    if special == "figure":
+        return replace(field, kind="constant")  # nobody draws one here: it stays as it is
     if "const" in schema:
         return replace(field, kind="constant", default=schema["const"])
     if "enum" in schema:
@@ -265,14 +255,33 @@ def _number(field: Field, schema: Schema) -> Field:
 
 
 def _record(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
-    if not schema.get("properties") or depth >= MAX_DEPTH:
+    if depth >= MAX_DEPTH:
         return field
+    if not schema.get("properties"):
+        return _pairs(field, schema.get("additionalProperties"), defs, depth)
     return replace(field, kind="record", fields=_fields(schema, defs, field.path, depth + 1))
 
 
+def _pairs(field: Field, values: Json, defs: Schema, depth: int) -> Field:
+    """Names and plain values, whose keys nobody knows beforehand: one a line."""
+    if not isinstance(values, Mapping):
+        return field
+    item = field_of("value", values, defs, depth=depth + 1)
+    is_plain = item.kind in ("text", "integer", "number") and not item.nullable
+    return replace(field, kind="pairs", item=item) if is_plain else field
+
+
+def _tuple(field: Field, places: list[Schema], defs: Schema, depth: int) -> Field:
+    parts = tuple(field_of(str(i), part, defs, parent=field.path, depth=depth + 1) for i, part in enumerate(places))
+    named = tuple(replace(f, label=str(i) if f.label.isdecimal() else f.label) for i, f in enumerate(parts, 1))
+    return replace(field, kind="tuple", fields=named)
+
+
 def _list(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
+    if depth < MAX_DEPTH and schema.get("prefixItems"):
+        return _tuple(field, schema["prefixItems"], defs, depth)
     if depth >= MAX_DEPTH or not isinstance(schema.get("items"), Mapping):
-        return field  # tuples of several types too: their places have no names to show
+        return field
     item = field_of("item", schema["items"], defs, depth=depth + 1)
     sized = replace(field, item=item, min_items=schema.get("minItems", 0), max_items=schema.get("maxItems"))
     if item.kind == "choice" and schema.get("uniqueItems"):

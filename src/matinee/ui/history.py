@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 from typing import Literal
 
 from matinee.runs import Entry, Json, Run, Status
@@ -40,8 +41,19 @@ class Row:
     can_cancel: bool
 
 
-def row_of(run: Run, entry: Entry | None, now: float, *, position: int | None = None, note: str = "") -> Row:
-    """Return the row of a run as it is `now`; `position` counts the runs before it, `note` says why nothing starts."""
+def row_of(
+    run: Run,
+    entry: Entry | None,
+    now: float,
+    *,
+    position: int | None = None,
+    note: str = "",
+    starts_in_s: float | None = None,
+) -> Row:
+    """Return the row of a run as it is `now`.
+
+    `position` counts the runs before it, `note` says why nothing starts, `starts_in_s` when it will, most likely.
+    """
     status, color, icon = _status(run, entry)
     live = not run.status.is_final
     running = run.status is Status.RUNNING
@@ -56,7 +68,7 @@ def row_of(run: Run, entry: Entry | None, now: float, *, position: int | None = 
         duration=_duration(run, now),
         summary=summary_of(run.inputs),
         fraction=entry.progress.fraction if entry and running else None,
-        detail=_detail(run, entry, position, note),
+        detail=_detail(run, entry, note) or _queue_words(run, position, starts_in_s),
         is_live=live,
         can_cancel=live and run.kind == "batch" and not _is_stopping(run, entry),
     )
@@ -82,7 +94,7 @@ def _duration(run: Run, now: float) -> str:
     return ""
 
 
-def _detail(run: Run, entry: Entry | None, position: int | None, note: str) -> str:
+def _detail(run: Run, entry: Entry | None, note: str) -> str:
     if run.status is Status.FAILED and run.failure:
         return run.failure.message
     if run.status is Status.RUNNING:
@@ -91,17 +103,31 @@ def _detail(run: Run, entry: Entry | None, position: int | None, note: str) -> s
         return ""
     if note:
         return note
-    if run.failure:
-        return f"Attempt {run.attempt} failed: {run.failure.message}"
-    return _queue_words(position)
+    return f"Attempt {run.attempt} failed: {run.failure.message}" if run.failure else ""
 
 
-def _queue_words(position: int | None) -> str:
-    if position is None:
+def _queue_words(run: Run, position: int | None, starts_in_s: float | None) -> str:
+    if position is None or run.status is not Status.QUEUED:
         return ""
-    if position == 0:
-        return "Next to start."
-    return f"{position} run{'s' if position > 1 else ''} before it."
+    before = f"{position} run{'s' if position > 1 else ''} before it." if position else "Next to start."
+    return before if starts_in_s is None else f"{before} {_start_words(starts_in_s)}"
+
+
+def _start_words(seconds: float) -> str:
+    if seconds < 5:
+        return "It starts in a moment."
+    rough = round(seconds, -1) or 5 if seconds < 60 else round(seconds / 60) * 60
+    return f"It starts in about {words.duration(rough).removesuffix(' 0 s').replace('.0 s', ' s')}."
+
+
+def expected_start_s(position: int, durations: Sequence[float], workers: int) -> float | None:
+    """Return in how many seconds the run with `position` runs before it starts, by what recent runs took.
+
+    `workers` take the runs before it in rounds, and each is in the middle of one; None when nothing has run yet.
+    """
+    if not durations:
+        return None
+    return (position // max(1, workers) + 0.5) * median(durations)
 
 
 def summary_of(inputs: Json, limit: int = 90) -> str:

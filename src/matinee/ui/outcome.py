@@ -8,32 +8,42 @@ import streamlit as st
 
 from matinee.errors import MatineeError
 from matinee.manifest import Release
-from matinee.runs import Feedback, Run, Status
-from matinee.ui import render, results, rows, rows_result, session
+from matinee.runs import Run, Status
+from matinee.ui import code, expectation, feedback, render, results, session
 from matinee.ui.history import Row, row_of
+from matinee.ui.told import show_error, told
 from matinee.ui.words import escaped
 
 LIVE_S = 1.0  # how often an unfinished run is looked at
-THUMBS = (-1, 1)  # Streamlit's thumbs are 0 and 1
+
+__all__ = ["cancel_button", "draw", "draw_failure", "draw_progress", "is_mine", "show_error"]
 
 
-def draw(run_id: str, release: Release) -> None:
-    """Draw the run as it is now; while it is unfinished this part of the page, and only this, keeps looking."""
-    live = session.live(run_id)
-    if live.run.status.is_final:
-        draw_finished(live.run, release)
+def draw(run_id: str, release: Release) -> Run:
+    """Draw the run as it is now and return it; while it is unfinished this part of the page, and only this, looks on.
+
+    NotFoundError when there is none, or none this person may see.
+    """
+    run = session.live(run_id).run
+    if run.status.is_final:
+        draw_finished(run, release)
     else:
-        st.fragment(_draw_live, run_every=LIVE_S)(run_id)
+        st.fragment(told(_draw_live), run_every=LIVE_S)(run_id, release)
+    return run
 
 
-def _draw_live(run_id: str) -> None:
+def _draw_live(run_id: str, release: Release) -> None:
     live = session.live(run_id)
     if live.run.status.is_final:
         st.rerun()
-    row = row_of(live.run, live.entry, time.time(), position=live.position, note=live.note)
+    starts_in_s = expectation.starts_in_s(live, release)
+    row = row_of(
+        live.run, live.entry, time.time(), position=live.position, note=live.note, starts_in_s=starts_in_s
+    )
     with st.container(border=True):
         draw_progress(row)
-        cancel_button(row)
+        if is_mine(live.run):
+            cancel_button(row)
         st.caption("You can close this page: the run goes on and stays in History.")
 
 
@@ -45,6 +55,12 @@ def draw_progress(row: Row) -> None:
         st.progress(min(1.0, max(0.0, row.fraction)), text=f"{row.fraction:.0%}" + (f" · {words}" if words else ""))
     elif words:
         st.caption(words)
+
+
+def is_mine(run: Run) -> bool:
+    """Whether who looks may change the run: cancel, share."""
+    client = session.client()
+    return client.owner or run.user == client.user
 
 
 def cancel_button(row: Row) -> None:
@@ -64,77 +80,42 @@ def draw_finished(run: Run, release: Release) -> None:
         st.info("This run was cancelled.", icon=":material/block:")
     elif run.failure is not None:
         draw_failure(run)
-    elif not rows.is_rows(run):
+    else:
         _draw_result(run, release)
-    if rows.is_rows(run):
-        rows_result.draw(run)
-    st.fragment(_draw_feedback)(run.id)
+    code.draw(run, session.client().inputs(run))
+    feedback.draw(run, release)
 
 
 def draw_failure(run: Run) -> None:
-    """Say in plain words what went wrong and what to do."""
+    """Say in plain words what went wrong and what to do; the traceback is there for an owner alone."""
     if run.failure is None:
         return
     st.error(escaped(run.failure.message), icon=":material/error:")
-    if run.failure.hint:
+    client = session.client()
+    if run.failure.hint and client.owner:
         st.caption(escaped(run.failure.hint))
+    if not client.owner:
+        st.caption(_WAYS_OUT.get(run.failure.kind, _WAY_OUT))
+    if run.failure.traceback:
+        with st.expander("Where it failed", icon=":material/bug_report:"):
+            st.code(run.failure.traceback, language=None)
+
+
+_WAY_OUT = "Try other values. If it fails again, send the link to this run to whoever made this app."
+_WAYS_OUT = {
+    "timeout": "Try a smaller input. If it has to be this one, send the link to this run to whoever made this app.",
+    "out_of_memory": "Try a smaller input. If it has to be this one, send the link to this run to whoever made this app.",
+    "start": "Nothing you filled in is wrong. Send the link to this run to whoever made this app.",
+    "crash": "Try once more. If it fails again, send the link to this run to whoever made this app.",
+    "lost": "Try once more. If it fails again, send the link to this run to whoever made this app.",
+}
 
 
 def _draw_result(run: Run, release: Release) -> None:
     predictor = release.predictor(run.predictor)
     name = f"{run.predictor}-{run.id[:10]}"
-    try:
-        result = session.client().result(run)
-    except MatineeError as error:
-        show_error(error)
-        return
+    client = session.client()
+    result = client.result(run)
     block = results.blocks_of(predictor.result if predictor else {}, result, name)
     with st.container(border=True):
-        render.draw(block, run.id, session.client().read_blob, extra=[results.whole(result, name)])
-
-
-def show_error(error: MatineeError) -> None:
-    """Show any of our errors as one sentence and its hint."""
-    st.error(escaped(error.message), icon=":material/error:")
-    if error.hint:
-        st.caption(escaped(error.hint))
-
-
-def _draw_feedback(run_id: str) -> None:
-    """Thumbs are stored at once; a comment when it is sent."""
-    said = _said(run_id)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption("Was this helpful?", width="content")
-        default = None if said is None or said.rating is None else THUMBS.index(said.rating)
-        thumb = st.feedback("thumbs", key=f"thumbs:{run_id}", default=default)
-    rating = None if thumb is None else THUMBS[thumb]
-    comment = said.comment if said else ""
-    if rating != (said.rating if said else None):
-        said = _store(run_id, rating, comment)
-    if rating is None and not comment:
-        return
-    with st.form(f"comment:{run_id}", border=False):
-        text = st.text_area("Comment", value=comment, placeholder="What was good, what should be different?", height=80)
-        if st.form_submit_button("Send", icon=":material/send:") and text != comment:
-            said = _store(run_id, rating, text)
-    if said:
-        st.caption(":material/check: Thank you, this is stored with the run.")
-
-
-def _said(run_id: str) -> Feedback | None:
-    """What this user said before, read once per session and run."""
-    key = f"said:{run_id}"
-    if key not in st.session_state:
-        client = session.client()
-        mine = [feedback for feedback in client.feedback_of(run_id) if feedback.user == client.user]
-        st.session_state[key] = mine[0] if mine else None
-    said: Feedback | None = st.session_state[key]
-    return said
-
-
-def _store(run_id: str, rating: int | None, comment: str) -> Feedback | None:
-    try:
-        st.session_state[f"said:{run_id}"] = session.client().feedback(run_id, rating, comment)
-    except MatineeError as error:
-        show_error(error)
-    return _said(run_id)
+        render.draw(block, run.id, client.read_blob, extra=[results.whole(result, name)])

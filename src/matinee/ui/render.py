@@ -162,8 +162,13 @@ def _media(block: results.Media, read_blob: ReadBlob) -> None:
     if block.kind == "image":
         picture(block.blob, read_blob)
     elif block.kind == "audio":
-        with _said():
-            st.audio(read_blob(block.blob), format=str(block.blob["$blob"]))
+        sound(block.blob, read_blob)
+
+
+def sound(blob: Json, read_blob: ReadBlob) -> None:
+    """Draw a sound with its controls."""
+    with _said():
+        st.audio(read_blob(blob), format=str(blob["$blob"]))
 
 
 def picture(blob: Json, read_blob: ReadBlob, *, width: int | Literal["content"] = "content") -> None:
@@ -207,10 +212,10 @@ def _downloads(block: Block) -> list[Download]:
 
 
 def _button(download: Download, key: str, read_blob: ReadBlob) -> None:
-    """A blob is read when the button is pressed, not when the page is drawn."""
+    """What is saved is made when the button is pressed, not when the page is drawn."""
     st.download_button(
         escaped(download.label),
-        data=(lambda: read_blob(download.blob)) if download.blob is not None else download.data,
+        data=download.make or (lambda: read_blob(download.blob)),
         file_name=download.file_name,
         mime=download.media_type,
         key=f"download:{key}",

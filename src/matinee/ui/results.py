@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from matinee.ui import tables
+from matinee.ui import parquet, tables
 from matinee.ui.forms import Schema, plain_schema
 from matinee.ui.values import is_blob, is_table
 from matinee.ui.words import humanize
@@ -26,12 +27,12 @@ SHOWN_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", 
 
 @dataclass(frozen=True)
 class Download:
-    """Something to save: its bytes, or the blob that holds them."""
+    """Something to save. `make` returns its bytes when it is asked for; or `blob` holds them."""
 
     label: str
     file_name: str
     media_type: str
-    data: bytes = b""
+    make: Callable[[], bytes] | None = None
     blob: Json = None
 
 
@@ -127,8 +128,11 @@ def blocks_of(schema: Schema, result: Json, name: str = "result") -> Block:
 
 def whole(result: Json, name: str) -> Download:
     """Return the whole result as JSON to save."""
-    text = json.dumps(result, indent=2, ensure_ascii=False)
-    return Download("JSON", f"{name}.json", "application/json", text.encode())
+    return Download("JSON", f"{name}.json", "application/json", partial(_json, result))
+
+
+def _json(value: Json) -> bytes:
+    return json.dumps(value, indent=2, ensure_ascii=False).encode()
 
 
 def _block(schema: Schema, value: Json, defs: Schema, name: str, depth: int) -> Block:
@@ -151,10 +155,10 @@ def _block(schema: Schema, value: Json, defs: Schema, name: str, depth: int) -> 
 def _special(value: Mapping[str, Json], name: str) -> Block:
     if is_table(value):
         columns = [str(column["name"]) for column in value["$table"]]
-        return _table(columns, value["rows"], name)
+        return _table(columns, value["rows"], name, [str(column["type"]) for column in value["$table"]])
     if is_blob(value):
         return _media(value, name)
-    spec = Download("Figure", f"{name}.json", "application/json", json.dumps(value["spec"]).encode())
+    spec = Download("Figure", f"{name}.json", "application/json", partial(_json, value["spec"]))
     return Figure(str(value["$figure"]), value["spec"], (spec,))
 
 
@@ -167,9 +171,18 @@ def _media(blob: Mapping[str, Json], name: str) -> Media:
     return Media(kind, blob, (Download(label, file_name, media_type, blob=blob),))
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[Json]], name: str) -> Table:
-    save = Download("CSV", f"{name}.csv", "text/csv", tables.to_csv(columns, rows))
-    return Table(tuple(columns), tuple(map(tuple, rows)), (save,))
+def _table(columns: Sequence[str], rows: Sequence[Sequence[Json]], name: str, kinds: Sequence[str] = ()) -> Table:
+    known = kinds or [_kind([row[i] for row in rows if i < len(row)]) for i in range(len(columns))]
+    csv = Download("CSV", f"{name}.csv", "text/csv", partial(tables.to_csv, columns, rows))
+    media_type = "application/vnd.apache.parquet"
+    whole_types = Download("Parquet", f"{name}.parquet", media_type, partial(parquet.write, columns, known, rows))
+    return Table(tuple(columns), tuple(map(tuple, rows)), (csv, whole_types))
+
+
+def _kind(values: Sequence[Json]) -> str:
+    types = {type(value) for value in values if value is not None}
+    names: list[tuple[set[type], str]] = [({bool}, "boolean"), ({int}, "integer"), ({int, float}, "number")]
+    return next((name for fitting, name in names if types and types <= fitting), "string")
 
 
 def _mapping(schema: Schema, value: Mapping[str, Json], defs: Schema, name: str, depth: int) -> Block:

@@ -11,6 +11,7 @@ from datetime import date, datetime
 from typing import Any
 
 from matinee.errors import InputError
+from matinee.ui import parquet
 
 Json = Any
 
@@ -44,7 +45,7 @@ def _cell(value: Json) -> Json:
 def from_upload(name: str, data: bytes, path: str = "") -> dict[str, Json]:
     """Return the table of an uploaded CSV, TSV or Parquet file; InputError at `path` if it is none."""
     try:
-        return _from_parquet(data) if name.lower().endswith(".parquet") else _from_csv(name, data)
+        return parquet.read(data) if name.lower().endswith(".parquet") else _from_csv(name, data)
     except UnicodeDecodeError:
         message = "is not a UTF-8 text: save it as “CSV UTF-8”"
     except (ValueError, OSError, csv.Error) as error:
@@ -91,6 +92,12 @@ def _reader(values: Sequence[str]) -> tuple[str, Callable[[str], Json]]:
     return "string", str
 
 
+def typed(values: Sequence[str | None]) -> tuple[str, list[Json]]:
+    """Return the kind of a column of texts, and its values read as that kind."""
+    kind, read = _reader([value or "" for value in values])
+    return kind, [read(value) if value else None for value in values]
+
+
 def _is_date(text: str) -> bool:
     return bool(_DATE.fullmatch(text)) and _reads(date.fromisoformat, text)
 
@@ -105,31 +112,3 @@ def _reads(read: Callable[[str], object], text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _from_parquet(data: bytes) -> dict[str, Json]:
-    """Read with pyarrow, which comes with Streamlit but costs 80 MB of memory: it is loaded only for this."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(io.BytesIO(data))
-    columns = [{"name": field.name, "type": _arrow_kind(pa.types, field.type)} for field in table.schema]
-    lists = [[_plain(value) for value in column.to_pylist()] for column in table.columns]
-    return {"$table": columns, "rows": [list(row) for row in zip(*lists, strict=True)]}
-
-
-def _arrow_kind(types: Any, kind: Any) -> str:
-    checks = (
-        ("boolean", types.is_boolean), ("integer", types.is_integer), ("number", types.is_floating),
-        ("number", types.is_decimal), ("date", types.is_date), ("datetime", types.is_timestamp),
-        ("string", types.is_string), ("string", types.is_large_string),
-    )  # fmt: skip
-    return next((name for name, fits in checks if fits(kind)), "json")
-
-
-def _plain(value: Any) -> Json:
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
-    if value is None or isinstance(value, (str, int, float, bool, list, dict)):
-        return value
-    return float(value) if hasattr(value, "as_integer_ratio") else str(value)

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from typing import Any
 
 from matinee.errors import InputError
+from matinee.ui import numbers
 from matinee.ui.forms import MISSING, Field, Json
+
+TYPED = ("text", "long_text", "lines", "pairs", "array", "json")  # kinds written as text
 
 
 def initial_value(field: Field, inputs: Json) -> Json:
     """Return the field's value in `inputs` (a draft or an example), else its default, else MISSING."""
-    value = inputs.get(field.name, MISSING) if isinstance(inputs, Mapping) else MISSING
+    value = MISSING
+    if isinstance(inputs, Mapping):
+        value = inputs.get(field.name, MISSING)
+    elif isinstance(inputs, list) and field.name.isdecimal() and int(field.name) < len(inputs):
+        value = inputs[int(field.name)]
     return field.default if value is MISSING else value
 
 
 def to_widget(field: Field, value: Json) -> Any:
     """Return what the field's widget starts with; a value that does not fit starts it empty."""
     if value is MISSING or value is None:
-        return "" if field.kind in ("text", "long_text", "lines", "json") else None
+        return "" if field.kind in TYPED else None
     try:
         return _to_widget(field, value)
     except (TypeError, ValueError):
@@ -30,8 +36,6 @@ def to_widget(field: Field, value: Json) -> Any:
 
 def _to_widget(field: Field, value: Json) -> Any:
     match field.kind:
-        case "text" | "long_text":
-            return str(value)
         case "integer":
             return _within(field, int(value))
         case "number":
@@ -43,11 +47,20 @@ def _to_widget(field: Field, value: Json) -> Any:
             return moment.astimezone().replace(tzinfo=None) if moment.tzinfo else moment
         case "time":
             return time.fromisoformat(value).replace(tzinfo=None)
+    return _to_text(field, value) if field.kind in TYPED else value
+
+
+def _to_text(field: Field, value: Json) -> str:
+    match field.kind:
         case "lines":
             return "\n".join(str(line) for line in value)
+        case "pairs":
+            return _pairs_text(field, value)
+        case "array":
+            return numbers.to_text(value)
         case "json":
             return json.dumps(value, indent=2, ensure_ascii=False)
-    return value
+    return str(value)
 
 
 def _within(field: Field, value: float) -> float:
@@ -69,6 +82,10 @@ def value_from(field: Field, raw: Any) -> Json:
             return raw.isoformat()
         case "lines":
             return [_line(field, i, line.strip()) for i, line in enumerate(raw.splitlines(), 1) if line.strip()]
+        case "pairs":
+            return _pairs(field, raw)
+        case "array":
+            return numbers.from_text(raw, field.path)
         case "json":
             return _json(field, raw)
     return raw
@@ -81,7 +98,7 @@ def _nothing(field: Field) -> Json:
         return ""
     if field.kind == "lines":
         return []
-    return MISSING
+    return {} if field.kind == "pairs" else MISSING
 
 
 def _line(field: Field, number: int, line: str) -> Json:
@@ -95,16 +112,35 @@ def _line(field: Field, number: int, line: str) -> Json:
         raise InputError(field.path, f"line {number}, “{line}”, is not {wanted}") from None
 
 
+def _pairs_text(field: Field, value: Mapping[str, Json]) -> str:
+    """Return a line for each pair, or JSON where lines would not read back as the same."""
+    text = "\n".join(f"{name}: {part}" for name, part in value.items())
+    try:
+        is_same = _pairs(field, text) == value
+    except InputError:
+        is_same = False
+    return text if is_same else json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _pairs(field: Field, text: str) -> Json:
+    if text.lstrip().startswith("{"):
+        return _json(field, text)
+    return dict(_pair(field, i, line.strip()) for i, line in enumerate(text.splitlines(), 1) if line.strip())
+
+
+def _pair(field: Field, number: int, line: str) -> tuple[str, Json]:
+    is_text = field.item is None or field.item.kind == "text"
+    name, colon, value = line.partition(":") if is_text else line.rpartition(":")
+    if not colon or not name.strip():
+        raise InputError(field.path, f"line {number}, “{line}”, is not a name, a colon and a value")
+    return name.strip(), _line(field, number, value.strip())
+
+
 def _json(field: Field, text: str) -> Json:
     try:
         return json.loads(text)
     except ValueError as error:
         raise InputError(field.path, f"is not valid JSON: {error}") from None
-
-
-def blob(data: bytes, media_type: str, name: str) -> dict[str, Json]:
-    """Return an upload as the blob that travels in the inputs."""
-    return {"$blob": media_type, "name": name, "base64": base64.b64encode(data).decode("ascii")}
 
 
 def is_blob(value: Json) -> bool:
@@ -136,7 +172,7 @@ def _looks_like(field: Field, value: Json) -> bool:
         return any(choice.value == value for choice in field.choices)
     shapes: dict[str, type | tuple[type, ...]] = {
         "integer": int, "number": (int, float), "switch": bool, "text": str, "long_text": str, "date": str,
-        "datetime": str, "time": str, "list": list, "lines": list, "choices": list,
+        "datetime": str, "time": str, "list": list, "lines": list, "choices": list, "tuple": list, "array": list,
     }  # fmt: skip
     fits = isinstance(value, shapes.get(field.kind, dict))
     return fits and isinstance(value, bool) == (field.kind == "switch")

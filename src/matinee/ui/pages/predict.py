@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import streamlit as st
 
+from matinee.client.limits import limits_of
 from matinee.errors import InputError, MatineeError, Problem
 from matinee.manifest import PredictorManifest, Release
 from matinee.runs import Json, Run
-from matinee.ui import links, outcome, session, widgets
-from matinee.ui.forms import Form, form_of
+from matinee.schema import validate
+from matinee.ui import links, outcome, session, waiting, widgets
+from matinee.ui.drawing import Drawing
+from matinee.ui.forms import form_of
 from matinee.ui.history import summary_of
 from matinee.ui.words import escaped, humanize
 
 EXAMPLES = 6  # offered to click
+SUBMIT = {"realtime": ("Predict", ":material/bolt:"), "batch": ("Start run", ":material/play_arrow:")}
 
 
 def draw(predictor: PredictorManifest, release: Release) -> None:
     """Draw the page."""
     heading, _, rest = predictor.doc.strip().partition("\n")
-    st.title(humanize(predictor.name))
+    st.title(escaped(humanize(predictor.name)), anchor=False)
     if heading:
-        st.markdown(f"##### {escaped(heading)}", anchors=False)
+        st.markdown(f"**{escaped(heading)}**")
     if rest.strip():
         st.text(rest.strip())
     _examples(predictor)
-    st.fragment(_form)(predictor)
+    if predictor.kind == "realtime":
+        links.link(links.ROWS, "Many rows at once", icon=":material/table_rows:", query={"predictor": predictor.name})
+    st.fragment(_form)(predictor, int(limits_of(release).upload_mb))
     run_id = st.session_state.get(f"run:{predictor.name}")
     if run_id:
         _last_run(run_id, release)
@@ -52,67 +59,74 @@ def _example_labels(examples: Sequence[Json]) -> list[str]:
     return labels
 
 
-def _form(predictor: PredictorManifest) -> None:
-    """The form is a fragment: what is chosen in it never draws the result below again."""
+def _form(predictor: PredictorManifest, upload_mb: int) -> None:
+    """The form is a fragment: what is filled in never draws the result below again, and is kept as it is typed."""
     form = form_of(predictor.parameters)
+    client = session.client()
     inputs, generation = links.seed(predictor.name)
-    drawing = widgets.Drawing(f"{predictor.name}:{generation}", session.client().read_blob)
-    frame = st.container(border=True) if form.is_dynamic else st.form(f"form:{predictor.name}:{generation}")
-    with frame:
+    drawing = Drawing(f"{predictor.name}:{generation}", client.read_blob, client.upload, upload_mb)
+    label, icon = SUBMIT[predictor.kind]
+    with st.container(border=True):
         given = widgets.draw_form(form, inputs, drawing)
-        pressed = _submit_button(predictor, form)
-        waiting = st.empty()
-    problems_key = f"problems:{predictor.name}:{generation}"
-    if pressed:
-        problems = _start(predictor, given, drawing.problems, waiting)
-        st.session_state[problems_key] = problems
-        if not problems:
-            st.rerun()
-    widgets.show_problems(form, list(st.session_state.get(problems_key, ())), drawing)
-
-
-def _submit_button(predictor: PredictorManifest, form: Form) -> bool:
-    label, icon = (
-        ("Start run", ":material/play_arrow:") if predictor.kind == "batch" else ("Predict", ":material/bolt:")
-    )
-    if form.is_dynamic:
-        return bool(st.button(label, key=f"go:{predictor.name}", type="primary", icon=icon))
-    return bool(st.form_submit_button(label, key=f"go:{predictor.name}", type="primary", icon=icon))
-
-
-def _start(
-    predictor: PredictorManifest, given: Json, unreadable: Sequence[Problem], waiting: Any
-) -> tuple[Problem, ...]:
-    """Predict or submit; return what is wrong with the inputs, nothing when the run was made."""
+        pressed = st.button(label, key=f"go:{predictor.name}", type="primary", icon=icon)
+        place = st.empty()
     links.keep(predictor.name, given)
+    tried = f"tried:{predictor.name}:{generation}"
+    if pressed or f"pending:{predictor.name}" in st.session_state:
+        problems = _start(predictor, given, drawing.problems, place)
+        if not problems:
+            st.session_state.pop(tried, None)
+            st.rerun()
+        st.session_state[tried] = (given, problems)
+    widgets.show_problems(form, _standing(predictor, given, drawing, st.session_state.get(tried)), drawing)
+
+
+def _standing(predictor: PredictorManifest, given: Json, drawing: Drawing, tried: Any) -> list[Problem]:
+    """What is still wrong once somebody has tried: the answer to exactly these inputs, else what can be told here."""
+    if tried is None:
+        return []
+    if tried[0] == given:
+        return list(tried[1])
+    return drawing.problems or validate.problems(predictor.parameters, given)
+
+
+def _start(predictor: PredictorManifest, given: Json, unreadable: Sequence[Problem], place: Any) -> tuple[Problem, ...]:
+    """Predict or submit; return what is wrong with the inputs, nothing when the run was made."""
     try:
-        if unreadable:
-            raise InputError(problems=tuple(unreadable))
-        run = _run(predictor, given, waiting)
+        run = _run(predictor, given, unreadable, place)
     except InputError as error:
         return error.problems
     except MatineeError as error:
-        with waiting.container():
+        with place.container():
             outcome.show_error(error)
         st.stop()
+    finally:
+        place_key = f"pending:{predictor.name}"
+        pending = st.session_state.get(place_key)
+        if pending is not None and pending.future.done():
+            del st.session_state[place_key]
     st.session_state[f"run:{predictor.name}"] = run.id
     return ()
 
 
-def _run(predictor: PredictorManifest, given: Json, waiting: Any) -> Run:
-    client = session.client()
-    if predictor.kind == "batch":
-        return client.submit(predictor.name, given)
-    words = "Predicting… the first prediction after a pause takes a little longer."
-    with waiting.container(), st.spinner(words, show_time=True):
-        return client.predict(predictor.name, given)
+def _run(predictor: PredictorManifest, given: Json, unreadable: Sequence[Problem], place: Any) -> Run:
+    """Make the run, or go on waiting for the one begun before a click elsewhere on the page."""
+    client, key = session.client(), f"pending:{predictor.name}"
+    pending: waiting.Pending[Run] | None = st.session_state.get(key)
+    if pending is None:
+        if unreadable:
+            raise InputError(problems=tuple(unreadable))
+        if predictor.kind == "batch":
+            return client.submit(predictor.name, given)
+        pending = waiting.begin(predictor.name, partial(client.predict, predictor.name, given))
+        st.session_state[key] = pending
+    return pending.result(lambda words: place.info(words, icon=":material/hourglass_top:"))
 
 
 def _last_run(run_id: str, release: Release) -> None:
-    st.subheader("Result", anchor=False)
+    st.header("Result", anchor=False)
     try:
-        outcome.draw(run_id, release)
-        run = session.live(run_id).run
+        run = outcome.draw(run_id, release)
     except MatineeError as error:
         outcome.show_error(error)
         return
