@@ -37,9 +37,7 @@ def _draw_live(run_id: str, release: Release) -> None:
     if live.run.status.is_final:
         st.rerun()
     starts_in_s = expectation.starts_in_s(live, release)
-    row = row_of(
-        live.run, live.entry, time.time(), position=live.position, note=live.note, starts_in_s=starts_in_s
-    )
+    row = row_of(live.run, live.entry, time.time(), position=live.position, note=live.note, starts_in_s=starts_in_s)
     with st.container(border=True):
         draw_progress(row)
         if is_mine(live.run):
@@ -101,13 +99,16 @@ def draw_failure(run: Run) -> None:
             st.code(run.failure.traceback, language=None)
 
 
-_WAY_OUT = "Try other values. If it fails again, send the link to this run to whoever made this app."
+_ASK = "send the link to this run to whoever made this app."
+_WAY_OUT = f"Try other values. If it fails again, {_ASK}"
+_SMALLER = f"Try a smaller input. If it has to be this one, {_ASK}"
+_AGAIN = f"Try once more. If it fails again, {_ASK}"
 _WAYS_OUT = {
-    "timeout": "Try a smaller input. If it has to be this one, send the link to this run to whoever made this app.",
-    "out_of_memory": "Try a smaller input. If it has to be this one, send the link to this run to whoever made this app.",
-    "start": "Nothing you filled in is wrong. Send the link to this run to whoever made this app.",
-    "crash": "Try once more. If it fails again, send the link to this run to whoever made this app.",
-    "lost": "Try once more. If it fails again, send the link to this run to whoever made this app.",
+    "timeout": _SMALLER,
+    "out_of_memory": _SMALLER,
+    "start": f"Nothing you filled in is wrong: {_ASK}",
+    "crash": _AGAIN,
+    "lost": _AGAIN,
 }
 
 

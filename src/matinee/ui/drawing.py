@@ -1,0 +1,85 @@
+"""One drawing of a form, shared by its widgets: where they keep their state, what could not be read, and messages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from matinee.errors import InputError, MatineeError, Problem
+from matinee.ui import values
+from matinee.ui.forms import MISSING, Field, Json
+from matinee.ui.words import escaped
+
+Upload = Callable[[bytes, str, str], Json]
+
+
+@dataclass
+class Drawing:
+    """`read_blob` and `upload` (data, media type, name → blob) are the client's; `upload_mb` is the limit of one file.
+
+    Widgets are keyed by their path below `at`, which `key` stands for: an item of a list keeps its key as it moves up.
+    """
+
+    key: str
+    read_blob: Callable[[Json], bytes]
+    upload: Upload
+    upload_mb: int | None = None
+    at: str = ""
+    problems: list[Problem] = field(default_factory=list)
+    slots: dict[str, DeltaGenerator] = field(default_factory=dict)
+
+    def key_of(self, path: str) -> str:
+        """Return the key of the widget at the path."""
+        return f"{self.key}:{path.removeprefix(self.at)}"
+
+    def slot(self, path: str) -> None:
+        """Keep a place for messages below what was just drawn."""
+        self.slots[path] = st.empty()
+
+    def read(self, f: Field, raw: Any) -> Json:
+        """Return the JSON value of what a widget holds; MISSING, and a problem noted, for what cannot be read."""
+        try:
+            return values.value_from(f, raw)
+        except InputError as error:
+            self.problems.extend(error.problems)
+            return MISSING
+
+    def common(self, f: Field) -> dict[str, Any]:
+        """Return what every widget of the field is told."""
+        return {"label": label_of(f), "key": self.key_of(f.path), "help": help_of(f)}
+
+    def once(self, path: str, file: Any, make: Callable[[], Json]) -> Json:
+        """Return what `make` makes of an uploaded file, made once however often the form is drawn.
+
+        MISSING, and a problem noted each time, when it cannot be made.
+        """
+        key = self.key_of(f"{path}:made")
+        kept = st.session_state.get(key)
+        if kept is None or kept[0] != file.file_id:
+            kept = st.session_state[key] = (file.file_id, *_made(path, make))
+        self.problems.extend(kept[2])
+        return kept[1]
+
+
+def _made(path: str, make: Callable[[], Json]) -> tuple[Json, tuple[Problem, ...]]:
+    try:
+        return make(), ()
+    except InputError as error:
+        return MISSING, error.problems
+    except MatineeError as error:
+        return MISSING, (Problem(path, f"could not be taken: {error.message}"),)
+
+
+def label_of(f: Field) -> str:
+    """Return the field's label, which says when it may be left empty."""
+    is_optional = not f.required and f.default in (MISSING, None, "", [], {})
+    return escaped(f.label) + (" :gray[(optional)]" if is_optional else "")
+
+
+def help_of(f: Field) -> str | None:
+    """Return the field's description for its tooltip."""
+    return escaped(f.help) if f.help else None

@@ -1,0 +1,100 @@
+"""A table edited cell by cell. `st.data_editor` costs pandas (80 MB), so it is imported and drawn only when chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import streamlit as st
+
+from matinee.ui import tables
+from matinee.ui.words import escaped
+
+Json = Any
+
+
+def edit(table: Json, key: str, label: str) -> Json:
+    """Draw the table to edit, rows added and removed; return it as it is then, None while it has no columns.
+
+    Nothing to start from: the columns are asked for first.
+    """
+    if table is None:
+        text = st.text_input("Columns", key=f"{key}:columns", placeholder="date, amount", help="Names, apart by commas")
+        names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+        if not names:
+            return None
+        table = {"$table": [{"name": name, "type": "unknown"} for name in names], "rows": []}
+        key = f"{key}:{names}"
+    kinds = {str(column["name"]): str(column["type"]) for column in table["$table"]}
+    edited = st.data_editor(
+        to_columns(table),
+        key=key,
+        num_rows="dynamic",
+        hide_index=True,
+        column_config={name: _config(name, kind) for name, kind in kinds.items()},
+        alt=f"{label}, a table to edit",
+    )
+    return from_columns(edited, kinds)
+
+
+def _config(name: str, kind: str) -> Any:
+    makers = {
+        "integer": lambda: st.column_config.NumberColumn(escaped(name), step=1),
+        "number": lambda: st.column_config.NumberColumn(escaped(name)),
+        "boolean": lambda: st.column_config.CheckboxColumn(escaped(name)),
+        "date": lambda: st.column_config.DateColumn(escaped(name)),
+        "datetime": lambda: st.column_config.DatetimeColumn(escaped(name)),
+    }
+    return makers.get(kind, lambda: st.column_config.TextColumn(escaped(name)))()
+
+
+def to_columns(table: Mapping[str, Json]) -> Any:
+    """Return the table as a frame whose cells the editor takes for what they are."""
+    import pandas as pd
+
+    series = {}
+    for i, column in enumerate(table["$table"]):
+        cells = [row[i] for row in table["rows"]]
+        series[str(column["name"])] = _series(pd, str(column["type"]), cells)
+    return pd.DataFrame(series)
+
+
+def _series(pd: Any, kind: str, cells: Sequence[Json]) -> Any:
+    types = {"integer": "Int64", "number": "Float64", "boolean": "boolean"}
+    if kind in types:
+        return pd.Series(cells, dtype=types[kind])
+    if kind == "date":
+        return pd.Series([None if cell is None else date.fromisoformat(cell) for cell in cells], dtype="object")
+    if kind == "datetime":
+        return pd.to_datetime(pd.Series(cells, dtype="object"), format="ISO8601")
+    return pd.Series([None if cell is None else _text(cell) for cell in cells], dtype="object")
+
+
+def _text(cell: Json) -> str:
+    return cell if isinstance(cell, str) else str(cell)
+
+
+def from_columns(frame: Any, kinds: Mapping[str, str]) -> dict[str, Json]:
+    """Return an edited frame as a table; columns somebody named are read as a CSV's would be."""
+    columns = {name: [_plain(cell) for cell in frame[name]] for name in kinds}
+    known = []
+    for name, kind in kinds.items():
+        if kind == "unknown":
+            kind, columns[name] = tables.typed(columns[name])
+        known.append({"name": name, "type": kind})
+    rows = [list(row) for row in zip(*columns.values(), strict=True)]
+    return {"$table": known, "rows": [row for row in rows if any(cell is not None for cell in row)]}
+
+
+def _plain(cell: Any) -> Json:
+    """Pandas has three ways to say nothing: all are unequal to themselves or None."""
+    if cell is None or isinstance(cell, (str, bool)):
+        return cell
+    if isinstance(cell, datetime):
+        return None if cell != cell else cell.isoformat()
+    if isinstance(cell, date):
+        return cell.isoformat()
+    if hasattr(cell, "item"):
+        cell = cell.item()
+    return cell if isinstance(cell, (int, float)) and cell == cell else None

@@ -1,0 +1,86 @@
+"""A run as code: the same prediction from Python and with curl, quoted so that it can be pasted and run. Pure."""
+
+from __future__ import annotations
+
+import json
+import keyword
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from matinee.ui.values import is_blob
+
+Json = Any
+
+LONG = 1500  # characters of JSON a command line still bears
+TOKEN = "YOUR_TOKEN"  # noqa: S105 - a place for one
+INPUTS_FILE = "inputs.json"
+WIDTH = 88
+OWN_NAMES = frozenset({"client", "close", "run", "runs"})  # of `matinee.connect()`: such a predictor is app["run"]
+VERBS = {"realtime": "predict", "batch": "submit"}
+
+
+def python_of(predictor: str, inputs: Json, connect: str) -> str:
+    """Return Python that predicts with the same inputs; `connect` is the call that opens the app.
+
+    A file stands as `File.from_path(NAME)`: it is read from where the code runs.
+    """
+    given = inputs if isinstance(inputs, Mapping) else {}
+    imports = ["import matinee"]
+    if any(map(_holds_blob, given.values())):
+        imports.append("from matinee import File")
+    target = f"app.{predictor}" if _is_name(predictor) and predictor not in OWN_NAMES else f"app[{predictor!r}]"
+    named = [f"{name}={_python(value)}" for name, value in given.items() if _is_name(name)]
+    other = {name: value for name, value in given.items() if not _is_name(name)}
+    call = _call(target, [*named, *([f"**{_python(other)}"] if other else [])])
+    return "\n".join([*imports, "", f"with {connect} as app:", *(f"    {line}" for line in call), "    print(result)"])
+
+
+def _call(target: str, arguments: list[str]) -> list[str]:
+    line = f"result = {target}({', '.join(arguments)})"
+    if len(line) <= WIDTH:
+        return [line]
+    return [f"result = {target}(", *(f"    {argument}," for argument in arguments), ")"]
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not keyword.iskeyword(text) and not text.startswith("_")
+
+
+def _holds_blob(value: Json) -> bool:
+    if is_blob(value):
+        return True
+    if isinstance(value, Mapping):
+        return any(map(_holds_blob, value.values()))
+    return isinstance(value, list) and any(map(_holds_blob, value))
+
+
+def _python(value: Json) -> str:
+    if is_blob(value):
+        return f"File.from_path({str(value.get('name') or 'file')!r})"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key!r}: {_python(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_python, value)) + "]"
+    return repr(value)
+
+
+def curl_of(predictor: str, kind: str, inputs: Json, url: str) -> str:
+    """Return the curl command that predicts (or submits) with the same inputs through the HTTP API at `url`.
+
+    Long inputs are read from `inputs.json`, which the page offers beside the command.
+    """
+    body = json.dumps(inputs, ensure_ascii=False)
+    address = f"{url.rstrip('/')}/api/v1/predictors/{predictor}/{VERBS[kind]}"
+    parts = [
+        f"curl {shlex.quote(address)}",
+        f"-H {shlex.quote(f'Authorization: Bearer {TOKEN}')}",
+        "-H 'Content-Type: application/json'",
+        f"--data {shlex.quote(body) if is_short(inputs) else f'@{INPUTS_FILE}'}",
+    ]
+    return " \\\n  ".join(parts)
+
+
+def is_short(inputs: Json) -> bool:
+    """Whether a command line bears the inputs."""
+    return len(json.dumps(inputs, ensure_ascii=False)) <= LONG
