@@ -52,6 +52,8 @@ def show_result(run: Run, result: Json, saved_to: Path | None = None) -> None:
         raise PredictionError(f"Run {run.id} was cancelled.", hint="Submit it again to get a result.")
     if saved_to is not None:
         output.print_text(str(saved_to))
+    elif isinstance(result, dict) and "$rows" in result:
+        _show_rows(run, result["$rows"])
     elif isinstance(result, dict) and "$table" in result:
         _show_table(run, result)
     elif isinstance(result, dict) and "$blob" in result:
@@ -69,6 +71,11 @@ def _show_table(run: Run, table: Json) -> None:
     )
     if len(rows) > ROWS_SHOWN:
         output.next_step(f"{len(rows) - ROWS_SHOWN} more rows: matinee runs result {run.id} --output table.csv")
+
+
+def _show_rows(run: Run, rows: Json) -> None:
+    output.print_text(f"{rows['total']} rows, {rows['failed']} failed")
+    output.next_step(f"Save the table: matinee runs result {run.id} --output table.csv (or .parquet, .jsonl)")
 
 
 def _show_blob(run: Run, blob: Json) -> None:

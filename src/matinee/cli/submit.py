@@ -10,40 +10,81 @@ import typer
 
 from matinee.cli import output
 from matinee.cli.options import HERE, App, AsJson, InputFile, Output, Values
+from matinee.errors import UsageError
 
 if TYPE_CHECKING:
     from matinee.ops.submit import SubmitOptions, Submitted
+    from matinee.rows.check import RowsCheck
     from matinee.runs import Entry, Run
 
 Watch = Callable[["Run", "Entry | None"], None]
 
 
 def command(
-    predictor: Annotated[str, typer.Argument(help="A batch predictor.", show_default=False)],
+    predictor: Annotated[
+        str, typer.Argument(help="A batch predictor; with --rows a realtime one.", show_default=False)
+    ],
     values: Values = None,
     input_file: InputFile = "",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the result and print it.")] = False,
     key: Annotated[str, typer.Option("--key", help="Submitting again with the same key gives the same run.")] = "",
+    rows: Annotated[str, typer.Option("--rows", help="A CSV or Parquet file: predict each row; - reads stdin.")] = "",
+    columns: Annotated[
+        list[str] | None, typer.Option("--column", help="With --rows: parameter=column, where the names differ.")
+    ] = None,
+    skip_invalid: Annotated[
+        bool, typer.Option("--skip-invalid", help="With --rows: predict the rows that fit.")
+    ] = False,
     save_to: Output = None,
     app: App = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Submit a batch run and print its id."""
-    from matinee.cli.values import read_inputs
-    from matinee.ops.submit import SubmitOptions, submit
+    """Submit a batch run and print its id; with --rows, one that predicts every row of a table."""
+    from matinee.ops.submit import SubmitOptions
 
     options = SubmitOptions(app, predictor, key=key, wait=wait or save_to is not None, output=save_to)
     with _watching() as watch:
-        submitted = submit(
-            options,
-            lambda schema: read_inputs(values or [], input_file, schema),
-            watch=watch,
-            report=output.reporter(),
-        )
+        if rows:
+            submitted = _submit_rows(options, rows, columns or [], skip_invalid, watch)
+        else:
+            submitted = _submit(options, values or [], input_file, watch)
     if as_json:
         _print_json(submitted)
     else:
         _show(submitted, options)
+
+
+def _submit(options: SubmitOptions, values: list[str], input_file: str, watch: Watch) -> Submitted:
+    from matinee.cli.values import read_inputs
+    from matinee.ops.submit import submit
+
+    return submit(
+        options, lambda schema: read_inputs(values, input_file, schema), watch=watch, report=output.reporter()
+    )
+
+
+def _submit_rows(options: SubmitOptions, file: str, columns: list[str], skip_invalid: bool, watch: Watch) -> Submitted:
+    from dataclasses import asdict
+
+    from matinee.ops.submit_rows import RowsOptions, submit_rows
+
+    chosen = dict(_pair(word) for word in columns)
+    asked = RowsOptions(file=file, columns=chosen, skip_invalid=skip_invalid, **asdict(options))
+    return submit_rows(asked, watch=watch, report=output.reporter(), checked=_say_check)
+
+
+def _pair(word: str) -> tuple[str, str]:
+    name, equals, column = word.partition("=")
+    if not equals:
+        raise UsageError(f"{word!r} is not parameter=column.", hint='Write it as --column age="Age in years".')
+    return name, column
+
+
+def _say_check(check: RowsCheck) -> None:
+    for note in check.notes:
+        output.next_step(note)
+    skipped = f", {check.invalid:,} do not fit and get an error" if check.invalid else ""
+    output.next_step(f"{check.total:,} rows{skipped}: {', '.join(f'{n} ← {c}' for n, c in check.mapping.items())}")
 
 
 def _print_json(submitted: Submitted) -> None:

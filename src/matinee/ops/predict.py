@@ -9,7 +9,7 @@ from typing import Any
 
 from matinee.client.core import Client
 from matinee.client.host import open_client
-from matinee.ops.results import save
+from matinee.ops.results import save_run
 from matinee.project import load
 from matinee.runs import Run, Status
 
@@ -44,5 +44,5 @@ def answer(client: Client, run: Run, output: Path | None = None) -> Answer:
     schema = client.predictor(run.predictor).result
     result = client.result(run) if run.status is Status.SUCCEEDED else None
     if output is not None and run.status is Status.SUCCEEDED:
-        save(result, client.read_blob, output)
+        save_run(client, run, result, output)
     return Answer(run, result, schema)

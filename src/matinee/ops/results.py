@@ -7,10 +7,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from matinee.client.core import Client
+from matinee.client.rows import summary
+from matinee.client.rows_result import RowsResult
 from matinee.errors import UsageError
+from matinee.runs import Run
 from matinee.ui.tables import to_csv
 
 Json = Any
+
+
+def save_run(client: Client, run: Run, result: Json, file: Path) -> None:
+    """Write a run's result to `file`; of a run of many rows, the table."""
+    if summary(run) is None:
+        save(result, client.read_blob, file)
+    else:
+        RowsResult(client, run).save(file)
 
 
 def save(result: Json, read_blob: Callable[[Json], bytes], file: Path) -> None:

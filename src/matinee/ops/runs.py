@@ -11,7 +11,7 @@ from typing import Any
 from matinee.client.backend import open_backend
 from matinee.client.core import Client
 from matinee.errors import ConflictError, NotFoundError
-from matinee.ops.results import save
+from matinee.ops.results import save_run
 from matinee.ports import LogLine, RunQuery
 from matinee.project import load
 from matinee.runs import Entry, Feedback, Run, Status
@@ -64,7 +64,7 @@ def result(path: Path, run_id: str, output: Path | None = None) -> tuple[Run, Js
             )
         value = client.result(run)
         if output is not None and run.status is Status.SUCCEEDED:
-            save(value, client.read_blob, output)
+            save_run(client, run, value, output)
         return run, value
 
 
