@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 DISPATCHER = "matinee-dispatcher"
+AUTH_VARIABLE = "MATINEE_AUTH"  # `[auth]` as JSON, for a UI that is to ask otherwise than the live release says
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from matinee.manifest import Release
+    from matinee.ops.dev import Shown
 
 
 def command(
@@ -26,13 +27,19 @@ def command(
     port: Annotated[int, typer.Option("--port", min=1, max=65535, help="The port; the next free one if taken.")] = 8501,
     ui: Annotated[bool, typer.Option("--ui/--no-ui", help="With or without the web UI.")] = True,
     watch: Annotated[bool, typer.Option("--watch/--no-watch", help="Reload what is saved.")] = True,
+    lan: Annotated[
+        bool, typer.Option("--lan", help="Show it to colleagues in the network: address, QR code, password.")
+    ] = False,
+    without_sign_in: Annotated[
+        bool, typer.Option("--without-sign-in", help="With --host: let everybody in who reaches it.")
+    ] = False,
     app: App = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole app on this machine and reload what changes."""
     from matinee.ops import dev
 
-    options = dev.DevOptions(path or app, host, port, ui=ui, watch=watch)
+    options = dev.DevOptions(path or app, host, port, ui=ui, watch=watch, lan=lan, without_sign_in=without_sign_in)
     dev.run(options, _print_event if as_json else _renderer())
 
 
@@ -76,11 +83,34 @@ def _renderer() -> Callable[[Any], None]:
         output.say(f"Ready in {event.elapsed_s:.1f} s: {where}")
         output.next_step("Save a file and it is live. Ctrl-C ends everything.")
 
+    @render.register(dev.Shown)
+    def _(event: dev.Shown) -> None:
+        _show_address(event)
+
+    @render.register(dev.SignInChanged)
+    def _(_: dev.SignInChanged) -> None:
+        output.say("[auth] has changed: end this and start it again for that to count.")
+
     @render.register(dev.Ended)
     def _(event: dev.Ended) -> None:
         output.say(f"Everything has ended ({event.signal_name}).")
 
     return render
+
+
+def _show_address(shown: Shown) -> None:
+    if not shown.address:
+        output.say("This machine has no address in a network, so nobody else reaches it.")
+        return
+    output.say(shown.qr_code)
+    output.say(f"In your network: {shown.address}")
+    if shown.password:
+        output.say(f"Password for colleagues: {shown.password}")
+    if shown.owner_password:
+        output.say(f"Password for you, the owner: {shown.owner_password}")
+    output.next_step(
+        "Whoever signs in can use the app until this ends. The address is plain http: for a network you trust."
+    )
 
 
 def _show_release(release: Release, changed: tuple[str, ...], elapsed_s: float) -> None:

@@ -5,6 +5,7 @@ lock → host (Lambda service, dispatcher) → UI process → inspect and releas
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -21,10 +22,14 @@ from pathlib import Path
 
 from watchfiles import DefaultFilter, watch
 
+from matinee.access.start import OWNER_PASSWORD, PASSWORD
+from matinee.access.users import KIND as USERS
 from matinee.client.host import DevRecord, LocalHost, dev_lock, write_dev_record
 from matinee.errors import BackendError, MatineeError
 from matinee.manifest import Release
-from matinee.project import Project, load
+from matinee.ops.reach import EVERYWHERE, Reach, network_address, qr_code, reach_of
+from matinee.project import Auth, Project, load
+from matinee.settings import AUTH_VARIABLE
 
 UI_START_S = 30.0
 PORTS_TRIED = 50
@@ -33,13 +38,18 @@ QUIET_MS = 60  # editors write a file in several steps: wait until it is quiet
 
 @dataclass(frozen=True)
 class DevOptions:
-    """What `matinee dev` was asked for. `path` is the app's folder or single file; `port` the first one to try."""
+    """What `matinee dev` was asked for. `path` is the app's folder or single file; `port` the first one to try.
+
+    `lan` shows the app to the network, with sign-in; `without_sign_in` lets everybody in who reaches `host`.
+    """
 
     path: Path
     host: str = "127.0.0.1"
     port: int = 8501
     ui: bool = True
     watch: bool = True
+    lan: bool = False
+    without_sign_in: bool = False
 
 
 @dataclass(frozen=True)
@@ -84,35 +94,63 @@ class Ready:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """Others reach the app: its address in the network ("" = none found), and passwords made for this process."""
+
+    address: str
+    password: str = ""
+    owner_password: str = ""
+
+    @property
+    def qr_code(self) -> str:
+        """The address to point a phone at, drawn with characters."""
+        return qr_code(self.address) if self.address else ""
+
+
+@dataclass(frozen=True)
+class SignInChanged:
+    """`[auth]` on disk is no longer what this process started with."""
+
+
+@dataclass(frozen=True)
 class Ended:
     """Everything that was started has ended."""
 
     signal_name: str
 
 
-Event = Line | PortTaken | Reloaded | ReloadFailed | Ready | Ended
+Event = Line | PortTaken | Reloaded | ReloadFailed | Ready | Shown | SignInChanged | Ended
 
 
 def run(options: DevOptions, report: Callable[[Event], None]) -> None:
     """Run the app until SIGINT, SIGTERM or SIGHUP (a closed terminal); then end exactly what was started.
 
-    Raises ProjectError for a folder that holds no app, MatineeError when another dev runs on it.
+    Raises ProjectError for a folder that holds no app, MatineeError when another dev runs on it, UsageError when the
+    app would be open to others without sign-in.
     """
     started = time.monotonic()
-    project = load(options.path)
+    on_disk = load(options.path)
+    reach = reach_of(
+        on_disk.auth, os.environ, host=options.host, lan=options.lan, without_sign_in=options.without_sign_in
+    )
+    project = reach.of(on_disk)
     with _stop_signals() as stop, dev_lock(project):
         host = LocalHost(project, lambda component, line: report(Line(component, line)))
         ui: UiProcess | None = None
         try:
             if options.ui:
-                ui = UiProcess(host, options, report)
+                ui = UiProcess(host, options.port, reach, report)
             write_dev_record(project, DevRecord(os.getpid(), host.service.endpoint, ui.url if ui else ""))
             _reload(host, project, report)
             if ui:
                 ui.wait_until_it_answers(stop)
             url = ui.url if ui else ""
             report(Ready(url, host.service.endpoint, time.monotonic() - started))
-            _follow(host, options, stop, report)
+            if reach.auth.mode == "users" and not host.backend.store.documents(USERS):
+                report(Line("", "Nobody can sign in yet: add somebody with `matinee users add NAME --owner`."))
+            if ui and reach.is_wide:
+                report(_shown(reach, ui.port))
+            _follow(host, options, reach, on_disk.auth, stop, report)
         finally:
             if ui:
                 ui.stop()
@@ -148,16 +186,18 @@ def _stop_signals() -> Iterator[_Stop]:
 class UiProcess:
     """The UI in a process of its own: it imports no algorithm and ends with this process (its lifeline is a pipe)."""
 
-    def __init__(self, host: LocalHost, options: DevOptions, report: Callable[[Event], None]) -> None:
-        self.port = free_port(options.host, options.port)
-        if self.port != options.port:
-            report(PortTaken(options.port, self.port))
-        self.url = f"http://{options.host}:{self.port}"
+    def __init__(self, host: LocalHost, first_port: int, reach: Reach, report: Callable[[Event], None]) -> None:
+        self.port = free_port(reach.host, first_port)
+        if self.port != first_port:
+            report(PortTaken(first_port, self.port))
+        self.url = f"http://{reach.own_host}:{self.port}"
         lifeline, self._lifeline = os.pipe()
-        command = [sys.executable, "-m", "matinee.ui.serve", "--host", options.host, "--port", str(self.port)]
+        command = [sys.executable, "-m", "matinee.ui.serve", "--host", reach.host, "--port", str(self.port)]
+        command += ["--without-sign-in"] if reach.without_sign_in else []
+        told = {**host.settings.environment(), **reach.made, AUTH_VARIABLE: json.dumps(vars(reach.auth))}
         self._process = subprocess.Popen(
             [*command, "--lifeline-fd", str(lifeline)],
-            env={**os.environ, **host.settings.environment()},
+            env={**os.environ, **told},
             pass_fds=[lifeline],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -200,6 +240,12 @@ class UiProcess:
             self._process.wait()
 
 
+def _shown(reach: Reach, port: int) -> Shown:
+    address = network_address() if reach.host == EVERYWHERE else reach.host
+    passwords = (reach.made.get(PASSWORD, ""), reach.made.get(OWNER_PASSWORD, ""))
+    return Shown(f"http://{address}:{port}" if address else "", *passwords)
+
+
 def free_port(host: str, first: int) -> int:
     """Return `first` or the next port that is free; BackendError when none of PORTS_TRIED is."""
     for port in range(first, min(first + PORTS_TRIED, 65536)):
@@ -225,7 +271,14 @@ def _reload(host: LocalHost, project: Project, report: Callable[[Event], None]) 
     report(Reloaded(release, changed, time.monotonic() - started))
 
 
-def _follow(host: LocalHost, options: DevOptions, stop: threading.Event, report: Callable[[Event], None]) -> None:
+def _follow(
+    host: LocalHost,
+    options: DevOptions,
+    reach: Reach,
+    started_with: Auth,
+    stop: threading.Event,
+    report: Callable[[Event], None],
+) -> None:
     if not options.watch:
         stop.wait()
         return
@@ -233,7 +286,10 @@ def _follow(host: LocalHost, options: DevOptions, stop: threading.Event, report:
     ignore = _Ignore(host.project.data)
     for _changes in watch(folder, watch_filter=ignore, stop_event=stop, debounce=QUIET_MS, step=20, rust_timeout=200):
         try:
-            _reload(host, load(options.path), report)
+            on_disk = load(options.path)
+            _reload(host, reach.of(on_disk), report)
+            if on_disk.auth != started_with:
+                report(SignInChanged())
         except MatineeError as error:
             report(ReloadFailed(error))
 

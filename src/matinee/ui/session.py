@@ -23,7 +23,7 @@ from matinee.errors import AccessError
 from matinee.manifest import Json, Release
 from matinee.ports import RunQuery
 from matinee.runs import Entry, Run, Status
-from matinee.settings import Settings
+from matinee.settings import AUTH_VARIABLE, Settings
 from matinee.ui.words import humanize
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ T = TypeVar("T")
 RELEASE_S = 0.5  # how old what a page shows may be, in seconds
 RUNS_S = 0.9
 TITLE_S = 5.0
-AUTH_VARIABLE = "MATINEE_AUTH"  # `[auth]` as JSON, for a server that is to ask otherwise than the live release says
 KEPT = 1000  # values a process remembers
 
 
