@@ -14,7 +14,7 @@ from matinee.api.gate import Call
 from matinee.api.views import blobs_of, feedback_json, live_run, run_json, with_blobs
 from matinee.errors import ConflictError, InputError, NotFoundError, Problem
 from matinee.ports import RunQuery
-from matinee.runs import Run, Status
+from matinee.runs import RATINGS, Run, Status
 from matinee.schema import validate
 
 Json = Any
@@ -22,7 +22,12 @@ LONGEST_COMMENT = 10_000  # characters
 FEEDBACK: dict[str, Json] = {
     "type": "object",
     "properties": {
-        "rating": {"anyOf": [{"enum": [1, -1], "type": "integer"}, {"type": "null"}], "default": None},
+        "rating": {
+            "anyOf": [{"enum": [-1, 1, 2, 3, 4, 5], "type": "integer"}, {"type": "null"}],
+            "default": None,
+            "description": "1 is good and -1 is bad; 1 to 5 on the scale of stars.",
+        },
+        "scale": {"type": "string", "enum": ["thumbs", "stars"], "default": "thumbs"},
         "comment": {"type": "string", "maxLength": LONGEST_COMMENT, "default": ""},
         "corrected": {"description": "The right result, in the shape of the predictor's own.", "default": None},
     },
@@ -127,7 +132,11 @@ def give_feedback(call: Call) -> Response:
         if found:
             raise InputError(problems=tuple(Problem(f"corrected.{p.path}".rstrip("."), p.message) for p in found))
     rating = None if said["rating"] is None else int(said["rating"])
-    return answer(feedback_json(call.client.feedback(run.id, rating, said["comment"], said["corrected"])))
+    if rating not in (None, *RATINGS[said["scale"]]):
+        raise InputError("rating", f"is none of {', '.join(map(str, RATINGS[said['scale']]))}")
+    return answer(
+        feedback_json(call.client.feedback(run.id, rating, said["comment"], said["corrected"], scale=said["scale"]))
+    )
 
 
 def list_feedback(call: Call) -> Response:

@@ -22,7 +22,7 @@ from matinee.runs import Failure, Run, Status, new_run_id
 Json = Any
 KIND = "prediction"  # the kind of the documents
 AT_ONCE = 64  # predictions that run for callers of this process
-REMEMBERED = 10_000  # idempotency keys
+REMEMBERED = 2_000  # idempotency keys, each with its run: some kilobytes
 REMEMBERED_S = 3600.0
 _GRACE_S = 120.0  # after its time limit a prediction that nobody recorded is lost
 
@@ -52,6 +52,7 @@ class Prediction:
         else:
             self.future.set_result(run)
         with self._lock:
+            self.inputs = None  # it may be large, and its key is remembered for long
             if self._is_told:
                 self.client.backend.store.put_document(KIND, self.run_id, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -9,32 +10,52 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from matinee.client.core import Client
 from matinee.client.host import open_client
+from matinee.client.rows import summary
+from matinee.client.rows_result import RowsResult, row_verbs
+from matinee.client.verbs import Verbs
 from matinee.errors import MatineeError, PredictionError, UsageError
 from matinee.manifest import PredictorManifest
 from matinee.ports import LogLine, RunQuery
 from matinee.project import load
+from matinee.rows.table import Source
 from matinee.runs import Entry, Feedback, Json, Progress, Run, Status
 from matinee.schema import records
 
 PROGRESS_WIDTH = 32  # characters of the bar
 
 
-def connect(app: str | Path = ".", *, user: str = "local") -> App:
-    """Connect to the app in this folder (or of this single predictor file).
+def connect(app: str | Path = ".", *, user: str = "local", url: str = "", token: str = "") -> App:
+    """Connect to the app in this folder (or of this single predictor file), or to the one at `url`.
 
     A running `matinee dev` is used; without one, what is needed is started here and ended by `close()`, by the end of
-    a `with` block, or with the process. Raises ProjectError when the folder holds no app.
+    a `with` block, or with the process. At a `url` the token (default: the variable MATINEE_TOKEN) says who calls.
+    Raises ProjectError when the folder holds no app, AccessError for a token that is not valid.
     """
+    if url:
+        return _connect_to(url, token)
+    if token:
+        raise UsageError("A token is for an app at a url.", hint="Give both: connect(url=…, token=…).")
     stack = ExitStack()
     return App(stack.enter_context(open_client(load(Path(app)), user=user)), stack.close)
+
+
+def _connect_to(url: str, token: str) -> App:
+    from matinee.client.remote import RemoteClient
+
+    remote = RemoteClient(url, token or os.environ.get("MATINEE_TOKEN", ""))
+    try:
+        remote.release()
+    except BaseException:
+        remote.close()
+        raise
+    return App(remote, remote.close)
 
 
 class App:
     """One app. `app.NAME(...)` predicts with the predictor NAME; `app["NAME"]` is the same for any name."""
 
-    def __init__(self, client: Client, close: Callable[[], None]) -> None:
+    def __init__(self, client: Verbs, close: Callable[[], None]) -> None:
         self.client = client
         self._close = close
 
@@ -80,7 +101,7 @@ class App:
 class Predictor:
     """One predictor of a connected app."""
 
-    def __init__(self, client: Client, manifest: PredictorManifest) -> None:
+    def __init__(self, client: Verbs, manifest: PredictorManifest) -> None:
         self._client = client
         self.manifest = manifest
         self.__doc__ = manifest.doc
@@ -109,6 +130,25 @@ class Predictor:
         runs = self._client.submit_many(self.manifest.name, [self._json(row) for row in rows])
         return [RunHandle(self._client, run) for run in runs]
 
+    def predict_rows(self, source: Source, columns: Mapping[str, str | None] | None = None) -> RowsResult:
+        """Predict every row of a CSV or Parquet file as one run, wait with a bar, and return its table.
+
+        `source` is a path, the file's bytes or a binary stream; `columns` says parameter → column where the names do
+        not. A row that does not fit or fails has an error instead of a result. Raises InputError for what is no table.
+        """
+        result: RowsResult = self.submit_rows(source, columns).result(show_progress=True)
+        return result
+
+    def submit_rows(
+        self, source: Source, columns: Mapping[str, str | None] | None = None, *, idempotency_key: str = ""
+    ) -> RunHandle:
+        """Queue one run that predicts every row. The same key gives the same run."""
+        client, name = row_verbs(self._client), self.manifest.name
+        run = client.submit_rows(
+            name, source, client.check_rows(name, source, columns), idempotency_key=idempotency_key
+        )
+        return RunHandle(self._client, run)
+
     def _json(self, inputs: Mapping[str, Any]) -> Json:
         return {name: self._client.to_json(value) for name, value in inputs.items()}
 
@@ -116,7 +156,7 @@ class Predictor:
 class RunHandle:
     """One run, read afresh whenever it is asked and not finished."""
 
-    def __init__(self, client: Client, run: Run) -> None:
+    def __init__(self, client: Verbs, run: Run) -> None:
         self._client = client
         self._run = run
 
@@ -170,6 +210,8 @@ class RunHandle:
             raise UsageError(f"Run {run.id} was cancelled.", hint="Submit it again to get a result.")
         if not run.status.is_final:
             raise TimeoutError(f"Run {run.id} is still {run.status} after {timeout_s:g} s.")
+        if summary(run):
+            return RowsResult(row_verbs(self._client), run)
         schema = self._client.predictor(run.predictor).result
         return records.from_json(schema, self._client.result(run), self._client.read_blob)
 

@@ -1,0 +1,216 @@
+"""An app somewhere else, by its HTTP API: the same verbs as `core.Client`, the same values, the same errors."""
+
+from __future__ import annotations
+
+import os
+import time
+from base64 import b64decode
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+from matinee.client.remote_http import Http, RemotePredictionError
+from matinee.client.verbs import Watch
+from matinee.errors import NotFoundError
+from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
+from matinee.ports import LogLine, RunQuery
+from matinee.runs import Entry, Failure, Feedback, Json, Progress, Run, Status
+from matinee.schema import encode
+from matinee.schema.blobs import INLINE_LIMIT_BYTES
+
+RELEASE_TTL_S = 5.0  # how old the release a call sees may be
+LONGEST_PAUSE_S = 2.0  # between two looks at a run that is waited for
+PAGE = 200  # runs the API lists at once
+_RUN_FIELDS = ("id", "predictor", "kind", "user", "created_at", "version", "attempt", "started_at", "finished_at")
+
+
+class RemoteClient:
+    """One person, by their token, at one app. Thread-safe."""
+
+    def __init__(self, url: str, token: str = "") -> None:
+        self._http = Http(url, token)
+        self._release: tuple[float, Json] = (float("-inf"), None)
+
+    # --- what there is ------------------------------------------------------------------------------------------
+
+    @property
+    def user(self) -> str:
+        """Whom the token speaks for."""
+        return str(self._app()["user"])
+
+    def release(self) -> Release:
+        """Return what is live there, at most RELEASE_TTL_S old."""
+        app = self._app()
+        by_component: dict[str, list[PredictorManifest]] = {}
+        for told in app["predictors"]:
+            by_component.setdefault(told["component"], []).append(_predictor(told))
+        components = tuple(ComponentManifest(name, "", "", tuple(found)) for name, found in by_component.items())
+        return Release(app["app"], app["title"], app["release"], 0.0, components)
+
+    def predictor(self, name: str) -> PredictorManifest:
+        """Return the predictor of that name; NotFoundError names the nearest."""
+        found = self.release().predictor(name)
+        return found or _predictor(self._http.ask("GET", f"/predictors/{quote(name, safe='')}").json())
+
+    def _app(self) -> Json:
+        read_at, app = self._release
+        if app is None or time.monotonic() - read_at > RELEASE_TTL_S:
+            app = self._http.ask("GET", "/predictors").json()
+            self._release = (time.monotonic(), app)
+        return app
+
+    # --- predict and submit -------------------------------------------------------------------------------------
+
+    def predict(self, name: str, inputs: Json) -> Run:
+        """Call a realtime predictor and wait for its run, whether it succeeds or fails."""
+        try:
+            answer = self._http.ask("POST", f"/predictors/{quote(name, safe='')}/predict", body=inputs, key=_key())
+        except RemotePredictionError as error:
+            if error.run is None:
+                raise
+            return _run(error.run)
+        told = answer.json()
+        return self.wait(told["id"]) if answer.status == 202 else _run(told, told["result"])
+
+    def submit(self, name: str, inputs: Json, *, idempotency_key: str = "") -> Run:
+        """Queue a batch run; the same key gives the same run."""
+        path = f"/predictors/{quote(name, safe='')}/submit"
+        return _run(self._http.ask("POST", path, body=inputs, key=idempotency_key or _key()).json())
+
+    def submit_many(self, name: str, rows: Sequence[Json], *, idempotency_key: str = "") -> list[Run]:
+        """Queue many batch runs, all or none of them."""
+        if not rows:
+            return []
+        path = f"/predictors/{quote(name, safe='')}/submit-many"
+        answer = self._http.ask("POST", path, body={"rows": list(rows)}, key=idempotency_key or _key())
+        return [_run(told) for told in answer.json()["runs"]]
+
+    # --- runs ---------------------------------------------------------------------------------------------------
+
+    def run(self, run_id: str) -> Run:
+        """Return the run; NotFoundError if there is none."""
+        return _run(self._told(run_id))
+
+    def runs(self, query: RunQuery) -> list[Run]:
+        """Return a page of runs, newest first; several requests when it asks for more than the API lists at once."""
+        found: list[Run] = []
+        before: str | None = query.before
+        while before is not None and len(found) < query.limit:
+            asked = {"before": before, "limit": min(PAGE, query.limit - len(found)), "predictor": query.predictor}
+            asked["status"] = next(iter(query.statuses)).value if len(query.statuses) == 1 else ""
+            asked["everybody"] = "true" if query.user != self.user else ""
+            page = self._http.ask("GET", "/runs", query=asked).json()
+            found += [run for run in map(_run, page["runs"]) if _is_asked(run, query)]
+            before = page["next"]
+        return found
+
+    def entry(self, run: Run) -> Entry | None:
+        """Return the live progress of an unfinished run."""
+        return None if run.status.is_final else _entry(self._told(run.id))
+
+    def inputs(self, run: Run) -> Json:
+        """Return the run's inputs as they were checked."""
+        return self._http.ask("GET", f"/runs/{quote(run.id, safe='')}/inputs").json()
+
+    def result(self, run: Run) -> Json:
+        """Return the result as JSON; None unless the run succeeded."""
+        if run.status is not Status.SUCCEEDED:
+            return None
+        return run.result if run.result is not None else self._http.ask("GET", f"/runs/{run.id}/result").json()
+
+    def read_blob(self, blob: Json) -> bytes:
+        """Return the bytes of a blob value, inline or there."""
+        if "base64" in blob:
+            return b64decode(blob["base64"])
+        if "url" not in blob:
+            raise NotFoundError(f"The file {blob.get('name') or blob.get('key')!r} has no address.")
+        return self._http.download(blob["url"])
+
+    def to_json(self, value: Any) -> Json:
+        """Return any supported Python value as JSON; large files of it are uploaded."""
+        return encode.to_json(value, self._put_blob)
+
+    def _put_blob(self, data: bytes, media_type: str, name: str) -> dict[str, Any]:
+        if len(data) <= INLINE_LIMIT_BYTES:
+            return encode.inline_blob(data, media_type, name)
+        stored: dict[str, Any] = self._http.upload(data, media_type, name)
+        return stored
+
+    def wait(self, run_id: str, *, timeout_s: float | None = None, watch: Watch | None = None) -> Run:
+        """Wait until the run is finished, or `timeout_s` has passed; return it as it is then."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        pause_s = 0.05
+        while True:
+            told = self._told(run_id)
+            run = _run(told)
+            if watch:
+                watch(run, _entry(told))
+            if run.status.is_final or (deadline is not None and time.monotonic() >= deadline):
+                return run
+            time.sleep(pause_s if deadline is None else max(0.0, min(pause_s, deadline - time.monotonic())))
+            pause_s = min(LONGEST_PAUSE_S, pause_s * 1.3)
+
+    def cancel(self, run_id: str) -> Run:
+        """Cancel a queued run at once, ask a running one to stop; ConflictError if it is finished."""
+        return _run(self._http.ask("POST", f"/runs/{quote(run_id, safe='')}/cancel").json())
+
+    def share(self, run_id: str) -> None:
+        """Let everybody who may use the app see and rate the run."""
+        self._http.ask("PUT", f"/runs/{quote(run_id, safe='')}/share")
+
+    def unshare(self, run_id: str) -> None:
+        """Keep the run to oneself again."""
+        self._http.ask("DELETE", f"/runs/{quote(run_id, safe='')}/share")
+
+    def logs(self, run_id: str) -> list[LogLine]:
+        """Return what the run wrote, in order."""
+        told = self._http.ask("GET", f"/runs/{quote(run_id, safe='')}/logs").json()
+        return [LogLine(**line) for line in told["lines"]]
+
+    def feedback(self, run_id: str, rating: int | None = None, comment: str = "", corrected: Json = None) -> Feedback:
+        """Say what is right or wrong, replacing what this person said before."""
+        said = {"rating": rating, "comment": comment, "corrected": corrected}
+        return Feedback(**self._http.ask("PUT", f"/runs/{quote(run_id, safe='')}/feedback", body=said).json())
+
+    def feedback_of(self, run_id: str) -> list[Feedback]:
+        """Return what was said of the run."""
+        told = self._http.ask("GET", f"/runs/{quote(run_id, safe='')}/feedback").json()
+        return [Feedback(**item) for item in told["feedback"]]
+
+    def close(self) -> None:
+        """Let go of connections."""
+        self._http.close()
+
+    def _told(self, run_id: str) -> Json:
+        return self._http.ask("GET", f"/runs/{quote(run_id, safe='')}").json()
+
+
+def _key() -> str:
+    return os.urandom(16).hex()  # a request that got no answer is sent again, and must not count twice
+
+
+def _predictor(told: Json) -> PredictorManifest:
+    kept = {name: told[name] for name in ("name", "kind", "component", "doc", "parameters", "result")}
+    return PredictorManifest(**kept, resources=Resources(timeout_s=told["timeout_s"]), examples=tuple(told["examples"]))
+
+
+def _run(told: Json, result: Json = None) -> Run:
+    kept = {name: told[name] for name in _RUN_FIELDS}
+    failure = Failure(**told["failure"]) if told["failure"] else None
+    return Run(
+        **kept,
+        status=Status(told["status"]),
+        inputs=None,
+        result=result,
+        failure=failure,
+        cancel_requested=told["cancel_requested"],
+    )
+
+
+def _entry(told: Json) -> Entry:
+    progress = Progress(**told["progress"]) if told.get("progress") else Progress()
+    return Entry(told["predictor"], told["id"], told["user"], 0, 0.0, progress=progress)
+
+
+def _is_asked(run: Run, query: RunQuery) -> bool:
+    return query.user in (None, run.user) and (not query.statuses or run.status in query.statuses)
