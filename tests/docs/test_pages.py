@@ -181,8 +181,8 @@ def test_the_architecture_names_every_package_and_only_files_that_exist() -> Non
     source = ROOT / "src" / "matinee"
     for path in re.findall(r"`([\w/]+(?:\.py|/))`", page):
         assert (source / path).exists(), path
-    modules = {p.stem for p in source.iterdir() if not p.name.startswith("__") and p.suffix in {"", ".py"}}
-    for module in modules - {"py.typed"}:
+    modules = {p.stem for p in source.glob("*.py")} | {p.parent.name for p in source.glob("*/__init__.py")}
+    for module in modules - {"__init__"}:
         assert re.search(rf"`{module}\b", page), module
 
 
