@@ -18,6 +18,7 @@ from typing import Any
 
 from matinee.access.people import LOCAL
 from matinee.access.start import check_reach
+from matinee.api import routes as api_routes
 from matinee.errors import MatineeError
 from matinee.ui import session
 from matinee.ui.sign_in_provider import secrets_of
@@ -60,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
     session.use(gate)
-    serve(options.host, options.port, lifeline_fd=options.lifeline_fd)
+    routes = api_routes(session.client_of, is_open=lambda: session.gate().is_open)
+    serve(options.host, options.port, lifeline_fd=options.lifeline_fd, routes=routes)
 
 
 def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] = ()) -> None:
