@@ -10,6 +10,7 @@ from typing import Any
 
 from matinee.access.cookies import Cookies, cookie_secret
 from matinee.access.gate import Gate, Policy
+from matinee.access.passwords import same
 from matinee.access.people import clean_name
 from matinee.access.users import Users
 from matinee.errors import UsageError
@@ -56,7 +57,7 @@ def _check_passwords(policy: Policy) -> None:
             f"The app asks for a password, and the environment variable {PASSWORD} is not set.",
             hint=f"Set it, and {OWNER_PASSWORD} for those who own the app.",
         )
-    if policy.password == policy.owner_password:
+    if same(policy.password, policy.owner_password):
         raise UsageError(f"{PASSWORD} and {OWNER_PASSWORD} are the same.", hint="Then everybody would be an owner.")
 
 
