@@ -224,7 +224,6 @@ def plan_of(store, sql, parameters=()):
         (RunQuery(user="ana", statuses=frozenset({Status.SUCCEEDED})), "runs_of_user"),
         (RunQuery(include_nested=True), "sqlite_autoindex_runs_1"),
     ],
-    ids=str,
 )
 def test_runs_are_listed_from_an_index_without_sorting(tmp_path, query, index):
     plan = plan_of(SqliteStore(tmp_path / "state.db"), *_listing(query))

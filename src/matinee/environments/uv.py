@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -92,7 +93,13 @@ def _run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedPro
         command = [_binary(), *arguments[:2], *_COMMON, *arguments[2:]]
     try:
         return subprocess.run(
-            command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            command,
+            cwd=folder,
+            env={"UV_SYSTEM_CERTS": "true", **os.environ},  # behind a company's certificate authority too
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
         )
     except OSError as error:
         raise BackendError(f"uv cannot be started: {error}.", hint=f"{sys.executable} -m pip install uv") from error

@@ -137,7 +137,7 @@ class ProcessLauncher:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             process = subprocess.Popen(
                 launch.command,
-                env={**launch.environment, "MATINEE_LIFELINE_FD": str(self._lifeline)},
+                env={"PYTHONUNBUFFERED": "1", **launch.environment, "MATINEE_LIFELINE_FD": str(self._lifeline)},
                 pass_fds=[self._lifeline],
                 cwd=launch.cwd or None,
                 stdin=lock,
