@@ -19,6 +19,7 @@ from websockets.asyncio.client import ClientConnection, connect
 
 OPEN_S = 60  # a session that is not open by then has failed
 ANSWER_S = 30
+BUTTON = "Predict"
 OPENING = 8  # sessions that open at the same time
 
 
@@ -33,6 +34,7 @@ class Session:
         self._address, self._answer_to = address, answer_to
         self._kept: dict[str, bytes] = {}  # messages the server may refer to, as a browser keeps them
         self._page, self._field, self._button, self._fragment = "", "", "", ""
+        self._tells_changes = False  # whether the page asks to hear of the field before the button is pressed
         self._awaited: tuple[bytes, asyncio.Future[None]] | None = None
         self._finished = asyncio.Event()
         self._ended = ""
@@ -58,12 +60,9 @@ class Session:
             raise Failed(self._ended)
         answer = asyncio.get_running_loop().create_future()
         self._awaited = (self._answer_to(text).encode(), answer)
-        message = BackMsg()
-        state = message.rerun_script
-        state.widget_states.widgets.add(id=self._field, string_value=text)
-        state.widget_states.widgets.add(id=self._button, trigger_value=True)
-        state.fragment_id = self._fragment
-        await self._rerun(message)
+        if self._tells_changes:  # a field outside a form tells its value as soon as the mouse leaves it for the button
+            await self._send_values(text, is_pressed=False)
+        await self._send_values(text, is_pressed=True)
         try:
             await asyncio.wait_for(answer, ANSWER_S)
         except TimeoutError:
@@ -74,6 +73,15 @@ class Session:
         if hasattr(self, "_reader"):
             self._reader.cancel()
             await self._connection.close()
+
+    async def _send_values(self, text: str, *, is_pressed: bool) -> None:
+        message = BackMsg()
+        state = message.rerun_script
+        state.widget_states.widgets.add(id=self._field, string_value=text)
+        if is_pressed:
+            state.widget_states.widgets.add(id=self._button, trigger_value=True)
+        state.fragment_id = self._fragment
+        await self._rerun(message)
 
     async def _rerun(self, message: BackMsg) -> None:
         state = message.rerun_script
@@ -112,9 +120,9 @@ class Session:
         kind = element.WhichOneof("type")
         if kind == "text_input":
             self._field = element.text_input.id
-        elif kind == "button" and element.button.is_form_submitter:
-            if not self._button or element.button.form_id.startswith("form:"):
-                self._button, self._fragment = element.button.id, delta.fragment_id
+            self._tells_changes = not element.text_input.form_id and not element.text_input.ignore_rerun
+        elif kind == "button" and element.button.label == BUTTON:
+            self._button, self._fragment = element.button.id, delta.fragment_id
         elif kind == "exception":
             self._end(element.exception.message)
         elif self._awaited and self._awaited[0] in data and not self._awaited[1].done():
