@@ -15,7 +15,7 @@ from streamlit.util import calc_hash
 from matinee.errors import ConflictError, NotFoundError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources, Trouble
 from matinee.ports import LogLine, RunQuery
-from matinee.runs import Entry, Failure, Feedback, Progress, Run, Status, new_run_id
+from matinee.runs import Entry, Failure, Feedback, Progress, Run, Scale, Status, first_run_id, new_run_id
 from matinee.schema import validate
 from matinee.ui import session
 
@@ -71,6 +71,7 @@ class FakeClient:
     stored: dict[str, Run] = field(default_factory=dict)
     entries: dict[str, Entry] = field(default_factory=dict)
     said: list[Feedback] = field(default_factory=list)
+    shared: set[str] = field(default_factory=set)
 
     def release(self) -> Release:
         if self.current is None:
@@ -122,6 +123,10 @@ class FakeClient:
             run
             for run in sorted(self.stored.values(), key=lambda run: run.id, reverse=True)
             if (query.predictor is None or run.predictor == query.predictor)
+            and (query.user is None or run.user == query.user)
+            and (not query.statuses or run.status in query.statuses)
+            and (query.since is None or run.id >= first_run_id(query.since))
+            and (query.until is None or run.id < first_run_id(query.until))
             and (not query.before or run.id < query.before)
         ]
         return wanted[: query.limit]
@@ -144,6 +149,18 @@ class FakeClient:
     def read_blob(self, blob: Any) -> bytes:
         return base64.b64decode(blob["base64"])
 
+    def upload(self, data: bytes, media_type: str, name: str) -> Any:
+        return {"$blob": media_type, "name": name, "base64": base64.b64encode(data).decode()}
+
+    def share(self, run_id: str) -> None:
+        self.shared.add(run_id)
+
+    def unshare(self, run_id: str) -> None:
+        self.shared.discard(run_id)
+
+    def is_shared(self, run_id: str) -> bool:
+        return run_id in self.shared
+
     def cancel(self, run_id: str) -> Run:
         run = self.run(run_id)
         if run.status.is_final:
@@ -151,8 +168,16 @@ class FakeClient:
         self.stored[run_id] = replace(run, status=Status.CANCELLED, finished_at=time.time())
         return self.stored[run_id]
 
-    def feedback(self, run_id: str, rating: int | None = None, comment: str = "", corrected: Any = None) -> Feedback:
-        self.said.append(Feedback(run_id, self.user, rating, comment, corrected, time.time()))
+    def feedback(
+        self,
+        run_id: str,
+        rating: int | None = None,
+        comment: str = "",
+        corrected: Any = None,
+        *,
+        scale: Scale = "thumbs",
+    ) -> Feedback:
+        self.said.append(Feedback(run_id, self.user, rating, comment, corrected, time.time(), scale))
         return self.said[-1]
 
     def feedback_of(self, run_id: str) -> list[Feedback]:
@@ -207,7 +232,17 @@ def shown() -> Callable[[AppTest], str]:
     """Return all texts on a page, as a person reads them."""
 
     def read(page: AppTest) -> str:
-        kinds = (page.title, page.subheader, page.markdown, page.caption, page.error, page.info, page.text, page.code)
+        kinds = (
+            page.title,
+            page.header,
+            page.subheader,
+            page.markdown,
+            page.caption,
+            page.error,
+            page.info,
+            page.text,
+            page.code,
+        )
         return "\n".join(str(element.value) for kind in kinds for element in kind).replace("\\", "")
 
     return read

@@ -35,15 +35,18 @@ def field(schema, *, required=False, defs=None):
         ({"type": "object", "x-matinee": "image"}, "image"),
         ({"type": "object", "x-matinee": "audio"}, "audio"),
         ({"type": "object", "x-matinee": "table"}, "table"),
-        ({"type": "array", "x-matinee": "array"}, "json"),
+        ({"type": "array", "x-matinee": "array"}, "array"),
+        ({"x-matinee": "figure"}, "constant"),
         ({"type": "object", "properties": {"layers": {"type": "integer"}}}, "record"),
-        ({"type": "object", "additionalProperties": {"type": "number"}}, "json"),
+        ({"type": "object", "additionalProperties": {"type": "number"}}, "pairs"),
+        ({"type": "object", "additionalProperties": {"type": "array"}}, "json"),
+        ({"type": "object"}, "json"),
         ({"type": "array", "items": {"type": "string"}}, "lines"),
         ({"type": "array", "items": {"type": "number"}}, "lines"),
         ({"type": "array", "items": {"enum": ["a", "b"]}, "uniqueItems": True}, "choices"),
         ({"type": "array", "items": {"type": "string", "format": "date"}}, "list"),
         ({"type": "array", "items": {"x-matinee": "image"}}, "list"),
-        ({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}]}, "json"),
+        ({"type": "array", "prefixItems": [{"type": "integer"}, {"type": "string"}]}, "tuple"),
         ({"anyOf": [{"type": "integer"}, {"type": "string"}]}, "union"),
         ({}, "json"),
     ],
@@ -93,14 +96,6 @@ def test_alternatives_keep_the_place_of_their_union():
     assert [f.label for f in shape.fields] == ["Circle", "Text"]
     assert [f.path for f in shape.fields] == ["value", "value"]
     assert shape.fields[0].fields[0].path == "value.radius"
-
-
-def test_only_what_depends_on_choices_redraws_at_every_change():
-    inner = {"type": "object", "properties": {"a": {"type": "integer"}}}
-    assert not field(inner).is_dynamic
-    assert field({"anyOf": [inner, NULL]}).is_dynamic
-    assert field({"type": "array", "items": inner}).is_dynamic
-    assert not field({"type": "array", "items": {"x-matinee": "file"}}).is_dynamic
 
 
 def a_form() -> Form:

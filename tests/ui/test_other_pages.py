@@ -47,12 +47,12 @@ def test_a_run_shows_its_log_when_asked(fake, open_page, shown):
     run = fake.predict("recommend", {"gender": "female"})
     page = open_page("run", id=run.id)
     assert "planning" not in shown(page)
-    page.toggle[0].set_value(True).run()
+    page.toggle(key=f"log:{run.id}").set_value(True).run()
     assert "planning" in shown(page)
 
 
 def test_an_unknown_run_says_so(fake, open_page, shown):
-    assert "There is no run" in shown(open_page("run", id="nothing"))
+    assert "There is no run at this address" in shown(open_page("run", id="nothing"))
     assert "Choose a run in History." in shown(open_page("run"))
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
+from streamlit.testing.v1 import AppTest
+
 from matinee.runs import Failure
 
 
@@ -38,15 +41,36 @@ def test_an_example_fills_the_form(fake, open_page):
     assert [run.inputs["gender"] for run in fake.stored.values()] == ["female"]
 
 
-def test_a_failed_prediction_says_why_and_what_to_do_without_a_traceback(fake, open_page, shown):
-    fake.answers["recommend"] = Failure("timeout", "It took longer than 5 s.", "Raise timeout_s.", "Traceback (most…")
-    page = open_page()
+def predict(page: AppTest) -> AppTest:
     page.button_group[0].set_value(0)
-    page.button(key="go:recommend").click().run()
-    text = shown(page)
+    return page.button(key="go:recommend").click().run()
+
+
+def test_a_failed_prediction_says_why_and_shows_the_owner_what_to_change(fake, open_page, shown):
+    fake.answers["recommend"] = Failure("timeout", "It took longer than 5 s.", "Raise timeout_s.", "Traceback (most…")
+    text = shown(predict(open_page()))
     assert "It took longer than 5 s." in text
     assert "Raise timeout_s." in text
-    assert "Traceback" not in text
+    assert "Traceback (most…" in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "way_out"),
+    [
+        ("timeout", "Try a smaller input."),
+        ("out_of_memory", "Try a smaller input."),
+        ("exception", "Try other values."),
+        ("start", "Nothing you filled in is wrong"),
+        ("crash", "Try once more."),
+    ],
+)
+def test_a_failed_prediction_says_to_a_user_what_they_can_do(fake, open_page, shown, kind, way_out):
+    fake.owner = False
+    fake.answers["recommend"] = Failure(kind, "It went wrong.", "Raise memory_mb.")
+    text = shown(predict(open_page()))
+    assert "It went wrong." in text
+    assert way_out in text
+    assert "Raise memory_mb." not in text
 
 
 def test_a_thumb_and_a_comment_are_stored_with_the_run(fake, open_page):

@@ -43,7 +43,7 @@ def test_each_result_has_its_block(schema, value, block):
 def test_a_table_is_downloaded_as_csv():
     block = blocks_of({"x-matinee": "table"}, TABLE, "plan")
     assert block.columns == ("date", "n")
-    assert (block.downloads[0].file_name, block.downloads[0].data) == ("plan.csv", b"date,n\r\n2026-06-01,1\r\n")
+    assert (block.downloads[0].file_name, block.downloads[0].make()) == ("plan.csv", b"date,n\r\n2026-06-01,1\r\n")
 
 
 def test_a_list_of_records_and_a_matrix_are_tables():
@@ -86,4 +86,4 @@ def test_what_is_nested_too_deep_is_shown_as_json():
 
 
 def test_the_whole_result_is_json_to_save():
-    assert json.loads(whole({"é": 1}, "run").data) == {"é": 1}
+    assert json.loads(whole({"é": 1}, "run").make()) == {"é": 1}

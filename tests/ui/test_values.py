@@ -8,7 +8,7 @@ import pytest
 
 from matinee.errors import InputError
 from matinee.ui.forms import MISSING, form_of
-from matinee.ui.values import alternative_of, blob, initial_value, is_blob, to_widget, value_from
+from matinee.ui.values import alternative_of, initial_value, to_widget, value_from
 
 
 def field(schema, *, required=True):
@@ -20,6 +20,7 @@ MOMENT = {"type": "string", "format": "date-time"}
 WORDS = {"type": "array", "items": {"type": "string"}}
 COUNTS = {"type": "array", "items": {"type": "integer"}}
 NULL = {"type": "null"}
+ARRAY = {"type": "array", "x-matinee": "array"}
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,13 @@ NULL = {"type": "null"}
         ({"type": "string", "format": "time"}, "08:30:00", time(8, 30)),
         (WORDS, ["one", "two"], "one\ntwo"),
         (COUNTS, [1, 2], "1\n2"),
-        ({"type": "object", "additionalProperties": {"type": "number"}}, {"a": 1}, '{\n  "a": 1\n}'),
+        ({"type": "object", "additionalProperties": {"type": "number"}}, {"a": 1, "b: c": 0.5}, "a: 1\nb: c: 0.5"),
+        ({"type": "object", "additionalProperties": {"type": "string"}}, {"a": "b: c"}, "a: b: c"),
+        ({"type": "object", "additionalProperties": {"type": "string"}}, {"a:b": "c"}, '{\n  "a:b": "c"\n}'),
+        (ARRAY, [1, 2.5], "1, 2.5"),
+        (ARRAY, [[1, 2], [3, 4]], "1, 2\n3, 4"),
+        (ARRAY, [[1, 2]], "[[1, 2]]"),
+        (ARRAY, [[[1], [2]]], "[[[1], [2]]]"),
     ],
 )
 def test_a_value_survives_its_widget(schema, value, held):
@@ -82,12 +89,6 @@ def test_text_that_cannot_be_read_says_where(schema, text, message):
         value_from(field(schema), text)
 
 
-def test_an_upload_travels_as_a_blob():
-    upload = blob(b"\x89PNG", "image/png", "digit.png")
-    assert is_blob(upload)
-    assert upload == {"$blob": "image/png", "name": "digit.png", "base64": "iVBORw=="}
-
-
 def test_the_alternative_a_value_most_likely_is_comes_first():
     circle = {"type": "object", "properties": {"kind": {"const": "circle"}, "radius": {"type": "number"}}}
     square = {"type": "object", "properties": {"kind": {"const": "square"}, "radius": {"type": "number"}}}
@@ -96,3 +97,35 @@ def test_the_alternative_a_value_most_likely_is_comes_first():
     assert alternative_of(shape, 3) == 2
     assert alternative_of(shape, True) == 3
     assert alternative_of(shape, None) == -1
+
+
+@pytest.mark.parametrize(
+    ("text", "array"),
+    [
+        ("1 2\t3", [1, 2, 3]),
+        ("1\n2\n3", [1, 2, 3]),
+        ("1;2\n\n3;4\n", [[1, 2], [3, 4]]),
+        ("-1.5e3, .5", [-1500.0, 0.5]),
+        (" [[1, 2]] ", [[1, 2]]),
+    ],
+)
+def test_numbers_are_read_as_a_spreadsheet_copies_them(text, array):
+    assert value_from(field(ARRAY), text) == array
+
+
+@pytest.mark.parametrize(
+    ("schema", "text", "message"),
+    [
+        (ARRAY, "1, two", "line 1, “two”, is not a number"),
+        (ARRAY, "1, nan", "line 1, “nan”, is not a number"),
+        (ARRAY, "1 2\n3", "line 2 has 1 numbers, the first has 2"),
+        (ARRAY, "[1,", "is not valid JSON"),
+        ({"type": "object", "additionalProperties": {"type": "number"}}, "a = 1", "is not a name, a colon and a value"),
+        ({"type": "object", "additionalProperties": {"type": "number"}}, "a: b", "“b”, is not a number"),
+    ],
+)
+def test_text_that_is_no_array_and_no_pair_says_where(schema, text, message):
+    with pytest.raises(InputError) as caught:
+        value_from(field(schema), text)
+    assert caught.value.problems[0].path == "value"
+    assert message in caught.value.problems[0].message

@@ -13,8 +13,6 @@ from matinee.ui import session, snippets
 
 def draw(run: Run, inputs: Json) -> None:
     """Draw the two snippets behind a button."""
-    if "$rows" in (inputs if isinstance(inputs, dict) else {}):
-        return  # many rows are an upload: there is no one call to show
     with st.popover("Use it from code", icon=":material/code:"):
         python, curl = st.tabs(["Python", "curl"])
         with python:

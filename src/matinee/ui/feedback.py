@@ -10,7 +10,7 @@ from matinee.errors import MatineeError, Problem
 from matinee.manifest import Release
 from matinee.runs import RATINGS, Feedback, Json, Run, Scale, Status
 from matinee.schema import validate
-from matinee.ui import session, widgets
+from matinee.ui import rows, session, widgets
 from matinee.ui.drawing import Drawing
 from matinee.ui.forms import MISSING, form_of
 from matinee.ui.told import show_error, told
@@ -41,7 +41,7 @@ def _draw(run: Run, release: Release) -> None:
     said, others = _read(run.id)
     said = _rating(run, said, scale_of(release))
     said = _comment(run, said)
-    if run.status is Status.SUCCEEDED:
+    if run.status is Status.SUCCEEDED and not rows.is_rows(run):
         said = _correction(run, said, release)
     if said.updated_at:
         st.caption(":material/check: Thank you, this is stored with the run. You can change it at any time.")

@@ -39,6 +39,7 @@ class Row:
     detail: str
     is_live: bool
     can_cancel: bool
+    can_retry: bool
 
 
 def row_of(
@@ -71,6 +72,7 @@ def row_of(
         detail=_detail(run, entry, note) or _queue_words(run, position, starts_in_s),
         is_live=live,
         can_cancel=live and run.kind == "batch" and not _is_stopping(run, entry),
+        can_retry=run.status in (Status.FAILED, Status.CANCELLED) and not rows.is_rows(run),
     )
 
 

@@ -9,14 +9,14 @@ import streamlit as st
 from matinee.errors import MatineeError
 from matinee.manifest import Release
 from matinee.runs import Run, Status
-from matinee.ui import code, expectation, feedback, render, results, session
+from matinee.ui import code, expectation, feedback, render, results, rows, rows_result, session
 from matinee.ui.history import Row, row_of
 from matinee.ui.told import show_error, told
 from matinee.ui.words import escaped
 
-LIVE_S = 1.0  # how often an unfinished run is looked at
+__all__ = ["cancel_button", "draw", "draw_failure", "draw_finished", "draw_progress", "is_mine", "show_error"]
 
-__all__ = ["cancel_button", "draw", "draw_failure", "draw_progress", "is_mine", "show_error"]
+LIVE_S = 1.0  # how often an unfinished run is looked at
 
 
 def draw(run_id: str, release: Release) -> Run:
@@ -78,9 +78,12 @@ def draw_finished(run: Run, release: Release) -> None:
         st.info("This run was cancelled.", icon=":material/block:")
     elif run.failure is not None:
         draw_failure(run)
-    else:
+    elif not rows.is_rows(run):
         _draw_result(run, release)
-    code.draw(run, session.client().inputs(run))
+    if rows.is_rows(run):
+        rows_result.draw(run)
+    else:
+        code.draw(run, session.client().inputs(run))
     feedback.draw(run, release)
 
 

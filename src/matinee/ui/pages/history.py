@@ -1,94 +1,167 @@
-"""History: the user's runs, newest first, a page at a time; unfinished ones live."""
+"""History: runs newest first, a page at a time, by what one looks for; unfinished ones live; as one file to save."""
 
 from __future__ import annotations
 
 import time
+from datetime import date
+from typing import Any
 
 import streamlit as st
 
 from matinee.errors import MatineeError
 from matinee.manifest import Release
-from matinee.ui import links, outcome, session
+from matinee.ui import again, expectation, links, outcome, saving, session
 from matinee.ui.history import Row, row_of
-from matinee.ui.words import escaped, humanize
+from matinee.ui.search import STATUSES, Filters, Found, find
+from matinee.ui.session import Live
+from matinee.ui.told import show_error, told
+from matinee.ui.words import age, escaped, humanize
 
 ROWS = 15
 LIVE_S = 1.0
+SEARCH_S = 5.0  # looking for words reads many runs
+FILTERS = "history:filters"
+KEPT: Any = {"persist_state": "session"}
+TRAIL = "history:trail"  # where the pages before this one began: the way back
 
 
 def draw(release: Release) -> None:
     """Draw the page."""
-    st.title("History")
-    predictor = _filter(release)
-    before = _before(predictor)
+    st.title("History", anchor=False)
+    filters = _filters(release)
     try:
-        rows = _rows(predictor, before)
+        found = _found(filters)
     except MatineeError as error:
-        outcome.show_error(error)
+        show_error(error)
         return
-    if not rows and not before:
+    if not found.runs:
+        _nothing(filters, found)
+    else:
+        lives = _lives(found)
+        is_live = any(not live.run.status.is_final for live in lives)
+        st.fragment(told(_list), run_every=LIVE_S if is_live else None)(release, filters, is_live)
+    _pager(found)
+    if found.runs:
+        saving.draw(found.runs, filters)
+
+
+def _nothing(filters: Filters, found: Found) -> None:
+    if found.next:
+        st.info("Nothing found yet.", icon=":material/search:")
+    elif filters.is_empty and not _trail():
         st.info("Nothing has run yet. What you predict or start appears here.", icon=":material/history:")
-        return
-    is_live = any(row.is_live for row in rows)
-    st.fragment(_list, run_every=LIVE_S if is_live else None)(predictor, before, is_live)
-    _pager(predictor, before, rows)
+    else:
+        st.info("Nothing here fits.", icon=":material/search_off:")
 
 
-def _filter(release: Release) -> str | None:
+# --- what is looked for -----------------------------------------------------------------------------------------
+
+
+def _filters(release: Release) -> Filters:
+    """Draw the filters; Streamlit keeps them while one looks at a run and comes back."""
     names = [p.name for p in release.predictors]
-    if len(names) < 2:
-        return None
-    chosen: str | None = st.selectbox(
-        "Show", names, index=None, format_func=humanize, placeholder="All runs", label_visibility="collapsed"
-    )
-    return chosen
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input(
+            "Search", placeholder="Words in inputs, person or id", max_chars=200, key="history:text", **KEPT
+        )
+        predictor = st.selectbox(
+            "Predictor", names, None, format_func=humanize, placeholder="All", width=170, key="history:name", **KEPT
+        )
+        status = st.selectbox(
+            "Status", list(STATUSES), None, placeholder="All", width=140, key="history:status", **KEPT
+        )
+        with st.popover("More", icon=":material/tune:"):
+            first, last, everybody = _more()
+    filters = Filters(predictor, status, (text or "").strip(), first, last, everybody)
+    if filters != st.session_state.get(FILTERS, filters):
+        _trail().clear()
+    st.session_state[FILTERS] = filters
+    return filters
 
 
-def _rows(predictor: str | None, before: str) -> list[Row]:
-    now = time.time()
-    lives = session.page(predictor, before, ROWS)
-    return [row_of(live.run, live.entry, now, position=live.position, note=live.note) for live in lives]
+def _more() -> tuple[date | None, date | None, bool]:
+    first = st.date_input("From", None, format="YYYY-MM-DD", key="history:first", **KEPT)
+    last = st.date_input("To", None, format="YYYY-MM-DD", key="history:last", **KEPT)
+    if not session.client().owner or session.gate().is_open:
+        return first, last, False
+    return first, last, st.toggle("Everybody's runs", key="history:everybody", **KEPT)
 
 
-def _list(predictor: str | None, before: str, was_live: bool) -> None:
-    rows = _rows(predictor, before)
-    if was_live and not any(row.is_live for row in rows):
+def _found(filters: Filters) -> Found:
+    client = session.client()
+    query = filters.query(client.user, before=_before())
+    key = ("history", query, filters.text, client.user, client.owner)
+    max_age_s = SEARCH_S if filters.text else session.RUNS_S
+    return session.poll.read(key, max_age_s, lambda: find(client.runs, query, filters.text, ROWS))
+
+
+def _lives(found: Found) -> list[Live]:
+    client = session.client()
+    key = ("lives", tuple((run.id, run.rev) for run in found.runs), client.user, client.owner)
+    return session.poll.read(key, session.RUNS_S, lambda: [session.look(run) for run in found.runs])
+
+
+# --- the runs ---------------------------------------------------------------------------------------------------
+
+
+def _list(release: Release, filters: Filters, was_live: bool) -> None:
+    lives = _lives(_found(filters))
+    if was_live and all(live.run.status.is_final for live in lives):
         st.rerun()  # the whole page, which then no longer looks every second
-    for row in rows:
-        _row(row)
+    user = session.client().user
+    now = time.time()
+    for live in lives:
+        starts_in_s = expectation.starts_in_s(live, release)
+        row = row_of(live.run, live.entry, now, position=live.position, note=live.note, starts_in_s=starts_in_s)
+        _row(row, live, release, "" if live.run.user == user else live.run.user)
 
 
-def _row(row: Row) -> None:
+def _row(row: Row, live: Live, release: Release, by: str) -> None:
     with st.container(border=True):
-        what, state, action = st.columns([5, 4, 2], vertical_alignment="center")
+        what, state, action = st.columns([5, 4, 3], vertical_alignment="center")
         what.markdown(f"**{escaped(row.title)}**" + (f"  \n:gray[{escaped(row.summary)}]" if row.summary else ""))
         with state:
             st.badge(row.status, icon=row.icon, color=row.color)
-            st.caption(" · ".join(part for part in (row.age, row.duration) if part))
+            st.caption(" · ".join(escaped(part) for part in (row.age, row.duration, by) if part))
         with action:
             links.link(links.RUN, "Open", icon=":material/open_in_full:", query={"id": row.run_id})
-            outcome.cancel_button(row)
+            if outcome.is_mine(live.run):
+                outcome.cancel_button(row)
+            if row.can_retry and release.predictor(row.predictor):
+                _retry_button(live)
         if row.fraction is not None:
             st.progress(min(1.0, max(0.0, row.fraction)), text=f"{row.fraction:.0%} {escaped(row.detail)}".strip())
         elif row.detail:
             st.caption(escaped(row.detail))
 
 
-def _trail(predictor: str | None) -> list[str]:
-    """The last run ids of the pages before this one: the way back."""
-    trail: list[str] = st.session_state.setdefault(f"trail:{predictor or ''}", [])
+def _retry_button(live: Live) -> None:
+    if st.button("Retry", key=f"retry:{live.run.id}", icon=":material/replay:"):
+        again.retry(live.run, session.client().inputs(live.run))
+
+
+# --- pages ------------------------------------------------------------------------------------------------------
+
+
+def _trail() -> list[str]:
+    trail: list[str] = st.session_state.setdefault(TRAIL, [])
     return trail
 
 
-def _before(predictor: str | None) -> str:
-    trail = _trail(predictor)
+def _before() -> str:
+    trail = _trail()
     return trail[-1] if trail else ""
 
 
-def _pager(predictor: str | None, before: str, rows: list[Row]) -> None:
-    trail = _trail(predictor)
+def _pager(found: Found) -> None:
+    trail = _trail()
+    if found.looked_at and found.reached:
+        st.caption(
+            f"Looked through {found.looked_at:,} runs; the last of them was made {age(time.time() - found.reached)}."
+        )
     with st.container(horizontal=True):
-        if before:
+        if trail:
             st.button("Newer", icon=":material/chevron_left:", on_click=trail.pop)
-        if len(rows) == ROWS:
-            st.button("Older", icon=":material/chevron_right:", on_click=trail.append, args=(rows[-1].run_id,))
+        if found.next:
+            label = "Older" if found.runs else "Look further back"
+            st.button(label, icon=":material/chevron_right:", on_click=trail.append, args=(found.next,))

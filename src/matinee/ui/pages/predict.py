@@ -17,6 +17,7 @@ from matinee.ui import links, outcome, session, waiting, widgets
 from matinee.ui.drawing import Drawing
 from matinee.ui.forms import form_of
 from matinee.ui.history import summary_of
+from matinee.ui.told import show_error, told
 from matinee.ui.words import escaped, humanize
 
 EXAMPLES = 6  # offered to click
@@ -34,7 +35,10 @@ def draw(predictor: PredictorManifest, release: Release) -> None:
     _examples(predictor)
     if predictor.kind == "realtime":
         links.link(links.ROWS, "Many rows at once", icon=":material/table_rows:", query={"predictor": predictor.name})
-    st.fragment(_form)(predictor, int(limits_of(release).upload_mb))
+    st.fragment(told(_form))(predictor, int(limits_of(release).upload_mb))
+    if predictor.kind == "realtime" and links.knows(links.ROWS):
+        query = {"predictor": predictor.name}
+        links.link(links.ROWS, "Predict many rows at once", icon=":material/table_rows:", query=query)
     run_id = st.session_state.get(f"run:{predictor.name}")
     if run_id:
         _last_run(run_id, release)
@@ -98,7 +102,7 @@ def _start(predictor: PredictorManifest, given: Json, unreadable: Sequence[Probl
         return error.problems
     except MatineeError as error:
         with place.container():
-            outcome.show_error(error)
+            show_error(error)
         st.stop()
     finally:
         place_key = f"pending:{predictor.name}"
@@ -128,7 +132,7 @@ def _last_run(run_id: str, release: Release) -> None:
     try:
         run = outcome.draw(run_id, release)
     except MatineeError as error:
-        outcome.show_error(error)
+        show_error(error)
         return
     if run.cold_start:
         st.caption("This was the first prediction after a pause, so it had to start first: the next one is quicker.")

@@ -1,4 +1,4 @@
-"""One run at its permanent address: inputs, state, result, feedback, logs, and the way to run it again."""
+"""One run at its permanent address: inputs, state, result, feedback, logs; run it again, retry it, share it."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import time
 
 import streamlit as st
 
-from matinee.errors import MatineeError
+from matinee.errors import MatineeError, NotFoundError
 from matinee.manifest import Release
-from matinee.runs import Run
-from matinee.ui import links, outcome, render, results, rows, rows_result, session
+from matinee.runs import Json, Run
+from matinee.ui import again, links, outcome, render, results, rows, rows_result, session, sharing
 from matinee.ui.history import row_of
+from matinee.ui.told import show_error, told
 from matinee.ui.words import escaped
 
 
@@ -18,29 +19,48 @@ def draw(release: Release) -> None:
     """Draw the page of the run named in the address (`?id=…`)."""
     run_id = st.query_params.get("id", "")
     if not run_id:
-        st.title("Run")
+        st.title("Run", anchor=False)
         st.info("Choose a run in History.", icon=":material/history:")
-        links.link(links.HISTORY, "History", icon=":material/history:")
+        _to_history()
         return
     try:
-        _draw(session.live(run_id).run, release)
+        run = session.live(run_id).run
+    except NotFoundError:
+        _not_found()
+        return
+    try:
+        _draw(run, release)
     except MatineeError as error:
-        outcome.show_error(error)
-        links.link(links.HISTORY, "History", icon=":material/history:")
+        show_error(error)
+        _to_history()
+
+
+def _not_found() -> None:
+    """One answer for what is not there and for what is somebody else's: the address tells nothing."""
+    st.title("No such run", anchor=False)
+    st.info("There is no run at this address, or it is not shared with you.", icon=":material/search_off:")
+    _to_history()
+
+
+def _to_history() -> None:
+    links.link(links.HISTORY, "History", icon=":material/history:")
 
 
 def _draw(run: Run, release: Release) -> None:
     row = row_of(run, None, time.time())
-    st.title(escaped(row.title))
-    facts = [row.age, f"took {row.duration}" if run.status.is_final and row.duration else "", run.version]
+    client = session.client()
+    st.title(escaped(row.title), anchor=False)
+    by = f"by {run.user}" if run.user != client.user else ""
+    facts = [row.age, f"took {row.duration}" if run.status.is_final and row.duration else "", run.version, by]
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(row.status, icon=row.icon, color=row.color)
         st.caption(" · ".join(escaped(fact) for fact in facts if fact), width="content")
-    st.subheader("Inputs", anchor=False)
+        sharing.draw(run)
+    st.header("Inputs", anchor=False)
     _inputs(run, release)
-    st.subheader("Result" if run.status.is_final else "Progress", anchor=False)
+    st.header("Result" if run.status.is_final else "Progress", anchor=False)
     outcome.draw(run.id, release)
-    _logs(run)
+    st.fragment(told(_logs))(run)
 
 
 def _inputs(run: Run, release: Release) -> None:
@@ -48,16 +68,15 @@ def _inputs(run: Run, release: Release) -> None:
         rows_result.draw_inputs(run)
         return
     client = session.client()
-    inputs = client.inputs(run)
+    inputs: Json = client.inputs(run)
     predictor = release.predictor(run.predictor)
-    schema = predictor.parameters if predictor else {}
+    block = results.blocks_of(predictor.parameters if predictor else {}, inputs, run.predictor)
     with st.container(border=True):
-        block = results.blocks_of(schema, inputs, run.predictor)
         render.draw_inputs(block, f"inputs:{run.id}", client.read_blob)
-        path = links.path_of(run.predictor)
-        if links.knows(path) and st.button("Run again", key="again", icon=":material/replay:"):
-            links.fill(run.predictor, inputs)
-            links.go(path)
+        if predictor is None:
+            st.caption(f"{escaped(run.predictor)} is not part of the app any more.")
+        elif run.status.is_final:
+            again.draw(run, inputs)
 
 
 def _logs(run: Run) -> None:
@@ -66,6 +85,3 @@ def _logs(run: Run) -> None:
     lines = session.client().logs(run.id)
     text = "\n".join(f"{time.strftime('%H:%M:%S', time.localtime(x.at))} {x.level:<7} {x.message}" for x in lines)
     st.code(text or "It wrote nothing.", language=None, wrap_lines=True)
-    if run.failure and run.failure.traceback:
-        st.caption("Where it failed")
-        st.code(run.failure.traceback, language=None)
