@@ -52,15 +52,14 @@ def kept(gate: Gate, person: Person) -> dict[str, str]:
 
 
 def test_secrets_are_compared_by_compare_digest_alone():
+    secret = ("password", "proof", "token", "secret")
     compared = []
     for file in ACCESS.glob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Compare) and any(isinstance(op, ast.Eq | ast.NotEq | ast.In) for op in node.ops):
-                words = ast.unparse(node).lower()
-                if not isinstance(node.comparators[0], ast.Constant) and any(
-                    word in words for word in ("password", "proof", "token", "secret")
-                ):
-                    compared.append(words)
+                is_word = isinstance(node.comparators[0], ast.Constant)  # as in mode == "password"
+                if not is_word and any(word in ast.unparse(node).lower() for word in secret):
+                    compared.append(ast.unparse(node))
     assert compared == []
     assert "hmac.compare_digest" in Path(passwords.__file__).read_text()
 

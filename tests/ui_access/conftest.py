@@ -66,15 +66,25 @@ class Server:
             return False
 
 
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port for a server whose address must be known before it starts."""
+    return _free_port()
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     """Start the UI with `[auth]` and variables, and wait until it is healthy; what runs afterwards is ended."""
     started: list[subprocess.Popen[bytes]] = []
 
-    def run(auth: dict[str, Any], *options: str, **variables: str) -> Server:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+    def run(auth: dict[str, Any], *options: str, port: int = 0, **variables: str) -> Server:
+        port = port or _free_port()
         told = {**os.environ, **Settings(app="tiny", data=tmp_path).environment(), "MATINEE_AUTH": json.dumps(auth)}
         process = subprocess.Popen(
             [sys.executable, "-m", "matinee.ui.serve", "--port", str(port), *options],

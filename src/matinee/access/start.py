@@ -69,6 +69,11 @@ def _check_provider(policy: Policy) -> None:
             f"{', '.join(missing)}.",
             hint="The provider's console shows them; the redirect address is the app's own with /oauth2callback.",
         )
+    if not policy.provider["redirect_uri"].endswith("/oauth2callback"):
+        raise UsageError(
+            f"{PROVIDER['redirect_uri']} does not end with /oauth2callback.",
+            hint="It is the app's address with that path, as in https://app.example.org/oauth2callback.",
+        )
     if not (find_spec("authlib") and find_spec("httpx")):
         raise UsageError(
             "Sign-in through a provider needs two more packages.", hint="Install them: pip install 'matinee[oidc]'"
