@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import textwrap
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
+import uvicorn
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -17,6 +20,7 @@ from matinee.api import tokens
 from matinee.client.core import Client
 from matinee.client.host import LocalHost
 from matinee.project import load
+from matinee.testing.harness import wait_until
 
 GREET = """
     import os, time
@@ -115,3 +119,29 @@ def serve(host: LocalHost) -> Callable[..., Served]:
 @pytest.fixture
 def ada(served: Served) -> TestClient:
     return served.as_("ada")
+
+
+@contextmanager
+def listen(app: Starlette) -> Iterator[str]:
+    """Serve the app by uvicorn in a thread, on a free port of 127.0.0.1, and give its address."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off", loop="asyncio")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    wait_until(lambda: server.started, what="uvicorn")
+    try:
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture
+def listening() -> Callable[[Starlette], AbstractContextManager[str]]:
+    return listen
+
+
+@pytest.fixture
+def url(served: Served) -> Iterator[str]:
+    with listen(served.app) as url:
+        yield url

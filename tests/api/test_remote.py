@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-import uvicorn
 
 import matinee
 from matinee.errors import (
@@ -18,33 +16,7 @@ from matinee.errors import (
     PredictionError,
     UsageError,
 )
-from matinee.testing.harness import wait_until
 from matinee.types import File
-
-
-class Server(uvicorn.Server):
-    """uvicorn in a thread, on a free port."""
-
-    def __init__(self, app) -> None:
-        super().__init__(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
-        self.thread = threading.Thread(target=self.run, daemon=True)
-        self.thread.start()
-        wait_until(lambda: self.started, what="uvicorn")
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.servers[0].sockets[0].getsockname()[1]}"
-
-    def stop(self) -> None:
-        self.should_exit = True
-        self.thread.join(10)
-
-
-@pytest.fixture
-def url(served) -> Iterator[str]:
-    server = Server(served.app)
-    yield server.url
-    server.stop()
 
 
 @pytest.fixture
@@ -118,16 +90,12 @@ def test_errors_are_the_same_as_here(app, call, error, words):
         call(app)
 
 
-def test_a_prediction_that_outlasts_the_request_is_waited_for(serve: Callable):
+def test_a_prediction_that_outlasts_the_request_is_waited_for(serve: Callable, listening: Callable):
     served = serve(wait_s=0.1)
-    server = Server(served.app)
-    try:
-        with matinee.connect(url=server.url, token=served.token("slow")) as app:
-            assert app.greet(name="Ada", seconds=0.6).text == "Hello, Ada!"
-            with pytest.raises(PredictionError, match="do not greet"):
-                app.greet(name="trouble", seconds=0.6)
-    finally:
-        server.stop()
+    with listening(served.app) as url, matinee.connect(url=url, token=served.token("slow")) as app:
+        assert app.greet(name="Ada", seconds=0.6).text == "Hello, Ada!"
+        with pytest.raises(PredictionError, match="do not greet"):
+            app.greet(name="trouble", seconds=0.6)
 
 
 def test_without_sign_in_this_machine_needs_no_token(url: str):
