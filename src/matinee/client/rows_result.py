@@ -21,11 +21,11 @@ Columns = Mapping[str, str | None]  # parameter → column
 class RowVerbs(Protocol):
     """What a client that can do many rows does; `core.Client` says what and what is raised."""
 
-    def check_rows(self, name: str, source: Source, mapping: Columns | None = None) -> RowsCheck: ...  # noqa: D102
-    def submit_rows(  # noqa: D102
+    def check_rows(self, name: str, source: Source, mapping: Columns | None = None) -> RowsCheck: ...
+    def submit_rows(
         self, name: str, source: Source, checked: RowsCheck, *, file_name: str = "", idempotency_key: str = ""
     ) -> Run: ...
-    def rows_result(self, run: Run, form: str = "csv") -> Iterator[bytes]: ...  # noqa: D102
+    def rows_result(self, run: Run, form: str = "csv") -> Iterator[bytes]: ...
 
 
 def row_verbs(client: object) -> RowVerbs:

@@ -12,7 +12,7 @@ Schema = dict[str, Any]
 
 def automatic(parameters: Schema, columns: Sequence[str]) -> dict[str, str]:
     """Return parameter → column for the columns whose name is a parameter's: the same name first, then a like one."""
-    free = {folded(column): column for column in reversed(columns)}  # the first of several wins
+    free = {folded(column): column for column in reversed(columns) if folded(column)}  # the first wins
     same = set(columns)
     names = parameters.get("properties", {})
     found = {name: name if name in same else free.get(folded(name), "") for name in names}

@@ -69,9 +69,9 @@ def open_table(source: Source) -> Iterator[Table]:
             _refuse_other(start)
             from matinee.rows.delimited import read_delimited as read
         table = read(stream)
-        if len(table.columns) > MAX_COLUMNS:
-            raise refused(f"has {len(table.columns):,} columns, and at most {MAX_COLUMNS:,} are possible")
         try:
+            if len(table.columns) > MAX_COLUMNS:
+                raise refused(f"has {len(table.columns):,} columns, and at most {MAX_COLUMNS:,} are possible")
             yield table
         finally:
             close = getattr(table.rows, "close", None)
