@@ -28,6 +28,8 @@ SOURCE = """
     from dataclasses import dataclass
     from matinee import context, realtime, InputError
 
+    LEAK = []
+
     @dataclass
     class Seen:
         twice: int
@@ -57,6 +59,8 @@ SOURCE = """
         if act == "eat":
             held = bytearray(os.urandom(1 << 20)) * 400
             time.sleep(5)
+        if act == "leak":
+            LEAK.append(bytearray(os.urandom(1)) * 60_000)
         if act.startswith("pause"):
             time.sleep(float(act[5:]))
         return Seen(2 * n, os.getpid())
@@ -171,6 +175,17 @@ def test_what_ends_the_process_names_the_rows(app: App, act: str, kind: str, wor
     first, last = rows_named(finished.failure.message)
     assert first <= 31 <= last <= 40
     assert lines(app, run)[-1]["error"] == "not predicted: the run failed before"
+
+
+def test_a_process_that_ends_after_finished_chunks_is_followed_by_another(app: App) -> None:
+    handle = app.see.submit_rows(table(*["leak"] * 5000))
+    result = handle.result(timeout_s=60)
+    assert (len(result), result.failed, handle.run.failures) == (5000, 0, 0)
+    assert handle.run.attempt > 1
+    assert max(calls().values()) <= handle.run.attempt
+    log = "\n".join(line.message for line in handle.logs())
+    assert "of its 200 MB of memory, at one of the rows" in log
+    assert "Going on with row" in log
 
 
 def rows_named(text: str) -> tuple[int, int]:

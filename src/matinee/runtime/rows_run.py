@@ -108,7 +108,7 @@ class RowsRun:
         last = min(total, self._writer.first + chunks.MAX_ROWS - 1)
         failed = f", {self._failed:,} failed" if self._failed else ""
         message = f"{done:,} of {total:,} rows{failed}"
-        self._link.send("progress", [done / max(1, total), message, min(total, done + 1), last])
+        self._link.send("progress", [done / max(1, total), message, self._writer.first, min(total, done + 1), last])
 
 
 class RowTimeoutError(BaseException):

@@ -256,12 +256,16 @@ class Supervisor:
     # --- ends ---------------------------------------------------------------------------------------------------
 
     def _fail(self, failure: Failure) -> None:
-        failure = failures.in_rows(failure, self._job.rows if self._job else None)
+        failure, goes_on = failures.in_rows(failure, self._job)
+        if goes_on:
+            self._log.add(time.time(), "WARNING", failure.message)
         retries = self._held.predictor.retries
 
         def transition(run: Run, entry: Entry | None) -> Change:
-            delay_s = runs.backoff_s(run.failures + 1)
-            return runs.fail(run, entry, failure=failure, now=time.time(), retries=retries, delay_s=delay_s)
+            now, delay_s = time.time(), runs.backoff_s(run.failures + 1)
+            if goes_on and entry is not None:
+                return runs.release(run, entry, now=now)
+            return runs.fail(run, entry, failure=failure, now=now, retries=retries, delay_s=delay_s)
 
         self._finish(transition)
 

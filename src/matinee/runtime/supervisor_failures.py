@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from matinee.runs import Failure, Json
 
 if TYPE_CHECKING:
+    from matinee.runtime.supervisor_job import Job
     from matinee.runtime.supervisor_slot import Predictor
 
+_OF_THE_PROCESS = ("crash", "out_of_memory", "timeout")  # after which many rows go on in a new process
 _KILLED = -signal.SIGKILL
 _NEAR = 0.8  # of the memory: killed by the system at this size means that memory ran out
 
@@ -58,15 +60,20 @@ def crashed(predictor: Predictor, exit_code: int, *, peak_bytes: int, last_words
     )
 
 
-def in_rows(failure: Failure, rows: tuple[int, int] | None) -> Failure:
-    """Say which of many rows were being predicted; a single run's failure stays as it is."""
-    if rows is None:
-        return failure
-    first, last = rows
+def in_rows(failure: Failure, job: Job | None) -> tuple[Failure, bool]:
+    """Say which of many rows were being predicted, and whether to go on after those whose results are stored.
+
+    A process that ended before it had stored any would end there again: then the run fails. A single run's failure
+    stays as it is.
+    """
+    if job is None or job.rows is None:
+        return failure, False
+    first, last = job.rows
     where = f"row {first:,}" if first == last else f"one of the rows {first:,} to {last:,}"
     hint = f"{failure.hint} The rows before have their results."
     message = f"{failure.message.rstrip('.')}, at {where}."
-    return Failure(failure.kind, message, hint=hint.strip(), traceback=failure.traceback)
+    told = Failure(failure.kind, message, hint=hint.strip(), traceback=failure.traceback)
+    return told, job.has_stored and failure.kind in _OF_THE_PROCESS
 
 
 def reported(report: Json) -> Failure:

@@ -40,6 +40,8 @@ class Job:
     peak_bytes: int = 0
     rows: tuple[int, int] | None = None  # of a run of many rows: those being predicted, as told last
     rows_told_at: float = 0.0
+    stored_at_first: int | None = None
+    has_stored: bool = False  # whether this attempt has stored results of rows that another need not predict
 
     def __post_init__(self) -> None:
         self.lease_until = self.started_at + LEASE_S
@@ -65,11 +67,15 @@ class Job:
     def report(self, progress: Progress, *rows: int) -> None:
         """Note the progress; it is written with a heartbeat soon, not at once.
 
-        `rows`: the first and last of many that are being predicted; `timeout_s` is then each one's, not the run's.
+        `rows`, of a run of many: the first without a stored result, and the first and last of those being predicted;
+        `timeout_s` is then each one's, not the run's.
         """
         self.progress = progress
         if rows:
-            self.rows, self.rows_told_at = (rows[0], rows[-1]), time.monotonic()
+            stored, first, last = rows
+            self.rows, self.rows_told_at = (first, last), time.monotonic()
+            self.has_stored = self.stored_at_first is not None and stored > self.stored_at_first
+            self.stored_at_first = self.stored_at_first or stored
         self.beat_at = min(self.beat_at, self.beaten_at + PROGRESS_S)
 
     def holds(self, entry: Entry | None) -> bool:
