@@ -1,0 +1,143 @@
+"""The one place where an error of AWS becomes an error for people, and one structured line in the log.
+
+The hint names what is missing: the permission (action and resource), the credentials, the network or the quota.
+https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Programming.Errors.html
+https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from matinee.errors import BackendError, LimitError, MatineeError
+
+log = logging.getLogger("matinee.aws")
+
+_DENIED = re.compile(
+    r"not authorized to perform: (?P<action>[\w-]+:\w+)(?: on (?:the )?resource:? \"?(?P<resource>[^\s\"]+))?"
+)
+_FORBIDDEN = {"AccessDenied", "AccessDeniedException", "AllAccessDisabled", "Forbidden", "403", "UnauthorizedOperation"}
+_CREDENTIALS = {
+    "ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "InvalidAccessKeyId", "InvalidClientTokenId",
+    "InvalidSignatureException", "InvalidToken", "MissingAuthenticationToken", "SignatureDoesNotMatch",
+    "UnrecognizedClientException",
+}  # fmt: skip
+_THROTTLED = {
+    "ProvisionedThroughputExceededException", "RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException",
+    "TooManyRequestsException", "ThrottledException", "RequestThrottled",
+}  # fmt: skip
+_QUOTA = {"LimitExceededException", "ServiceQuotaExceededException", "TooManyBuckets", "ServerException"}
+_MISSING = {"ResourceNotFoundException", "NoSuchBucket", "ClusterNotFoundException"}
+_TOO_LARGE = {"EntityTooLarge", "ItemCollectionSizeLimitExceededException", "RequestEntityTooLarge"}
+_SKEWED = {"RequestTimeTooSkewed", "RequestExpired"}
+
+
+def code_of(error: BaseException) -> str:
+    """Return AWS's own code of an answer ("" for what is no answer), as in "AccessDeniedException"."""
+    response = getattr(error, "response", None)
+    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
+
+
+def is_throttle(error: BaseException) -> bool:
+    """Whether AWS refused because of too many requests: nothing was done, later it will be."""
+    return code_of(error) in _THROTTLED
+
+
+@contextmanager
+def explained(doing: str, action: str, resource: str) -> Iterator[None]:
+    """Turn what boto3 raises inside into a MatineeError, and log it.
+
+    `doing` begins the sentence ("The table app-dev"), `action` is IAM's ("dynamodb:PutItem"), `resource` what it is on.
+    """
+    try:
+        yield
+    except MatineeError:
+        raise
+    except Exception as error:
+        told = told_of(error, doing, action, resource)
+        if told is None:
+            raise
+        log_failure(error, action, resource)
+        raise told from error
+
+
+def told_of(error: Exception, doing: str, action: str, resource: str) -> MatineeError | None:
+    """Return boto3's exception as an error for people; None for an exception that is not boto3's."""
+    from botocore import exceptions
+
+    if isinstance(error, exceptions.ClientError):
+        return _answered(error, doing, action, resource)
+    if isinstance(error, exceptions.BotoCoreError):
+        return _unanswered(error, doing)
+    return None
+
+
+def log_failure(error: Exception, action: str, resource: str) -> None:
+    """Write the one line that says which call failed and why: JSON as the message, its fields as `extra`."""
+    response = getattr(error, "response", None)
+    meta: dict[str, Any] = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
+    fields = {
+        "event": "aws_call_failed",
+        "action": action,
+        "resource": resource,
+        "code": code_of(error) or type(error).__name__,
+        "status": meta.get("HTTPStatusCode", 0),
+        "request_id": meta.get("RequestId", ""),
+        "retries": meta.get("RetryAttempts", 0),
+        "error": str(error)[:500],
+    }
+    log.warning(json.dumps(fields), extra={"aws": fields})
+
+
+def _answered(error: Any, doing: str, action: str, resource: str) -> MatineeError:
+    code, text = code_of(error), str(error.response["Error"].get("Message", ""))
+    if code in _FORBIDDEN:
+        return _denied(text, doing, action, resource)
+    if code in _CREDENTIALS:
+        return BackendError(f"{doing} cannot be used: AWS does not accept the credentials ({code}).", hint=_LOGIN)
+    if code in _MISSING:
+        return BackendError(f"{doing} does not exist.", hint=f"Deploy the app, or check its name and region: {text}")
+    if code in _THROTTLED:
+        hint = "Wait a moment. If it lasts, the account's quota is too low: see Service Quotas."
+        return BackendError(f"{doing} is asked too often at the moment ({code}).", hint=hint)
+    if code in _QUOTA:
+        return BackendError(f"{doing} is at a quota of the account: {text}", hint="Raise it under Service Quotas.")
+    if code in _SKEWED:
+        return BackendError(f"{doing} refuses the request's time.", hint="Set this machine's clock.")
+    if code in _TOO_LARGE or "Item size" in text or "size has exceeded" in text:
+        return LimitError(f"{doing} does not take a value this large: {text}", hint="Keep large values in files.")
+    hint = "Try again." if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500 else ""
+    return BackendError(f"{doing} refused {action}: {text or code} ({code}).", hint=hint or "This is a fault: tell us.")
+
+
+def _denied(text: str, doing: str, action: str, resource: str) -> BackendError:
+    said = _DENIED.search(text)
+    named = said["action"] if said else action
+    where = (said["resource"] if said else "") or resource
+    return BackendError(f"{doing} may not be used: {named} is not allowed.", hint=f"Allow {named} on {where}.")
+
+
+_LOGIN = "Sign in (`aws sso login`), or set AWS_PROFILE; `aws sts get-caller-identity` shows who you are."
+
+
+def _unanswered(error: Exception, doing: str) -> MatineeError:
+    from botocore import exceptions as e
+
+    if isinstance(error, (e.NoCredentialsError, e.PartialCredentialsError, e.CredentialRetrievalError)):
+        return BackendError(f"{doing} cannot be used: there are no AWS credentials.", hint=_LOGIN)
+    if isinstance(error, (e.TokenRetrievalError, e.SSOError, e.ProfileNotFound, e.UnauthorizedSSOTokenError)):
+        return BackendError(f"{doing} cannot be used: {error}", hint=_LOGIN)
+    if isinstance(error, e.NoRegionError):
+        return BackendError(f"{doing} cannot be used: no region is set.", hint="Set AWS_REGION.")
+    if isinstance(error, (e.EndpointConnectionError, e.ConnectTimeoutError, e.ProxyConnectionError, e.SSLError)):
+        hint = "Check the network: DNS, proxy, and the route to AWS from this subnet."
+        return BackendError(f"{doing} cannot be reached: {error}", hint=hint)
+    if isinstance(error, (e.HTTPClientError, e.IncompleteReadError, e.ResponseStreamingError)):
+        hint = "Try again. If it lasts, check the network."
+        return BackendError(f"The connection to {doing[0].lower()}{doing[1:]} broke: {error}", hint=hint)
+    return BackendError(f"{doing} cannot be used: {error}", hint="Check the AWS configuration.")

@@ -1,0 +1,102 @@
+"""What a process is told of its AWS account, and the clients it talks with: boto3 is imported here, when first needed.
+
+Names, not ARNs: a process in a container has them from its task definition or function, a laptop from `--stage`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+POOL_SIZE = 64  # connections: more threads than these wait for one another
+_TIMEOUTS_S = {"connect_timeout": 5, "read_timeout": 20}
+ATTEMPTS = 5  # of one call: the first and four more, with exponential back-off and jitter
+
+
+@dataclass(frozen=True)
+class AwsSettings:
+    """Where this process finds its table and bucket. `endpoint` is an emulator's; "" is AWS."""
+
+    table: str = ""
+    bucket: str = ""
+    region: str = ""
+    endpoint: str = ""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> AwsSettings:
+        """Read MATINEE_TABLE, MATINEE_BUCKET, AWS_REGION (or AWS_DEFAULT_REGION) and MATINEE_AWS_ENDPOINT."""
+        return cls(
+            table=environ.get("MATINEE_TABLE", ""),
+            bucket=environ.get("MATINEE_BUCKET", ""),
+            region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION", ""),
+            endpoint=environ.get("MATINEE_AWS_ENDPOINT", ""),
+        )
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that carry these settings."""
+        names = ("MATINEE_TABLE", "MATINEE_BUCKET", "AWS_REGION", "MATINEE_AWS_ENDPOINT")
+        return {n: v for n, v in zip(names, (self.table, self.bucket, self.region, self.endpoint), strict=True) if v}
+
+
+class Session:
+    """Makes each client once and shares it between threads; nothing is loaded before the first."""
+
+    def __init__(self, settings: AwsSettings) -> None:
+        self.settings = settings
+        self._clients: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._session: Any = None
+
+    def client(self, service: str, *, retry: bool = True) -> Any:
+        """Return the client of a service. `retry=False`: each call is sent once, for what must not be done twice."""
+        name = service if retry else f"{service} once"
+        known = self._clients.get(name)
+        if known is not None:
+            return known
+        with self._lock:  # making one is not thread-safe, using one is
+            if name not in self._clients:
+                self._clients[name] = self._make(service, ATTEMPTS if retry else 1)
+            return self._clients[name]
+
+    def close(self) -> None:
+        """Close the connections of every client."""
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
+    def _make(self, service: str, attempts: int) -> Any:
+        import boto3
+        from botocore.config import Config
+
+        from matinee.backends.aws.errors import explained
+
+        settings = self.settings
+        with explained(f"AWS ({service})", f"{service}:*", service):
+            self._session = self._session or boto3.Session(region_name=settings.region or None)
+            return self._session.client(
+                service, endpoint_url=settings.endpoint or None, config=Config(**_config(service, attempts, settings))
+            )
+
+
+def _config(service: str, attempts: int, settings: AwsSettings) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        **_TIMEOUTS_S,
+        "max_pool_connections": POOL_SIZE,
+        "retries": {"total_max_attempts": attempts, "mode": "standard"},  # exponential back-off with full jitter
+        "tcp_keepalive": True,
+        "user_agent_extra": "matinee",
+    }
+    if service == "dynamodb":
+        config["parameter_validation"] = False  # a fifth of a call's time; what we send is made in one place
+    if service == "s3":
+        style = "path" if settings.endpoint else "virtual"  # an emulator has no names below its own
+        # Without these, links are signed with SigV2 in us-east-1 and name the global host elsewhere.
+        config["signature_version"] = "s3v4"
+        config["s3"] = {"addressing_style": style, "us_east_1_regional_endpoint": "regional"}
+    if settings.endpoint:
+        config["proxies"] = {}
+    return config

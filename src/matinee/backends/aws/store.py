@@ -1,0 +1,346 @@
+"""The Store on one DynamoDB table. `store_keys` says what is kept where, and why.
+
+Each method is one call, or one transaction with what it must read before. A transition is a transaction whose
+conditions are the `rev` of run and entry; after a lost answer it is repeated under its token, not done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from matinee.backends.aws.recent import Recent
+from matinee.backends.aws.session import Session
+from matinee.backends.aws.store_items import (
+    encode,
+    entry_changes,
+    entry_from,
+    entry_item,
+    entry_key_of,
+    feedback_from,
+    place,
+    pool_from,
+    progress_text,
+    run_changes,
+    run_from,
+    run_item,
+    slot_item,
+)
+from matinee.backends.aws.store_keys import (
+    CLAIMED,
+    Key,
+    entry_key,
+    key,
+    key_of,
+    plain,
+    pool_key,
+    queue,
+    run_key,
+    slot_key,
+)
+from matinee.backends.aws.store_lists import Lists
+from matinee.backends.aws.store_release import Releases
+from matinee.backends.aws.store_submit import Submission
+from matinee.backends.aws.store_table import Item, MovedError, Table, Write, check_size, n, s
+from matinee.backends.aws.store_values import Values
+from matinee.manifest import Release
+from matinee.ports import RunQuery
+from matinee.runs import Change, Entry, Feedback, Pool, Progress, Run, Slot
+
+_AHEAD = 24  # entries ever claimed that one look at the queue reads past without asking again
+
+
+class DynamoStore(Values):
+    """A Store on the table that the settings name. Thread-safe; connects when first used."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._table = Table(session, session.settings.table)
+        self._finished: Recent[Run] = Recent(512)  # what is finished never changes
+        self._places: Recent[tuple[int, bool]] = Recent(4096)  # by run id: turn, and whether it was ever claimed
+        self._turns: dict[str, int] = {}  # by predictor: the pool's turn is at least this
+        self._lists = Lists(self._table, self._fetch)
+        self._releases = Releases(self._table)
+
+    # --- runs -------------------------------------------------------------------------------------------------
+
+    def submit(self, runs: Sequence[Run]) -> list[Run]:
+        """See `ports.Store`; a run whose id is known is not put again either."""
+        for predictor in {run.predictor for run in runs}:
+            self._lists.register(predictor)
+        return Submission(self._table, self.run, self._places).put(runs)
+
+    def record(self, run: Run) -> None:
+        """See `ports.Store`; recording the same run again changes nothing."""
+        self._lists.register(run.predictor)
+        item = run_item(run)
+        check_size(item, f"Run {run.id}")
+        try:
+            self._table.put(item, "attribute_not_exists(#pk)")
+        except MovedError:
+            return
+        self._finished.put(run.id, run)
+
+    def run(self, run_id: str) -> Run | None:
+        """See `ports.Store`."""
+        known = self._finished.get(run_id)
+        if known is not None:
+            return known
+        item = self._table.get(run_key(run_id))
+        return self._read(item) if item else None
+
+    def _read(self, item: Item) -> Run:
+        run = run_from(item)
+        if run.status.is_final:
+            self._finished.put(run.id, run)
+        elif "turn" in item:
+            self._places.put(run.id, (int(item["turn"]["N"]), run.attempt > 0))
+        return run
+
+    def _fetch(self, run_ids: Iterable[str]) -> dict[str, Run]:
+        """Return runs by id; may be eventually consistent."""
+        runs = {run_id: self._finished.get(run_id) for run_id in run_ids}
+        missing = [run_key(run_id) for run_id, run in runs.items() if run is None]
+        runs |= {run.id: run for run in map(self._read, self._table.batch_get(missing))}
+        return {run_id: run for run_id, run in runs.items() if run is not None}
+
+    def runs(self, query: RunQuery) -> list[Run]:
+        """See `ports.Store`; read through indexes, so eventually consistent."""
+        return self._lists.runs(query)
+
+    def apply(self, *changes: Change) -> bool:
+        """See `ports.Store`; the pool's turn follows in a call of its own, since only fairness hangs on it."""
+        writes = [write for change in changes for write in self._writes(change)]
+        for predictor in {change.after.predictor for change in changes if change.wake}:
+            times = sum(change.wake and change.after.predictor == predictor for change in changes)
+            writes.append(woken(self._table, predictor, times))
+        try:
+            self._table.transact(*writes)
+        except MovedError:
+            return False
+        for change in changes:
+            self._applied(change)
+        return True
+
+    def _writes(self, change: Change) -> list[Write]:
+        run, before = change.recorded, change.before
+        check_size(run_item(run, 0), f"Run {run.id}")
+        update = "SET #run_status = :run_status, #rev = :rev, #result = :result, #body = :body"
+        closing = " REMOVE #open_user" if run.status.is_final else ""
+        values = {f":{name}": value for name, value in run_changes(run).items()}
+        swap = self._table.updating(run_key(run.id), update + closing, {**values, ":was": n(before.rev)}, "#rev = :was")
+        return [swap, *self._entry_writes(change)]
+
+    def _entry_writes(self, change: Change) -> list[Write]:
+        before, after = change.entry_before, change.kept
+        if before is None:
+            where = None if after is not None else self._entry_key(change.before)
+            return [self._table.deleting(where)] if where else [self._table.putting(entry_item(after))] if after else []
+        same = {":was": n(before.rev)}
+        if after is None:
+            return [self._table.deleting(key_of(before), "#rev = :was", same)]
+        if key_of(before) != key_of(after):
+            return [self._table.deleting(key_of(before), "#rev = :was", same), self._table.putting(entry_item(after))]
+        changes = entry_changes(after)
+        update = "SET " + ", ".join(f"#{name} = :{name}" for name in changes)
+        values = {**same, **{f":{name}": value for name, value in changes.items()}}
+        return [self._table.updating(key_of(after), update, values, "#rev = :was")]
+
+    def _entry_key(self, run: Run) -> Key | None:
+        known = self._places.get(run.id)
+        if known is None:
+            item = self._table.get(run_key(run.id)) or {}
+            if "turn" not in item:
+                return None
+            known = (int(item["turn"]["N"]), False)
+        return entry_key_of(run, known[0])
+
+    def _applied(self, change: Change) -> None:
+        run, entry = change.recorded, change.kept
+        if run.status.is_final:
+            self._finished.put(run.id, run)
+        if entry is not None:
+            self._places.put(run.id, place(entry))
+        if change.turn > self._turns.get(run.predictor, 0):
+            self._turns[run.predictor] = change.turn
+            try:
+                values = {":turn": n(change.turn)}
+                ahead = "attribute_not_exists(#turn) OR #turn < :turn"
+                self._table.update(pool_key(run.predictor), "SET #turn = :turn", values, ahead)
+            except MovedError:
+                return  # another worker is further already
+
+    # --- queue ------------------------------------------------------------------------------------------------
+
+    def entry(self, predictor: str, run_id: str) -> Entry | None:
+        """See `ports.Store`. An entry moves once, when first claimed: so looking there last misses nothing."""
+        known = self._places.get(run_id)
+        if known is None:
+            run = self.run(run_id)
+            known = None if run is None or run.status.is_final else self._places.get(run_id)
+        if known is None:
+            return None
+        turn, was_claimed = known
+        for claimed in (True,) if was_claimed else (False, True):
+            item = self._table.get(entry_key(predictor, run_id, turn, claimed=claimed))
+            if item is not None:
+                return self._entry(item)
+        return None
+
+    def _entry(self, item: Item) -> Entry:
+        entry = entry_from(item)
+        self._places.put(entry.run_id, place(entry))
+        return entry
+
+    def due(self, predictor: str, now: float, limit: int = 1) -> list[Entry]:
+        """See `ports.Store`."""
+        return self._first(predictor, limit, visible_by=now)
+
+    def entries(self, predictor: str, limit: int = 1000) -> list[Entry]:
+        """See `ports.Store`."""
+        return self._first(predictor, limit)
+
+    def _first(self, predictor: str, limit: int, visible_by: float = float("inf")) -> list[Entry]:
+        """Read all that were ever claimed (they come first in key order), and `limit` of those that wait."""
+        found: list[Entry] = []
+        waiting = 0
+        for item in self._table.query("#pk = :pk", {":pk": s(queue(predictor))}, limit=limit + _AHEAD):
+            entry = self._entry(item)
+            waiting += entry.attempt == 0
+            if entry.visible_at <= visible_by:
+                found.append(entry)
+            if waiting == limit:
+                break
+        return sorted(found, key=_in_fair_order)[:limit]
+
+    def leased(self, predictor: str) -> list[Entry]:
+        """See `ports.Store`."""
+        return sorted((e for e in self._ever_claimed(predictor) if e.is_leased), key=_in_fair_order)
+
+    def next_due_at(self, predictor: str, now: float) -> float | None:
+        """See `ports.Store`."""
+        return min((e.visible_at for e in self._ever_claimed(predictor) if e.visible_at > now), default=None)
+
+    def _ever_claimed(self, predictor: str) -> list[Entry]:
+        values = {":pk": s(queue(predictor)), ":claimed": s(CLAIMED)}
+        return [self._entry(item) for item in self._table.query("#pk = :pk AND begins_with(#sk, :claimed)", values)]
+
+    def unfinished(self, user: str) -> int:
+        """See `ports.Store`; eventually consistent."""
+        values = {":user": s(f"U#{plain(user)}")}
+        return self._table.count("#open_user = :user", values, index="unfinished")
+
+    def heartbeat(self, entry: Entry, *, visible_at: float, progress: Progress) -> Entry | None:
+        """See `ports.Store`; 1 write unit, however large the run is."""
+        values: Item = {
+            ":visible_at": n(visible_at),
+            ":progress": s(progress_text(progress)),
+            ":owner": s(entry.owner),
+            ":attempt": n(entry.attempt),
+            ":one": n(1),
+        }
+        update = "SET #visible_at = :visible_at, #progress = :progress ADD #rev :one"
+        try:
+            item = self._table.update(key_of(entry), update, values, "#owner = :owner AND #attempt = :attempt")
+        except MovedError:
+            return None
+        return entry_from(item)
+
+    # --- pool -------------------------------------------------------------------------------------------------
+
+    def pool(self, predictor: str) -> Pool:
+        """See `ports.Store`."""
+        partition = pool_key(predictor)["pk"]
+        return pool_from(predictor, list(self._table.query("#pk = :pk", {":pk": partition})))
+
+    def pools(self) -> list[str]:
+        """See `ports.Store`."""
+        return [predictor for predictor in self._lists.predictors() if self._is_awake(predictor)]
+
+    def _is_awake(self, predictor: str) -> bool:
+        entries = self._table.query("#pk = :pk", {":pk": s(queue(predictor))}, limit=1)
+        return next(entries, None) is not None or bool(self.pool(predictor).slots)
+
+    def take_slot(self, slot: Slot) -> bool:
+        """See `ports.Store`; taken by the same token counts as taken now: our answer may have been lost."""
+        self._lists.register(slot.predictor)
+        try:
+            self._table.put(slot_item(slot), "attribute_not_exists(#pk)")
+        except MovedError as moved:
+            there = moved.items[0] or {}
+            return there.get("token") == s(slot.token) and there.get("taken_at") == slot_item(slot)["taken_at"]
+        return True
+
+    def update_slot(self, slot: Slot) -> bool:
+        """See `ports.Store`; an empty handle leaves the known one."""
+        where = slot_key(slot.predictor, slot.number)
+        handle = ", #handle = :handle" if slot.handle else ""
+        values: Item = {":token": s(slot.token)} | ({":handle": s(slot.handle)} if slot.handle else {})
+        renewed = {":renewed_at": n(slot.renewed_at)}
+        mine, later = "#token = :token", "#renewed_at <= :renewed_at"
+        try:
+            self._table.update(where, f"SET #renewed_at = :renewed_at{handle}", values | renewed, f"{mine} AND {later}")
+        except MovedError as moved:
+            if (moved.items[0] or {}).get("token") != s(slot.token):
+                return False
+            return not handle or self._name_slot(where, values)
+        return True
+
+    def _name_slot(self, where: Key, values: Item) -> bool:
+        try:
+            self._table.update(where, "SET #handle = :handle", values, "#token = :token")
+        except MovedError:
+            return False
+        return True
+
+    def free_slot(self, slot: Slot, *, wake: int | None = None) -> bool:
+        """See `ports.Store`; after a lost answer it may say False though the slot is free: look at the pool."""
+        where, mine = slot_key(slot.predictor, slot.number), {":token": s(slot.token)}
+        try:
+            if wake is None:
+                self._table.delete(where, "#token = :token", mine)
+            else:
+                never = "attribute_not_exists(#wake) OR " if wake == 0 else ""
+                asleep = self._table.checking(pool_key(slot.predictor), f"{never}#wake = :wake", {":wake": n(wake)})
+                self._table.transact(self._table.deleting(where, "#token = :token", mine), asleep)
+        except MovedError:
+            return False
+        return True
+
+    def note(self, predictor: str, text: str) -> None:
+        """See `ports.Store`."""
+        self._table.update(pool_key(predictor), "SET #note = :note", {":note": s(plain(text))})
+
+    # --- feedback and release -----------------------------------------------------------------------------------
+
+    def put_feedback(self, feedback: Feedback) -> None:
+        """See `ports.Store`."""
+        where = key(run_key(feedback.run_id)["pk"]["S"], f"FEEDBACK#{plain(feedback.user)}")
+        item: Item = {**where, "body": s(encode(vars(feedback)))}
+        check_size(item, "The feedback")
+        self._table.put(item)
+
+    def feedback(self, run_id: str) -> list[Feedback]:
+        """See `ports.Store`."""
+        values = {":pk": run_key(run_id)["pk"], ":sk": s("FEEDBACK#")}
+        return [feedback_from(item) for item in self._table.query("#pk = :pk AND begins_with(#sk, :sk)", values)]
+
+    def release(self) -> Release | None:
+        """See `ports.Store`; the body is read again only when another is live."""
+        return self._releases.live()
+
+    def put_release(self, release: Release) -> None:
+        """See `ports.Store`."""
+        self._releases.put(release)
+
+    def close(self) -> None:
+        """See `ports.Store`."""
+        self._session.close()
+
+
+def woken(table: Table, predictor: str, times: int = 1) -> Write:
+    """Return the part of a transaction that wakes a pool."""
+    return table.updating(pool_key(predictor), "ADD #wake :times", {":times": n(times)})
+
+
+def _in_fair_order(entry: Entry) -> tuple[int, str]:
+    return entry.turn, entry.run_id

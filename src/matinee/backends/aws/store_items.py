@@ -1,0 +1,175 @@
+"""Frozen values to items and back: attributes for what is compared or looked for, JSON text for the rest.
+
+JSON text keeps every number exactly as Python wrote it, whatever DynamoDB's own numbers can hold.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import fields
+from typing import Any
+
+from matinee.backends.aws.store_keys import entry_key, key_of, plain, run_key, slot_key
+from matinee.backends.aws.store_table import Item, n, s
+from matinee.errors import UsageError
+from matinee.runs import Entry, Failure, Feedback, Json, Pool, Progress, Run, Slot, Status
+
+decode = json.JSONDecoder().decode
+_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+_escaped = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+
+_APART = {"id", "status", "rev", "inputs", "result", "failure"}  # attributes of their own, or below `body`
+_IN_BODY = tuple(f.name for f in fields(Run) if f.name not in _APART)
+
+
+def encode(value: Json) -> str:
+    """Return JSON text that UTF-8 can say. Raises UsageError for what JSON cannot carry."""
+    try:
+        text = _compact(value)
+    except (ValueError, TypeError) as error:
+        hint = "Use None for a missing number." if "float values" in str(error) else ""
+        raise UsageError(f"The value cannot be kept as JSON: {error}.", hint=hint) from error
+    return text if _is_unicode(text) else _escaped(value)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def run_changes(run: Run) -> Item:
+    """Return the attributes that a change of a run writes."""
+    values = vars(run)
+    body = {name: values[name] for name in _IN_BODY}
+    body["failure"] = vars(run.failure) if run.failure else None
+    return {
+        "run_status": s(run.status.value),
+        "rev": n(run.rev),
+        "result": s(encode(run.result)),
+        "body": s(encode(body)),
+    }
+
+
+def run_item(run: Run, turn: int | None = None) -> Item:
+    """Return the item of a new run; `turn` of its queue entry if it has one."""
+    kind, user = "N" if run.parent else "U", plain(run.user)
+    item: Item = {
+        **run_key(run.id),
+        **run_changes(run),
+        "id": s(run.id),
+        "predictor": s(run.predictor),
+        "inputs": s(encode(run.inputs)),
+        "list_user": s(f"{kind}#{user}"),
+        "list_predictor": s(f"{'N' if run.parent else 'P'}#{run.predictor}"),
+    }
+    if turn is not None:
+        item |= {"turn": n(turn), "open_user": s(f"U#{user}")}
+    return item
+
+
+def run_from(item: Item) -> Run:
+    """Read the run. What is missing has its default."""
+    rest: dict[str, Json] = decode(item["body"]["S"])
+    failure = rest.pop("failure")
+    return Run(
+        id=item["id"]["S"],
+        status=Status(item["run_status"]["S"]),
+        rev=int(item["rev"]["N"]),
+        inputs=decode(item["inputs"]["S"]),
+        result=decode(item["result"]["S"]),
+        failure=Failure(**failure) if failure else None,
+        **rest,
+    )
+
+
+def entry_changes(entry: Entry) -> Item:
+    """Return the attributes that a change of an entry writes."""
+    return {
+        "visible_at": n(entry.visible_at),
+        "owner": s(entry.owner),
+        "attempt": n(entry.attempt),
+        "progress": s(progress_text(entry.progress)),
+        "cancel_requested": {"BOOL": entry.cancel_requested},
+        "rev": n(entry.rev),
+    }
+
+
+def entry_item(entry: Entry) -> Item:
+    """Return the item of an entry where it now belongs."""
+    return {**key_of(entry), "user": s(plain(entry.user)), **entry_changes(entry)}
+
+
+def entry_from(item: Item) -> Entry:
+    """Read the entry: predictor, turn and run id are in its key."""
+    _, turn, run_id = item["sk"]["S"].split("#", 2)
+    fraction, message = decode(item["progress"]["S"])
+    return Entry(
+        predictor=item["pk"]["S"].partition("#")[2],
+        run_id=run_id,
+        user=item["user"]["S"],
+        turn=int(turn),
+        visible_at=float(item["visible_at"]["N"]),
+        owner=item["owner"]["S"],
+        attempt=int(item["attempt"]["N"]),
+        progress=Progress(fraction, message),
+        cancel_requested=item["cancel_requested"]["BOOL"],
+        rev=int(item["rev"]["N"]),
+    )
+
+
+def new_entry(run: Run, turn: int) -> Item:
+    """Return the item of a run's first entry: visible since ever, so due whatever the clock of who looks says."""
+    return entry_item(Entry(run.predictor, run.id, run.user, turn, visible_at=0.0))
+
+
+def progress_text(progress: Progress) -> str:
+    """Return progress as text; a fraction that is no number is unknown."""
+    fraction = progress.fraction
+    known = fraction is not None and math.isfinite(fraction)
+    return encode([fraction if known else None, plain(progress.message)])
+
+
+def place(entry: Entry) -> tuple[int, bool]:
+    """Return what finds an entry again: its turn, and whether it was ever claimed."""
+    return entry.turn, entry.attempt > 0
+
+
+def entry_key_of(run: Run, turn: int) -> dict[str, dict[str, str]]:
+    """Return where the entry of a run as read is: claiming moves both."""
+    return entry_key(run.predictor, run.id, turn, claimed=run.attempt > 0)
+
+
+def slot_item(slot: Slot) -> Item:
+    """Return the item of a taken slot."""
+    rest = {"version": s(plain(slot.version)), "handle": s(plain(slot.handle))}
+    times = {"taken_at": n(slot.taken_at), "renewed_at": n(slot.renewed_at)}
+    return {**slot_key(slot.predictor, slot.number), "token": s(slot.token), **rest, **times}
+
+
+def pool_from(predictor: str, items: list[Item]) -> Pool:
+    """Read the items of a pool's partition."""
+    slots = tuple(_slot_from(predictor, item) for item in items if item["sk"]["S"].startswith("SLOT#"))
+    head: dict[str, Any] = next((item for item in items if item["sk"]["S"] == "POOL"), {})
+    wake, turn = (int(head.get(name, {}).get("N", 0)) for name in ("wake", "turn"))
+    return Pool(predictor, wake, turn, head.get("note", {}).get("S", ""), slots)
+
+
+def _slot_from(predictor: str, item: Item) -> Slot:
+    return Slot(
+        predictor=predictor,
+        number=int(item["sk"]["S"].partition("#")[2]),
+        token=item["token"]["S"],
+        version=item["version"]["S"],
+        taken_at=float(item["taken_at"]["N"]),
+        handle=item["handle"]["S"],
+        renewed_at=float(item["renewed_at"]["N"]),
+    )
+
+
+def feedback_from(item: Item) -> Feedback:
+    """Read what `encode(vars(feedback))` wrote."""
+    return Feedback(**decode(item["body"]["S"]))

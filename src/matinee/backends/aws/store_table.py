@@ -1,0 +1,261 @@
+"""Calls on one DynamoDB table: conditions, transactions and pages, with conflicts retried and errors explained.
+
+botocore's standard mode repeats throttled and broken calls. It repeats neither TransactionCanceledException nor
+TransactionConflictException (another transaction held the item for a moment), so that is done here, with full jitter.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from matinee.backends.aws.errors import code_of, explained
+from matinee.backends.aws.session import Session
+from matinee.backends.aws.store_keys import Key
+from matinee.errors import BackendError, LimitError
+from matinee.lambda_api.patience import Patience
+
+Item = dict[str, dict[str, Any]]
+Write = dict[str, dict[str, Any]]  # one part of a transaction: {"Put": …}
+
+LARGEST_ITEM = 400 * 1024  # bytes, names included
+MOST_IN_TRANSACTION = 100  # items
+LARGEST_TRANSACTION = 4 * 1024 * 1024  # bytes
+_BATCH = 100  # keys of one BatchGetItem
+_PATIENCE = Patience(base_s=0.02, cap_s=0.5, total_s=15.0)
+_PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}  # reasons of a cancellation
+_BUSY = {"TransactionConflictException", "TransactionInProgressException", "ReplicatedWriteConflictException"}
+
+
+class MovedError(Exception):
+    """A condition did not hold. `items`: what each item of the call was instead, None where its own condition held."""
+
+    def __init__(self, items: Sequence[Item | None]) -> None:
+        super().__init__("a condition did not hold")
+        self.items = items
+
+
+def s(text: str) -> dict[str, str]:
+    """Return a string attribute."""
+    return {"S": text}
+
+
+def n(number: float) -> dict[str, str]:
+    """Return a number attribute, exactly: DynamoDB keeps 38 digits, a float has 17."""
+    return {"N": repr(number)}
+
+
+def expressed(values: Item | None = None, **expressions: str) -> dict[str, Any]:
+    """Return expressions with the names (`#rev`) and values (`:rev`) they use."""
+    said = {name: text for name, text in expressions.items() if text}
+    names = {f"#{word}": word for text in said.values() for word in re.findall(r"#(\w+)", text)}
+    filled: dict[str, Any] = dict(said)
+    if names:
+        filled["ExpressionAttributeNames"] = names
+    if values:
+        filled["ExpressionAttributeValues"] = values
+    return filled
+
+
+def size_of(item: Item) -> int:
+    """Return an item's bytes as DynamoDB counts them, numbers a little too large."""
+    return sum(
+        len(name) + len(value if isinstance(value, bytes) else str(value).encode())
+        for name, typed in item.items()
+        for value in typed.values()
+    )
+
+
+def check_size(item: Item, what: str) -> None:
+    """Raise LimitError for an item that is too large to be kept."""
+    size = size_of(item)
+    if size > LARGEST_ITEM:
+        raise LimitError(
+            f"{what} has {size / 1024:.0f} KB; at most {LARGEST_ITEM // 1024} KB can be kept.",
+            hint="Keep large values in files.",
+        )
+
+
+class Table:
+    """One table. Every error is a MatineeError but MovedError."""
+
+    def __init__(self, session: Session, name: str) -> None:
+        self.name = name
+        self._session = session
+
+    def get(self, key: Key) -> Item | None:
+        """Return an item as it is now."""
+        item: Item | None = self._call("GetItem", Key=key, ConsistentRead=True).get("Item")
+        return item
+
+    def put(self, item: Item, condition: str = "", values: Item | None = None) -> Item:
+        """Put or replace; return what was there. Raises MovedError when the condition does not hold."""
+        said = expressed(values, ConditionExpression=condition)
+        old: Item = self._write("PutItem", Item=item, ReturnValues="ALL_OLD", **said).get("Attributes", {})
+        return old
+
+    def update(self, key: Key, update: str, values: Item, condition: str = "") -> Item:
+        """Change attributes; return the item as it is then."""
+        said = expressed(values, UpdateExpression=update, ConditionExpression=condition)
+        new: Item = self._write("UpdateItem", Key=key, ReturnValues="ALL_NEW", **said)["Attributes"]
+        return new
+
+    def update_once(self, key: Key, update: str, values: Item, condition: str) -> Item:
+        """Change attributes by a call that is sent once: a repetition would count twice. Raises botocore's errors."""
+        said = expressed(values, UpdateExpression=update, ConditionExpression=condition)
+        client = self._session.client("dynamodb", retry=False)
+        new: Item = client.update_item(TableName=self.name, Key=key, ReturnValues="ALL_NEW", **said)["Attributes"]
+        return new
+
+    def delete(self, key: Key, condition: str = "", values: Item | None = None) -> None:
+        """Delete; MovedError when the condition does not hold."""
+        self._write("DeleteItem", Key=key, **expressed(values, ConditionExpression=condition))
+
+    def query(self, condition: str, values: Item, *, index: str = "", limit: int = 0, **options: Any) -> Iterator[Item]:
+        """Yield the items of one partition in order, `limit` a page; strongly consistent but for an index."""
+        arguments = {"IndexName": index} if index else {"ConsistentRead": True}
+        if limit:
+            arguments["Limit"] = limit
+        filtered = options.pop("FilterExpression", "")
+        held = options.pop("ProjectionExpression", "")
+        said = expressed(values, KeyConditionExpression=condition, FilterExpression=filtered, ProjectionExpression=held)
+        for page in self._pages(**arguments, **options, **said):
+            yield from page.get("Items", ())
+
+    def count(self, condition: str, values: Item, *, index: str = "") -> int:
+        """Return how many items a partition has."""
+        where = {"IndexName": index} if index else {"ConsistentRead": True}
+        said = expressed(values, KeyConditionExpression=condition)
+        return sum(int(page["Count"]) for page in self._pages(Select="COUNT", **where, **said))
+
+    def _pages(self, **arguments: Any) -> Iterator[dict[str, Any]]:
+        while True:
+            page = self._call("Query", **arguments)
+            yield page
+            if "LastEvaluatedKey" not in page:
+                return
+            arguments["ExclusiveStartKey"] = page["LastEvaluatedKey"]
+
+    def batch_get(self, keys: Iterable[Key], *, consistent: bool = False) -> list[Item]:
+        """Return the items there are, in any order."""
+        waiting = list(keys)
+        found: list[Item] = []
+        waits = _PATIENCE.waits()
+        while waiting:
+            asked, waiting = waiting[:_BATCH], waiting[_BATCH:]
+            wanted = {self.name: {"Keys": asked, "ConsistentRead": consistent}}
+            answer = self._call("BatchGetItem", RequestItems=wanted)
+            found += answer["Responses"].get(self.name, [])
+            left = answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
+            if left and not next(waits):
+                raise self._busy("BatchGetItem")
+            waiting += left
+        return found
+
+    def putting(self, item: Item, condition: str = "", values: Item | None = None) -> Write:
+        """Return a put as a part of a transaction."""
+        return {"Put": {"Item": item, **expressed(values, ConditionExpression=condition)}}
+
+    def updating(self, key: Key, update: str, values: Item, condition: str = "") -> Write:
+        """Return an update as a part of a transaction."""
+        said = expressed(values, UpdateExpression=update, ConditionExpression=condition)
+        return {"Update": {"Key": key, **said}}
+
+    def deleting(self, key: Key, condition: str = "", values: Item | None = None) -> Write:
+        """Return a deletion as a part of a transaction."""
+        return {"Delete": {"Key": key, **expressed(values, ConditionExpression=condition)}}
+
+    def checking(self, key: Key, condition: str, values: Item) -> Write:
+        """Return a condition on an item that stays as it is, as a part of a transaction."""
+        return {"ConditionCheck": {"Key": key, **expressed(values, ConditionExpression=condition)}}
+
+    def transact(self, *writes: Write) -> None:
+        """Do all or none; MovedError when a condition does not hold.
+
+        The token makes a repetition after a lost answer the same transaction:
+        https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
+        """
+        items = [
+            {verb: {"TableName": self.name, "ReturnValuesOnConditionCheckFailure": "ALL_OLD", **said}}
+            for write in writes
+            for verb, said in write.items()
+        ]
+        token = os.urandom(16).hex()
+        waits = _PATIENCE.waits()
+        while True:
+            try:
+                self._call("TransactWriteItems", TransactItems=items, ClientRequestToken=token)
+                return
+            except _CancelledError as cancelled:
+                _judge(cancelled.reasons)
+            if not next(waits):
+                raise self._busy("TransactWriteItems")
+
+    def _write(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        if "ConditionExpression" in arguments:
+            arguments["ReturnValuesOnConditionCheckFailure"] = "ALL_OLD"
+        return self._call(operation, **arguments)
+
+    def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
+        if operation not in ("BatchGetItem", "TransactWriteItems"):
+            arguments["TableName"] = self.name
+        waits = _PATIENCE.waits()
+        while True:
+            action = f"dynamodb:{operation}"
+            with explained(f"The table {self.name}", action, f"table/{self.name}"):
+                try:
+                    client = self._session.client("dynamodb")
+                    answer: dict[str, Any] = getattr(client, _METHODS[operation])(**arguments)
+                    return answer
+                except Exception as error:
+                    if known := _known(error):
+                        raise known from None
+                    if code_of(error) not in _BUSY:
+                        raise
+            if not next(waits):
+                raise self._busy(operation)
+
+    def _busy(self, operation: str) -> BackendError:
+        return BackendError(f"The table {self.name} is too busy for {operation}.", hint="Try again in a moment.")
+
+
+_METHODS = {
+    "BatchGetItem": "batch_get_item",
+    "DeleteItem": "delete_item",
+    "GetItem": "get_item",
+    "PutItem": "put_item",
+    "Query": "query",
+    "TransactWriteItems": "transact_write_items",
+    "UpdateItem": "update_item",
+}
+
+
+class _CancelledError(Exception):
+    """A transaction was not done. `reasons`: one for each of its items."""
+
+    def __init__(self, reasons: list[dict[str, Any]]) -> None:
+        super().__init__("cancelled")
+        self.reasons = reasons
+
+
+def _known(error: Exception) -> Exception | None:
+    """Return what the callers here handle themselves."""
+    response = getattr(error, "response", {})
+    if code_of(error) == "ConditionalCheckFailedException":
+        return MovedError([response.get("Item", {})])
+    if code_of(error) == "TransactionCanceledException":
+        return _CancelledError(response.get("CancellationReasons", []))
+    return None
+
+
+def _judge(reasons: list[dict[str, Any]]) -> None:
+    """Return if the transaction may be tried again as it is; raise what it failed of otherwise."""
+    codes = [reason.get("Code", "None") for reason in reasons]
+    if "ConditionalCheckFailed" in codes:
+        raise MovedError([r.get("Item", {}) if r.get("Code") == "ConditionalCheckFailed" else None for r in reasons])
+    for reason in reasons:
+        if reason.get("Code", "None") not in _PASSING | {"None"}:
+            text = str(reason.get("Message", reason["Code"]))
+            raise LimitError(f"What was to be written is not taken: {text}", hint="Keep large values in files.")

@@ -1,0 +1,179 @@
+"""Small values by key, of the Store on DynamoDB: what predictors share (`state`) and what the app keeps (`documents`).
+
+A whole number is kept as DynamoDB's own, in `count`, so that many may add to it at once; everything else is JSON text
+in `value`. What predictors' functions may do is get, put and update: a removed value leaves an empty item that expires.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from matinee.backends.aws.errors import code_of, explained, is_throttle
+from matinee.backends.aws.store_items import decode, encode
+from matinee.backends.aws.store_keys import EXPIRES, Key, document_key, state_key
+from matinee.backends.aws.store_table import Item, MovedError, Table, check_size, s
+from matinee.errors import BackendError, ConflictError
+from matinee.lambda_api.patience import Patience
+from matinee.runs import Json
+
+_REMOVED_S = 24 * 3600
+_LARGEST_COUNT = 10**37  # DynamoDB's numbers have 38 digits
+_PATIENCE = Patience(base_s=0.02, cap_s=0.3, total_s=15.0)
+_UNTOUCHED = "attribute_not_exists(#count) AND attribute_not_exists(#value)"
+
+
+class Values:
+    """The verbs for small values of `ports.Store`."""
+
+    _table: Table
+
+    def state_get(self, key: str) -> Json:
+        """See `ports.Store`."""
+        return _value(self._table.get(state_key(key)))
+
+    def state_set(self, key: str, value: Json) -> None:
+        """See `ports.Store`. Raises LimitError for a value over 400 KB."""
+        self._table.put(_item(state_key(key), value, f"state[{key!r}]"))
+
+    def state_increment(self, key: str, by: float) -> float:
+        """See `ports.Store`. Raises ConflictError if the value is not a number.
+
+        Raises BackendError when the answer was lost and it cannot be known any more whether it was counted.
+        """
+        where = state_key(key)
+        if _is_count(by):
+            total = _added(self._table, where, int(by))
+            if total is not None:
+                return total
+
+        def added(old: Json) -> Json:
+            if isinstance(old, bool) or not isinstance(old, int | float | None):
+                raise ConflictError(f"state[{key!r}] is not a number.", hint="Set it to a number first.")
+            return (old or 0) + by
+
+        new: float = _replaced(self._table, where, added, f"state[{key!r}]")
+        return new
+
+    def state_swap(self, key: str, old: Json, new: Json) -> bool:
+        """See `ports.Store`."""
+        return _swapped(self._table, state_key(key), old, new, f"state[{key!r}]")
+
+    def document(self, kind: str, key: str) -> Json:
+        """See `ports.Store`."""
+        return _value(self._table.get(document_key(kind, key)))
+
+    def documents(self, kind: str) -> dict[str, Json]:
+        """See `ports.Store`."""
+        items = self._table.query("#pk = :pk", {":pk": s(f"DOC#{kind}")})
+        return {
+            item["sk"]["S"].removeprefix("K#"): _value(item) for item in items if "value" in item or "count" in item
+        }
+
+    def put_document(self, kind: str, key: str, value: Json) -> None:
+        """See `ports.Store`. Raises LimitError for a value over 400 KB."""
+        where = document_key(kind, key)
+        if value is None:
+            self._table.delete(where)
+        else:
+            self._table.put(_item(where, value, f"The {kind} {key!r}"))
+
+    def swap_document(self, kind: str, key: str, old: Json, new: Json) -> bool:
+        """See `ports.Store`."""
+        return _swapped(self._table, document_key(kind, key), old, new, f"The {kind} {key!r}")
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < _LARGEST_COUNT
+
+
+def _value(item: Item | None) -> Json:
+    if item is None:
+        return None
+    if "count" in item:
+        return int(Decimal(item["count"]["N"]))
+    return decode(item["value"]["S"]) if "value" in item else None
+
+
+def _item(where: Key, value: Json, what: str) -> Item:
+    if value is None:
+        return {**where, EXPIRES: {"N": str(int(time.time()) + _REMOVED_S)}}
+    item: Item = {**where, "count": {"N": str(value)}} if _is_count(value) else {**where, "value": s(encode(value))}
+    check_size(item, what)
+    return item
+
+
+def _added(table: Table, where: Key, by: int) -> int | None:
+    """Add to a whole number in one call; None if there is another kind of value.
+
+    Adding twice is not adding once, so the call is sent once, and named: after a lost answer the name says whether it
+    arrived, unless somebody else has added since.
+    """
+    name = os.urandom(9).hex()
+    values: Item = {":by": {"N": str(by)}, ":name": s(name)}
+    waits = _PATIENCE.waits()
+    while True:
+        try:
+            update = f"SET #by_name = :name REMOVE #{EXPIRES} ADD #count :by"
+            return _value(table.update_once(where, update, values, "attribute_not_exists(#value)"))
+        except Exception as error:
+            outcome = _outcome(table, where, name, error)
+        if outcome is not _AGAIN:
+            return None if outcome is None else int(outcome)
+        if not next(waits):
+            raise BackendError(f"The table {table.name} is too busy to count.", hint="Try again in a moment.")
+
+
+_AGAIN: Any = object()
+
+
+def _outcome(table: Table, where: Key, name: str, error: Exception) -> Any:
+    """Return the sum if it was added after all, None if another kind of value is there, _AGAIN if nothing was done."""
+    code = code_of(error)
+    if code in ("ConditionalCheckFailedException", "ValidationException"):  # ValidationException: over 38 digits
+        return None
+    if is_throttle(error) or code == "TransactionConflictException":
+        return _AGAIN
+    if code and not code.startswith("Internal"):
+        with explained(f"The table {table.name}", "dynamodb:UpdateItem", f"table/{table.name}"):
+            raise error
+    there = table.get(where) or {}
+    if there.get("by_name") == s(name):
+        return _value(there)
+    hint = "It may have been counted or not: read the value before you go on."
+    raise BackendError(f"The table {table.name} did not answer.", hint=hint) from error
+
+
+def _replaced(table: Table, where: Key, change: Callable[[Json], Json], what: str) -> Json:
+    """Set the value to what `change` makes of it, whoever else changes it meanwhile; return it."""
+    waits = _PATIENCE.waits()
+    while True:
+        there = table.get(where)
+        new = change(_value(there))
+        if _put_if_same(table, there, _item(where, new, what)):
+            return new
+        if not next(waits):
+            raise BackendError(f"{what} changes too often.", hint="Try again in a moment.")
+
+
+def _swapped(table: Table, where: Key, old: Json, new: Json, what: str) -> bool:
+    while True:
+        there = table.get(where)
+        if _value(there) != old:
+            return False
+        if _put_if_same(table, there, _item(where, new, what)):
+            return True
+
+
+def _put_if_same(table: Table, there: Item | None, item: Item) -> bool:
+    """Put if nothing else was put since `there` was read: as a transaction, which a lost answer does not do twice."""
+    values = {f":{name}": there[name] for name in ("count", "value") if there and name in there}
+    condition = " AND ".join(f"#{name[1:]} = {name}" for name in values) or _UNTOUCHED
+    try:
+        table.transact(table.putting(item, condition, values))
+    except MovedError:
+        return False
+    return True
