@@ -24,7 +24,7 @@ p.bad { padding: .6rem .8rem; border-radius: .5rem; background: var(--bad-page);
 label { display: block; margin-bottom: 1rem; font-weight: 600; }
 small { display: block; font-weight: 400; color: var(--soft); }
 input { display: block; width: 100%; margin-top: .3rem; padding: .6rem .7rem; border: 1px solid var(--line);
-  border-radius: .5rem; background: var(--card); color: var(--ink); font: inherit; }
+  border-radius: .5rem; background: var(--card); color: var(--ink); font: inherit; font-weight: 400; }
 button, a.button { display: block; width: 100%; padding: .65rem; border: 0; border-radius: .5rem; cursor: pointer;
   background: var(--accent); color: var(--on-accent); font: inherit; font-weight: 600; text-align: center;
   text-decoration: none; }
