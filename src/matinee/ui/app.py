@@ -17,7 +17,10 @@ from matinee.ui.words import escaped, humanize
 T = TypeVar("T")
 
 ICON = Path(__file__).with_name("icon.svg")  # an icon by name would be asked of a server far away
-STYLE = "<style>.stMainBlockContainer{padding-top:3rem}</style>"  # Streamlit leaves a seventh of the screen empty
+# Streamlit leaves a seventh of the screen empty, and its small print is too pale to read (4.5 to 1 is asked for).
+STYLE = (
+    "<style>.stMainBlockContainer{padding-top:3rem}[data-testid=stCaptionContainer]{color:inherit;opacity:.8}</style>"
+)
 STARTING_S = 0.5  # how often a page looks for the first release
 SECTIONS = (("realtime", "Right now"), ("batch", "In the background"))
 

@@ -77,7 +77,7 @@ def _made(path: str, make: Callable[[], Json]) -> tuple[Json, tuple[Problem, ...
 def label_of(f: Field) -> str:
     """Return the field's label, which says when it may be left empty."""
     is_optional = not f.required and f.default in (MISSING, None, "", [], {})
-    return escaped(f.label) + (" :gray[(optional)]" if is_optional else "")
+    return escaped(f.label) + (" (optional)" if is_optional else "")
 
 
 def help_of(f: Field) -> str | None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Literal
 
 import streamlit as st
 
 from matinee.errors import MatineeError
-from matinee.ui import results, words
+from matinee.ui import figures, results, words
 from matinee.ui.results import Block, Download, Json
 from matinee.ui.words import escaped
 
@@ -174,7 +174,7 @@ def sound(blob: Json, read_blob: ReadBlob) -> None:
 def picture(blob: Json, read_blob: ReadBlob, *, width: int | Literal["content"] = "content") -> None:
     """Draw a picture; what only claims to be one is said, never a failure of the page."""
     with _said():
-        st.image(read_blob(blob), width=width)
+        st.image(read_blob(blob), width=width, alt=str(blob.get("name") or "picture"))
 
 
 @contextmanager
@@ -190,25 +190,26 @@ def _said() -> Iterator[None]:
 
 
 def _drawn_figure(block: results.Figure) -> None:
-    """The browser draws it from the stored result; plotly is drawn where plotly is installed beside the UI."""
+    """The browser draws it from the stored result."""
     if block.kind == "vega-lite":
         st.vega_lite_chart(None, block.spec, width="stretch")
-    elif importlib.util.find_spec("plotly"):
-        st.plotly_chart(block.spec)
+    elif block.kind == "plotly":
+        figures.plotly(block.spec)
     else:
-        st.info("This figure is made with plotly: `pip install plotly` beside Matinee to see it here.")
+        st.json(block.spec, expanded=False)
 
 
 def _downloads(block: Block) -> list[Download]:
-    own = list(getattr(block, "downloads", ()))
-    inner = (
-        [part for _, part in block.entries]
-        if isinstance(block, results.Record)
-        else list(block.blocks)
-        if isinstance(block, results.Items)
-        else []
-    )
-    return own + [download for part in inner for download in _downloads(part)]
+    """Return what there is to save, each part's named after it."""
+    if isinstance(block, results.Record):
+        return [_named(name, download) for name, part in block.entries for download in _downloads(part)]
+    if isinstance(block, results.Items):
+        return [download for part in block.blocks for download in _downloads(part)]
+    return list(getattr(block, "downloads", ()))
+
+
+def _named(name: str, download: Download) -> Download:
+    return replace(download, label=f"{name} · {download.label}")
 
 
 def _button(download: Download, key: str, read_blob: ReadBlob) -> None:

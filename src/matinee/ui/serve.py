@@ -40,7 +40,8 @@ OPTIONS: dict[str, Any] = {
     "client.showErrorDetails": "none",
     "client.showSidebarNavigation": False,
     "logger.level": "warning",
-    "theme.primaryColor": "#3d5a98",
+    "theme.light.primaryColor": "#3d5a98",
+    "theme.dark.primaryColor": "#5b7fc7",  # both are said, so that the page follows the browser's own
     "theme.baseRadius": "0.6rem",
     "theme.headingFontSizes": ["2rem", "1.5rem", "1.2rem", "1.1rem", "1rem", "0.9rem"],
 }

@@ -36,9 +36,6 @@ def draw(predictor: PredictorManifest, release: Release) -> None:
     if predictor.kind == "realtime":
         links.link(links.ROWS, "Many rows at once", icon=":material/table_rows:", query={"predictor": predictor.name})
     st.fragment(told(_form))(predictor, int(limits_of(release).upload_mb))
-    if predictor.kind == "realtime" and links.knows(links.ROWS):
-        query = {"predictor": predictor.name}
-        links.link(links.ROWS, "Predict many rows at once", icon=":material/table_rows:", query=query)
     run_id = st.session_state.get(f"run:{predictor.name}")
     if run_id:
         _last_run(run_id, release)
