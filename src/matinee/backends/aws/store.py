@@ -17,6 +17,7 @@ from matinee.backends.aws.store_items import (
     entry_item,
     entry_key_of,
     feedback_from,
+    feedback_id,
     place,
     pool_from,
     progress_text,
@@ -27,6 +28,7 @@ from matinee.backends.aws.store_items import (
 )
 from matinee.backends.aws.store_keys import (
     CLAIMED,
+    FEEDBACK,
     Key,
     entry_key,
     key,
@@ -315,7 +317,8 @@ class DynamoStore(Values):
     def put_feedback(self, feedback: Feedback) -> None:
         """See `ports.Store`."""
         where = key(run_key(feedback.run_id)["pk"]["S"], f"FEEDBACK#{plain(feedback.user)}")
-        item: Item = {**where, "body": s(encode(vars(feedback)))}
+        said_at = {"list_predictor": s(FEEDBACK), "id": s(feedback_id(feedback))}
+        item: Item = {**where, **said_at, "body": s(encode(vars(feedback)))}
         check_size(item, "The feedback")
         self._table.put(item)
 
@@ -323,6 +326,10 @@ class DynamoStore(Values):
         """See `ports.Store`."""
         values = {":pk": run_key(run_id)["pk"], ":sk": s("FEEDBACK#")}
         return [feedback_from(item) for item in self._table.query("#pk = :pk AND begins_with(#sk, :sk)", values)]
+
+    def feedback_since(self, at: float, *, after: Feedback | None = None, limit: int = 1000) -> list[Feedback]:
+        """See `ports.Store`; read through an index, so eventually consistent."""
+        return self._lists.feedback(feedback_id(after) if after else feedback_id(at), limit)
 
     def release(self) -> Release | None:
         """See `ports.Store`; the body is read again only when another is live."""

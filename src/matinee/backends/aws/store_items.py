@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from dataclasses import fields
 from typing import Any
 
@@ -173,3 +174,17 @@ def _slot_from(predictor: str, item: Item) -> Slot:
 def feedback_from(item: Item) -> Feedback:
     """Read what `encode(vars(feedback))` wrote."""
     return Feedback(**decode(item["body"]["S"]))
+
+
+def feedback_id(said: Feedback | float) -> str:
+    """Return text that sorts by when it was said; of a time, the smallest that can be said then.
+
+    The bytes of a double that is not negative sort as it does.
+    """
+    if isinstance(said, Feedback):
+        return f"{_sortable(said.updated_at)}#{said.run_id}#{plain(said.user)}"
+    return _sortable(said)
+
+
+def _sortable(at: float) -> str:
+    return struct.pack(">d", max(0.0, at)).hex()

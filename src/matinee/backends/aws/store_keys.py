@@ -23,6 +23,7 @@ are fetched by key, finished ones once. All sort by run id, which sorts by time.
 
     by_user       U#user (N#user for nested runs)              id
     by_predictor  P#predictor (N#predictor for nested runs)    id
+    by_predictor  FEEDBACK                                     when it was said, run, user
     unfinished    U#user, until the run is finished            id
 """
 
@@ -43,6 +44,7 @@ INDEXES = {
     "by_predictor": ("list_predictor", ("run_status", "predictor")),
     "unfinished": ("open_user", ("predictor",)),
 }
+FEEDBACK = "FEEDBACK"  # a partition of by_predictor
 CLAIMED, WAITING = "0#", "1#"
 _LONGEST_PK, _LONGEST_SK = 2048, 1024  # bytes; Naming rules and data types in DynamoDB
 

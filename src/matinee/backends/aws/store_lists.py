@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from matinee.backends.aws.store_keys import key, plain, queue
+from matinee.backends.aws.store_items import feedback_from
+from matinee.backends.aws.store_keys import FEEDBACK, key, plain, queue
 from matinee.backends.aws.store_table import Item, Table, s
 from matinee.ports import RunQuery
-from matinee.runs import Run, first_run_id
+from matinee.runs import Feedback, Run, first_run_id
 
 _PREDICTORS = "POOLS"
 _FILTERED_PAGE = 500  # index items read at once when a filter passes only some
@@ -49,6 +50,15 @@ class Lists:
             runs = self._fetch(page)
             found += [runs[run_id] for run_id in page if run_id in runs and _is_asked(query, runs[run_id])]
         return found
+
+    def feedback(self, after: str, limit: int) -> list[Feedback]:
+        """Return what was said after this `feedback_id`, in order."""
+        values: Item = {":feedback": s(FEEDBACK), ":after": s(after)}
+        condition = "#list_predictor = :feedback AND #id > :after"
+        items = self._table.query(condition, values, index="by_predictor", limit=limit)
+        ids = [{"pk": item["pk"], "sk": item["sk"]} for item in islice(items, limit)]
+        said = sorted(self._table.batch_get(ids), key=lambda item: item["id"]["S"])
+        return [feedback_from(item) for item in said]
 
     def _ids(self, query: RunQuery) -> Iterator[str]:
         if query.statuses and not any(status.is_final for status in query.statuses):

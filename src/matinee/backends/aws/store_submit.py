@@ -170,8 +170,8 @@ class _Turns:
         if item is None or last <= self._served[q[0]] or time.time() - float(item["at"]["N"]) < _SETTLED_S:
             return last
         values = {":user": s(f"U#{plain(q[1])}"), ":predictor": s(q[0])}
-        only = {"FilterExpression": "#predictor = :predictor"}
-        waiting = self._table.query("#open_user = :user", values, index="unfinished", **only)
+        same = "#predictor = :predictor"
+        waiting = self._table.query("#open_user = :user", values, index="unfinished", FilterExpression=same)
         return last if next(waiting, None) is not None else 0
 
 

@@ -115,7 +115,7 @@ class Table:
 
     def query(self, condition: str, values: Item, *, index: str = "", limit: int = 0, **options: Any) -> Iterator[Item]:
         """Yield the items of one partition in order, `limit` a page; strongly consistent but for an index."""
-        arguments = {"IndexName": index} if index else {"ConsistentRead": True}
+        arguments: dict[str, Any] = {"IndexName": index} if index else {"ConsistentRead": True}
         if limit:
             arguments["Limit"] = limit
         filtered = options.pop("FilterExpression", "")

@@ -118,7 +118,7 @@ def _added(table: Table, where: Key, by: int) -> int | None:
     while True:
         try:
             update = f"SET #by_name = :name REMOVE #{EXPIRES} ADD #count :by"
-            return _value(table.update_once(where, update, values, "attribute_not_exists(#value)"))
+            return int(_value(table.update_once(where, update, values, "attribute_not_exists(#value)")))
         except Exception as error:
             outcome = _outcome(table, where, name, error)
         if outcome is not _AGAIN:
