@@ -6,6 +6,7 @@ request → gate (who) → query, body → work, in a thread → answer, or a pr
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, cast
 
@@ -47,7 +48,7 @@ def routes(
     table = operations(predicting, Uploading(gate))
     app = Starlette(
         routes=[
-            Route("/v1", _guarded(_index), methods=["GET"]),
+            *(Route(path, _guarded(_index), methods=["GET"]) for path in ("/v1", "/v1/")),
             Route("/v1/docs", _guarded(page.show), methods=["GET"]),
             Route("/v1/docs/{name}", _guarded(page.asset), methods=["GET"]),
             Route("/v1/openapi.json", _document(gate, table), methods=["GET"]),
@@ -56,7 +57,9 @@ def routes(
         exception_handlers={HTTPException: _http_error},
     )
     app.router.redirect_slashes = False
-    return [Mount("/api", app), Route("/mcp", McpEndpoint(gate, later, rates, wait_s))]
+    api = Mount("/api", app)
+    api.path_regex = re.compile(api.path_regex.pattern, re.DOTALL)  # addresses with a line break are answered here too
+    return [api, Route("/mcp", McpEndpoint(gate, later, rates, wait_s))]
 
 
 async def _http_error(_request: Request, error: Exception) -> Response:

@@ -1,0 +1,129 @@
+"""Bearer tokens, and who needs none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
+
+import matinee.api
+from matinee.api import tokens
+from matinee.backends.local.store import SqliteStore
+from matinee.client.backend import open_backend
+from matinee.client.core import Client
+from matinee.errors import NotFoundError, UsageError
+from matinee.settings import Settings
+
+NOW = 1_800_000_000.0
+DAY = 86_400.0
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "state.db")
+    yield store
+    store.close()
+
+
+def test_a_token_speaks_for_its_person_until_it_is_revoked(store):
+    token, secret = tokens.create(store, " Ada  Byron ", owner=True, now=NOW)
+    person = tokens.person_of(store, secret, NOW)
+    assert (person.name, person.is_owner, secret[:4]) == ("ada byron", True, "mat_")
+    assert tokens.revoke(store, token.id) == [replace(token, last_used_at=NOW - NOW % DAY)]
+    assert tokens.person_of(store, secret, NOW) is None
+    with pytest.raises(NotFoundError):
+        tokens.revoke(store, token.id)
+
+
+def test_a_token_is_kept_as_its_hash_alone(store, tmp_path: Path):
+    _, secret = tokens.create(store, "ada", now=NOW)
+    store.close()
+    kept = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    assert secret.encode() not in kept
+    assert b"ada" in kept
+
+
+def test_a_token_ends_with_its_days(store):
+    _, secret = tokens.create(store, "ada", days=2, now=NOW)
+    assert tokens.person_of(store, secret, NOW + 2 * DAY - 1)
+    assert tokens.person_of(store, secret, NOW + 2 * DAY) is None
+
+
+def test_the_last_use_is_kept_to_the_day(store):
+    _, secret = tokens.create(store, "ada", now=NOW)
+    assert tokens.listed(store)[0].last_used_at is None
+    for at in (NOW, NOW + 60):
+        tokens.person_of(store, secret, at)
+    assert tokens.listed(store)[0].last_used_at == NOW - NOW % DAY
+
+
+def test_all_tokens_of_a_person_are_revoked_by_name(store):
+    secrets = [tokens.create(store, name, now=NOW)[1] for name in ("ada", "ada", "bo")]
+    assert len(tokens.revoke(store, "Ada")) == 2
+    assert [bool(tokens.person_of(store, secret, NOW)) for secret in secrets] == [False, False, True]
+
+
+@pytest.mark.parametrize(("name", "days"), [("", None), ("x" * 65, None), ("a\nb\x00", None), ("a", 0), ("a", 10**6)])
+def test_a_name_or_time_that_cannot_be_is_refused(store, name, days):
+    with pytest.raises(UsageError):
+        tokens.create(store, name, days=days, now=NOW)
+    assert tokens.listed(store) == []
+
+
+@pytest.mark.parametrize("header", ["Bearer mat_wrong", "Bearer", "Basic {}", "{}", "Bearer x{}", "Bearer {}x"])
+def test_anything_but_a_valid_token_is_refused_on_this_machine_too(served, header):
+    headers = {"Authorization": header.format(served.token("ada"))}
+    answer = served.here.get("/runs", headers=headers)
+    assert (answer.status_code, 'error="invalid_token"' in answer.headers["www-authenticate"]) == (401, True)
+
+
+def test_without_sign_in_a_program_on_this_machine_is_the_owner(served):
+    assert served.here.get("/predictors").json()["role"] == "owner"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1.evil.example:8501"},
+        {"Origin": "http://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"X-Forwarded-For": "192.0.2.1"},
+        {"Forwarded": "for=192.0.2.1"},
+    ],
+)
+def test_a_page_of_another_site_or_somebody_behind_a_proxy_is_nobody(served, headers):
+    assert served.here.get("/runs", headers=headers).status_code == 401
+
+
+def test_with_sign_in_nobody_is_let_in_without_a_token(served, host):
+    live = host.backend.store.release()
+    host.backend.store.put_release(replace(live, details={**live.details, "auth": {"mode": "password"}}))
+    try:
+        assert served.here.get("/runs").status_code == 401
+        assert served.as_("ada").get("/runs").status_code == 200
+    finally:
+        host.backend.store.put_release(live)
+
+
+def test_other_sites_are_told_nothing(served):
+    answer = served.as_("ada").options(
+        "/runs", headers={"Origin": "http://evil.example", "Access-Control-Request-Method": "GET"}
+    )
+    assert answer.status_code == 405
+    assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
+def test_before_anything_is_live_the_api_says_to_wait(tmp_path: Path):
+    settings = Settings(data=tmp_path / "empty")
+    backend = open_backend(settings)
+    app = Starlette(routes=matinee.api.routes(lambda person: Client(backend, settings, person.name)))
+    answer = TestClient(app, "http://127.0.0.1/api/v1", client=("127.0.0.1", 1)).get("/runs")
+    backend.store.close()
+    assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+    assert answer.headers["retry-after"]
