@@ -35,7 +35,8 @@ def outcome(run: Run) -> str:
     failed = int((reference(run.result) or {}).get("failed", 0))
     if not failed:
         return f"All {_counted(total)} have a result." if total > 1 else "The row has a result."
-    return f"{total - failed:,} of {_counted(total)} have a result; {failed:,} {'has' if failed == 1 else 'have'} an error instead."
+    have = "has" if failed == 1 else "have"
+    return f"{total - failed:,} of {_counted(total)} have a result; {failed:,} {have} an error instead."
 
 
 def verdict(check: RowsCheck) -> str:
