@@ -86,7 +86,7 @@ def test_text_that_cannot_be_read_is_said_at_its_field(answer, shown, fake):
         ([{"a": 1, "b": "x|y"}], "| 1 | x|y |"),
         ({"accuracy": 0.98, "metrics": TABLE, "picture": PICTURE}, "metrics"),
         ({"$figure": "vega-lite", "spec": {"mark": "bar", "data": {"values": []}}}, ""),
-        ({"$figure": "plotly", "spec": {}}, "plotly"),
+        ({"$figure": "plotly", "spec": {"data": [], "layout": {}}}, ""),
         ([PICTURE, "text"], "text"),
         (SOUND, ""),
         ({"a": {"b": {"c": {"d": {"e": 1}}}}}, ""),

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import streamlit as st
 
 from matinee.errors import MatineeError, NotFoundError
-from matinee.manifest import ComponentManifest, PredictorManifest, Release
+from matinee.manifest import ComponentManifest, Release
 from matinee.ui import links, outcome, session, sign_in_sidebar
 from matinee.ui.pages import component, history, predict, rows, run
 from matinee.ui.words import escaped, humanize
-
-T = TypeVar("T")
 
 ICON = Path(__file__).with_name("icon.svg")  # an icon by name would be asked of a server far away
 # Streamlit leaves a seventh of the screen empty, and its small print is too pale to read (4.5 to 1 is asked for).
@@ -56,14 +54,14 @@ def _title(release: Release) -> str:
 def _pages(release: Release) -> tuple[dict[str, Any], list[Any]]:
     """Return the pages by address, and the first one once more at its own address: as the home page it has none."""
     draws: dict[str, tuple[str, Callable[[], None]]] = {
-        links.path_of(p.name): (humanize(p.name), _predict(p, release)) for p in release.predictors
+        links.path_of(p.name): (humanize(p.name), _drawing(predict.draw, p, release)) for p in release.predictors
     }
     for broken in release.components:
         if broken.trouble:
-            draws[_trouble_path(broken)] = (humanize(broken.name), _trouble(broken))
-    draws[links.HISTORY] = ("History", _other(history.draw, release))
-    draws[links.RUN] = ("Run", _other(run.draw, release))
-    draws[links.ROWS] = ("Many rows", _other(rows.draw, release))
+            draws[_trouble_path(broken)] = (humanize(broken.name), _drawing(component.draw, broken))
+    draws[links.HISTORY] = ("History", _drawing(history.draw, release))
+    draws[links.RUN] = ("Run", _drawing(run.draw, release))
+    draws[links.ROWS] = ("Many rows", _drawing(rows.draw, release))
     home = next(iter(draws))
     pages = {path: _page(path, *parts, is_home=path == home) for path, parts in draws.items()}
     return pages, [_page(home, *draws[home], is_home=False)]
@@ -73,22 +71,11 @@ def _page(path: str, title: str, draw: Callable[[], None], *, is_home: bool) -> 
     return st.Page(draw, title=title, url_path="" if is_home else path, default=is_home)
 
 
-def _predict(predictor: PredictorManifest, release: Release) -> Callable[[], None]:
-    def draw() -> None:
-        links.arrive(predictor.name)
-        predict.draw(predictor, release)
+def _drawing(draw: Callable[..., None], *values: Any) -> Callable[[], None]:
+    """Return what Streamlit calls for a page: it wants a function without arguments."""
 
-    return draw
-
-
-def _trouble(broken: ComponentManifest) -> Callable[[], None]:
-    return _other(component.draw, broken)
-
-
-def _other(draw: Callable[[T], None], value: T) -> Callable[[], None]:
     def drawn() -> None:
-        links.arrive("")
-        draw(value)
+        draw(*values)
 
     return drawn
 

@@ -18,7 +18,9 @@ def draw(run: Run, inputs: Json) -> None:
         with python:
             st.code(snippets.python_of(run.predictor, inputs, _connect()), language="python")
         with curl:
-            st.code(snippets.curl_of(run.predictor, run.kind, inputs, base_url()), language="bash", wrap_lines=True)
+            token = "" if session.gate().is_open else snippets.TOKEN
+            command = snippets.curl_of(run.predictor, run.kind, inputs, base_url(), token=token)
+            st.code(command, language="bash", wrap_lines=True)
             if not snippets.is_short(inputs):
                 _inputs_file(run, inputs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -48,21 +49,36 @@ class Drawing:
             self.problems.extend(error.problems)
             return MISSING
 
-    def common(self, f: Field) -> dict[str, Any]:
+    def told(self, f: Field) -> dict[str, Any]:
         """Return what every widget of the field is told."""
         return {"label": label_of(f), "key": self.key_of(f.path), "help": help_of(f)}
 
-    def once(self, path: str, file: Any, make: Callable[[], Json]) -> Json:
-        """Return what `make` makes of an uploaded file, made once however often the form is drawn.
+    def common(self, f: Field) -> dict[str, Any]:
+        """Return what a widget is told that Streamlit can keep while another page is shown."""
+        return {**self.told(f), "persist_state": "session"}
 
-        MISSING, and a problem noted each time, when it cannot be made.
+    def uploader(self, f: Field) -> dict[str, Any]:
+        """Return what an uploader is told: it forgets its file on another page, so what was made of it is kept here."""
+        return {**self.told(f), "max_upload_size": self.upload_mb, "on_change": self.forget(f)}
+
+    def forget(self, f: Field) -> Callable[[], object]:
+        """Return what forgets the upload: another was chosen, or none."""
+        return partial(st.session_state.pop, self._made(f.path), None)
+
+    def _made(self, path: str) -> str:
+        return self.key_of(f"{path}:made")
+
+    def once(self, path: str, files: Any, make: Callable[[], Json]) -> Json:
+        """Return what `make` makes of uploaded files, made once however often the form is drawn, and kept.
+
+        MISSING when none were given, and, a problem noted each time, when it cannot be made.
         """
-        key = self.key_of(f"{path}:made")
-        kept = st.session_state.get(key)
-        if kept is None or kept[0] != file.file_id:
-            kept = st.session_state[key] = (file.file_id, *_made(path, make))
-        self.problems.extend(kept[2])
-        return kept[1]
+        key = self._made(path)
+        if files and key not in st.session_state:
+            st.session_state[key] = _made(path, make)
+        made, problems = st.session_state.get(key, (MISSING, ()))
+        self.problems.extend(problems)
+        return made
 
 
 def _made(path: str, make: Callable[[], Json]) -> tuple[Json, tuple[Problem, ...]]:

@@ -49,25 +49,9 @@ def knows(path: str) -> bool:
 
 def fill(predictor: str, inputs: Json) -> None:
     """Start the predictor's form from these inputs the next time it is drawn."""
-    keep(predictor, inputs)
     st.session_state[f"seed:{predictor}"] = inputs
     key = f"generation:{predictor}"
     st.session_state[key] = st.session_state.get(key, 0) + 1
-
-
-def keep(predictor: str, inputs: Json) -> None:
-    """Remember what was filled in: Streamlit forgets widgets as soon as another page is shown."""
-    st.session_state[f"draft:{predictor}"] = inputs
-
-
-def arrive(predictor: str) -> None:
-    """Say whose page is shown ("" = no predictor's); who comes back finds the form filled as it was sent."""
-    if st.session_state.get("at") == predictor:
-        return
-    st.session_state["at"] = predictor
-    draft = st.session_state.get(f"draft:{predictor}")
-    if draft is not None:
-        fill(predictor, draft)
 
 
 def seed(predictor: str) -> tuple[Json, int]:

@@ -65,16 +65,17 @@ def _python(value: Json) -> str:
     return repr(value)
 
 
-def curl_of(predictor: str, kind: str, inputs: Json, url: str) -> str:
+def curl_of(predictor: str, kind: str, inputs: Json, url: str, *, token: str = TOKEN) -> str:
     """Return the curl command that predicts (or submits) with the same inputs through the HTTP API at `url`.
 
-    Long inputs are read from `inputs.json`, which the page offers beside the command.
+    Long inputs are read from `inputs.json`, which the page offers beside the command; an app without sign-in takes no
+    token.
     """
     body = json.dumps(inputs, ensure_ascii=False)
     address = f"{url.rstrip('/')}/api/v1/predictors/{predictor}/{VERBS[kind]}"
     parts = [
         f"curl {shlex.quote(address)}",
-        f"-H {shlex.quote(f'Authorization: Bearer {TOKEN}')}",
+        *([f"-H {shlex.quote(f'Authorization: Bearer {token}')}"] if token else []),
         "-H 'Content-Type: application/json'",
         f"--data {shlex.quote(body) if is_short(inputs) else f'@{INPUTS_FILE}'}",
     ]

@@ -16,36 +16,36 @@ from matinee.ui.words import escaped
 
 def one(f: Field, value: Json, drawing: Drawing) -> Json:
     """Draw the field of one file, picture or sound; return its blob."""
-    given = st.file_uploader(type=list(f.accept) or None, max_upload_size=drawing.upload_mb, **drawing.common(f))
+    given = st.file_uploader(type=list(f.accept) or None, **drawing.uploader(f))
     if given is None and f.kind == "audio":
-        given = st.audio_input("Or record", key=drawing.key_of(f"{f.path}:recorded"))
-    if given is not None:
-        value = drawing.once(f.path, given, partial(_blob, given, drawing))
-    elif values.is_blob(value):
-        st.caption(f":material/attach_file: {escaped(value.get('name') or 'file')}, until you choose another")
-    if not values.is_blob(value):
+        given = st.audio_input("Or record", key=drawing.key_of(f"{f.path}:recorded"), on_change=drawing.forget(f))
+    made = drawing.once(f.path, given, partial(_blob, given, drawing))
+    if made is MISSING and given is None:
+        made = value if values.is_blob(value) else MISSING
+    if made is MISSING:
         return drawing.read(f, None) if given is None else MISSING
-    if f.kind == "image" and value["$blob"] in SHOWN_IMAGES:
-        render.picture(value, drawing.read_blob, width=160)
-    elif f.kind == "audio" and given is not None:
-        render.sound(value, drawing.read_blob)
-    return value
+    if given is None:
+        st.caption(f":material/attach_file: {escaped(made.get('name') or 'file')}, until you choose another")
+    if f.kind == "image" and made["$blob"] in SHOWN_IMAGES:
+        render.picture(made, drawing.read_blob, width=160)
+    elif f.kind == "audio":
+        render.sound(made, drawing.read_blob)
+    return made
 
 
 def several(f: Field, value: Json, drawing: Drawing) -> Json:
     """Draw one uploader for a list of files; return their blobs."""
     accept = list(f.item.accept) if f.item else []
-    given = st.file_uploader(
-        type=accept or None, accept_multiple_files=True, max_upload_size=drawing.upload_mb, **drawing.common(f)
-    )
-    if given:
-        blobs = [drawing.once(f"{f.path}.{file.file_id}", file, partial(_blob, file, drawing)) for file in given]
-        return [blob for blob in blobs if blob is not MISSING]
-    if not isinstance(value, list) or not value:
-        return drawing.read(f, None)
-    names = ", ".join(str(blob.get("name") or "file") for blob in value if values.is_blob(blob))
-    st.caption(f":material/attach_file: {escaped(names)}, until you choose others")
-    return value
+    given = st.file_uploader(type=accept or None, accept_multiple_files=True, **drawing.uploader(f))
+    blobs = drawing.once(f.path, given, lambda: [_blob(file, drawing) for file in given])
+    if blobs is MISSING and not given:
+        blobs = value if isinstance(value, list) and value else MISSING
+    if blobs is MISSING:
+        return drawing.read(f, None) if not given else MISSING
+    if not given:
+        names = ", ".join(str(blob.get("name") or "file") for blob in blobs if values.is_blob(blob))
+        st.caption(f":material/attach_file: {escaped(names)}, until you choose others")
+    return blobs
 
 
 def _blob(file: Any, drawing: Drawing) -> Json:
@@ -54,14 +54,13 @@ def _blob(file: Any, drawing: Drawing) -> Json:
 
 def table(f: Field, value: Json, drawing: Drawing) -> Json:
     """Draw a table to upload or, when this is chosen, to edit; return it as it travels."""
-    given = st.file_uploader(type=list(f.accept), max_upload_size=drawing.upload_mb, **drawing.common(f))
-    if given is not None:
-        value = drawing.once(f.path, given, lambda: tables.from_upload(given.name, given.getvalue(), f.path))
-        if value is MISSING:
-            return MISSING
-    start = value if values.is_table(value) else None
-    if st.toggle("Edit as a table", key=drawing.key_of(f"{f.path}:edit")):
-        source = given.file_id if given is not None else ""
+    given = st.file_uploader(type=list(f.accept), **drawing.uploader(f))
+    made = drawing.once(f.path, given, lambda: tables.from_upload(given.name, given.getvalue(), f.path))
+    if made is MISSING and given is not None:
+        return MISSING
+    start = made if made is not MISSING else value if values.is_table(value) else None
+    if st.toggle("Edit as a table", key=drawing.key_of(f"{f.path}:edit"), persist_state="session"):
+        source = given.file_id if given else ""
         start = grids.edit(start, drawing.key_of(f"{f.path}:grid:{source}"), f.label)
     if start is None:
         return drawing.read(f, None)

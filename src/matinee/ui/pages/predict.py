@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -65,13 +67,13 @@ def _form(predictor: PredictorManifest, upload_mb: int) -> None:
     form = form_of(predictor.parameters)
     client = session.client()
     inputs, generation = links.seed(predictor.name)
-    drawing = Drawing(f"{predictor.name}:{generation}", client.read_blob, client.upload, upload_mb)
+    shape = zlib.crc32(json.dumps(predictor.parameters).encode())  # other fields are other widgets
+    drawing = Drawing(f"{predictor.name}:{shape:x}:{generation}", client.read_blob, client.upload, upload_mb)
     label, icon = SUBMIT[predictor.kind]
     with st.container(border=True):
         given = widgets.draw_form(form, inputs, drawing)
         pressed = st.button(label, key=f"go:{predictor.name}", type="primary", icon=icon)
         place = st.empty()
-    links.keep(predictor.name, given)
     tried = f"tried:{predictor.name}:{generation}"
     if pressed or f"pending:{predictor.name}" in st.session_state:
         problems = _start(predictor, given, drawing.problems, place)
