@@ -144,14 +144,24 @@ class Store(Protocol):
 class Files(Protocol):
     """Big inputs and results by key, as in `results/RUN/ATTEMPT/0.png`. A put is whole or absent."""
 
-    def put(self, key: str, data: bytes | BinaryIO, *, media_type: str = "application/octet-stream") -> int:
-        """Write and return the size in bytes."""
+    def put(
+        self,
+        key: str,
+        data: bytes | BinaryIO,
+        *,
+        media_type: str = "application/octet-stream",
+        replace: bool = True,
+    ) -> int:
+        """Write and return the size in bytes. With `replace=False`, ConflictError if there is such a file."""
 
     def read(self, key: str) -> bytes:
         """Return the whole; NotFoundError if there is none."""
 
     def open(self, key: str) -> BinaryIO:
         """Return a stream; NotFoundError if there is none."""
+
+    def download_url(self, key: str, *, name: str = "", media_type: str = "") -> str | None:
+        """Return a link by which a browser saves the file as `name`, for ten minutes; None where it is served by us."""
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield keys in order."""

@@ -8,7 +8,7 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from matinee.errors import MatineeError, NotFoundError
+from matinee.errors import ConflictError, MatineeError, NotFoundError
 from matinee.ports import Files
 
 KEYS = [
@@ -80,6 +80,23 @@ class FilesContract:
         assert files.put("key", b"new") == 3
         assert files.read("key") == b"new"
 
+    def test_a_put_may_refuse_to_replace(self, files: Files) -> None:
+        assert files.put("key", b"first", replace=False) == 5
+        with pytest.raises(ConflictError, match="There is a file 'key' already"):
+            files.put("key", b"second", replace=False)
+        assert files.read("key") == b"first"
+
+    def test_of_puts_that_may_not_replace_one_is_made(self, files: Files) -> None:
+        def made(n: int) -> bool:
+            try:
+                return files.put("key", bytes([n]), replace=False) == 1
+            except ConflictError:
+                return False
+
+        with ThreadPoolExecutor(8) as pool:
+            winners = [n for n, won in enumerate(pool.map(made, range(8))) if won]
+        assert [files.read("key")] == [bytes([n]) for n in winners]
+
     def test_an_empty_file_is_a_file(self, files: Files) -> None:
         assert files.put("empty", b"") == 0
         assert files.read("empty") == b""
@@ -90,6 +107,10 @@ class FilesContract:
         with files.open("big") as stream:
             assert stream.read(10) == data[:10]
             assert stream.read() == data[10:]
+            assert stream.seek(-5, io.SEEK_END) == len(data) - 5
+            assert stream.read(100) == data[-5:]
+            stream.seek(1000)
+            assert (stream.read(3), stream.tell()) == (data[1000:1003], 1003)
 
     def test_a_put_that_breaks_off_leaves_what_was_there(self, files: Files) -> None:
         files.put("key", b"before")

@@ -41,14 +41,16 @@ class AwsSettings:
         return {n: v for n, v in zip(names, (self.table, self.bucket, self.region, self.endpoint), strict=True) if v}
 
 
+_boto_sessions: dict[str, Any] = {}  # by region: what makes clients reads its descriptions of services once
+_making = threading.Lock()  # making a client is not thread-safe, using one is
+
+
 class Session:
     """Makes each client once and shares it between threads; nothing is loaded before the first."""
 
     def __init__(self, settings: AwsSettings) -> None:
         self.settings = settings
         self._clients: dict[str, Any] = {}
-        self._lock = threading.Lock()
-        self._session: Any = None
 
     def client(self, service: str, *, retry: bool = True) -> Any:
         """Return the client of a service. `retry=False`: each call is sent once, for what must not be done twice."""
@@ -56,14 +58,14 @@ class Session:
         known = self._clients.get(name)
         if known is not None:
             return known
-        with self._lock:  # making one is not thread-safe, using one is
+        with _making:
             if name not in self._clients:
                 self._clients[name] = self._make(service, ATTEMPTS if retry else 1)
             return self._clients[name]
 
     def close(self) -> None:
         """Close the connections of every client."""
-        with self._lock:
+        with _making:
             for client in self._clients.values():
                 client.close()
             self._clients.clear()
@@ -76,8 +78,9 @@ class Session:
 
         settings = self.settings
         with explained(f"AWS ({service})", f"{service}:*", service):
-            self._session = self._session or boto3.Session(region_name=settings.region or None)
-            return self._session.client(
+            if settings.region not in _boto_sessions:
+                _boto_sessions[settings.region] = boto3.Session(region_name=settings.region or None)
+            return _boto_sessions[settings.region].client(
                 service, endpoint_url=settings.endpoint or None, config=Config(**_config(service, attempts, settings))
             )
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from matinee.errors import DiskError, LimitError, NotFoundError
+from matinee.errors import ConflictError, DiskError, LimitError, NotFoundError
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-.")
 _LONGEST = 200  # bytes of a path's segment: file systems allow 255
@@ -30,7 +30,14 @@ class FolderFiles:
         self.folder = Path(folder)
         _sweep(self.folder / _PARTIAL)
 
-    def put(self, key: str, data: bytes | BinaryIO, *, media_type: str = "application/octet-stream") -> int:
+    def put(
+        self,
+        key: str,
+        data: bytes | BinaryIO,
+        *,
+        media_type: str = "application/octet-stream",
+        replace: bool = True,
+    ) -> int:
         """See `ports.Files`; the media type travels in the reference to the file."""
         del media_type
         target = self._path(key)
@@ -39,7 +46,9 @@ class FolderFiles:
             partial.parent.mkdir(parents=True, exist_ok=True)
             try:
                 size_bytes = _write(partial, data)
-                _move(partial, target, self.folder)
+                _move(partial, target, self.folder, replace=replace)
+            except _TakenError as error:
+                raise ConflictError(f"There is a file {key!r} already.") from error
             finally:
                 partial.unlink(missing_ok=True)
         return size_bytes
@@ -53,6 +62,11 @@ class FolderFiles:
         """See `ports.Files`."""
         with _explained(key, "read"):
             return self._path(key).open("rb")
+
+    def download_url(self, key: str, *, name: str = "", media_type: str = "") -> str | None:
+        """See `ports.Files`: None, the app serves it."""
+        del key, name, media_type
+        return None
 
     def list(self, prefix: str) -> Iterator[str]:
         """See `ports.Files`."""
@@ -75,6 +89,10 @@ class FolderFiles:
         *continued, name = _pieces(last)
         parents = _folders(folder) if "/" in key else []
         return self.folder.joinpath(*parents, *(f"{piece}~+" for piece in continued), name)
+
+
+class _TakenError(Exception):
+    """There is a file of that name."""
 
 
 def _folders(key: str) -> list[str]:
@@ -136,19 +154,30 @@ def _write(path: Path, data: bytes | BinaryIO) -> int:
         return stream.tell()
 
 
-def _move(partial: Path, target: Path, folder: Path) -> None:
+def _move(partial: Path, target: Path, folder: Path, *, replace: bool) -> None:
     """Give the file its name, and make name and new folders last."""
     known = target.parent
     while known != folder and not known.exists():
         known = known.parent
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial.replace(target)
+    if replace:
+        partial.replace(target)
+    else:
+        _link(partial, target)
     made = target.parent
     while True:
         _sync_folder(made)
         if made == known:
             return
         made = made.parent
+
+
+def _link(partial: Path, target: Path) -> None:
+    """Give the file its name unless the name is taken."""
+    try:
+        os.link(partial, target)
+    except FileExistsError as error:
+        raise _TakenError from error
 
 
 def _sync_folder(folder: Path) -> None:

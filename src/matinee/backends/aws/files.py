@@ -1,0 +1,199 @@
+"""The Files port on one S3 bucket: streamed, in parts when large, resumed when a connection breaks.
+
+A put is whole or absent: one PutObject, or a multipart upload that is completed in the end or aborted.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from itertools import islice
+from typing import Any, BinaryIO, TypeVar, cast
+from urllib.parse import quote
+
+from matinee.backends.aws.errors import code_of, explained
+from matinee.backends.aws.files_stream import ObjectStream
+from matinee.backends.aws.session import Session
+from matinee.errors import ConflictError, LimitError, MatineeError, NotFoundError, UsageError
+from matinee.lambda_api.patience import Patience
+
+PART_BYTES = 8 << 20  # S3 takes 10,000 parts: 80 GB
+LINK_S = 600  # how long a link works: a role's credentials may expire soon after
+_AT_ONCE = 4  # parts on their way: what one upload may hold in memory is five parts
+_DELETED_AT_ONCE = 1000
+_LONGEST_KEY = 1024  # bytes
+_BUFFER = 1 << 20
+_PATIENCE = Patience(base_s=0.05, cap_s=1.0, total_s=10.0)
+_MISSING = {"NoSuchKey", "404", "NotFound"}
+_EXISTS = {"PreconditionFailed", "412"}
+_CONFLICT = {"ConditionalRequestConflict", "OperationAborted", "409"}
+_T = TypeVar("_T")
+
+
+class S3Files:
+    """Files in the bucket that the settings name. Thread-safe; connects when first used."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._bucket = session.settings.bucket
+
+    def put(
+        self,
+        key: str,
+        data: bytes | BinaryIO,
+        *,
+        media_type: str = "application/octet-stream",
+        replace: bool = True,
+    ) -> int:
+        """See `ports.Files`."""
+        about: dict[str, Any] = {**self._at(key), "ContentType": media_type}
+        once = {} if replace else {"IfNoneMatch": "*"}
+        stream = io.BytesIO(data) if isinstance(data, bytes | bytearray | memoryview) else data
+        first = _filled(stream)
+        if len(first) == PART_BYTES:
+            return self._put_parts(key, about, once, first, stream)
+        self._written(key, "put_object", Body=first, **about, **once)
+        return len(first)
+
+    def _put_parts(self, key: str, about: dict[str, Any], once: dict[str, str], first: bytes, stream: BinaryIO) -> int:
+        upload = self._written(key, "create_multipart_upload", **about)
+        named = {**self._at(key), "UploadId": upload["UploadId"]}
+        try:
+            sizes, etags = self._parts(key, named, first, stream)
+            parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
+            self._written(key, "complete_multipart_upload", MultipartUpload={"Parts": parts}, **named, **once)
+        except BaseException:
+            with suppress(MatineeError):  # what is wrong was said already; a rule of the bucket removes such parts
+                self._written(key, "abort_multipart_upload", **named)
+            raise
+        return sizes
+
+    def _parts(self, key: str, named: dict[str, Any], first: bytes, stream: BinaryIO) -> tuple[int, list[str]]:
+        """Upload part after part, a few at once; return the bytes and what each part is known by."""
+        size, parts, sent = 0, _chunks(first, stream), list[Future[Any]]()
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="matinee-upload") as pool:
+            for number, part in enumerate(parts, 1):
+                size += len(part)
+                arguments = {**named, "PartNumber": number, "Body": part}
+                sent.append(pool.submit(self._written, key, "upload_part", **arguments))
+                if number >= _AT_ONCE:
+                    sent[number - _AT_ONCE].result()
+            return size, [upload.result()["ETag"] for upload in sent]
+
+    def read(self, key: str) -> bytes:
+        """See `ports.Files`."""
+        with self.open(key) as stream:
+            return stream.read()
+
+    def open(self, key: str) -> BinaryIO:
+        """See `ports.Files`; the stream can seek, and goes on where a broken connection left it."""
+        if not key:
+            raise NotFoundError("There is no file ''.")
+        stream = ObjectStream(lambda **wanted: self._got(key, **wanted))
+        return cast(BinaryIO, io.BufferedReader(stream, _BUFFER))
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """See `ports.Files`; S3 keeps the order of UTF-8."""
+        pages = self._session.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        following = iter(pages)
+        while page := self._explained("s3:ListBucket", prefix, lambda: next(following, None)):
+            yield from (found["Key"] for found in page.get("Contents", ()))
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """See `ports.Files`."""
+        keys = [key for key in keys if key]
+        for key in keys:
+            if not _is_xml(key):
+                self._written(key, "delete_object", **self._at(key))
+        plain = filter(_is_xml, keys)
+        while some := list(islice(plain, _DELETED_AT_ONCE)):
+            objects = [{"Key": key} for key in some]
+            answer = self._written(
+                "*", "delete_objects", Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True}
+            )
+            for error in answer.get("Errors", ()):
+                raise LimitError(f"The file {error['Key']!r} cannot be deleted: {error.get('Message')}.")
+
+    def download_url(self, key: str, *, name: str = "", media_type: str = "") -> str | None:
+        """See `ports.Files`; signed now, for LINK_S seconds, and saved by the browser, never shown by it."""
+        saved = f"attachment; filename*=UTF-8''{quote(name or key.rpartition('/')[2], safe='')}"
+        wanted = {**self._at(key), "ResponseContentDisposition": saved}
+        if media_type:
+            wanted["ResponseContentType"] = media_type
+        client = self._session.client("s3")
+
+        def signed() -> str:
+            return str(client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=LINK_S))
+
+        return self._explained("s3:GetObject", key, signed)
+
+    def _at(self, key: str) -> dict[str, str]:
+        try:
+            length = len(key.encode())
+        except UnicodeEncodeError as error:
+            raise UsageError(f"The file name {key!r} is not text.", hint="Choose another.") from error
+        if length > _LONGEST_KEY:
+            raise LimitError(f"The file name {key[:40]!r}… is longer than {_LONGEST_KEY} bytes.", hint="Shorten it.")
+        if not key:
+            raise UsageError("A file must have a name.")
+        return {"Bucket": self._bucket, "Key": key}
+
+    def _got(self, key: str, **wanted: str) -> Any:
+        def get() -> Any:
+            try:
+                return self._session.client("s3").get_object(**self._at(key), **wanted)
+            except Exception as error:
+                if code_of(error) in _MISSING:
+                    raise NotFoundError(f"There is no file {key!r}.") from error
+                raise
+
+        return self._explained("s3:GetObject", key, get)
+
+    def _written(self, key: str, method: str, **arguments: Any) -> Any:
+        """Call; what two write at once is tried again, what must not replace and would is a ConflictError."""
+        waits = _PATIENCE.waits()
+
+        def write() -> Any:
+            while True:
+                try:
+                    return getattr(self._session.client("s3"), method)(**arguments)
+                except Exception as error:
+                    if code_of(error) in _EXISTS:
+                        raise ConflictError(f"There is a file {key!r} already.") from error
+                    if code_of(error) not in _CONFLICT or method == "complete_multipart_upload" or not next(waits):
+                        raise
+
+        return self._explained(_ACTIONS.get(method, "s3:PutObject"), key, write)
+
+    def _explained(self, action: str, key: str, call: Callable[[], _T]) -> _T:
+        with explained(f"The bucket {self._bucket}", action, f"bucket/{self._bucket}/{key}"):
+            return call()
+
+
+_ACTIONS = {
+    "abort_multipart_upload": "s3:AbortMultipartUpload",
+    "delete_object": "s3:DeleteObject",
+    "delete_objects": "s3:DeleteObject",
+}
+
+
+def _filled(stream: BinaryIO) -> bytes:
+    """Read one part, however little the stream gives at once."""
+    parts, left = [], PART_BYTES
+    while left and (chunk := stream.read(left)):
+        parts.append(chunk)
+        left -= len(chunk)
+    return b"".join(parts)
+
+
+def _chunks(first: bytes, stream: BinaryIO) -> Iterator[bytes]:
+    yield first
+    while part := _filled(stream):
+        yield part
+
+
+def _is_xml(key: str) -> bool:
+    """Whether a list of keys can say it: XML has no control characters, and changes ends of lines."""
+    return all(character >= " " and character not in "\ufffe\uffff" for character in key)
