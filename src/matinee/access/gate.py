@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import threading
 import time
@@ -17,6 +18,8 @@ from matinee.access.users import User, Users
 from matinee.errors import AccessError, RateError
 
 Json = Any
+CLAIMS_S = 5.0  # how long a read cookie is believed without looking at its signature again: a page asks ten times
+KEPT = 1000
 USER_S = 2.0  # how long a user read from the Store is believed: a changed password signs out as quickly
 WRONG = "The name or the password is not right."
 
@@ -53,6 +56,7 @@ class Gate:
         self._read: dict[str, tuple[float, User | None]] = {}
         self._ended: dict[str, float] = {}
         self._lock = threading.Lock()
+        self._claims = functools.lru_cache(KEPT)(lambda value, _moment: self.cookies.read(value))
 
     @property
     def is_open(self) -> bool:
@@ -124,7 +128,7 @@ class Gate:
         if self.is_open:
             return LOCAL
         value = cookies.get(self.cookies.name, "")
-        claims = self.cookies.read(value) if value else None
+        claims = self._claims(value, int(self._clock() / CLAIMS_S)) if value else None
         if claims is None or claims.mode != self.policy.mode or _digest(value) in self._ended:
             return None
         proof = self._proof(claims.name, claims.role)

@@ -37,7 +37,7 @@ def hashed(password: str) -> str:
 
 
 def fits(password: str, kept: str) -> bool:
-    """Whether it is the password of which this was kept. Takes about 30 ms of CPU, whatever the answer."""
+    """Whether it is the password of which this was kept. Takes tens of milliseconds, whatever the answer."""
     from argon2.exceptions import InvalidHashError, VerificationError
 
     if len(password) > LONGEST:

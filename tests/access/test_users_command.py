@@ -1,0 +1,52 @@
+"""`matinee users` as its user types it; passwords come by stdin, never as an argument."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def users(greeting_app: Path):
+    def run(*words: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "matinee.cli.main", "users", *words, "--app", str(greeting_app)]
+        return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
+    return run
+
+
+def test_users_are_added_listed_changed_and_removed(users, greeting_app):
+    added = users("add", "Ada", stdin="correct horse\n")
+    assert (added.returncode, added.stdout) == (0, "ada\n")
+    assert 'mode = "users"' in added.stderr, "what is still to do"
+    assert users("add", "Olga", "--owner", stdin="correct horse\n").returncode == 0
+    listed = json.loads(users("list", "--json").stdout)
+    assert [(user["name"], user["role"]) for user in listed] == [("ada", "user"), ("olga", "owner")]
+    assert "hash" not in listed[0]
+    assert users("password", "ada", stdin="battery staple\n").returncode == 0
+    assert users("remove", "ADA").stdout == "ada\n"
+    assert "ada" not in users("list").stdout
+    assert b"correct horse" not in (greeting_app / ".matinee" / "state.db").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("words", "stdin", "said"),
+    [
+        (("add", "ada"), "", "fewer than 8 characters"),
+        (("add", "ada"), "short\n", "fewer than 8 characters"),
+        (("add", " "), "correct horse\n", "The name is empty"),
+        (("remove", "nobody"), "", "There is no user 'nobody'"),
+        (("password", "nobody"), "correct horse\n", "There is no user 'nobody'"),
+    ],
+)
+def test_bad_input_is_one_sentence(users, words, stdin, said):
+    ended = users(*words, stdin=stdin)
+    assert ended.returncode == 2
+    assert said in ended.stderr
+    assert "Traceback" not in ended.stderr
