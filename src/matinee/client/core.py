@@ -332,7 +332,9 @@ class Client:
     def _own(self, run_id: str, verb: str) -> Run:
         run = self.run(run_id)
         if not self.visibility.owns(run):
-            raise AccessError(f"You cannot {verb} run {run.id}: it is only shared with you.", hint="Ask whoever started it.")
+            raise AccessError(
+                f"You cannot {verb} run {run.id}: it is only shared with you.", hint="Ask whoever started it."
+            )
         return run
 
     def _shown(self, run: Run) -> Run:
