@@ -43,7 +43,12 @@ class Session:
         """Connect, run the page once and wait until its form is there; Failed after OPEN_S."""
         url = self._address.replace("http", "ws", 1) + "/_stcore/stream"
         self._connection: ClientConnection = await connect(
-            url, subprotocols=["streamlit"], origin=self._address, max_size=None, ping_interval=None, open_timeout=OPEN_S
+            url,
+            subprotocols=["streamlit"],
+            origin=self._address,
+            max_size=None,
+            ping_interval=None,
+            open_timeout=OPEN_S,
         )
         self._reader = asyncio.create_task(self._read())
         await self._rerun(BackMsg())

@@ -30,6 +30,7 @@ class Drawing:
     upload: Upload
     upload_mb: int | None = None
     at: str = ""
+    is_still: bool = False  # the browser keeps what is filled in until something is pressed: no run per field
     problems: list[Problem] = field(default_factory=list)
     slots: dict[str, DeltaGenerator] = field(default_factory=dict)
 
@@ -55,7 +56,8 @@ class Drawing:
 
     def common(self, f: Field) -> dict[str, Any]:
         """Return what a widget is told that Streamlit can keep while another page is shown."""
-        return {**self.told(f), "persist_state": "session"}
+        kept = {**self.told(f), "persist_state": "session"}
+        return {**kept, "on_change": "ignore"} if self.is_still else kept
 
     def uploader(self, f: Field) -> dict[str, Any]:
         """Return what an uploader is told: it forgets its file on another page, so what was made of it is kept here."""

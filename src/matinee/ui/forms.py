@@ -24,6 +24,11 @@ MAX_DEPTH = 6  # a recursive model is offered this deep, then as JSON
 LONG_TEXT = 200  # a text allowed to be this long gets more than one line
 UPLOADS = ("file", "image", "audio", "table")
 
+STILL = frozenset(
+    {"text", "long_text", "integer", "number", "switch", "choice", "choices", "date", "datetime", "time", "constant",
+     "lines", "pairs", "array", "json"}
+)  # fmt: skip
+
 
 class Missing:
     """The absence of a value: not the same as null."""
@@ -80,6 +85,17 @@ class Form:
     """The fields of a predictor's parameters, in the order of its signature."""
 
     fields: tuple[Field, ...]
+
+    @property
+    def is_still(self) -> bool:
+        """Whether nothing on the page depends on what is filled in: the browser may keep it until it is sent."""
+        return all(_is_still(f) for f in self.fields)
+
+
+def _is_still(f: Field) -> bool:
+    if f.kind in ("record", "tuple"):
+        return not f.nullable and all(_is_still(part) for part in f.fields)
+    return f.kind in STILL
 
 
 def form_of(parameters: Schema) -> Form:

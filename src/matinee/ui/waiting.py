@@ -34,6 +34,11 @@ class Pending(Generic[T]):
         _answered[self.name] = time.monotonic()
         return self.future.result()
 
+    @property
+    def is_slow(self) -> bool:
+        """Whether it began so long ago that something was said."""
+        return time.monotonic() - self.began_at >= PATIENCE_S
+
     def _is_done(self) -> bool:
         elapsed = time.monotonic() - self.began_at
         pause_s = PATIENCE_S - elapsed if elapsed < PATIENCE_S else TICK_S - elapsed % TICK_S

@@ -17,7 +17,7 @@ from matinee.runs import Json, Run
 from matinee.schema import validate
 from matinee.ui import links, outcome, session, waiting, widgets
 from matinee.ui.drawing import Drawing
-from matinee.ui.forms import form_of
+from matinee.ui.forms import Form, form_of
 from matinee.ui.history import summary_of
 from matinee.ui.told import show_error, told
 from matinee.ui.words import escaped, humanize
@@ -37,10 +37,15 @@ def draw(predictor: PredictorManifest, release: Release) -> None:
     _examples(predictor)
     if predictor.kind == "realtime":
         links.link(links.ROWS, "Many rows at once", icon=":material/table_rows:", query={"predictor": predictor.name})
-    st.fragment(told(_form))(predictor, int(limits_of(release).upload_mb))
-    run_id = st.session_state.get(f"run:{predictor.name}")
-    if run_id:
-        _last_run(run_id, release)
+    form = form_of(predictor.parameters)
+    st.fragment(told(_form))(predictor, release, form)
+    if not _is_one_piece(predictor, form):
+        _last_run(predictor, release)
+
+
+def _is_one_piece(predictor: PredictorManifest, form: Form) -> bool:
+    """Whether form and result are drawn by one run of the script per click: nothing else draws them again."""
+    return predictor.kind == "realtime" and form.is_still
 
 
 def _examples(predictor: PredictorManifest) -> None:
@@ -62,26 +67,31 @@ def _example_labels(examples: Sequence[Json]) -> list[str]:
     return labels
 
 
-def _form(predictor: PredictorManifest, upload_mb: int) -> None:
+def _form(predictor: PredictorManifest, release: Release, form: Form) -> None:
     """The form is a fragment: what is filled in never draws the result below again, and is kept as it is typed."""
-    form = form_of(predictor.parameters)
     client = session.client()
     inputs, generation = links.seed(predictor.name)
     shape = zlib.crc32(json.dumps(predictor.parameters).encode())  # other fields are other widgets
-    drawing = Drawing(f"{predictor.name}:{shape:x}:{generation}", client.read_blob, client.upload, upload_mb)
+    tried = f"tried:{predictor.name}:{generation}"
+    is_still = form.is_still and tried not in st.session_state
+    key, upload_mb = f"{predictor.name}:{shape:x}:{generation}", int(limits_of(release).upload_mb)
+    drawing = Drawing(key, client.read_blob, client.upload, upload_mb, is_still=is_still)
     label, icon = SUBMIT[predictor.kind]
     with st.container(border=True):
         given = widgets.draw_form(form, inputs, drawing)
         pressed = st.button(label, key=f"go:{predictor.name}", type="primary", icon=icon)
         place = st.empty()
-    tried = f"tried:{predictor.name}:{generation}"
     if pressed or f"pending:{predictor.name}" in st.session_state:
         problems = _start(predictor, given, drawing.problems, place)
-        if not problems:
+        if problems:
+            st.session_state[tried] = (given, problems)
+        else:
             st.session_state.pop(tried, None)
-            st.rerun()
-        st.session_state[tried] = (given, problems)
+        if drawing.is_still if problems else not _is_one_piece(predictor, form):
+            st.rerun()  # to answer every change from now on; to draw the result
     widgets.show_problems(form, _standing(predictor, given, drawing, st.session_state.get(tried)), drawing)
+    if _is_one_piece(predictor, form):
+        _last_run(predictor, release)
 
 
 def _standing(predictor: PredictorManifest, given: Json, drawing: Drawing, tried: Any) -> list[Problem]:
@@ -123,10 +133,17 @@ def _run(predictor: PredictorManifest, given: Json, unreadable: Sequence[Problem
             return client.submit(predictor.name, given)
         pending = waiting.begin(predictor.name, partial(client.predict, predictor.name, given))
         st.session_state[key] = pending
-    return pending.result(lambda words: place.info(words, icon=":material/hourglass_top:"))
+    try:
+        return pending.result(lambda words: place.info(words, icon=":material/hourglass_top:"))
+    finally:
+        if pending.is_slow:
+            place.empty()
 
 
-def _last_run(run_id: str, release: Release) -> None:
+def _last_run(predictor: PredictorManifest, release: Release) -> None:
+    run_id = st.session_state.get(f"run:{predictor.name}")
+    if not run_id:
+        return
     st.header("Result", anchor=False)
     try:
         run = outcome.draw(run_id, release)
