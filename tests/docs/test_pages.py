@@ -34,6 +34,7 @@ PAGES += sorted((ROOT / "docs").rglob("*.md")) + sorted((ROOT / "examples").glob
 RUNS = {"README.md", "tutorial.md", "types.md"} | {page.name for page in (ROOT / "docs" / "how-to").glob("*.md")}
 GO_ON = ("matinee dev", "make", "pytest examples")  # until ended, or elsewhere tested
 AWS = "use-the-aws-cli.md"  # needs the address of a running app
+API = "use-the-api.md"  # likewise: tests/api runs it
 BIN = Path(sys.executable).parent
 COMMAND_S = 120
 
@@ -83,7 +84,7 @@ def run_command(command: str, folder: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "page", [p for p in PAGES if p.name in RUNS - {AWS} and "examples" not in p.parts], ids=lambda p: p.stem
+    "page", [p for p in PAGES if p.name in RUNS - {AWS, API} and "examples" not in p.parts], ids=lambda p: p.stem
 )
 def test_every_snippet_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -131,7 +132,7 @@ def test_commands_that_are_shown_exist(page: Path) -> None:
     for block in blocks(page):
         for command in commands(block) if block.language == "console" else []:
             words = shlex.split(command)
-            assert words[0] in {"make", "matinee", "pytest", "aws", "echo", "export"}, command
+            assert words[0] in {"make", "matinee", "pytest", "aws", "curl", "echo", "export"}, command
             if words[0] == "make":
                 assert words[1] in targets, command
 
