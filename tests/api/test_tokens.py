@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from starlette.testclient import TestClient
 import matinee.api
 from matinee.api import tokens
 from matinee.backends.local.store import SqliteStore
+from matinee.cli.main import run
 from matinee.client.backend import open_backend
 from matinee.client.core import Client
 from matinee.errors import NotFoundError, UsageError
@@ -127,3 +129,24 @@ def test_before_anything_is_live_the_api_says_to_wait(tmp_path: Path):
     backend.store.close()
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
     assert answer.headers["retry-after"]
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_makes_lists_and_revokes_tokens(tmp_path: Path, capsys):
+    (tmp_path / "one.py").write_text("from matinee import realtime\n@realtime\ndef f(a: int) -> int:\n    return a\n")
+
+    def matinee_token(*words: str) -> tuple[int, str]:
+        code = run(["token", *words, "--app", str(tmp_path / "one.py")])
+        return code, capsys.readouterr().out
+
+    code, out = matinee_token("create", "Ada", "--owner", "--days", "3")
+    secret = out.strip()
+    assert (code, secret.startswith("mat_")) == (0, True)
+    (listed,) = json.loads(matinee_token("list", "--json")[1])
+    assert (listed["name"], listed["role"], listed["last_used_at"]) == ("ada", "owner", None)
+    assert secret not in matinee_token("list")[1]
+    assert matinee_token("revoke", listed["id"]) == (0, listed["id"] + "\n")
+    assert matinee_token("revoke", listed["id"])[0] == 2
+    assert matinee_token("create", " ")[0] == 2

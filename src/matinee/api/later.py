@@ -45,16 +45,21 @@ class Prediction:
         try:
             run = self.client.predict(self.predictor.name, self.inputs, run_id=self.run_id)
         except BaseException as error:
-            with self._lock:
-                if self._is_told:
-                    self.client.backend.store.record(self._failed(error))
-                self.future.set_exception(error)
+            self._refuse(error)
         else:
             self.future.set_result(run)
         with self._lock:
             self.inputs = None  # it may be large, and its key is remembered for long
             if self._is_told:
                 self.client.backend.store.put_document(KIND, self.run_id, None)
+
+    def _refuse(self, error: BaseException) -> None:
+        with self._lock:  # either `tell` finds the future done, or this finds that it told
+            try:
+                if self._is_told:
+                    self.client.backend.store.record(self._failed(error))
+            finally:
+                self.future.set_exception(error)
 
     def tell(self) -> Run:
         """Say in the store that it runs on, unless it has just ended; return the run as it is now."""
@@ -102,8 +107,12 @@ class Later:
                 return known[2]
             prediction = self._begin(client, name, inputs, spend)
             self._known[place] = (time.monotonic(), digest, prediction)
-        prediction.future.add_done_callback(lambda future: future.exception() and self._known.pop(place, None))
+        prediction.future.add_done_callback(lambda future: self._drop(place) if future.exception() else None)
         return prediction
+
+    def _drop(self, place: tuple[str, str, str]) -> None:
+        with self._lock:
+            self._known.pop(place, None)
 
     def _begin(self, client: Client, name: str, inputs: Json, spend: Callable[[], None]) -> Prediction:
         prediction = Prediction(client, name, inputs)
