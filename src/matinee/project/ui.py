@@ -20,6 +20,7 @@ _FIELDS = {
     "primary_color": Field("text", pattern="#[0-9a-fA-F]{6}", example='must be a colour such as "#ff4b4b"'),
     "logo": _TEXT,
     "about": _TEXT,
+    "rating": Field("text", choices=("thumbs", "stars")),
     "pages": Field("list"),
 }
 _PAGE = {"file": _TEXT, "title": _TEXT, "icon": _TEXT, "replaces": _TEXT}
@@ -48,6 +49,7 @@ class Ui:
     logo: str = ""  # a picture
     about: str = ""  # a Markdown file: the page "About"
     pages: tuple[Page, ...] = ()
+    rating: str = "thumbs"  # or "stars": what people are asked for
 
 
 def ui_details(ui: Ui, folder: Path | str) -> dict[str, Json]:
