@@ -33,15 +33,20 @@ class RunQuery:
 class Store(Protocol):
     """Runs, queue, pools, feedback, shared state and the release. Every method is one atomic step.
 
+    Values are JSON: what it cannot carry (NaN, infinity) is refused with UsageError, what is too large with LimitError.
     A store never judges a transition: `apply` compares and swaps. What returned is durable, but for claims, heartbeats
     and slots: they outlive every process, yet may be undone by a power failure, which no worker outlives either.
     """
 
     def submit(self, runs: Sequence[Run]) -> list[Run]:
-        """Put queued runs with their entries (turns given fairly) and wake their pools, in one transaction.
+        """Put queued runs with their entries (turns given fairly) and wake their pools, all or none.
 
         A run whose (user, predictor, idempotency_key) is known, when the key is not empty, is not put: the known run is
-        returned in its place.
+        returned in its place. Keys are known for 30 days at least.
+
+        Where a transaction is too small (on AWS about 49 runs), the submission is made of several, in order. When one
+        fails, those before it are taken back, but for runs that a worker has claimed meanwhile: the error says how many
+        are left. When the process dies, whole transactions are left; the same runs or keys again put the others.
         """
 
     def record(self, run: Run) -> None:

@@ -17,6 +17,7 @@ from matinee.runs import (
     request_cancel,
     succeed,
 )
+from matinee.testing.store_contract_exact import ExactContract
 from matinee.testing.store_contract_runs import ChangesContract, RunsContract
 from matinee.testing.store_samples import NOW, a_run, a_slot, claimed
 
@@ -251,5 +252,5 @@ class _Shared:
         assert store.release() == second
 
 
-class StoreContract(RunsContract, ChangesContract, _Queue, _Pool, _Shared):
+class StoreContract(RunsContract, ChangesContract, ExactContract, _Queue, _Pool, _Shared):
     """The whole contract."""

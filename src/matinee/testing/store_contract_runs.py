@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -214,6 +215,25 @@ class ChangesContract:
         store.submit([run])
         store.submit([run])
         assert store.pool("plan").wake == 1
+
+    def test_a_refused_change_does_not_wake(self, store: Store) -> None:
+        run = a_run()
+        store.submit([run])
+        running, leased = claimed(store, run)
+        assert store.heartbeat(leased, visible_at=NOW + 99, progress=Progress())
+        assert not store.apply(release(running, leased, now=NOW))
+        assert store.pool("plan").wake == 1
+
+    def test_who_sees_an_entry_due_sees_the_pool_woken(self, store: Store) -> None:
+        """Or a worker that is leaving reads the old wake, looks before the entry is there, and frees its slot."""
+        for number in range(1, 4):
+            with ThreadPoolExecutor(1) as pool:
+                submitted = pool.submit(store.submit, [a_run()])
+                deadline = time.monotonic() + 20
+                while len(store.due("plan", NOW, limit=9)) < number:
+                    assert time.monotonic() < deadline
+                assert store.pool("plan").wake == number
+                submitted.result()
 
     def test_of_many_claims_at_once_one_is_applied(self, store: Store) -> None:
         run = a_run()

@@ -21,7 +21,7 @@ from matinee.lambda_api.patience import Patience
 from matinee.runs import Json
 
 _REMOVED_S = 24 * 3600
-_LARGEST_COUNT = 10**37  # DynamoDB's numbers have 38 digits
+_LARGEST_COUNT = 2**63  # DynamoDB's numbers have 38 digits: sums of these stay exact
 _PATIENCE = Patience(base_s=0.02, cap_s=0.3, total_s=15.0)
 _UNTOUCHED = "attribute_not_exists(#count) AND attribute_not_exists(#value)"
 

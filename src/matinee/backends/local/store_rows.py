@@ -6,11 +6,12 @@ import json
 from dataclasses import fields
 from typing import Any
 
+from matinee.errors import UsageError
 from matinee.runs import Entry, Failure, Feedback, Json, Pool, Progress, Run, Slot, Status
 
 Row = tuple[Any, ...]
 
-encode = json.JSONEncoder(separators=(",", ":")).encode
+_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 decode = json.JSONDecoder().decode
 
 RUN_COLUMNS = "id, predictor, user, status, parent, idempotency_key, rev, inputs, result, body"
@@ -22,6 +23,15 @@ SLOT_COLUMNS = "predictor, number, token, version, taken_at, handle, renewed_at"
 
 _IN_COLUMNS = {"id", "predictor", "user", "status", "parent", "idempotency_key", "rev", "inputs", "result", "failure"}
 _IN_BODY = tuple(f.name for f in fields(Run) if f.name not in _IN_COLUMNS)
+
+
+def encode(value: Json) -> str:
+    """Return JSON text. Raises UsageError for what JSON cannot carry."""
+    try:
+        return _encode(value)
+    except ValueError as error:
+        hint = "Use None for a missing number."
+        raise UsageError(f"The value cannot be kept as JSON: {error}.", hint=hint) from error
 
 
 def run_body(run: Run) -> str:
