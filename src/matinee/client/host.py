@@ -23,6 +23,7 @@ from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
 from matinee.backends.local.logs import FolderLogs
 from matinee.client.backend import Backend, open_backend
 from matinee.client.core import Client
+from matinee.client.delivering import Delivering
 from matinee.client.dispatching import Dispatching
 from matinee.client.hosted_logs import HostedLogs
 from matinee.environments.inspect import InspectedComponent, inspect_app
@@ -97,6 +98,8 @@ class LocalHost:
         self.dispatching = Dispatching(self.backend.store, self.launcher, self._batch_predictor)
         self.service.put_builtin(DISPATCHER, self._dispatch_request)
         self.dispatching.start()
+        self.delivering = Delivering(self.backend.store)
+        self.delivering.start()
 
     def __enter__(self) -> LocalHost:
         return self
@@ -119,6 +122,7 @@ class LocalHost:
 
     def stop(self) -> None:
         """End workers (their runs go back to the queue), the dispatcher and the Lambda service."""
+        self.delivering.stop()
         self.dispatching.stop()
         self.launcher.close()
         self.service.stop()
