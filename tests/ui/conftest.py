@@ -12,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from matinee.access.people import LOCAL, Person
 from matinee.errors import ConflictError, NotFoundError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources, Trouble
 from matinee.ports import LogLine, RunQuery
@@ -72,6 +73,7 @@ class FakeClient:
     entries: dict[str, Entry] = field(default_factory=dict)
     said: list[Feedback] = field(default_factory=list)
     shared: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)  # runs of others
 
     def release(self) -> Release:
         if self.current is None:
@@ -114,7 +116,7 @@ class FakeClient:
         session.poll.forget()
 
     def run(self, run_id: str) -> Run:
-        if run_id not in self.stored:
+        if run_id not in self.stored or run_id in self.hidden:
             raise NotFoundError(f"There is no run {run_id!r}.", hint="Look in History.")
         return self.stored[run_id]
 
@@ -202,6 +204,23 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClient]:
     session.poll.forget()
     yield client
     session.poll.forget()
+
+
+@dataclass
+class ShutGate:
+    """The gate of an app with sign-in, through which this one person has come."""
+
+    who: Person = LOCAL
+    is_open: bool = False
+
+    def person(self, cookies: object) -> Person:
+        return self.who
+
+
+@pytest.fixture
+def signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an app with sign-in: sharing, tokens and other people mean something."""
+    monkeypatch.setattr(session, "gate", ShutGate)
 
 
 def _script() -> None:
