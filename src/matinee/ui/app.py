@@ -38,21 +38,22 @@ def main() -> None:
 
 
 def _draw(release: Release) -> None:
-    pages, aliases = _pages(release)
+    pages, aliases, draws = _pages(release)
     current = st.navigation([*pages.values(), *aliases], position="hidden")
     st.set_page_config(page_title=f"{current.title} · {_title(release)}", page_icon=ICON, layout="centered")
     st.html(STYLE)
     links.remember(pages)
     _sidebar(release)
-    current.run()
+    # Not `current.run()`: a browser sends with a change of page what is filled in, but not what is a page's own.
+    draws[current.url_path or next(iter(draws))]()
 
 
 def _title(release: Release) -> str:
     return release.title or humanize(release.app)
 
 
-def _pages(release: Release) -> tuple[dict[str, Any], list[Any]]:
-    """Return the pages by address, and the first one once more at its own address: as the home page it has none."""
+def _pages(release: Release) -> tuple[dict[str, Any], list[Any], dict[str, Callable[[], None]]]:
+    """Return the pages by address; the first one once more at its own, as the home page has none; what draws them."""
     draws: dict[str, tuple[str, Callable[[], None]]] = {
         links.path_of(p.name): (humanize(p.name), _drawing(predict.draw, p, release)) for p in release.predictors
     }
@@ -64,7 +65,7 @@ def _pages(release: Release) -> tuple[dict[str, Any], list[Any]]:
     draws[links.ROWS] = ("Many rows", _drawing(rows.draw, release))
     home = next(iter(draws))
     pages = {path: _page(path, *parts, is_home=path == home) for path, parts in draws.items()}
-    return pages, [_page(home, *draws[home], is_home=False)]
+    return pages, [_page(home, *draws[home], is_home=False)], {path: draw for path, (_, draw) in draws.items()}
 
 
 def _page(path: str, title: str, draw: Callable[[], None], *, is_home: bool) -> Any:

@@ -12,8 +12,12 @@ from matinee.ui import session, snippets
 
 
 def draw(run: Run, inputs: Json) -> None:
-    """Draw the two snippets behind a button."""
-    with st.popover("Use it from code", icon=":material/code:"):
+    """Draw a button, and the two snippets behind it once somebody opens it: every result has them, few look."""
+    key = f"code:{run.id}"
+    behind = st.popover("Use it from code", icon=":material/code:", key=key, on_change="rerun")
+    if not behind.open:
+        return
+    with behind:
         python, curl = st.tabs(["Python", "curl"])
         with python:
             st.code(snippets.python_of(run.predictor, inputs, _connect()), language="python")
