@@ -43,8 +43,8 @@ def s(text: str) -> dict[str, str]:
 
 
 def n(number: float) -> dict[str, str]:
-    """Return a number attribute, exactly: DynamoDB keeps 38 digits, a float has 17."""
-    return {"N": repr(number)}
+    """Return a number attribute, exactly and as DynamoDB itself writes it: it keeps 38 digits, a float has 17."""
+    return {"N": repr(number).removesuffix(".0")}
 
 
 def expressed(values: Item | None = None, **expressions: str) -> dict[str, Any]:
