@@ -11,30 +11,28 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from matinee.client import rows as many
 from matinee.client.backend import Backend
 from matinee.client.limits import check_queue, limits_of
-from matinee.client.visibility import SHARE, Visibility
-from matinee.dispatch import control
-from matinee.errors import AccessError, ConflictError, NotFoundError, UsageError
+from matinee.client.recorded import RecordedRuns
+from matinee.client.visibility import Visibility
+from matinee.errors import NotFoundError, UsageError
 from matinee.lambda_api.outcome import failure_of
 from matinee.manifest import PredictorManifest, Release
-from matinee.ports import Invocation, LogLine, RunQuery
+from matinee.ports import Invocation
 from matinee.rows.check import RowsCheck
 from matinee.rows.table import Source
-from matinee.runs import RATINGS, Entry, Feedback, Json, Run, Scale, Status, new_run_id
-from matinee.schema import blobs, encode, payloads, validate
+from matinee.runs import Json, Run, Status, new_run_id
+from matinee.schema import payloads, validate
 from matinee.settings import DISPATCHER, Settings
 
 INLINE_BYTES = 4096  # larger inputs and results travel through Files: a store is billed by the whole item
 PAYLOAD_BYTES = 5_500_000  # Lambda takes 6 MB; the rest is room for escapes
 RELEASE_TTL_S = 0.25  # how old the release a call sees may be
-_ENDED = {Status.SUCCEEDED: "succeeded", Status.FAILED: "failed", Status.CANCELLED: "been cancelled"}
 
 
-class Client:
+class Client(RecordedRuns):
     """Everything one user does with one app; an `owner` sees all. Thread-safe; `clock` returns epoch seconds."""
 
     def __init__(
@@ -186,161 +184,12 @@ class Client:
         """Have the dispatcher look at this predictor's pool."""
         self.backend.invoker.poke(DISPATCHER, json.dumps({"predictor": predictor}).encode())
 
-    # --- runs ---------------------------------------------------------------------------------------------------
-
-    def run(self, run_id: str) -> Run:
-        """Return the run; NotFoundError if there is none, or it is not theirs to see."""
-        run = self.backend.store.run(run_id)
-        if run is None:
-            raise _no_run(run_id)
-        return self.see(run)
-
-    def see(self, run: Run) -> Run:
-        """Return a run as this user sees it (a traceback is the owner's); NotFoundError if it is not theirs to see."""
-        if not self.visibility.sees(run):
-            raise _no_run(run.id)
-        return self._shown(run)
-
-    def runs(self, query: RunQuery) -> list[Run]:
-        """Return a page of runs, newest first: their own; an owner's query may be of everybody."""
-        if not self.owner:
-            if query.user not in (None, self.user):
-                return []
-            query = replace(query, user=self.user)
-        return [self._shown(run) for run in self.backend.store.runs(query)]
-
-    def entry(self, run: Run) -> Entry | None:
-        """Return the queue entry (live progress) of an unfinished run."""
-        self.see(run)
-        return None if run.status.is_final else self.backend.store.entry(run.predictor, run.id)
-
-    def queue_position(self, run: Run) -> int | None:
-        """Return how many runs will start before this one; None when it does not wait (or stands beyond 1,000)."""
-        waiting = [e.run_id for e in self.backend.store.entries(run.predictor) if not e.is_leased]
-        return waiting.index(run.id) if run.id in waiting else None
-
-    def why_waiting(self, run: Run) -> str:
-        """Return why no worker starts, "" when nothing is wrong."""
-        return self.backend.store.pool(run.predictor).note
-
-    def inputs(self, run: Run) -> Json:
-        """Return the run's inputs as they were checked."""
-        self.see(run)
-        return self.visibility.inputs(run)
-
-    def result(self, run: Run) -> Json:
-        """Return the result as JSON; None unless the run succeeded."""
-        self.see(run)
-        return self.visibility.result(run)
-
-    def read_blob(self, blob: Json) -> bytes:
-        """Return the bytes of a blob value, inline or in Files; NotFoundError if the file is not theirs to read."""
-        if "base64" not in blob:
-            self.visibility.check_key(str(blob.get("key")), str(blob.get("run", "")))
-        return blobs.reader(self.backend.files)(blob)
-
-    def upload(self, data: bytes, media_type: str, name: str) -> Json:
-        """Return the bytes as a blob value; large ones are put into Files, as this user's."""
-        return self._upload()(data, media_type, name)
-
-    def to_json(self, value: Any) -> Json:
-        """Return any supported Python value as JSON; large files of it are put into Files."""
-        return encode.to_json(value, self._upload())
-
-    def _upload(self) -> encode.PutBlob:
-        return blobs.writer(self.backend.files, f"{self.visibility.uploads}{new_run_id()}")
-
-    def wait(
-        self, run_id: str, *, timeout_s: float | None = None, watch: Callable[[Run, Entry | None], None] | None = None
-    ) -> Run:
-        """Wait until the run is finished, or `timeout_s` has passed; return it as it is then."""
-        deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        pause_s = 0.02
-        while True:
-            run = self.run(run_id)
-            if watch:
-                watch(run, self.entry(run))
-            if run.status.is_final or (deadline is not None and time.monotonic() >= deadline):
-                return run
-            time.sleep(pause_s if deadline is None else max(0.0, min(pause_s, deadline - time.monotonic())))
-            pause_s = min(0.5, pause_s * 1.3)
-
-    def cancel(self, run_id: str) -> Run:
-        """Cancel a queued run at once, ask a running one to stop; ConflictError if it is finished.
-
-        Raises AccessError for a run that was only shared with this user.
-        """
-        run = self._own(run_id, "cancel")
-        if run.status.is_final:
-            raise ConflictError(f"Run {run.id} has already {_ENDED[run.status]}.", hint="There is nothing to cancel.")
-        return self._shown(control.cancel(self.backend.store, run.id, self.clock()))
-
-    def share(self, run_id: str) -> None:
-        """Let everybody who may use the app see and rate the run; AccessError unless it is this user's."""
-        run = self._own(run_id, "share")
-        self.backend.store.put_document(SHARE, run.id, {"by": self.user, "at": self.clock()})
-
-    def unshare(self, run_id: str) -> None:
-        """Keep the run to oneself (and the owner) again; AccessError unless it is this user's."""
-        self.backend.store.put_document(SHARE, self._own(run_id, "share").id, None)
-
-    def is_shared(self, run_id: str) -> bool:
-        """Whether everybody may see the run."""
-        return self.visibility.is_shared(self.run(run_id).id)
-
-    def logs(self, run_id: str) -> list[LogLine]:
-        """Return what the run wrote, in order."""
-        return self.backend.logs.read(self.run(run_id).id)
-
-    def feedback(
-        self,
-        run_id: str,
-        rating: int | None = None,
-        comment: str = "",
-        corrected: Json = None,
-        *,
-        scale: Scale = "thumbs",
-    ) -> Feedback:
-        """Store what this user says of the run, replacing what they said before.
-
-        `rating` is 1 or -1, on the scale of stars 1 to 5, or None. Raises UsageError for any other.
-        """
-        if rating not in (None, *RATINGS[scale]):
-            allowed = "1 or -1" if scale == "thumbs" else "1 to 5 stars"
-            raise UsageError(f"A rating is {allowed}, not {rating!r}.", hint="Leave it out to store only a comment.")
-        self.visibility.check_inputs({"corrected": corrected})
-        feedback = Feedback(self.run(run_id).id, self.user, rating, comment, corrected, self.clock(), scale)
-        self.backend.store.put_feedback(feedback)
-        return feedback
-
-    def feedback_of(self, run_id: str) -> list[Feedback]:
-        """Return what this user said of the run; an owner sees what everybody said."""
-        said = self.backend.store.feedback(self.run(run_id).id)
-        return [feedback for feedback in said if self.owner or feedback.user == self.user]
-
-    def close(self) -> None:
-        """Let go of connections."""
-        self.backend.store.close()
-
     # --- helpers ------------------------------------------------------------------------------------------------
 
     def _checked(self, predictor: PredictorManifest, inputs: Json) -> Json:
         checked = validate.check(predictor.parameters, inputs)
         self.visibility.check_inputs(checked)
         return checked
-
-    def _own(self, run_id: str, verb: str) -> Run:
-        run = self.run(run_id)
-        if not self.visibility.owns(run):
-            raise AccessError(
-                f"You cannot {verb} run {run.id}: it is only shared with you.", hint="Ask whoever started it."
-            )
-        return run
-
-    def _shown(self, run: Run) -> Run:
-        if self.owner or run.failure is None or not run.failure.traceback:
-            return run
-        return replace(run, failure=replace(run.failure, traceback=""))
 
     def _of_kind(self, name: str, kind: str) -> PredictorManifest:
         predictor = self.predictor(name)
@@ -357,7 +206,3 @@ class Client:
 
     def _kept(self, key: str, value: Json) -> Json:
         return payloads.store_large(self.backend.files, key, value, INLINE_BYTES)
-
-
-def _no_run(run_id: str) -> NotFoundError:
-    return NotFoundError(f"There is no run {run_id!r}.", hint="`matinee runs list` shows the newest.")
