@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from matinee.cli import dev, inspect, new, output, predict, runs, submit, test, tokens, users
+from matinee.cli import dev, export, inspect, new, output, predict, runs, submit, test, tokens, users
 from matinee.errors import InputError, MatineeError, PredictionError
 
 # The same two classes whether typer brings its own click or imports it.
@@ -31,6 +31,7 @@ app.command("inspect", epilog="Example: matinee inspect --json")(inspect.command
 app.command("predict", epilog="Example: matinee predict recommend gender=male past_activity=chess")(predict.command)
 app.command("submit", epilog="Example: matinee submit plan start=2026-12-01 end=2026-12-08 --wait")(submit.command)
 app.add_typer(runs.app, name="runs")
+app.command("export", epilog="Example: matinee export feedback.csv --feedback-only --since 30d")(export.command)
 app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="token")
 app.command("test", epilog="Example: matinee test recommend")(test.command)

@@ -35,13 +35,13 @@ class RunView:
 
 def list_runs(path: Path, query: RunQuery) -> tuple[Run, ...]:
     """Return a page of the app's runs, newest first, of all its users unless the query names one."""
-    with _client(path) as client:
+    with reader(path) as client:
         return tuple(client.runs(query)) if client else ()
 
 
 def show(path: Path, run_id: str) -> RunView:
     """Return one run; NotFoundError if there is none."""
-    with _client(path) as client:
+    with reader(path) as client:
         client, run = _found(client, run_id)
         queued = run.status is Status.QUEUED
         return RunView(
@@ -56,7 +56,7 @@ def show(path: Path, run_id: str) -> RunView:
 
 def result(path: Path, run_id: str, output: Path | None = None) -> tuple[Run, Json]:
     """Return a run and its result, saved to `output` if given; ConflictError if it has not finished."""
-    with _client(path) as client:
+    with reader(path) as client:
         client, run = _found(client, run_id)
         if not run.status.is_final:
             raise ConflictError(
@@ -70,20 +70,20 @@ def result(path: Path, run_id: str, output: Path | None = None) -> tuple[Run, Js
 
 def logs(path: Path, run_id: str) -> tuple[LogLine, ...]:
     """Return what the run wrote; NotFoundError if there is no such run."""
-    with _client(path) as client:
+    with reader(path) as client:
         client, run = _found(client, run_id)
         return tuple(client.logs(run.id))
 
 
 def cancel(path: Path, run_id: str) -> Run:
     """Cancel a queued run, ask a running one to stop; ConflictError if it has finished."""
-    with _client(path) as client:
+    with reader(path) as client:
         client, run = _found(client, run_id)
         return client.cancel(run.id)
 
 
 @contextmanager
-def _client(path: Path) -> Iterator[Client | None]:
+def reader(path: Path) -> Iterator[Client | None]:
     """Give a client on the app's data, None while there is none: looking makes nothing."""
     project = load(path)
     if not (project.data / "state.db").exists():

@@ -1,0 +1,111 @@
+"""History with inputs, results and what people said, for the owner: one record a run and person who said something.
+
+Streamed: a page of runs at a time, newest first; with `feedback_only` in the order things were said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from matinee.client.core import Client
+from matinee.client.export_formats import FORMATS, Form, Record, written
+from matinee.errors import AccessError, NotFoundError, UsageError
+from matinee.ports import RunQuery
+from matinee.runs import Feedback, Json, Run
+
+PAGE = 500
+
+
+@dataclass(frozen=True)
+class What:
+    """What to export. `since` (epoch seconds) bounds when runs were made."""
+
+    predictor: str = ""  # "" = all
+    since: float = 0.0
+    feedback_only: bool = False
+
+
+def export(client: Client, what: What, form: Form) -> Iterator[bytes]:
+    """Yield the file in pieces; AccessError unless the client is an owner's, UsageError for a format there is not."""
+    if not client.owner:
+        raise AccessError("Only the owner of the app may export everybody's runs.", hint="Sign in as an owner.")
+    if form not in FORMATS:
+        raise UsageError(f"There is no format {form!r}.", hint=f"Use one of {', '.join(FORMATS)}.")
+    return written(form, records(client, what))
+
+
+def records(client: Client, what: What) -> Iterator[Record]:
+    """Yield the records, by the names of `export_formats.COLUMNS`."""
+    pairs = _said(client, what) if what.feedback_only else _all(client, what)
+    for run, feedback in pairs:
+        yield _record(client, run, feedback)
+
+
+def _all(client: Client, what: What) -> Iterator[tuple[Run, Feedback | None]]:
+    """Runs, each with every feedback on it. Which have any is read first: most have none."""
+    rated = {feedback.run_id for feedback in _feedback(client, what.since)}
+    before = ""
+    while True:
+        query = RunQuery(predictor=what.predictor or None, since=what.since or None, before=before, limit=PAGE)
+        page = client.runs(query)
+        for run in page:
+            for feedback in client.feedback_of(run.id) if run.id in rated else (None,):
+                yield run, feedback
+        if len(page) < PAGE:
+            return
+        before = page[-1].id
+
+
+def _said(client: Client, what: What) -> Iterator[tuple[Run, Feedback | None]]:
+    for feedback in _feedback(client, what.since):
+        try:
+            run = client.run(feedback.run_id)
+        except NotFoundError:
+            continue
+        if run.created_at >= what.since and what.predictor in ("", run.predictor):
+            yield run, feedback
+
+
+def _feedback(client: Client, since: float) -> Iterator[Feedback]:
+    """All that was said since: nobody can speak of a run before it was made."""
+    last: Feedback | None = None
+    while page := client.backend.store.feedback_since(since, after=last, limit=PAGE):
+        yield from page
+        last = page[-1]
+
+
+def _record(client: Client, run: Run, feedback: Feedback | None) -> Record:
+    failure = run.failure
+    return {
+        "run": run.id,
+        "predictor": run.predictor,
+        "version": run.version,
+        "kind": run.kind,
+        "user": run.user,
+        "status": run.status.value,
+        "created_at": _time(run.created_at),
+        "duration_s": run.duration_s,
+        "inputs": _there(client.inputs, run),
+        "result": _there(client.result, run),
+        "failure": failure.kind if failure else None,
+        "failure_message": failure.message if failure else None,
+        "feedback_user": feedback.user if feedback else None,
+        "rating": feedback.rating if feedback else None,
+        "comment": (feedback.comment or None) if feedback else None,
+        "corrected": feedback.corrected if feedback else None,
+        "feedback_at": _time(feedback.updated_at) if feedback else None,
+    }
+
+
+def _there(read: Callable[[Run], Json], run: Run) -> Json:
+    """A file that is gone leaves its place empty; it must not end the export."""
+    try:
+        return read(run)
+    except NotFoundError:
+        return None
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
