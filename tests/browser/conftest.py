@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,6 +38,25 @@ def browser() -> Iterator[Any]:
         chromium = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS.split())
         yield chromium
         chromium.close()
+
+
+@pytest.fixture
+def loaded_by_ui(dev: Dev) -> Callable[[], str]:
+    """Return what the process that serves the UI has loaded: /proc's list of its libraries."""
+
+    def read() -> str:
+        port = dev.url.rpartition(":")[2].strip("/")
+        for process in Path("/proc").iterdir():
+            if process.name.isdigit() and int(process.name) != os.getpid():
+                try:
+                    command = (process / "cmdline").read_bytes().split(b"\0")
+                except OSError:
+                    continue
+                if b"matinee.ui.serve" in command and port.encode() in command:
+                    return (process / "maps").read_text()
+        raise AssertionError(f"nobody serves {dev.url}")
+
+    return read
 
 
 @pytest.fixture

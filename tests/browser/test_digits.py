@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -14,29 +13,15 @@ SEVEN = Path(__file__).parents[2] / "examples" / "digits" / "samples" / "seven.p
 PATIENCE_MS = 120_000  # importing scikit-learn on a busy machine
 
 
-def ui_process(url: str) -> Path:
-    """Return the /proc folder of the process that serves the UI at this address."""
-    port = url.rpartition(":")[2].strip("/")
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and int(process.name) != os.getpid():
-            try:
-                command = (process / "cmdline").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if b"matinee.ui.serve" in command and port.encode() in command:
-                return process
-    raise AssertionError(f"nobody serves {url}")
-
-
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")
-def test_an_uploaded_picture_is_classified_and_the_ui_never_loads_scikit_learn(open_tab, dev):
+def test_an_uploaded_picture_is_classified_and_the_ui_never_loads_scikit_learn(open_tab, loaded_by_ui):
     page = open_tab()
     page.locator("input[type=file]").set_input_files(SEVEN)
     page.get_by_text("seven.png").wait_for()
     page.get_by_role("button", name="Predict").click()
     page.get_by_text("Probabilities").wait_for(timeout=PATIENCE_MS)
     assert page.get_by_test_id("stMetricValue").inner_text().strip() == "7"
-    loaded = (ui_process(dev.url) / "maps").read_text()
+    loaded = loaded_by_ui()
     assert "sklearn" not in loaded
     assert "/scipy/" not in loaded
 
