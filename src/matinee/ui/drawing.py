@@ -39,8 +39,9 @@ class Drawing:
         return f"{self.key}:{path.removeprefix(self.at)}"
 
     def slot(self, path: str) -> None:
-        """Keep a place for messages below what was just drawn."""
-        self.slots[path] = st.empty()
+        """Keep a place for messages below what was just drawn; a still form has none, and so no places."""
+        if not self.is_still:
+            self.slots[path] = st.empty()
 
     def read(self, f: Field, raw: Any) -> Json:
         """Return the JSON value of what a widget holds; MISSING, and a problem noted, for what cannot be read."""

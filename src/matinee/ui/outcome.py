@@ -19,14 +19,14 @@ __all__ = ["cancel_button", "draw", "draw_failure", "draw_finished", "draw_progr
 LIVE_S = 1.0  # how often an unfinished run is looked at
 
 
-def draw(run_id: str, release: Release) -> Run:
+def draw(run_id: str, release: Release, *, is_inside: bool = False) -> Run:
     """Draw the run as it is now and return it; while it is unfinished this part of the page, and only this, looks on.
 
     NotFoundError when there is none, or none this person may see.
     """
     run = session.live(run_id).run
     if run.status.is_final:
-        draw_finished(run, release)
+        draw_finished(run, release, is_inside=is_inside)
     else:
         st.fragment(told(_draw_live), run_every=LIVE_S)(run_id, release)
     return run
@@ -72,8 +72,8 @@ def cancel_button(row: Row) -> None:
         st.rerun()
 
 
-def draw_finished(run: Run, release: Release) -> None:
-    """Draw the result or the failure of a finished run, and the place for feedback."""
+def draw_finished(run: Run, release: Release, *, is_inside: bool = False) -> None:
+    """Draw the result or the failure of a finished run, and the place for feedback, `is_inside` a fragment or not."""
     if run.status is Status.CANCELLED:
         st.info("This run was cancelled.", icon=":material/block:")
     elif run.failure is not None:
@@ -84,7 +84,7 @@ def draw_finished(run: Run, release: Release) -> None:
         rows_result.draw(run)
     else:
         code.draw(run, session.client().inputs(run))
-    feedback.draw(run, release)
+    feedback.draw(run, release, is_inside=is_inside)
 
 
 def draw_failure(run: Run) -> None:

@@ -40,7 +40,7 @@ def draw(predictor: PredictorManifest, release: Release) -> None:
     form = form_of(predictor.parameters)
     st.fragment(told(_form))(predictor, release, form)
     if not _is_one_piece(predictor, form):
-        _last_run(predictor, release)
+        _last_run(predictor, release, is_inside=False)
 
 
 def _is_one_piece(predictor: PredictorManifest, form: Form) -> bool:
@@ -91,7 +91,7 @@ def _form(predictor: PredictorManifest, release: Release, form: Form) -> None:
             st.rerun()  # to answer every change from now on; to draw the result
     widgets.show_problems(form, _standing(predictor, given, drawing, st.session_state.get(tried)), drawing)
     if _is_one_piece(predictor, form):
-        _last_run(predictor, release)
+        _last_run(predictor, release, is_inside=True)
 
 
 def _standing(predictor: PredictorManifest, given: Json, drawing: Drawing, tried: Any) -> list[Problem]:
@@ -140,13 +140,13 @@ def _run(predictor: PredictorManifest, given: Json, unreadable: Sequence[Problem
             place.empty()
 
 
-def _last_run(predictor: PredictorManifest, release: Release) -> None:
+def _last_run(predictor: PredictorManifest, release: Release, *, is_inside: bool) -> None:
     run_id = st.session_state.get(f"run:{predictor.name}")
     if not run_id:
         return
     st.header("Result", anchor=False)
     try:
-        run = outcome.draw(run_id, release)
+        run = outcome.draw(run_id, release, is_inside=is_inside)
     except MatineeError as error:
         show_error(error)
         return
