@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import time
 from dataclasses import replace
 
 import pytest
@@ -78,6 +79,16 @@ def test_a_waiting_run_says_when_it_will_start(fake, open_page, shown, three):
     done = fake.submit("plan", DAYS)
     fake.stored[done.id] = replace(done, status=Status.SUCCEEDED, started_at=0.0, finished_at=240.0)
     assert "Next to start. It starts in about 2 min." in shown(open_page("history"))
+
+
+def test_no_start_is_promised_once_it_is_late(fake, open_page, shown, three):
+    done = fake.submit("plan", DAYS)
+    fake.stored[done.id] = replace(done, status=Status.SUCCEEDED, started_at=0.0, finished_at=2.0)
+    waiting = three[2]
+    fake.stored[waiting.id] = replace(waiting, created_at=time.time() - 60)
+    text = shown(open_page("history"))
+    assert "Next to start." in text
+    assert "It starts in" not in text
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from matinee.manifest import Release
 from matinee.ports import RunQuery
 from matinee.runs import Run, Status
@@ -10,6 +12,7 @@ from matinee.ui.history import expected_start_s
 
 RECENT = 20  # runs that say how long one takes
 AGE_S = 30.0
+SOON_S = 5.0
 
 
 def starts_in_s(live: session.Live, release: Release) -> float | None:
@@ -18,7 +21,11 @@ def starts_in_s(live: session.Live, release: Release) -> float | None:
         return None
     predictor = release.predictor(live.run.predictor)
     workers = predictor.resources.max_workers if predictor else 1
-    return expected_start_s(live.position, _durations(live.run.predictor), workers)
+    expected = expected_start_s(live.position, _durations(live.run.predictor), workers)
+    is_next = live.position < workers
+    if expected is not None and is_next and time.time() - live.run.created_at > max(SOON_S, 2 * expected):
+        return None  # whatever runs now takes longer than the last ones did
+    return expected
 
 
 def _durations(predictor: str) -> list[float]:
