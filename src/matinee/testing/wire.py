@@ -23,6 +23,13 @@ class Sent:
     body: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass
+class _Planned:
+    operation: str
+    fault: Callable[[Any], Any]
+    after: int
+
+
 class Wire:
     """The requests of one client. Thread-safe."""
 
@@ -30,7 +37,7 @@ class Wire:
         self.sent: list[Sent] = []
         self._client = client
         self._under = client._endpoint.http_session
-        self._faults: list[tuple[str, Callable[[Any], Any]]] = []
+        self._faults: list[_Planned] = []
         self._lock = threading.Lock()
         client._endpoint.http_session = self
 
@@ -39,10 +46,21 @@ class Wire:
         """How many requests of each operation were sent."""
         return Counter(sent.operation for sent in self.sent)
 
-    def refuse(self, operation: str, code: str, *, times: int = 1, status: int = 400, **said: Any) -> None:
-        """Answer the next requests of an operation ("" = any) with an error, without sending them."""
+    def refuse(
+        self, operation: str, code: str, *, times: int = 1, after: int = 0, status: int = 400, **said: Any
+    ) -> None:
+        """Answer requests of an operation ("" = any) with an error, without sending them; `after` so many others."""
         body = json.dumps({"__type": f"com.amazonaws.dynamodb.v20120810#{code}", "message": code, **said})
-        self._plan(operation, times, lambda request: _answer(request, status, body.encode()))
+        self._plan(operation, times, lambda request: _answer(request, status, body.encode()), after)
+
+    def first(self, operation: str, action: Callable[[], Any], *, after: int = 0) -> None:
+        """Do something before a request of an operation is sent."""
+
+        def done(request: Any) -> Any:
+            action()
+            return self._under.send(request)
+
+        self._plan(operation, 1, done, after)
 
     def answer(self, operation: str, status: int, body: bytes, *, times: int = 1) -> None:
         """Answer the next requests with this, without sending them."""
@@ -72,10 +90,18 @@ class Wire:
         sent = _seen(request)
         with self._lock:
             self.sent.append(sent)
-            planned = next((fault for fault in self._faults if fault[0] in ("", sent.operation)), None)
-            if planned is not None:
+            fault = self._due(sent.operation)
+        return fault(request) if fault is not None else self._under.send(request)
+
+    def _due(self, operation: str) -> Callable[[Any], Any] | None:
+        for planned in self._faults:
+            if planned.operation in ("", operation):
+                if planned.after:
+                    planned.after -= 1
+                    return None
                 self._faults.remove(planned)
-        return planned[1](request) if planned is not None else self._under.send(request)
+                return planned.fault
+        return None
 
     def close(self) -> None:
         """Close the session below."""
@@ -85,9 +111,9 @@ class Wire:
         """Stand aside."""
         self._client._endpoint.http_session = self._under
 
-    def _plan(self, operation: str, times: int, fault: Callable[[Any], Any]) -> None:
+    def _plan(self, operation: str, times: int, fault: Callable[[Any], Any], after: int = 0) -> None:
         with self._lock:
-            self._faults += [(operation, fault)] * times
+            self._faults += [_Planned(operation, fault, after if not number else 0) for number in range(times)]
 
 
 def _seen(request: Any) -> Sent:
@@ -111,3 +137,37 @@ def _answer(request: Any, status: int, body: bytes) -> Any:
 
     headers = {"content-type": "application/x-amz-json-1.0", "x-amzn-requestid": "planned"}
     return AWSResponse(request.url, status, headers, _Raw(body))
+
+
+class Meter:
+    """What DynamoDB says each call of a client consumes, in capacity units: reads, writes and indexes together."""
+
+    _METERED = ("GetItem", "BatchGetItem", "Query", "PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
+
+    def __init__(self, client: Any) -> None:
+        self.units: list[float] = []
+        self._events = client.meta.events
+        for operation in self._METERED:
+            self._events.register(
+                f"before-parameter-build.dynamodb.{operation}", _ask, unique_id=f"ask {operation} {id(self)}"
+            )
+            self._events.register(
+                f"after-call.dynamodb.{operation}", self._note, unique_id=f"note {operation} {id(self)}"
+            )
+
+    def off(self) -> None:
+        """Ask no more."""
+        for operation in self._METERED:
+            self._events.unregister(
+                f"before-parameter-build.dynamodb.{operation}", unique_id=f"ask {operation} {id(self)}"
+            )
+            self._events.unregister(f"after-call.dynamodb.{operation}", unique_id=f"note {operation} {id(self)}")
+
+    def _note(self, parsed: dict[str, Any], **_: Any) -> None:
+        consumed = parsed.get("ConsumedCapacity", [])
+        for one in consumed if isinstance(consumed, list) else [consumed]:
+            self.units.append(float(one["CapacityUnits"]))
+
+
+def _ask(params: dict[str, Any], **_: Any) -> None:
+    params["ReturnConsumedCapacity"] = "TOTAL"

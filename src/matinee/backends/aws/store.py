@@ -126,9 +126,13 @@ class DynamoStore(Values):
     def _writes(self, change: Change) -> list[Write]:
         run, before = change.recorded, change.before
         check_size(run_item(run, 0), f"Run {run.id}")
-        update = "SET #run_status = :run_status, #rev = :rev, #result = :result, #body = :body"
-        closing = " REMOVE #open_user" if run.status.is_final else ""
-        values = {f":{name}": value for name, value in run_changes(run).items()}
+        changes = run_changes(run)
+        update = "SET " + ", ".join(f"#{name} = :{name}" for name in changes)
+        gone = [
+            name for name, is_gone in (("result", run.result is None), ("open_user", run.status.is_final)) if is_gone
+        ]
+        closing = f" REMOVE {', '.join(f'#{name}' for name in gone)}" if gone else ""
+        values = {f":{name}": value for name, value in changes.items()}
         swap = self._table.updating(run_key(run.id), update + closing, {**values, ":was": n(before.rev)}, "#rev = :was")
         return [swap, *self._entry_writes(change)]
 

@@ -21,7 +21,7 @@ _compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan
 _escaped = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
 _APART = {"id", "status", "rev", "inputs", "result", "failure"}  # attributes of their own, or below `body`
-_IN_BODY = tuple(f.name for f in fields(Run) if f.name not in _APART)
+_IN_BODY = {f.name: f.default for f in fields(Run) if f.name not in _APART}  # MISSING is like no value
 
 
 def encode(value: Json) -> str:
@@ -43,16 +43,13 @@ def _is_unicode(text: str) -> bool:
 
 
 def run_changes(run: Run) -> Item:
-    """Return the attributes that a change of a run writes."""
+    """Return the attributes that a change of a run writes; what has its default is left out, since bytes are billed."""
     values = vars(run)
-    body = {name: values[name] for name in _IN_BODY}
-    body["failure"] = vars(run.failure) if run.failure else None
-    return {
-        "run_status": s(run.status.value),
-        "rev": n(run.rev),
-        "result": s(encode(run.result)),
-        "body": s(encode(body)),
-    }
+    body = {name: values[name] for name, default in _IN_BODY.items() if values[name] != default}
+    if run.failure:
+        body["failure"] = vars(run.failure)
+    changes = {"run_status": s(run.status.value), "rev": n(run.rev), "body": s(encode(body))}
+    return changes | ({} if run.result is None else {"result": s(encode(run.result))})
 
 
 def run_item(run: Run, turn: int | None = None) -> Item:
@@ -75,13 +72,13 @@ def run_item(run: Run, turn: int | None = None) -> Item:
 def run_from(item: Item) -> Run:
     """Read the run. What is missing has its default."""
     rest: dict[str, Json] = decode(item["body"]["S"])
-    failure = rest.pop("failure")
+    failure = rest.pop("failure", None)
     return Run(
         id=item["id"]["S"],
         status=Status(item["run_status"]["S"]),
         rev=int(item["rev"]["N"]),
         inputs=decode(item["inputs"]["S"]),
-        result=decode(item["result"]["S"]),
+        result=decode(item["result"]["S"]) if "result" in item else None,
         failure=Failure(**failure) if failure else None,
         **rest,
     )
