@@ -19,12 +19,10 @@ from matinee.backends.aws.store_items import (
     feedback_from,
     feedback_id,
     place,
-    pool_from,
     progress_text,
     run_changes,
     run_from,
     run_item,
-    slot_item,
 )
 from matinee.backends.aws.store_keys import (
     CLAIMED,
@@ -37,21 +35,21 @@ from matinee.backends.aws.store_keys import (
     pool_key,
     queue,
     run_key,
-    slot_key,
 )
 from matinee.backends.aws.store_lists import Lists
+from matinee.backends.aws.store_pool import Pools, woken
 from matinee.backends.aws.store_release import Releases
 from matinee.backends.aws.store_submit import Submission
 from matinee.backends.aws.store_table import Item, MovedError, Table, Write, check_size, n, s
 from matinee.backends.aws.store_values import Values
 from matinee.manifest import Release
 from matinee.ports import RunQuery
-from matinee.runs import Change, Entry, Feedback, Pool, Progress, Run, Slot
+from matinee.runs import Change, Entry, Feedback, Progress, Run
 
 _AHEAD = 24  # entries ever claimed that one look at the queue reads past without asking again
 
 
-class DynamoStore(Values):
+class DynamoStore(Pools, Values):
     """A Store on the table that the settings name. Thread-safe; connects when first used."""
 
     def __init__(self, session: Session) -> None:
@@ -251,13 +249,6 @@ class DynamoStore(Values):
             return None
         return entry_from(item)
 
-    # --- pool -------------------------------------------------------------------------------------------------
-
-    def pool(self, predictor: str) -> Pool:
-        """See `ports.Store`."""
-        partition = pool_key(predictor)["pk"]
-        return pool_from(predictor, list(self._table.query("#pk = :pk", {":pk": partition})))
-
     def pools(self) -> list[str]:
         """See `ports.Store`."""
         return [predictor for predictor in self._lists.predictors() if self._is_awake(predictor)]
@@ -265,56 +256,6 @@ class DynamoStore(Values):
     def _is_awake(self, predictor: str) -> bool:
         entries = self._table.query("#pk = :pk", {":pk": s(queue(predictor))}, limit=1)
         return next(entries, None) is not None or bool(self.pool(predictor).slots)
-
-    def take_slot(self, slot: Slot) -> bool:
-        """See `ports.Store`; taken by the same token counts as taken now: our answer may have been lost."""
-        self._lists.register(slot.predictor)
-        try:
-            self._table.put(slot_item(slot), "attribute_not_exists(#pk)")
-        except MovedError as moved:
-            there = moved.items[0] or {}
-            return there.get("token") == s(slot.token) and there.get("taken_at") == slot_item(slot)["taken_at"]
-        return True
-
-    def update_slot(self, slot: Slot) -> bool:
-        """See `ports.Store`; an empty handle leaves the known one."""
-        where = slot_key(slot.predictor, slot.number)
-        handle = ", #handle = :handle" if slot.handle else ""
-        values: Item = {":token": s(slot.token)} | ({":handle": s(slot.handle)} if slot.handle else {})
-        renewed = {":renewed_at": n(slot.renewed_at)}
-        mine, later = "#token = :token", "#renewed_at <= :renewed_at"
-        try:
-            self._table.update(where, f"SET #renewed_at = :renewed_at{handle}", values | renewed, f"{mine} AND {later}")
-        except MovedError as moved:
-            if (moved.items[0] or {}).get("token") != s(slot.token):
-                return False
-            return not handle or self._name_slot(where, values)
-        return True
-
-    def _name_slot(self, where: Key, values: Item) -> bool:
-        try:
-            self._table.update(where, "SET #handle = :handle", values, "#token = :token")
-        except MovedError:
-            return False
-        return True
-
-    def free_slot(self, slot: Slot, *, wake: int | None = None) -> bool:
-        """See `ports.Store`; after a lost answer it may say False though the slot is free: look at the pool."""
-        where, mine = slot_key(slot.predictor, slot.number), {":token": s(slot.token)}
-        try:
-            if wake is None:
-                self._table.delete(where, "#token = :token", mine)
-            else:
-                never = "attribute_not_exists(#wake) OR " if wake == 0 else ""
-                asleep = self._table.checking(pool_key(slot.predictor), f"{never}#wake = :wake", {":wake": n(wake)})
-                self._table.transact(self._table.deleting(where, "#token = :token", mine), asleep)
-        except MovedError:
-            return False
-        return True
-
-    def note(self, predictor: str, text: str) -> None:
-        """See `ports.Store`."""
-        self._table.update(pool_key(predictor), "SET #note = :note", {":note": s(plain(text))})
 
     # --- feedback and release -----------------------------------------------------------------------------------
 
@@ -346,11 +287,6 @@ class DynamoStore(Values):
     def close(self) -> None:
         """See `ports.Store`."""
         self._session.close()
-
-
-def woken(table: Table, predictor: str, times: int = 1) -> Write:
-    """Return the part of a transaction that wakes a pool."""
-    return table.updating(pool_key(predictor), "ADD #wake :times", {":times": n(times)})
 
 
 def _in_fair_order(entry: Entry) -> tuple[int, str]:

@@ -1,0 +1,166 @@
+"""Requests to AWS are the bill: how many a prediction, a batch run and an open History page take."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+
+from matinee.backends.aws.files import S3Files
+from matinee.backends.aws.store import DynamoStore
+from matinee.backends.local.lambda_service import LambdaService
+from matinee.client.backend import Backend
+from matinee.client.core import Client
+from matinee.dispatch.dispatcher import dispatch
+from matinee.dispatch.worker import claim_next, finish, heartbeat, leave, renew
+from matinee.lambda_api.invoker import LambdaInvoker
+from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
+from matinee.ports import LaunchStatus, RunQuery
+from matinee.runs import Progress, succeed
+from matinee.settings import DISPATCHER, Settings
+from matinee.testing.wire import Wire
+
+PARAMETERS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
+
+
+def manifest(name, kind):
+    return PredictorManifest(name, kind, name, "", PARAMETERS, {"type": "integer"}, Resources())
+
+
+RELEASE = Release(
+    "app",
+    "App",
+    1,
+    0.0,
+    tuple(
+        ComponentManifest(p.name, "h", "v1", (p,)) for p in (manifest("double", "realtime"), manifest("plan", "batch"))
+    ),
+)
+
+
+MOST = {"submit": 4, "dispatch": 14, "claim": 5, "heartbeat": 2, "finish": 2, "leave": 4, "dispatch at the end": 9}
+
+
+class Launched:
+    """A launcher whose workers are this test."""
+
+    def __init__(self):
+        self.slots = []
+
+    def launch(self, slot):
+        self.slots.append(slot)
+        return "task/1"
+
+    def status(self, slots):
+        return {slot.token: LaunchStatus(ended=False) for slot in slots}
+
+    def stop(self, slot):
+        pass
+
+
+@pytest.fixture(scope="module")
+def service():
+    service = LambdaService()
+    service.start()
+    service.put_builtin("double", lambda payload, context: json.dumps(2 * json.loads(payload)["n"]).encode())
+    service.put_builtin(DISPATCHER, lambda payload, context: b"{}")
+    yield service
+    service.stop()
+
+
+@pytest.fixture
+def invoker(service):
+    return LambdaInvoker(endpoint=service.endpoint, region="eu-central-1")
+
+
+@pytest.fixture
+def client(store, session, invoker):
+    store.put_release(RELEASE)
+    client = Client(Backend(store, S3Files(session), invoker, logs=None), Settings(backend="aws"), "ana")
+    assert client.predict("double", {"n": 2}).result == 4
+    return client
+
+
+@pytest.fixture
+def wires(session, invoker, client):
+    """What is sent to DynamoDB, S3 and Lambda, once everything has been used once."""
+    client.release()
+    wires = {name: Wire(session.client(name)) for name in ("dynamodb", "s3")}
+    wires["lambda"] = Wire(invoker._client)
+    yield wires
+    for wire in wires.values():
+        wire.off()
+
+
+def counted(wires):
+    counts = {name: wire.operations.total() for name, wire in wires.items()}
+    for wire in wires.values():
+        wire.sent.clear()
+    return counts
+
+
+def test_a_realtime_prediction_is_two_requests(client, wires):
+    client._release = (time.monotonic() + 60, client.release())  # read at most every RELEASE_TTL_S by a whole process
+    counted(wires)
+    assert client.predict("double", {"n": 21}).result == 42
+    assert counted(wires) == {"dynamodb": 1, "s3": 0, "lambda": 1}
+
+
+def test_a_batch_run_from_submit_until_its_worker_has_left(client, store, wires):
+    worker = DynamoStore(store._session)
+    client.cancel(client.submit("plan", {"n": 0}).id)
+    client._release = (time.monotonic() + 60, client.release())  # read at most every RELEASE_TTL_S by a whole process
+    worker._lists.register("plan")
+    counted(wires)
+    run = client.submit("plan", {"n": 1})
+    spent = {"submit": counted(wires)}
+    launcher = Launched()
+    dispatch(worker, launcher, "plan", max_workers=1, version="h", now=time.time())
+    spent["dispatch"] = counted(wires)
+    (slot,) = launcher.slots
+    assert renew(worker, slot, now=time.time())
+    running, entry = claim_next(worker, "plan", owner=slot.token, version="v1", now=time.time())
+    spent["claim"] = counted(wires)
+    heartbeat(worker, slot, entry, progress=Progress(0.5), now=time.time())
+    spent["heartbeat"] = counted(wires)
+    finish(worker, running, lambda run, entry: succeed(run, result=2, now=time.time()))
+    spent["finish"] = counted(wires)
+    leave(worker, slot, time.time())
+    spent["leave"] = counted(wires)
+    dispatch(worker, launcher, "plan", max_workers=1, version="h", now=time.time())
+    spent["dispatch at the end"] = counted(wires)
+    assert client.run(run.id).result == 2
+    totals = {step: sum(counts.values()) for step, counts in spent.items()}
+    print(totals)
+    assert all(totals[step] <= most for step, most in MOST.items()), totals
+
+
+class TestHistory:
+    @pytest.fixture
+    def page(self, client):
+        for number in range(30):
+            client.predict("double", {"n": number})
+        return lambda: client.runs(RunQuery(user="ana", limit=25))
+
+    def test_an_open_page_is_one_request_each_time_it_looks(self, page, wires):
+        assert len(page()) == 25
+        counted(wires)
+        assert len(page()) == 25
+        assert counted(wires) == {"dynamodb": 1, "s3": 0, "lambda": 0}
+
+    def test_a_page_another_process_wrote_is_two_requests_the_first_time(self, page, store, wires):
+        other = DynamoStore(store._session)
+        counted(wires)
+        assert len(other.runs(RunQuery(user="ana", limit=25))) == 25
+        assert counted(wires)["dynamodb"] == 2
+        other.runs(RunQuery(user="ana", limit=25))
+        assert counted(wires)["dynamodb"] == 1
+
+    def test_an_unfinished_run_on_it_adds_two_requests(self, page, client, wires):
+        client.submit("plan", {"n": 1})
+        counted(wires)
+        waiting = page()[0]
+        assert counted(wires)["dynamodb"] == 2
+        client.entry(waiting)
+        assert counted(wires)["dynamodb"] == 1
