@@ -6,6 +6,7 @@ import base64
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -61,6 +62,27 @@ PLAN = predictor(
 )
 
 
+class Documents(dict[tuple[str, str], Any]):
+    """The part of a store that keeps the app's own small documents."""
+
+    def document(self, kind: str, key: str) -> Any:
+        return self.get((kind, key))
+
+    def documents(self, kind: str) -> dict[str, Any]:
+        return {key: value for (of, key), value in self.items() if of == kind}
+
+    def put_document(self, kind: str, key: str, value: Any) -> None:
+        self.pop((kind, key), None)
+        if value is not None:
+            self[kind, key] = value
+
+    def swap_document(self, kind: str, key: str, old: Any, new: Any) -> bool:
+        is_so = self.get((kind, key)) == old
+        if is_so:
+            self.put_document(kind, key, new)
+        return is_so
+
+
 @dataclass
 class FakeClient:
     """`answers` maps a predictor to its result, or to the Failure its runs end with."""
@@ -74,6 +96,8 @@ class FakeClient:
     said: list[Feedback] = field(default_factory=list)
     shared: set[str] = field(default_factory=set)
     hidden: set[str] = field(default_factory=set)  # runs of others
+    backend: Any = field(default_factory=lambda: SimpleNamespace(store=Documents()))
+    clock: Callable[[], float] = time.time
 
     def release(self) -> Release:
         if self.current is None:

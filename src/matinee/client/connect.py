@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from matinee.client.host import open_client
+from matinee.client.inside import provided
 from matinee.client.rows import summary
 from matinee.client.rows_result import RowsResult, row_verbs
 from matinee.client.verbs import Verbs
@@ -29,13 +30,17 @@ def connect(app: str | Path = ".", *, user: str = "local", url: str = "", token:
     """Connect to the app in this folder (or of this single predictor file), or to the one at `url`.
 
     A running `matinee dev` is used; without one, what is needed is started here and ended by `close()`, by the end of
-    a `with` block, or with the process. At a `url` the token (default: the variable MATINEE_TOKEN) says who calls.
+    a `with` block, or with the process. On a page of the app's own UI it is the app as who looks at the page may use
+    it (`user` is theirs). At a `url` the token (default: the variable MATINEE_TOKEN) says who calls.
     Raises ProjectError when the folder holds no app, AccessError for a token that is not valid.
     """
     if url:
         return _connect_to(url, token)
     if token:
         raise UsageError("A token is for an app at a url.", hint="Give both: connect(url=…, token=…).")
+    serving = provided() if app == "." else None
+    if serving is not None:
+        return App(serving, lambda: None)
     stack = ExitStack()
     return App(stack.enter_context(open_client(load(Path(app)), user=user)), stack.close)
 

@@ -8,16 +8,20 @@ from typing import Any
 
 import streamlit as st
 
+from matinee.client import inside
 from matinee.errors import MatineeError, NotFoundError
 from matinee.manifest import ComponentManifest, Release
-from matinee.ui import links, outcome, session, sign_in_sidebar
-from matinee.ui.pages import component, history, predict, rows, run
+from matinee.ui import links, notices, outcome, session, sign_in_sidebar
+from matinee.ui.look import Look, OwnPage, look_of, put_on
+from matinee.ui.pages import about, component, custom, history, insights, predict, rows, run
 from matinee.ui.words import escaped, humanize
 
 ICON = Path(__file__).with_name("icon.svg")  # an icon by name would be asked of a server far away
-# Streamlit leaves a seventh of the screen empty, and its small print is too pale to read (4.5 to 1 is asked for).
+# Streamlit leaves a seventh of the screen empty, and its small print is too pale to read (4.5 to 1 is asked for), as is
+# a choice written in the colour that white is written on.
 STYLE = (
-    "<style>.stMainBlockContainer{padding-top:3rem}[data-testid=stCaptionContainer]{color:inherit;opacity:.8}</style>"
+    "<style>.stMainBlockContainer{padding-top:3rem}[data-testid=stCaptionContainer]{color:inherit;opacity:.8}"
+    ".stButtonGroup button[data-selected]{color:inherit!important}</style>"
 )
 STARTING_S = 0.5  # how often a page looks for the first release
 SECTIONS = (("realtime", "Right now"), ("batch", "In the background"))
@@ -38,12 +42,18 @@ def main() -> None:
 
 
 def _draw(release: Release) -> None:
-    pages, aliases, draws = _pages(release)
+    look = look_of(release)
+    if put_on(look):
+        st.rerun()
+    inside.provide(session.client)
+    pages, aliases, draws = _pages(release, look)
     current = st.navigation([*pages.values(), *aliases], position="hidden")
-    st.set_page_config(page_title=f"{current.title} · {_title(release)}", page_icon=ICON, layout="centered")
+    st.set_page_config(
+        page_title=f"{current.title} · {_title(release)}", page_icon=look.page_icon or ICON, layout="centered"
+    )
     st.html(STYLE)
     links.remember(pages)
-    _sidebar(release)
+    _sidebar(release, look)
     # Not `current.run()`: a browser sends with a change of page what is filled in, but not what is a page's own.
     draws[current.url_path or next(iter(draws))]()
 
@@ -52,17 +62,22 @@ def _title(release: Release) -> str:
     return release.title or humanize(release.app)
 
 
-def _pages(release: Release) -> tuple[dict[str, Any], list[Any], dict[str, Callable[[], None]]]:
+def _pages(release: Release, look: Look) -> tuple[dict[str, Any], list[Any], dict[str, Callable[[], None]]]:
     """Return the pages by address; the first one once more at its own, as the home page has none; what draws them."""
-    draws: dict[str, tuple[str, Callable[[], None]]] = {
-        links.path_of(p.name): (humanize(p.name), _drawing(predict.draw, p, release)) for p in release.predictors
-    }
+    own = {_address(page, release): (page.title, _drawing(custom.draw, page, look)) for page in look.pages}
+    draws: dict[str, tuple[str, Callable[[], None]]] = {path: own[path] for path in own if path == links.HOME}
+    draws |= {links.path_of(p.name): (humanize(p.name), _drawing(predict.draw, p, release)) for p in release.predictors}
+    draws |= own
     for broken in release.components:
         if broken.trouble:
             draws[_trouble_path(broken)] = (humanize(broken.name), _drawing(component.draw, broken))
     draws[links.HISTORY] = ("History", _drawing(history.draw, release))
     draws[links.RUN] = ("Run", _drawing(run.draw, release))
     draws[links.ROWS] = ("Many rows", _drawing(rows.draw, release))
+    if session.client().owner:
+        draws[links.INSIGHTS] = ("Insights", _drawing(insights.draw, release))
+    if look.about:
+        draws[links.ABOUT] = ("About", _drawing(about.draw, look))
     home = next(iter(draws))
     pages = {path: _page(path, *parts, is_home=path == home) for path, parts in draws.items()}
     return pages, [_page(home, *draws[home], is_home=False)], {path: draw for path, (_, draw) in draws.items()}
@@ -85,20 +100,44 @@ def _trouble_path(broken: ComponentManifest) -> str:
     return f"component-{broken.name}"
 
 
-def _sidebar(release: Release) -> None:
+def _sidebar(release: Release, look: Look) -> None:
+    if look.logo and look.logo.is_file():
+        st.logo(str(look.logo))
     with st.sidebar:
         st.header(escaped(_title(release)), anchor=False)
+        notices.badge()
+        own = [(_address(page, release), page) for page in look.pages if not page.replaces]
+        _own_links([(path, page) for path, page in own if page.is_home])
         for kind, heading in SECTIONS:
             names = [p.name for p in release.predictors if p.kind == kind]
             _section(heading, links.ICONS[kind], [links.path_of(name) for name in names])
         broken = [_trouble_path(c) for c in release.components if c.trouble]
         _section("Needs attention", ":material/warning:", broken)
+        _own_links([(path, page) for path, page in own if not page.is_home], "More")
         _section("So far", ":material/history:", [links.HISTORY])
+        _section("", ":material/query_stats:", [links.INSIGHTS] if links.knows(links.INSIGHTS) else [])
+        _section("", ":material/info:", [links.ABOUT] if links.knows(links.ABOUT) else [])
         sign_in_sidebar.draw()
 
 
+def _address(page: OwnPage, release: Release) -> str:
+    if page.is_home:
+        return links.HOME
+    if page.replaces:
+        return links.path_of(page.replaces)
+    is_taken = page.path in links.RESERVED or release.predictor(page.path) is not None
+    return f"{page.path}-page" if is_taken else page.path
+
+
+def _own_links(own: list[tuple[str, OwnPage]], heading: str = "") -> None:
+    if own and heading:
+        st.caption(heading)
+    for path, page in own:
+        links.link(path, escaped(page.title), icon=page.shown_icon)
+
+
 def _section(heading: str, icon: str, paths: list[str]) -> None:
-    if paths:
+    if paths and heading:
         st.caption(heading)
     for path in paths:
         links.link(path, escaped(links.page(path).title), icon=icon)

@@ -11,7 +11,10 @@ from matinee.runs import Json
 HISTORY = "history"
 RUN = "run"
 ROWS = "many-rows"
-RESERVED = frozenset({HISTORY, RUN, ROWS, "api"})
+INSIGHTS = "insights"
+ABOUT = "about"
+HOME = "home"
+RESERVED = frozenset({HISTORY, RUN, ROWS, INSIGHTS, ABOUT, "api", "export", HOME})
 ICONS = {"realtime": ":material/bolt:", "batch": ":material/event_list:"}
 
 _KEY = "pages"

@@ -20,7 +20,8 @@ from matinee.access.people import LOCAL
 from matinee.access.start import check_reach
 from matinee.api import routes as api_routes
 from matinee.errors import MatineeError
-from matinee.ui import session
+from matinee.ui import downloads, session
+from matinee.ui.look import PRIMARY
 from matinee.ui.sign_in_provider import secrets_of
 
 SCRIPT = Path(__file__).parent / "script" / "page.py"
@@ -40,8 +41,7 @@ OPTIONS: dict[str, Any] = {
     "client.showErrorDetails": "none",
     "client.showSidebarNavigation": False,
     "logger.level": "warning",
-    "theme.light.primaryColor": "#3d5a98",
-    "theme.dark.primaryColor": "#5b7fc7",  # both are said, so that the page follows the browser's own
+    **{f"theme.{base}.primaryColor": color for base, color in PRIMARY.items()},
     "theme.baseRadius": "0.6rem",
     "theme.headingFontSizes": ["2rem", "1.5rem", "1.2rem", "1.1rem", "1rem", "0.9rem"],
 }
@@ -102,7 +102,12 @@ def application(routes: Sequence[Any] = ()) -> Any:
 
     load_config_options({name.replace(".", "_"): value for name, value in OPTIONS.items()})
     gate = session.gate()
-    app = App(SCRIPT, routes=list(routes), lifespan=_lifespan, secrets=secrets_of(gate.policy, gate.cookies.secret))
+    app = App(
+        SCRIPT,
+        routes=[*routes, *downloads.ROUTES],
+        lifespan=_lifespan,
+        secrets=secrets_of(gate.policy, gate.cookies.secret),
+    )
     if gate.is_open:
         return app
     from matinee.ui.middleware import SignInMiddleware

@@ -1,0 +1,205 @@
+"""Insights, for the owner: who uses the app, how fast it is, what fails, what it costs, what people think of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from matinee.client.insights_report import Report, Worst
+from matinee.errors import MatineeError, NotFoundError
+from matinee.manifest import Release
+from matinee.prices import AS_OF, REGION
+from matinee.ui import downloads, insights, links, session, words
+from matinee.ui.history import summary_of
+from matinee.ui.insights import View
+from matinee.ui.told import told
+from matinee.ui.words import escaped, humanize
+
+RANGES = {7: "7 days", 30: "30 days", 90: "90 days", 365: "A year"}
+AGAIN_S = 0.5  # while older runs are being read
+SHOWN_WORST = 5
+_CAUSES = {
+    "exception": "Error in the code", "invalid_input": "Values it rejected", "invalid_result": "Result of another type",
+    "timeout": "Took too long", "out_of_memory": "Out of memory", "crash": "Process ended", "start": "Could not start",
+    "lost": "Worker was lost",
+}  # fmt: skip
+
+
+def draw(_: Release) -> None:
+    """Draw the page."""
+    st.title("Insights", anchor=False)
+    days = st.segmented_control(
+        "Days", list(RANGES), default=30, format_func=RANGES.__getitem__, label_visibility="collapsed", required=True
+    )
+    told(_draw)(days or 30)
+
+
+def _draw(days: int) -> None:
+    view = insights.view(session.client(), days)
+    if view.is_complete:
+        _sections(view, days)
+    else:
+        st.fragment(told(_reading), run_every=AGAIN_S)(days)
+
+
+def _reading(days: int) -> None:
+    """Older runs are read a slice at a time; what is known is shown meanwhile."""
+    view = insights.view(session.client(), days)
+    if view.is_complete:
+        st.rerun()
+    st.caption(f":material/hourglass_top: Reading older runs: {view.report.runs:,} so far.")
+    _sections(view, days)
+
+
+def _sections(view: View, days: int) -> None:
+    report = view.report
+    _totals(report)
+    if not report.runs and not report.costs:
+        st.info("Nothing has run in these days.", icon=":material/query_stats:")
+    else:
+        st.subheader("Runs per day", anchor=False)
+        st.vega_lite_chart(None, view.runs_chart, width="stretch")
+        st.subheader("People per day", anchor=False)
+        st.vega_lite_chart(None, view.people_chart, width="stretch")
+        _latency(report)
+        _causes(report)
+        _costs(report)
+    _ratings(report)
+    _worst(report.worst)
+    _export(days)
+
+
+def _totals(report: Report) -> None:
+    failed = f"{report.failed / report.runs:.1%}" if report.runs else "—"
+    facts = [("Runs", f"{report.runs:,}"), ("People", f"{report.people:,}"), ("Failed", failed)]
+    with st.container(horizontal=True, gap="large"):
+        for label, value in [*facts, ("Cost on AWS", _usd(report.total_usd))]:
+            st.metric(label, value.replace("$", "\\$"), width="content")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> None:
+    """Draw a Markdown table whose last `right` columns are numbers: cells are given as Markdown."""
+    rule = ["---"] * (len(head) - right) + ["---:"] * right
+    st.markdown("\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *rows]))
+
+
+def _latency(report: Report) -> None:
+    if not report.latency:
+        return
+    st.subheader("How long it takes", anchor=False)
+    rows = [[_name(x.predictor), f"{x.runs:,}", _time(x.p50_s), _time(x.p95_s)] for x in report.latency]
+    _table(["Predictor", "Successful runs", "Half within", "95 % within"], rows, 3)
+
+
+def _causes(report: Report) -> None:
+    if not report.causes:
+        return
+    st.subheader("Why runs failed", anchor=False)
+    rows = [
+        [
+            _name(cause.predictor),
+            escaped(_CAUSES.get(cause.kind, humanize(cause.kind))),
+            f"[{escaped(_short(cause.message) or 'open')}](run?id={cause.run_id})",
+            f"{cause.count:,}",
+        ]
+        for cause in report.causes
+    ]
+    _table(["Predictor", "Cause", "The newest", "Runs"], rows, 1)
+
+
+def _costs(report: Report) -> None:
+    known = [cost for cost in report.costs if cost.runs]
+    if not known:
+        return
+    st.subheader("What it would cost on AWS", anchor=False)
+    rows = [
+        [
+            _name(x.predictor) + (" (in the background)" if x.kind == "batch" else ""),
+            f"{x.runs:,}",
+            escaped(_usd(x.per_run_usd)),
+            escaped(_usd(x.total_usd)),
+        ]
+        for x in known
+    ]
+    _table(["Predictor", "Runs and calls", "Each", "All"], rows, 3)
+    st.caption(
+        f"An estimate by the on-demand prices of {REGION} in {AS_OF} and the present sizes of predictors: computing "
+        "and storing, without free tiers, logs, starting workers and what runs all day."
+    )
+
+
+def _ratings(report: Report) -> None:
+    st.subheader("What people think, by version", anchor=False)
+    if not report.ratings:
+        st.caption("Nobody has rated a run of these days yet.")
+        return
+    rows = [
+        [
+            _name(x.predictor),
+            escaped(x.version),
+            "—" if x.share_good is None else f"{x.share_good:.0%}",
+            *(f"{count:,}" for count in (x.good, x.bad, x.comments, x.corrections)),
+        ]
+        for x in report.ratings
+    ]
+    _table(["Predictor", "Version", "Good", "👍", "👎", "Comments", "Corrections"], rows, 5)
+
+
+def _worst(runs: Sequence[Worst]) -> None:
+    if not runs:
+        return
+    st.subheader("Rated worst", anchor=False)
+    for run in runs[:SHOWN_WORST]:
+        with st.container(border=True):
+            what, way = st.columns([5, 1], vertical_alignment="center")
+            votes = f"👎 {run.bad}" + (f" 👍 {run.good}" if run.good else "")
+            inputs = _inputs(run.run_id)
+            what.markdown(
+                f"**{_name(run.predictor)}** {escaped(run.version)} · {votes}"
+                + (f"  \n:gray[{escaped(inputs)}]" if inputs else "")
+                + "".join(f"  \n“{escaped(_short(comment))}”" for comment in run.comments[:3])
+            )
+            with way:
+                links.link(links.RUN, "Open", query={"id": run.run_id})
+
+
+def _inputs(run_id: str) -> str:
+    client = session.client()
+    try:
+        return session.poll.read(("inputs", run_id), 60.0, lambda: summary_of(client.inputs(client.run(run_id)), 160))
+    except NotFoundError:
+        return ""
+    except MatineeError as error:
+        return error.message
+
+
+def _export(days: int) -> None:
+    st.subheader("Export", anchor=False)
+    feedback_only = st.toggle("Only runs somebody rated or commented", value=True, key="export:feedback")
+    with st.container(horizontal=True):
+        for form, label in (("csv", "CSV"), ("parquet", "Parquet"), ("jsonl", "JSON Lines")):
+            query = urlencode({"format": form, "days": days, "feedback_only": int(feedback_only)})
+            st.link_button(label, f"{downloads.EXPORT}?{query}", icon=":material/download:")
+    st.caption("With inputs, results, ratings, comments and corrections, of everybody, for these days.")
+
+
+def _name(predictor: str) -> str:
+    return escaped(humanize(predictor))
+
+
+def _time(seconds: float | None) -> str:
+    return "—" if seconds is None else escaped(words.duration(seconds))
+
+
+def _usd(amount: float | None) -> str:
+    if amount is None:
+        return "—"
+    if amount == 0 or amount >= 0.01:
+        return f"${amount:,.2f}"
+    return f"${amount:.2g}" if amount >= 1e-4 else f"${amount:.1e}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 120 else f"{text[:119]}…"
