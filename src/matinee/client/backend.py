@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from matinee.ports import Files, Invoker, Logs, Store
 from matinee.settings import Settings
 
+LIVE = "live"  # the alias that callers use on AWS, never $LATEST
+
 
 @dataclass(frozen=True)
 class Backend:
@@ -19,7 +21,15 @@ class Backend:
 
 
 def open_backend(settings: Settings) -> Backend:
-    """Open the local backend on `settings.data` and the local Lambda service at `settings.lambda_endpoint`."""
+    """Open the backend that `settings.backend` names; nothing connects before it is used.
+
+    Raises DiskError when the local data cannot be opened, UsageError when the environment names no table or bucket.
+    """
+    return _open_aws(settings) if settings.backend == "aws" else _open_local(settings)
+
+
+def _open_local(settings: Settings) -> Backend:
+    """Open `settings.data` and the local Lambda service at `settings.lambda_endpoint`."""
     from matinee.backends.local.files import FolderFiles
     from matinee.backends.local.logs import FolderLogs
     from matinee.backends.local.store import SqliteStore
@@ -30,4 +40,23 @@ def open_backend(settings: Settings) -> Backend:
         files=FolderFiles(settings.data / "files"),
         invoker=LambdaInvoker(endpoint=settings.lambda_endpoint, prefix=settings.function_prefix),
         logs=FolderLogs(settings.data / "logs"),
+    )
+
+
+def _open_aws(settings: Settings) -> Backend:
+    """Open the table and bucket of the environment (`backends.aws.session`), and the functions at their alias."""
+    from matinee.backends.aws import opening
+    from matinee.lambda_api.invoker import LambdaInvoker
+
+    aws, store = opening.aws_settings(), opening.open_store()
+    return Backend(
+        store=store,
+        files=opening.open_files(),
+        invoker=LambdaInvoker(
+            endpoint=settings.lambda_endpoint or aws.endpoint,
+            region=aws.region,
+            prefix=settings.function_prefix,
+            qualifier=LIVE,
+        ),
+        logs=opening.open_logs(store.run, settings.function_prefix),
     )

@@ -19,6 +19,10 @@ class LogWriter(Protocol):
 
 def open_store(settings: Settings) -> Store:
     """Open the store; BackendError with what to do when that is not possible."""
+    if settings.backend == "aws":
+        from matinee.backends.aws import opening
+
+        return opening.open_store()
     from matinee.backends.local.store import SqliteStore
 
     return SqliteStore(settings.data / "state.db")
@@ -26,6 +30,10 @@ def open_store(settings: Settings) -> Store:
 
 def open_files(settings: Settings) -> Files:
     """Open the files."""
+    if settings.backend == "aws":
+        from matinee.backends.aws import opening
+
+        return opening.open_files()
     from matinee.backends.local.files import FolderFiles
 
     return FolderFiles(settings.data / "files")
@@ -33,6 +41,10 @@ def open_files(settings: Settings) -> Files:
 
 def open_log_writer(settings: Settings) -> LogWriter:
     """Open the writer of log lines."""
+    if settings.backend == "aws":
+        from matinee.backends.aws import opening
+
+        return opening.open_log_writer()
     from matinee.backends.local.logs import FolderLogs
 
     return FolderLogs(settings.data / "logs")

@@ -1,0 +1,120 @@
+"""Log lines on AWS: a worker prints them as JSON, CloudWatch keeps them, and they are read back by run.
+
+One log group per predictor, named as its function or its definition is.
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import IO, Any
+
+from matinee.backends.aws.errors import code_of, explained
+from matinee.backends.aws.session import Session
+from matinee.ports import LogLine
+from matinee.runs import Run
+
+MAX_MESSAGE_CHARS = 4000  # of one line; the rest is cut, as locally
+MAX_LINES = 10_000  # of one run that are read
+MARGIN_S = 300.0  # around the run's own times: clocks differ, and a line may be shipped late
+_SILENT_PAGES = 200  # pages without a line, one after another, before the search is given up
+
+
+def log_group(prefix: str, predictor: str) -> str:
+    """Return the log group of a predictor, as in "/matinee/matinee-app-dev-plan"."""
+    return f"/matinee/{prefix}{predictor}"
+
+
+class StreamLogs:
+    """Writes log lines to this process's output (`stream`), one JSON object a line: what the log driver ships."""
+
+    def __init__(self, stream: IO[str] | None = None) -> None:
+        self._stream = stream
+
+    def write(self, lines: Iterable[LogLine]) -> None:
+        """Print the lines; OSError when nobody takes them."""
+        stream = self._stream or sys.stdout
+        stream.write("".join(_encode(line) for line in lines))
+        stream.flush()
+
+
+class CloudWatchLogs:
+    """Implements `ports.Logs`. `run_of` finds a run: its predictor names the log group, its times bound the search."""
+
+    def __init__(self, session: Session, run_of: Callable[[str], Run | None], *, prefix: str) -> None:
+        self._session = session
+        self._run_of = run_of
+        self._prefix = prefix
+
+    def read(self, run_id: str) -> list[LogLine]:
+        """Return the run's lines in order, MAX_LINES at most; none for a run that wrote nothing or is unknown."""
+        run = self._run_of(run_id)
+        if run is None or not _is_name(run_id):
+            return []
+        lines = [line for event in self._events(run) if (line := _decode(event)).run_id == run_id]
+        return sorted(lines, key=lambda line: line.at)  # stable: lines of one moment stay as they came
+
+    def _events(self, run: Run) -> list[dict[str, Any]]:
+        request, found, silent = self._request(run), list[dict[str, Any]](), 0
+        while len(found) < MAX_LINES and silent < _SILENT_PAGES:
+            page = self._page(request)
+            found += page.get("events", [])
+            silent = 0 if page.get("events") else silent + 1  # a page may be empty although others follow
+            if not page.get("nextToken"):
+                break
+            request["nextToken"] = page["nextToken"]
+        return found[:MAX_LINES]
+
+    def _request(self, run: Run) -> dict[str, Any]:
+        until = (run.finished_at if run.finished_at is not None else time.time()) + MARGIN_S
+        return {
+            "logGroupName": log_group(self._prefix, run.predictor),
+            "filterPattern": f'{{ $.run_id = "{run.id}" }}',
+            "startTime": int((run.created_at - MARGIN_S) * 1000),
+            "endTime": int(until * 1000),
+        }
+
+    def _page(self, request: dict[str, Any]) -> dict[str, Any]:
+        group = request["logGroupName"]
+        with explained(f"The log group {group}", "logs:FilterLogEvents", f"log-group:{group}"):
+            try:
+                page: dict[str, Any] = self._session.client("logs").filter_log_events(**request)
+                return page
+            except Exception as error:
+                if code_of(error) == "ResourceNotFoundException":  # nobody has written there yet
+                    return {}
+                raise
+
+
+def _encode(line: LogLine) -> str:
+    message = line.message
+    if len(message) > MAX_MESSAGE_CHARS:
+        message = message[:MAX_MESSAGE_CHARS] + " …"
+    told: dict[str, Any] = {"at": line.at, "level": line.level, "message": message}
+    more = {"component": line.component, "run_id": line.run_id, "fields": line.fields}
+    return json.dumps(told | {name: value for name, value in more.items() if value}, ensure_ascii=False) + "\n"
+
+
+def _decode(event: dict[str, Any]) -> LogLine:
+    """Return an event as a line; what is not ours is a line of no run."""
+    text = str(event["message"])
+    try:
+        told = json.loads(text)
+        return LogLine(
+            at=float(told["at"]),
+            level=str(told["level"]),
+            message=str(told["message"]),
+            component=str(told.get("component", "")),
+            run_id=str(told.get("run_id", "")),
+            fields=dict(told.get("fields") or {}),
+        )
+    except (ValueError, TypeError, KeyError):
+        return LogLine(at=event["timestamp"] / 1000, level="INFO", message=text.rstrip("\n"))
+
+
+def _is_name(run_id: str) -> bool:
+    """Whether the id is one word, so that an id from outside changes no filter."""
+    return run_id.replace("-", "").replace("_", "").isalnum()
