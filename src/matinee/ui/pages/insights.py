@@ -59,9 +59,9 @@ def _sections(view: View, days: int) -> None:
     if not report.runs and not report.costs:
         st.info("Nothing has run in these days.", icon=":material/query_stats:")
     else:
-        st.subheader("Runs per day", anchor=False)
+        st.header("Runs per day", anchor=False)
         st.vega_lite_chart(None, view.runs_chart, width="stretch")
-        st.subheader("People per day", anchor=False)
+        st.header("People per day", anchor=False)
         st.vega_lite_chart(None, view.people_chart, width="stretch")
         _latency(report)
         _causes(report)
@@ -88,7 +88,7 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]], right: int) -> No
 def _latency(report: Report) -> None:
     if not report.latency:
         return
-    st.subheader("How long it takes", anchor=False)
+    st.header("How long it takes", anchor=False)
     rows = [[_name(x.predictor), f"{x.runs:,}", _time(x.p50_s), _time(x.p95_s)] for x in report.latency]
     _table(["Predictor", "Successful runs", "Half within", "95 % within"], rows, 3)
 
@@ -96,7 +96,7 @@ def _latency(report: Report) -> None:
 def _causes(report: Report) -> None:
     if not report.causes:
         return
-    st.subheader("Why runs failed", anchor=False)
+    st.header("Why runs failed", anchor=False)
     rows = [
         [
             _name(cause.predictor),
@@ -113,7 +113,7 @@ def _costs(report: Report) -> None:
     known = [cost for cost in report.costs if cost.runs]
     if not known:
         return
-    st.subheader("What it would cost on AWS", anchor=False)
+    st.header("What it would cost on AWS", anchor=False)
     rows = [
         [
             _name(x.predictor) + (" (in the background)" if x.kind == "batch" else ""),
@@ -131,7 +131,7 @@ def _costs(report: Report) -> None:
 
 
 def _ratings(report: Report) -> None:
-    st.subheader("What people think, by version", anchor=False)
+    st.header("What people think, by version", anchor=False)
     if not report.ratings:
         st.caption("Nobody has rated a run of these days yet.")
         return
@@ -150,7 +150,7 @@ def _ratings(report: Report) -> None:
 def _worst(runs: Sequence[Worst]) -> None:
     if not runs:
         return
-    st.subheader("Rated worst", anchor=False)
+    st.header("Rated worst", anchor=False)
     for run in runs[:SHOWN_WORST]:
         with st.container(border=True):
             what, way = st.columns([5, 1], vertical_alignment="center")
@@ -176,7 +176,7 @@ def _inputs(run_id: str) -> str:
 
 
 def _export(days: int) -> None:
-    st.subheader("Export", anchor=False)
+    st.header("Export", anchor=False)
     feedback_only = st.toggle("Only runs somebody rated or commented", value=True, key="export:feedback")
     with st.container(horizontal=True):
         for form, label in (("csv", "CSV"), ("parquet", "Parquet"), ("jsonl", "JSON Lines")):

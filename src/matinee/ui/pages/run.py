@@ -9,7 +9,7 @@ import streamlit as st
 from matinee.errors import MatineeError, NotFoundError
 from matinee.manifest import Release
 from matinee.runs import Json, Run
-from matinee.ui import again, links, outcome, render, results, rows, rows_result, session, sharing
+from matinee.ui import again, links, notices, outcome, render, results, rows, rows_result, session, sharing
 from matinee.ui.history import row_of
 from matinee.ui.told import show_error, told
 from matinee.ui.words import escaped
@@ -60,6 +60,7 @@ def _draw(run: Run, release: Release) -> None:
     _inputs(run, release)
     st.header("Result" if run.status.is_final else "Progress", anchor=False)
     outcome.draw(run.id, release)
+    notices.notices_switch(client, run)
     st.fragment(told(_logs))(run)
 
 
