@@ -96,3 +96,34 @@ def test_every_kind_of_result_is_drawn(answer, send, shown, result, text):
     page = answer({"type": "string"}, example="x", result=result)
     send(page)
     assert text in shown(page)
+
+
+def test_a_wide_and_long_array_is_shown_in_part_and_saved_whole(answer, send, shown):
+    page = answer({"type": "string"}, example="x", result=[[0] * 500] * 300)
+    send(page)
+    text = shown(page)
+    assert "The first 40 of 500 columns" in text
+    assert "The first 100 of 300 rows" in text
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "array", "x-matinee": "array"}, [[1, 2], [3, 4.5]]),
+        ({"type": "object", "additionalProperties": {"type": "number"}}, {"a": 0.5, "b": 2}),
+        ({"type": "array", "prefixItems": [{"type": "integer"}, PERSON], "minItems": 2, "maxItems": 2}, [1, ADA]),
+        ({"anyOf": [{"type": "array", "prefixItems": [{"type": "integer"}]}, NULL]}, None),
+        ({"type": "array", "items": {"type": "array", "items": DATE}}, [["2026-06-01"], []]),
+        ({"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}, 5),
+    ],
+)
+def test_an_example_of_compound_kinds_goes_through_unchanged(answer, send, schema, value):
+    assert send(answer(schema, example=value)) == value
+
+
+def test_an_item_keeps_what_was_typed_when_another_is_removed(answer, send):
+    page = answer({"type": "array", "items": PERSON}, example=[ADA, {**ADA, "name": "Bob"}])
+    second = [text for text in page.text_input if text.label == "Name"][1]
+    second.set_value("Grace").run()
+    next(button for button in page.button if button.label == "Remove").click().run()
+    assert send(page) == [{**ADA, "name": "Grace"}]

@@ -18,6 +18,7 @@ from matinee.ui.words import escaped
 _log = logging.getLogger(__name__)
 
 ROWS = 100  # of a table shown on the page; the download has all
+COLUMNS = 40
 FIXED_ROWS = 12  # a longer table scrolls
 SHARES = 8  # probabilities shown, if they are not FAINT
 FAINT = 0.001
@@ -124,15 +125,17 @@ def _short(part: Block) -> str:
 
 def _table(block: results.Table) -> None:
     """Draw a Markdown table: it costs no pandas, which would take 80 MB, and no HTML of ours."""
-    shown = block.rows[:ROWS]
-    numeric = [all(_is_number(row[i]) for row in shown if i < len(row)) for i in range(len(block.columns))]
+    columns, shown = block.columns[:COLUMNS], [row[:COLUMNS] for row in block.rows[:ROWS]]
+    numeric = [all(_is_number(row[i]) for row in shown if i < len(row)) for i in range(len(columns))]
     lines = [
-        _line(map(str, block.columns)),
+        _line(map(str, columns)),
         _line_of(["---:" if n and shown else "---" for n in numeric]),
         *(_line(map(_cell, row)) for row in shown),
     ]
     with st.container(height=440 if len(shown) > FIXED_ROWS else "content", border=False):
         st.markdown("\n".join(lines))
+    if len(block.columns) > COLUMNS:
+        st.caption(f"The first {COLUMNS} of {len(block.columns):,} columns; the download has all.")
     if len(block.rows) > len(shown):
         st.caption(f"The first {len(shown)} of {len(block.rows):,} rows; the download has all.")
 
@@ -192,7 +195,7 @@ def _said() -> Iterator[None]:
 def _drawn_figure(block: results.Figure) -> None:
     """The browser draws it from the stored result."""
     if block.kind == "vega-lite":
-        st.vega_lite_chart(None, block.spec, width="stretch")
+        figures.vega_lite(block.spec)
     elif block.kind == "plotly":
         figures.plotly(block.spec)
     else:
