@@ -1,0 +1,64 @@
+"""What must hold in every state, for every change, and when nothing moves any more."""
+
+from __future__ import annotations
+
+from exploring.actors import Actor, ViolationError
+from exploring.world import PLAN, World, due
+from matinee.runs import MAX_LOSSES, Status
+
+
+def _demand(holds, what):
+    if not holds:
+        raise ViolationError(what)
+
+
+def check_world(world: World, scenario) -> None:
+    entries = {entry.run_id: entry for entry in world.entries}
+    for run in world.runs:
+        entry = entries.get(run.id)
+        _demand(run.status.is_final == (entry is None), f"{run.id} is lost: {run.status}, its entry is {entry}")
+        _demand(run.losses <= MAX_LOSSES, f"{run.id} was lost {run.losses} times")
+        _demand(run.losses == 0 or scenario.may_lose, f"the lease of {run.id} was taken from a worker that lives")
+        if entry is not None:
+            _demand(entry.is_leased == (run.status is Status.RUNNING), f"{run.id} is {run.status}, its entry differs")
+            _demand(entry.attempt == run.attempt, f"the attempts of {run.id} and of its entry differ")
+        if run.status is Status.SUCCEEDED:
+            _demand(run.result == f"{run.owner}/{run.attempt}", f"{run.id} has the result of another attempt")
+    numbers = [slot.number for slot in world.slots]
+    _demand(len(set(numbers)) == len(numbers) <= scenario.max_workers, "there are more slots than max_workers")
+    alive = {task.slot.token for task in world.tasks if not task.ended}
+    working = {entry.owner for entry in world.entries if entry.owner in alive}
+    _demand(len(working) <= scenario.max_workers, f"{len(working)} live workers hold runs, max_workers is less")
+    _demand(len(alive) <= scenario.max_workers or scenario.may_overlap, f"{len(alive)} workers live, that is too many")
+
+
+def check_change(before: World, after: World) -> None:
+    now = {run.id: run for run in after.runs}
+    for run in before.runs:
+        there = now.get(run.id)
+        _demand(there is not None, f"{run.id} is gone")
+        _demand(not run.status.is_final or there == run, f"{run.id} was recorded twice")
+        _demand(there.attempt >= run.attempt, f"an attempt of {run.id} was given twice")
+
+
+def is_done(world: World, actors: list[Actor]) -> bool:
+    """Nothing moves: is all done, and nobody left?"""
+    busy = any(actor.kind == "worker" for actor in actors)
+    return not world.entries and not world.slots and not busy
+
+
+def check_quiet(world: World, actors: list[Actor], scenario) -> None:
+    """Nothing moves but time: whoever should have come would have come by now."""
+    waiting = due(world, PLAN, world.now, 9)[1]
+    excused = world.silent or bool(world.note and world.timer is not None)
+    free = len(world.slots) < scenario.max_workers
+    _demand(not (waiting and free and not excused), f"{_ids(waiting)} is due and waits while a slot is free")
+    workers = [actor for actor in actors if actor.kind == "worker"]
+    comes = excused or workers or world.timer is not None
+    _demand(comes or not world.entries, f"nobody comes for {_ids(world.entries)}")
+    _demand(comes or not world.slots, "a slot is left that nobody holds")
+    _demand(not workers or world.entries, "a worker is left without need")
+
+
+def _ids(entries):
+    return " and ".join(entry.run_id for entry in entries)
