@@ -49,11 +49,12 @@ def _open_aws(settings: Settings) -> Backend:
     from matinee.lambda_api.invoker import LambdaInvoker
 
     aws, store = opening.aws_settings(), opening.open_store()
+    endpoint = settings.lambda_endpoint or aws.endpoint
     return Backend(
         store=store,
         files=opening.open_files(),
         invoker=LambdaInvoker(
-            endpoint=settings.lambda_endpoint or aws.endpoint,
+            endpoint=endpoint,
             region=aws.region,
             prefix=settings.function_prefix,
             qualifier=LIVE,

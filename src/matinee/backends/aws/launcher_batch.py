@@ -83,8 +83,7 @@ class BatchLauncher:
                     propagateTags=True,
                 )
             except Exception as error:
-                said = getattr(error, "response", {}).get("Error", {}).get("Message", "")
-                told = refused(slot.predictor, code_of(error), said)
+                told = refused(slot.predictor, error)
                 if told is None:
                     raise
                 log_failure(error, "batch:SubmitJob", where)

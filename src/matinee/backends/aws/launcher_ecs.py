@@ -84,11 +84,10 @@ class EcsLauncher:
 
     def _taken(self, slot: Slot, error: Exception, definition: str) -> str | BackendError:
         """Return the task that this token has already, by another request for it; raises what is wrong otherwise."""
-        response = getattr(error, "response", {})
         if code_of(error) == "ConflictException":
-            known = response.get("resourceIds", [])
+            known = getattr(error, "response", {}).get("resourceIds", [])
             return str(known[0]) if known else self._unsettled(slot)
-        told = refused(slot.predictor, code_of(error), str(response.get("Error", {}).get("Message", "")))
+        told = refused(slot.predictor, error)
         if told is None:
             raise error
         log_failure(error, "ecs:RunTask", f"task-definition/{definition}")

@@ -89,9 +89,14 @@ _ENDS: tuple[tuple[str, str], ...] = (
 )
 
 
-def refused(predictor: str, code: str, text: str) -> BackendError | None:
-    """Return why no worker starts, None when there is no better word than `errors.told_of` has."""
-    said = f"{code} {text}"
+def refused(predictor: str, error: BaseException) -> BackendError | None:
+    """Return why AWS starts no worker, None when there is no better word than `errors.told_of` has."""
+    response = getattr(error, "response", None)  # None where there was no answer
+    told = response.get("Error", {}) if isinstance(response, dict) else {}
+    return _known(predictor, f"{told.get('Code', '')} {told.get('Message', '')}")
+
+
+def _known(predictor: str, said: str) -> BackendError | None:
     for pattern, sentence, hint in _REFUSALS:
         if re.search(pattern, said, re.IGNORECASE):
             return BackendError(f"No worker of {predictor} can start: {sentence}.", hint=f"{hint}{_quoted(said)}")
@@ -101,9 +106,10 @@ def refused(predictor: str, code: str, text: str) -> BackendError | None:
 def failed(predictor: str, failure: dict[str, Any]) -> BackendError:
     """Return a failure of RunTask's answer (HTTP 200, no task) as an error."""
     reason, detail = str(failure.get("reason", "")), str(failure.get("detail", ""))
-    known = refused(predictor, reason, detail or reason)
     said = f"{reason} {detail}".strip() or "it did not say why"
-    return known or BackendError(f"No worker of {predictor} can start: ECS says {said}.", hint="It is tried again.")
+    return _known(predictor, said) or BackendError(
+        f"No worker of {predictor} can start: ECS says {said}.", hint="It is tried again."
+    )
 
 
 def _quoted(said: str) -> str:

@@ -95,7 +95,8 @@ def _encode(line: LogLine) -> str:
         message = message[:MAX_MESSAGE_CHARS] + " …"
     told: dict[str, Any] = {"at": line.at, "level": line.level, "message": message}
     more = {"component": line.component, "run_id": line.run_id, "fields": line.fields}
-    return json.dumps(told | {name: value for name, value in more.items() if value}, ensure_ascii=False) + "\n"
+    text = json.dumps(told | {name: value for name, value in more.items() if value}, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace").decode() + "\n"  # half a surrogate pair becomes JSON's escape of it
 
 
 def _decode(event: dict[str, Any]) -> LogLine:
