@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from urllib.parse import urlencode
 
@@ -118,12 +119,12 @@ def _costs(report: Report) -> None:
         [
             _name(x.predictor) + (" (in the background)" if x.kind == "batch" else ""),
             f"{x.runs:,}",
-            escaped(_usd(x.per_run_usd)),
+            escaped(_usd(None if x.per_run_usd is None else x.per_run_usd * 1000)),
             escaped(_usd(x.total_usd)),
         ]
         for x in known
     ]
-    _table(["Predictor", "Runs and calls", "Each", "All"], rows, 3)
+    _table(["Predictor", "Runs and calls", "A thousand cost", "All these cost"], rows, 3)
     st.caption(
         f"An estimate by the on-demand prices of {REGION} in {AS_OF} and the present sizes of predictors: computing "
         "and storing, without free tiers, logs, starting workers and what runs all day."
@@ -194,11 +195,11 @@ def _time(seconds: float | None) -> str:
 
 
 def _usd(amount: float | None) -> str:
+    """Return dollars as people read them: two significant digits of what is less than a dollar."""
     if amount is None:
         return "—"
-    if amount == 0 or amount >= 0.01:
-        return f"${amount:,.2f}"
-    return f"${amount:.2g}" if amount >= 1e-4 else f"${amount:.1e}"
+    digits = 2 if amount >= 1 or amount <= 0 else 1 - math.floor(math.log10(amount))
+    return f"${amount:,.{min(digits, 9)}f}"
 
 
 def _short(text: str) -> str:
