@@ -11,7 +11,9 @@ TESTS ?=
 export UV_SYSTEM_CERTS ?= true
 unexport PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED
 
-.PHONY: help demo test lint format bench lock setup clean
+AXE := tests/browser/node_modules/axe-core
+
+.PHONY: help demo test lint format bench lock setup axe clean
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -19,7 +21,7 @@ help:  ## what there is
 demo: setup  ## set everything up and open the Activity Recommender (APP=examples/digits for the other one)
 	@$(BIN)/matinee dev --app $(APP)
 
-test: setup  ## set everything up and run the tests (TESTS=tests/store for some of them)
+test: setup axe  ## set everything up and run the tests (TESTS=tests/store for some of them)
 	@$(BIN)/python -m pytest -q -n 2 $(TESTS)
 
 lint: setup  ## style, formatting, types, layers
@@ -43,6 +45,12 @@ lock: setup  ## renew requirements/dev.txt
 setup:
 	@$(PYTHON) scripts/bootstrap.py
 
+# Without npm the tests that want it are skipped and say so; where CI is set they fail.
+axe: $(AXE)
+
+$(AXE): tests/browser/package-lock.json
+	@if command -v npm >/dev/null; then npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund --silent && touch $@; fi
+
 clean:  ## remove everything made here
-	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build tests/browser/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find examples -type d \( -name .matinee -o -name __pycache__ \) -prune -exec rm -rf {} +

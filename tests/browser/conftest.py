@@ -17,6 +17,7 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
+PASSWORD, OWNER_PASSWORD = "open sesame", "mine alone"
 PATIENCE_MS = 60_000  # on a machine busy with other tests
 
 
@@ -76,3 +77,38 @@ def open_tab(browser: Any, dev: Dev) -> Iterator[Callable[..., Any]]:
     context.close()
     strangers = [url for url in asked if url.startswith("http") and not url.startswith(dev.url)]
     assert not strangers, "a page asked somebody else"
+
+
+@pytest.fixture(scope="module")
+def guarded_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The Activity Recommender in a folder of its own, with sign-in: to change, and then to run."""
+    folder = tmp_path_factory.mktemp("apps") / "activity"
+    shutil.copytree(EXAMPLES / "activity", folder, ignore=shutil.ignore_patterns(".matinee", "__pycache__"))
+    toml = folder / "matinee.toml"
+    toml.write_text(toml.read_text() + '\n[auth]\nmode = "password"\n')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MATINEE_PASSWORD", PASSWORD)
+        patch.setenv("MATINEE_OWNER_PASSWORD", OWNER_PASSWORD)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def visit_as(browser: Any, dev: Dev) -> Iterator[Callable[..., Any]]:
+    """Sign somebody in with a browser of their own, and give its page."""
+    contexts = []
+
+    def visit(name: str, path: str = "", *, owner: bool = False, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": 1200, "height": 800}, **options)
+        context.set_default_timeout(PATIENCE_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(f"{dev.url}/{path}")
+        page.get_by_label("Your name").fill(name)
+        page.get_by_label("Password").fill(OWNER_PASSWORD if owner else PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.get_by_text(f"Signed in as {name.lower()}").wait_for()
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()

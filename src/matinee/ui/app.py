@@ -17,12 +17,16 @@ from matinee.ui.pages import about, component, custom, history, insights, predic
 from matinee.ui.words import escaped, humanize
 
 ICON = Path(__file__).with_name("icon.svg")  # an icon by name would be asked of a server far away
-# Streamlit leaves a seventh of the screen empty, and its small print is too pale to read (4.5 to 1 is asked for), as is
-# a choice written in the colour that white is written on.
-STYLE = (
-    "<style>.stMainBlockContainer{padding-top:3rem}[data-testid=stCaptionContainer]{color:inherit;opacity:.8}"
-    ".stButtonGroup button[data-selected]{color:inherit!important}</style>"
-)
+# Streamlit leaves a seventh of the screen empty. The rest is for eyes and keyboards: its small print, the choice that
+# is made and its coloured code are too pale to read (4.5 to 1 is asked for), and no key scrolls a long line of code.
+STYLE = """<style>
+.stMainBlockContainer{padding-top:3rem}
+[data-testid=stCaptionContainer]{color:inherit;opacity:.8}
+.stButtonGroup button[data-selected]{color:inherit!important}
+pre,pre code{white-space:pre-wrap!important;overflow-wrap:anywhere}
+.token{color:inherit!important}
+.token:is(.keyword,.function){font-weight:600}
+</style>"""
 STARTING_S = 0.5  # how often a page looks for the first release
 SECTIONS = (("realtime", "Right now"), ("batch", "In the background"))
 
