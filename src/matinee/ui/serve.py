@@ -7,6 +7,7 @@ a page view's CPU, and watches files that never change in this process.
 from __future__ import annotations
 
 import argparse
+import functools
 import gc
 import os
 import sys
@@ -27,6 +28,8 @@ from matinee.ui.sign_in_provider import secrets_of
 SCRIPT = Path(__file__).parent / "script" / "page.py"
 PING_S = 25  # load balancers close what is silent for a minute
 TRUSTED_PROXIES = "MATINEE_TRUSTED_PROXIES"  # addresses or networks whose X-Forwarded-For and -Proto are believed
+YOUNG_OBJECTS = 50_000  # made by a few clicks; by default the collector walks through them some thirty times a click
+TURN_S = 0.02  # longer than a script runs: threads that take turns within it cost a tenth of a click
 GRACE_S = 1  # to end open connections; a browser connects again by itself
 OPTIONS: dict[str, Any] = {
     "server.headless": True,
@@ -101,6 +104,7 @@ def application(routes: Sequence[Any] = ()) -> Any:
     from streamlit.web.bootstrap import load_config_options
 
     load_config_options({name.replace(".", "_"): value for name, value in OPTIONS.items()})
+    _remember_theme()
     gate = session.gate()
     app = App(
         SCRIPT,
@@ -113,6 +117,29 @@ def application(routes: Sequence[Any] = ()) -> Any:
     from matinee.ui.middleware import SignInMiddleware
 
     return SignInMiddleware(app, gate, session.title, [route.path for route in routes])
+
+
+def _remember_theme() -> None:
+    """Read each section of the theme once: Streamlit walks through all its settings six times in every run."""
+    from streamlit.proto.NewSession_pb2 import CustomThemeConfig
+    from streamlit.runtime import app_session
+
+    if hasattr(app_session._populate_theme_msg, "__wrapped__"):
+        return
+    populate = app_session._populate_theme_msg
+
+    @functools.cache
+    def read(section: str) -> CustomThemeConfig:
+        theme = CustomThemeConfig()
+        populate(theme, section)
+        return theme
+
+    @functools.wraps(populate)
+    def remembered(message: CustomThemeConfig, section: str = "theme") -> None:
+        if read(section).ByteSize():
+            message.MergeFrom(read(section))
+
+    app_session._populate_theme_msg = remembered
 
 
 @asynccontextmanager
@@ -128,6 +155,8 @@ def _warm_up() -> None:
     session.client_of(LOCAL)
     gc.collect()
     gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+    sys.setswitchinterval(TURN_S)
 
 
 def _end_with_parent(lifeline_fd: int, server: Any) -> None:
