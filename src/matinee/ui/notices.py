@@ -72,7 +72,7 @@ def _ways(client: Client, run_id: str, asked: Notice) -> None:
             known = asked.channels.get("webhook", none).to
             webhook = st.text_input("Webhook", value=known, placeholder="https://…")
         if st.form_submit_button("Save", icon=":material/notifications:") and _ask(client, run_id, email, webhook):
-            st.rerun(scope="fragment")
+            st.rerun()
     if asked.channels.get("webhook"):
         st.caption("The webhook's calls are signed by this secret (Standard Webhooks):")
         st.code(notices.signing_secret(client), language=None)
