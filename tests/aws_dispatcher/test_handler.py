@@ -7,7 +7,7 @@ import time
 import pytest
 
 from matinee.errors import BackendError
-from matinee.runs import Run, Status, new_run_id
+from matinee.runs import Run, Status, evolve, new_run_id
 from matinee.runtime import dispatcher as module
 
 NOW = 1_800_000_000.0
@@ -49,24 +49,23 @@ def test_correction_15_a_stopped_task_frees_its_slot_and_is_followed_by_another(
     submit(dispatcher)
     dispatcher.act({"predictor": "plan"}, NOW)
     token = launcher.launched[0].token
-    dispatcher.backend.store.update_slot(module_renewed(launcher.launched[0]))
+    dispatcher.backend.store.update_slot(evolve(launcher.launched[0], renewed_at=NOW))
     launcher.ended[token] = "AWS took its Spot capacity back"
     done = dispatcher.act(stopped("matinee:plan"), NOW)
     assert [pool["predictor"] for pool in done["pools"]] == ["plan"]
     assert [slot.token == token for slot in launcher.launched] == [True, False]
 
 
-def module_renewed(slot):
-    from matinee.runs import evolve
-
-    return evolve(slot, renewed_at=NOW)
+JOB = {"source": "aws.batch", "detail-type": "Batch Job State Change", "detail": {"status": "FAILED"}}
 
 
-def test_a_stopped_task_of_another_kind_has_every_pool_looked_at(dispatcher, launcher, release):
+@pytest.mark.parametrize("event", [stopped("family:something"), JOB, {}, None, []], ids=str)
+def test_an_event_that_names_no_predictor_has_every_pool_looked_at(dispatcher, launcher, release, event, monkeypatch):
     dispatcher.backend.store.put_release(release)
     submit(dispatcher, "plan")
     submit(dispatcher, "train")
-    dispatcher.act(stopped("family:something"), NOW)
+    monkeypatch.setattr(module, "_open", lambda: dispatcher)
+    module.handler(event, None)
     assert {slot.predictor for slot in launcher.launched} == {"plan", "train"}
 
 

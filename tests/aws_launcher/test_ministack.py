@@ -24,6 +24,7 @@ from matinee.runtime.dispatcher import Dispatcher
 from matinee.settings import Settings
 from matinee.testing.emulators import UnavailableError, make_bucket, make_table, ministack, session_on
 from matinee.testing.launcher_contract import LauncherContract
+from matinee.testing.wire import Wire
 
 SETTINGS = LaunchSettings("app", ("subnet-a", "subnet-b"), ("sg-1",))
 
@@ -106,6 +107,15 @@ class TestEcsLauncher(LauncherContract):
             session, LaunchSettings("app", SETTINGS.subnets, spot=False), lambda name: f"app-{name}"
         )
         assert on_demand.launch(slot) == launcher.launch(slot)
+        assert started(slot.token) == 1
+
+    @pytest.mark.parametrize("times", [1, 3])
+    def test_a_throttled_launch_is_sent_again_under_its_token(self, session, launcher, started, slot, times):
+        wire = Wire(session.client("ecs"))
+        wire.refuse("RunTask", "ThrottlingException", times=times)
+        assert launcher.launch(slot)
+        assert {sent.body["clientToken"] for sent in wire.sent if sent.operation == "RunTask"} == {slot.token}
+        assert wire.operations["RunTask"] == times + 1
         assert started(slot.token) == 1
 
 
