@@ -15,7 +15,7 @@ from typing import Any
 from exploring import actors as processes
 from exploring import world as model
 from exploring.actors import Actor, Then, ViolationError
-from exploring.invariants import check_change, check_quiet, check_world, is_done
+from exploring.invariants import check_change, check_quiet, check_resting, check_world, is_done
 from exploring.replay import LOST, Raised, Request, Returned, replay
 from exploring.world import World
 from matinee.runs import evolve
@@ -196,7 +196,7 @@ class Explorer:
     def successors(self, state: tuple[Any, ...]):
         """Yield (label, state, whether it is an accident, violation)."""
         world_id, faults, ticks, *actors = state
-        quiet = True
+        quiet = resting = True
         seen = GONE
         for at, actor in enumerate(actors):
             if actor == seen:
@@ -204,17 +204,27 @@ class Explorer:
             seen = actor
             for move in self.moves(actor, world_id):
                 quiet = quiet and move.cost > 0
+                resting = resting and (move.cost > 0 or (self._works(actor) and not move.label.endswith(" beats")))
                 if move.cost > faults:
                     continue
                 others = actors[:at] + actors[at + 1 :] + [one for one in (move.actor, move.born) if one != GONE]
                 others.sort()
                 yield move.label, (move.world, faults - move.cost, ticks, *others), move.cost > 0, move.violation
         world = self._worlds.values[world_id]
+        if resting:
+            try:
+                check_resting(world, self.scenario)
+            except ViolationError as error:
+                yield "nothing moves but work", None, False, str(error)
         if quiet:
             yield from self._quiet(state, world)
         elif ticks:
             after = self._worlds.of(model.later(world, world.now + model.LEASE_OVER_S))
             yield "time passes, longer than a lease", (after, faults, ticks - 1, *actors), True, ""
+
+    def _works(self, actor_id: int) -> bool:
+        actor = self._actors.values[actor_id]
+        return actor.mode == "holds" and not actor.step
 
     def _quiet(self, state: tuple[Any, ...], world: World):
         actors = [self._actors.values[one] for one in state[3:]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from exploring.actors import Actor, ViolationError
 from exploring.world import PLAN, World, due
+from matinee.dispatch.dispatcher import LAUNCH_RETRY_S
 from matinee.runs import MAX_LOSSES, Status
 
 
@@ -27,7 +28,10 @@ def check_world(world: World, scenario) -> None:
     numbers = [slot.number for slot in world.slots]
     _demand(len(set(numbers)) == len(numbers) <= scenario.max_workers, "there are more slots than max_workers")
     alive = {task.slot.token for task in world.tasks if not task.ended}
+    holders = {slot.token for slot in world.slots}
     working = {entry.owner for entry in world.entries if entry.owner in alive}
+    if scenario.may_overlap:
+        working &= holders  # one whose slot was freed stops at its next heartbeat
     _demand(len(working) <= scenario.max_workers, f"{len(working)} live workers hold runs, max_workers is less")
     _demand(len(alive) <= scenario.max_workers or scenario.may_overlap, f"{len(alive)} workers live, that is too many")
 
@@ -47,14 +51,23 @@ def is_done(world: World, actors: list[Actor]) -> bool:
     return not world.entries and not world.slots and not busy
 
 
+def check_resting(world: World, scenario) -> None:
+    """Nothing moves but the work of those who hold a run, which may take long: nobody waits for them needlessly."""
+    waiting = due(world, PLAN, world.now, 9)[1]
+    free = len(world.slots) < scenario.max_workers
+    needless = waiting and free and not _is_excused(world)
+    _demand(not needless, f"{_ids(waiting)} is due and waits while a slot is free")
+
+
+def _is_excused(world: World) -> bool:
+    """A worker that could not start holds launches back for a moment: somebody has asked to be dispatched then."""
+    return world.silent or (world.timer is not None and world.timer <= world.now + LAUNCH_RETRY_S)
+
+
 def check_quiet(world: World, actors: list[Actor], scenario) -> None:
     """Nothing moves but time: whoever should have come would have come by now."""
-    waiting = due(world, PLAN, world.now, 9)[1]
-    excused = world.silent or bool(world.note and world.timer is not None)
-    free = len(world.slots) < scenario.max_workers
-    _demand(not (waiting and free and not excused), f"{_ids(waiting)} is due and waits while a slot is free")
     workers = [actor for actor in actors if actor.kind == "worker"]
-    comes = excused or workers or world.timer is not None
+    comes = _is_excused(world) or workers or world.timer is not None
     _demand(comes or not world.entries, f"nobody comes for {_ids(world.entries)}")
     _demand(comes or not world.slots, "a slot is left that nobody holds")
     _demand(not workers or world.entries, "a worker is left without need")

@@ -124,6 +124,8 @@ def _place(traceback: Any, method: str) -> Any:
             if code.co_name == "relaunch" or code.co_name.startswith("<"):
                 return None
             frames.append((code.co_name, traceback.tb_lasti, traceback.tb_frame.f_locals))
+        elif "first" in traceback.tb_frame.f_locals:  # between the two halves of a torn read
+            frames.append((code.co_name, traceback.tb_lasti, {"first": traceback.tb_frame.f_locals["first"]}))
         traceback = traceback.tb_next
     inner = [name for name, _, _ in frames[1:]] + [method]
     return tuple(
