@@ -24,6 +24,7 @@ from matinee.backends.aws.store_items import run_item
 from matinee.backends.local.store import SqliteStore
 from matinee.backends.local.store_rows import run_row
 from matinee.ports import RunQuery, Store
+from matinee.prices import DYNAMODB_WRITE
 from matinee.runs import Progress, Run, Status, new_run_id, succeed
 from matinee.testing.emulators import UnavailableError, dynamodb_local, make_table, ministack, session_on
 from matinee.testing.store_samples import NOW, a_run, claimed
@@ -34,6 +35,7 @@ USERS, PREDICTORS = 100, 3
 BATCH = 200  # operations timed together
 ROUNDS = 5
 _SEEDERS = 8
+_DISPATCHED = 30  # requests of the dispatcher and of a worker that comes and goes, a unit each
 
 
 def measure() -> dict[str, Any]:
@@ -52,6 +54,7 @@ def measure() -> dict[str, Any]:
             if fill is None:
                 continue
             figures[name]["units"] = units(store, meter)
+            figures[name]["month_usd_at_most_100_people"] = month_usd(figures[name]["units"])
             fill()
             full = rates(store)
             figures[name] |= {"per_s_at_100000": full, "units_at_100000": units(store, meter)}
@@ -136,6 +139,14 @@ def units(store: Store, meter: Meter | None) -> dict[str, Any]:
     note("list_mine", lambda: store.runs(RunQuery(user="ana", limit=25)))
     note("list_mine_again", lambda: store.runs(RunQuery(user="ana", limit=25)))
     return spent
+
+
+def month_usd(spent: dict[str, float]) -> float | None:
+    """Return what the table costs when 100 people make 20 predictions and 2 batch runs a day, as if all were writes."""
+    if not spent:
+        return None
+    batch = sum(spent[op] for op in ("submit", "due", "claim", "heartbeat", "finish")) + _DISPATCHED
+    return round(100 * 30 * (20 * spent["record"] + 2 * batch) * DYNAMODB_WRITE.usd, 2)
 
 
 Opened = tuple[Store, Callable[[], None] | None, Meter | None]

@@ -40,12 +40,14 @@ from matinee.backends.aws.store_lists import Lists
 from matinee.backends.aws.store_pool import Pools, woken
 from matinee.backends.aws.store_release import Releases
 from matinee.backends.aws.store_submit import Submission
-from matinee.backends.aws.store_table import Item, MovedError, Table, Write, check_size, n, s
+from matinee.backends.aws.store_table import Item, MovedError, Table, Write, check_size, n, s, size_of
 from matinee.backends.aws.store_values import Values
+from matinee.errors import BackendError
 from matinee.manifest import Release
 from matinee.ports import RunQuery
 from matinee.runs import Change, Entry, Feedback, Progress, Run
 
+_REMEMBERED_BYTES = 16 * 1024  # of a finished run; larger ones are read again
 _AHEAD = 24  # entries ever claimed that one look at the queue reads past without asking again
 
 
@@ -78,7 +80,7 @@ class DynamoStore(Pools, Values):
             self._table.put(item, "attribute_not_exists(#pk)")
         except MovedError:
             return
-        self._finished.put(run.id, run)
+        self._remember(run, item)
 
     def run(self, run_id: str) -> Run | None:
         """See `ports.Store`."""
@@ -91,10 +93,14 @@ class DynamoStore(Pools, Values):
     def _read(self, item: Item) -> Run:
         run = run_from(item)
         if run.status.is_final:
-            self._finished.put(run.id, run)
+            self._remember(run, item)
         elif "turn" in item:
             self._places.put(run.id, (int(item["turn"]["N"]), run.attempt > 0))
         return run
+
+    def _remember(self, run: Run, item: Item) -> None:
+        if size_of(item) <= _REMEMBERED_BYTES:
+            self._finished.put(run.id, run)
 
     def _fetch(self, run_ids: Iterable[str]) -> dict[str, Run]:
         """Return runs by id; may be eventually consistent."""
@@ -160,8 +166,6 @@ class DynamoStore(Pools, Values):
 
     def _applied(self, change: Change) -> None:
         run, entry = change.recorded, change.kept
-        if run.status.is_final:
-            self._finished.put(run.id, run)
         if entry is not None:
             self._places.put(run.id, place(entry))
         if change.turn > self._turns.get(run.predictor, 0):
@@ -170,8 +174,8 @@ class DynamoStore(Pools, Values):
                 values = {":turn": n(change.turn)}
                 ahead = "attribute_not_exists(#turn) OR #turn < :turn"
                 self._table.update(pool_key(run.predictor), "SET #turn = :turn", values, ahead)
-            except MovedError:
-                return  # another worker is further already
+            except (MovedError, BackendError):
+                return  # another worker is further already; or turns are a little less fair, but the change is made
 
     # --- queue ------------------------------------------------------------------------------------------------
 

@@ -26,8 +26,7 @@ class Pools:
         try:
             self._table.put(slot_item(slot), "attribute_not_exists(#pk)")
         except MovedError as moved:
-            there = moved.items[0] or {}
-            return there.get("token") == s(slot.token) and there.get("taken_at") == slot_item(slot)["taken_at"]
+            return (moved.items[0] or {}).get("token") == s(slot.token)
         return True
 
     def update_slot(self, slot: Slot) -> bool:
