@@ -7,7 +7,6 @@ read of the protocol may be stale; what DynamoDB's Query does not promise is one
 from __future__ import annotations
 
 import pytest
-
 from exploring import without
 from exploring.explore import Explorer, Scenario
 
@@ -15,7 +14,7 @@ CRASH, LOST = frozenset({"crash"}), frozenset({"lost answer", "refused launch"})
 ONE = {"submitters": 1}
 LATE = {"may_overlap": True}
 QUICK = {
-    "one submitter, dead processes": Scenario(**ONE, faults=1, kinds=CRASH),
+    "one submitter, a dead process": Scenario(**ONE, dispatchers=1, faults=1, kinds=CRASH),
     "one submitter, two dead processes": Scenario(**ONE, dispatchers=1, faults=2, kinds=CRASH),
     "two submitters, one dispatcher at a time": Scenario(dispatchers=1),
     "one submitter, lost answers": Scenario(**ONE, dispatchers=1, faults=1, kinds=LOST, **LATE),

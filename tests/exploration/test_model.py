@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from exploring.model_store import ModelStore
+
 from matinee.testing.store_contract import StoreContract
 
 

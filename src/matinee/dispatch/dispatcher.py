@@ -53,7 +53,7 @@ def dispatch(
     note = bury(store, launcher, predictor) or note
     reclaim(store, predictor, now)
     launched: list[Slot] = []
-    while not note:
+    while not note and len(launched) < max_workers:  # or workers that leave at once would be launched for ever
         slot = missing_slot(store, predictor, max_workers=max_workers, version=version, now=now, token=token)
         if slot is None:
             break

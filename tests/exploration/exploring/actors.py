@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from exploring import world as model
 from exploring.world import PLAN, World
+
 from matinee.dispatch import control, dispatcher, worker
 from matinee.runs import Entry, Failure, Progress, Run, Slot, Status, cancelled, evolve, fail, succeed
 

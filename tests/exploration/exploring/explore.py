@@ -18,6 +18,7 @@ from exploring.actors import Actor, Then, ViolationError
 from exploring.invariants import check_change, check_quiet, check_resting, check_world, is_done
 from exploring.replay import LOST, Raised, Request, Returned, replay
 from exploring.world import World
+
 from matinee.runs import evolve
 
 GONE = -1
@@ -32,7 +33,9 @@ class Scenario:
     runs: int = 1  # of each submitter
     dispatchers: int = 2  # that may run at once
     faults: int = 0
-    kinds: frozenset[str] = frozenset()  # crash, crash of an idle kind by its name, lost answer, refused launch, sigterm
+    kinds: frozenset[str] = (
+        frozenset()
+    )  # crash, crash of an idle kind by its name, lost answer, refused launch, sigterm
     ticks: int = 0
     cancels: bool = False
     fails: bool = False
@@ -61,7 +64,9 @@ class Found:
         counts = f"{self.states:,} states, {self.transitions:,} transitions, {self.seconds:.1f} s"
         if not self.violation:
             return f"{counts}; every invariant holds" + ("" if self.complete else " (cut off)")
-        return "\n".join([f"{counts}; violated: {self.violation}", *(f"  {at + 1:2} {x}" for at, x in enumerate(self.trace))])
+        return "\n".join(
+            [f"{counts}; violated: {self.violation}", *(f"  {at + 1:2} {x}" for at, x in enumerate(self.trace))]
+        )
 
 
 class _Numbers:
@@ -189,7 +194,9 @@ class Explorer:
         world, scenario = World(), self.scenario
         starting = [Actor("submitter", f"submitter{n}") for n in range(scenario.submitters)]
         starting += [Actor("dispatcher", "dispatcher")] * scenario.dispatchers
-        starting += [Actor("canceller", "canceller")] * scenario.cancels + [Actor("releaser", "deploy")] * scenario.releases
+        starting += [Actor("canceller", "canceller")] * scenario.cancels + [
+            Actor("releaser", "deploy")
+        ] * scenario.releases
         ids = sorted(self._actors.of(actor) for actor in starting)
         return (self._worlds.of(world), scenario.faults, scenario.ticks, *ids)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from exploring.actors import Actor, ViolationError
 from exploring.world import PLAN, World, due
+
 from matinee.dispatch.dispatcher import LAUNCH_RETRY_S
 from matinee.runs import MAX_LOSSES, Status
 

@@ -9,6 +9,7 @@ import json
 import threading
 
 from exploring import world as model
+
 from matinee.backends.local.store import SqliteStore
 from matinee.errors import UsageError
 from matinee.runs import evolve, first_run_id

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from exploring import world as model
+
 from matinee.dispatch import dispatcher, worker
 from matinee.runs import Status, evolve
 

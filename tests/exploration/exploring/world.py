@@ -118,9 +118,7 @@ def _swap(world: World, change: Change) -> World | None:
     else:
         entries = _replaced(world.entries, entry, change.kept)
     runs = _replaced(world.runs, there, change.recorded)
-    return _with(
-        world, runs=runs, entries=entries, wake=world.wake + change.wake, turn=max(world.turn, change.turn)
-    )
+    return _with(world, runs=runs, entries=entries, wake=world.wake + change.wake, turn=max(world.turn, change.turn))
 
 
 def entry(world: World, predictor: str, run_id: str) -> Answer:
