@@ -13,7 +13,7 @@ import pytest
 SOURCE = Path(__file__).parents[2] / "src" / "matinee"
 PLACES = {
     "boto3": {"lambda_api", "ops", "backends/aws"},
-    "botocore": {"lambda_api", "ops", "backends/aws"},
+    "botocore": {"lambda_api", "ops", "backends/aws", "testing"},
     "streamlit": {"ui"},
     "typer": {"cli"},
     "rich": {"cli"},

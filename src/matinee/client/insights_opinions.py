@@ -20,7 +20,7 @@ class Opinion:
 
     run_id: str
     user: str
-    rating: int | None
+    score: float | None  # 0 (worst) to 1 (best), whatever the scale
     comment: str
     is_corrected: bool
     predictor: str
@@ -71,7 +71,7 @@ class Opinions:
             return
         day = known.day if known else day_of(run.created_at) if run else 0
         self._known[key] = Opinion(
-            *key, feedback.rating, feedback.comment, feedback.corrected is not None, of.predictor, of.version, day
+            *key, feedback.score, feedback.comment, feedback.corrected is not None, of.predictor, of.version, day
         )
         if len(self._known) > KEPT:
             del self._known[next(iter(self._known))]

@@ -182,8 +182,8 @@ def _ratings(opinions: Sequence[Opinion]) -> tuple[Rating, ...]:
     return tuple(
         Rating(
             *key,
-            good=sum((one.rating or 0) > 0 for one in groups[key]),
-            bad=sum((one.rating or 0) < 0 for one in groups[key]),
+            good=sum(_is_good(one) for one in groups[key]),
+            bad=sum(_is_bad(one) for one in groups[key]),
             comments=sum(one.comment != "" for one in groups[key]),
             corrections=sum(one.is_corrected for one in groups[key]),
         )
@@ -208,7 +208,15 @@ def _worst(opinions: Sequence[Opinion]) -> tuple[Worst, ...]:
 
 
 def _judged(run_id: str, opinions: Sequence[Opinion]) -> Worst:
-    bad = [one for one in opinions if (one.rating or 0) < 0]
-    good = sum((one.rating or 0) > 0 for one in opinions)
+    bad = [one for one in opinions if _is_bad(one)]
+    good = sum(map(_is_good, opinions))
     comments = tuple(one.comment for one in bad if one.comment)
     return Worst(run_id, opinions[0].predictor, opinions[0].version, good, len(bad), comments)
+
+
+def _is_good(opinion: Opinion) -> bool:
+    return opinion.score is not None and opinion.score > 0.5
+
+
+def _is_bad(opinion: Opinion) -> bool:
+    return opinion.score is not None and opinion.score < 0.5
