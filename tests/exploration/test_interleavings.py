@@ -29,6 +29,7 @@ QUICK = {
 }
 LONG = {
     "two submitters": Scenario(),
+    "two submitters, a dead process": Scenario(dispatchers=1, faults=1, kinds=CRASH),
     "two submitters, retry": Scenario(dispatchers=1, fails=True),
     "two submitters, SIGTERM": Scenario(dispatchers=1, faults=1, kinds=frozenset({"sigterm"})),
     "two workers": Scenario(max_workers=2, dispatchers=1),
@@ -38,7 +39,7 @@ LONG = {
 NEEDED = {
     "the_wake_check": Scenario(dispatchers=1),
     "counting_leased_entries": Scenario(max_workers=2, dispatchers=1),
-    "slot_tokens": Scenario(**ONE, faults=1, kinds=frozenset({"worker crash"})),
+    "slot_tokens": Scenario(faults=1, kinds=frozenset({"worker crash"})),
     "the_look_after_a_failed_finish": Scenario(**ONE, dispatchers=1, faults=1, kinds=LOST, **LATE),
     "reading_the_queue_before_the_slots": Scenario(),
     "the_attempt_as_fence": Scenario(**ONE, max_workers=2, dispatchers=1, ticks=1),

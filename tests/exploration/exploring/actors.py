@@ -1,6 +1,6 @@
 """The processes: which of the product's functions each calls, in which order, and what it does with the answer.
 
-A process is a value (`Actor`). Between steps it chooses (`choices`); a step that has ended says what it is now (`ended`).
+A process is a value (`Actor`). Between steps it chooses (`choices`); after a step `ended` says what it is now.
 """
 
 from __future__ import annotations

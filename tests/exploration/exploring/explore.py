@@ -26,16 +26,14 @@ GONE = -1
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is explored. `faults` is how many there may be, of these `kinds`; `ticks` how often time jumps by a lease."""
+    """What is explored: up to `faults` accidents of these `kinds`; `ticks` is how often time jumps by a lease."""
 
     max_workers: int = 1
     submitters: int = 2
     runs: int = 1  # of each submitter
     dispatchers: int = 2  # that may run at once
     faults: int = 0
-    kinds: frozenset[str] = (
-        frozenset()
-    )  # crash, crash of an idle kind by its name, lost answer, refused launch, sigterm
+    kinds: frozenset[str] = frozenset()  # crash, worker crash, lost answer, lost launch, ...
     ticks: int = 0
     cancels: bool = False
     fails: bool = False
@@ -251,7 +249,7 @@ class Explorer:
             after, label = evolve(after, poked=True, silent=False), "the backstop dispatches"
         yield label, (self._worlds.of(after), *state[1:]), False, ""
 
-    def explore(self, *, seconds: float = 120.0, states: int = 5_000_000) -> Found:
+    def explore(self, *, seconds: float = 120.0, states: int = 5_000_000) -> Found:  # noqa: C901 (one loop)
         begun = time.monotonic()
         found = Found()
         first = self.first()

@@ -1,4 +1,4 @@
-"""The protocol with one safeguard taken out, each as a small patch of the product's functions or of the store's promise."""
+"""The protocol with one safeguard taken out, each a small patch of a function or of the store's promise."""
 
 from __future__ import annotations
 
