@@ -16,7 +16,7 @@ from matinee.notices.deliver import FIRST_RETRY_S, GIVE_UP_S, HOLD_S, deliver
 from matinee.notices.sender import NotSentError
 from matinee.notices.senders import open_senders
 from matinee.notices.subscription import KEPT_S, NOTICE
-from matinee.runs import Failure
+from matinee.runs import Failure, new_run_id
 
 LATER = 1_780_000_100.0
 
@@ -218,7 +218,7 @@ def test_a_finished_run_and_one_too_many_are_refused(store, client_of, run, fini
     monkeypatch.setattr(notices, "MOST_WAITING", 1)
     notices.tell(client, run.id)
     notices.tell(client, run.id)  # the same once more
-    other = store.submit([type(run)(run.id[:-1] + "x", "plan", "batch", "ana", run.status, {}, run.created_at)])[0]
+    other = store.submit([type(run)(new_run_id(LATER), "plan", "batch", "ana", run.status, {}, run.created_at)])[0]
     with pytest.raises(RateError):
         notices.tell(client, other.id)
     finish(run)

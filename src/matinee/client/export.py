@@ -93,6 +93,8 @@ def _record(client: Client, run: Run, feedback: Feedback | None) -> Record:
         "failure_message": failure.message if failure else None,
         "feedback_user": feedback.user if feedback else None,
         "rating": feedback.rating if feedback else None,
+        "scale": feedback.scale if feedback and feedback.rating is not None else None,
+        "score": feedback.score if feedback else None,
         "comment": (feedback.comment or None) if feedback else None,
         "corrected": feedback.corrected if feedback else None,
         "feedback_at": _time(feedback.updated_at) if feedback else None,

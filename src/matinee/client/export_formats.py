@@ -34,6 +34,8 @@ COLUMNS = {  # name -> text | json | number | integer
     "failure_message": "text",
     "feedback_user": "text",
     "rating": "integer",
+    "scale": "text",  # thumbs: -1 or 1; stars: 1 to 5
+    "score": "number",  # 0 (worst) to 1 (best) on any scale
     "comment": "text",
     "corrected": "json",
     "feedback_at": "text",
