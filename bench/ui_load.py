@@ -33,7 +33,7 @@ PEERS = 20  # sessions, every 5 s: what stock Streamlit can still do on ¼ CPU
 IDLE_S = 10.0
 VIEWS = 5
 START_S = 90
-ONE_DAY = {**os.environ, "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false", "GRADIO_ANALYTICS_ENABLED": "False"}
+QUIET = {**os.environ, "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false", "GRADIO_ANALYTICS_ENABLED": "False"}
 
 
 def measure(seconds: float = 60) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _stock() -> Iterator[tuple[Process, Callable[[], Any]]]:
     port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(HERE / "floors" / "ui_stock_app.py")]
     command += ["--server.port", str(port), "--server.headless", "true"]
-    with boxed(command, ONE_DAY) as process:
+    with boxed(command, QUIET) as process:
         address = await_page(port, process)
         yield process, lambda: ui_sessions.Session(address)
 
@@ -172,7 +172,7 @@ def _stock() -> Iterator[tuple[Process, Callable[[], Any]]]:
 def _gradio() -> Iterator[tuple[Process, Callable[[], Any]]]:
     port = free_port()
     command = [gradio_python(), str(HERE / "floors" / "ui_gradio_app.py"), str(port)]
-    with boxed(command, ONE_DAY) as process:
+    with boxed(command, QUIET) as process:
         address = await_page(port, process)
         yield process, lambda: ui_gradio_load.Session(address)
 

@@ -152,7 +152,7 @@ class Process:
 @contextmanager
 def boxed(command: Sequence[str], environment: dict[str, str], *, is_limited: bool = True) -> Iterator[Process]:
     """Run a server in a box of its own; at the end the process and the box are gone."""
-    box = Box(f"matinee-bench-{os.getpid()}") if is_limited else None
+    box = Box(f"matinee-bench-{os.getpid()}-{time.monotonic_ns()}") if is_limited else None
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
     )
