@@ -24,6 +24,7 @@ from matinee.errors import MatineeError
 from matinee.ui import downloads, session
 from matinee.ui.look import PRIMARY
 from matinee.ui.sign_in_provider import secrets_of
+from matinee.ui.static import Static
 
 SCRIPT = Path(__file__).parent / "script" / "page.py"
 PING_S = 25  # load balancers close what is silent for a minute
@@ -100,18 +101,20 @@ def application(routes: Sequence[Any] = ()) -> Any:
 
     `routes` are reached without signing in: what they serve asks for tokens of its own.
     """
+    from streamlit.file_util import get_static_dir
     from streamlit.starlette import App
     from streamlit.web.bootstrap import load_config_options
 
     load_config_options({name.replace(".", "_"): value for name, value in OPTIONS.items()})
     _remember_theme()
     gate = session.gate()
-    app = App(
+    streamlit = App(
         SCRIPT,
         routes=[*routes, *downloads.ROUTES],
         lifespan=_lifespan,
         secrets=secrets_of(gate.policy, gate.cookies.secret),
     )
+    app = Static(streamlit, Path(get_static_dir()) / "static")
     if gate.is_open:
         return app
     from matinee.ui.middleware import SignInMiddleware
