@@ -33,7 +33,7 @@ DYNAMODB_WRITE = Price(0.625 / 1e6, "write request unit", "aws.amazon.com/dynamo
 GPU_H = Price(0.526, "g4dn.xlarge-h", "aws.amazon.com/ec2/pricing/on-demand", verified=False)
 
 REALTIME_WRITES = 4  # the run is written once; an item of up to 2 KB, and once more in the index
-BATCH_WRITES = 27  # submit, claim and finish are transactions: each item counts twice, its indexes too (`bench/store.py`)
+BATCH_WRITES = 27  # submit, claim and finish are transactions: items count twice, indexes too (`bench/store.py`)
 HEARTBEAT_S = 20.0  # one unit for each renewal of the lease
 
 
