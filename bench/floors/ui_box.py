@@ -121,7 +121,7 @@ class Process:
         self.process, self.box, self.pid = process, box, process.pid
 
     def cpu_ms(self) -> float:
-        """Processor time of all its threads, user and system, in milliseconds; finer than the clock tick where known."""
+        """Processor time of all its threads, user and system, in milliseconds; finer than a tick where known."""
         total = 0
         for task in Path(f"/proc/{self.pid}/task").iterdir():
             ran = _read(task / "schedstat").split()

@@ -1,4 +1,4 @@
-"""A session of a Gradio page for `ui_sessions.Visitors`: what its frontend sends for a click, and the stream it reads."""
+"""A session of a Gradio page for `ui_sessions.Visitors`: what its frontend sends and the stream it reads."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import uuid
 from urllib.parse import urlsplit
 
-from floors.ui_sessions import ANSWER_S, Failed
+from floors.ui_sessions import ANSWER_S, NoAnswerError
 
 
 class Session:
@@ -25,16 +25,16 @@ class Session:
         await self._request(self._posts, "GET", "/config")
 
     async def click(self, text: str) -> None:
-        """Join the queue and read events until the answer; Failed after ANSWER_S."""
+        """Join the queue and read events until the answer; NoAnswerError after ANSWER_S."""
         body = {"data": [text], "event_data": None, "fn_index": 0, "trigger_id": 4, "session_hash": self._name}
         try:
             async with asyncio.timeout(ANSWER_S):
                 await self._request(self._posts, "POST", "/gradio_api/queue/join", json.dumps(body).encode())
                 events = await self._request(self._events, "GET", f"/gradio_api/queue/data?session_hash={self._name}")
         except (TimeoutError, asyncio.IncompleteReadError):
-            raise Failed("No answer came.") from None
+            raise NoAnswerError("No answer came.") from None
         if text.upper().encode() not in events:
-            raise Failed(events.decode()[-200:])
+            raise NoAnswerError(events.decode()[-200:])
 
     async def close(self) -> None:
         """Close both connections."""
@@ -53,7 +53,7 @@ class Session:
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         headers = (await reader.readuntil(b"\r\n\r\n")).lower()
         if b" 200 " not in headers.split(b"\r\n", 1)[0]:
-            raise Failed(headers.decode())
+            raise NoAnswerError(headers.decode())
         if b"transfer-encoding: chunked" not in headers:
             length = int(headers.split(b"content-length:")[1].split(b"\r\n")[0])
             return await reader.readexactly(length)

@@ -1,4 +1,4 @@
-"""Host one predictor file for the load test, until stdin ends: prints the data folder and the Lambda service's address."""
+"""Host one predictor file for the load test, until stdin ends: prints the data folder and the Lambda address."""
 
 from __future__ import annotations
 

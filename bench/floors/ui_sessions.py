@@ -23,7 +23,7 @@ BUTTON = "Predict"
 OPENING = 8  # sessions that open at the same time
 
 
-class Failed(Exception):
+class NoAnswerError(Exception):
     """A click or an opening that came to nothing."""
 
 
@@ -40,7 +40,7 @@ class Session:
         self._ended = ""
 
     async def open(self) -> None:
-        """Connect, run the page once and wait until its form is there; Failed after OPEN_S."""
+        """Connect, run the page once and wait until its form is there; NoAnswerError after OPEN_S."""
         url = self._address.replace("http", "ws", 1) + "/_stcore/stream"
         self._connection: ClientConnection = await connect(
             url,
@@ -55,14 +55,14 @@ class Session:
         try:
             await asyncio.wait_for(self._finished.wait(), OPEN_S)
         except TimeoutError:
-            raise Failed("The page did not open.") from None
+            raise NoAnswerError("The page did not open.") from None
         if not self._button:
-            raise Failed(self._ended or "The page has no form.")
+            raise NoAnswerError(self._ended or "The page has no form.")
 
     async def click(self, text: str) -> None:
-        """Fill the field, press the form's button, and return when the answer is shown; Failed after ANSWER_S."""
+        """Fill the field, press the form's button, and return when the answer is shown; NoAnswerError after ANSWER_S."""
         if self._ended:
-            raise Failed(self._ended)
+            raise NoAnswerError(self._ended)
         answer = asyncio.get_running_loop().create_future()
         self._awaited = (self._answer_to(text).encode(), answer)
         if self._tells_changes:  # a field outside a form tells its value as soon as the mouse leaves it for the button
@@ -71,7 +71,7 @@ class Session:
         try:
             await asyncio.wait_for(answer, ANSWER_S)
         except TimeoutError:
-            raise Failed("No answer came.") from None
+            raise NoAnswerError("No answer came.") from None
 
     async def close(self) -> None:
         """Close the page."""
@@ -137,7 +137,7 @@ class Session:
         self._ended = why
         self._finished.set()
         if self._awaited and not self._awaited[1].done():
-            self._awaited[1].set_exception(Failed(why))
+            self._awaited[1].set_exception(NoAnswerError(why))
 
 
 class Visitors:
@@ -193,7 +193,7 @@ class Visitors:
     async def _guarded(self, action: Awaitable[None]) -> bool:
         try:
             await action
-        except (Failed, OSError, TimeoutError, ValueError) as error:
+        except (NoAnswerError, OSError, TimeoutError, ValueError) as error:
             self.failures.append(f"{type(error).__name__}: {error}")
             return False
         return True
