@@ -60,7 +60,7 @@ class Session:
             raise NoAnswerError(self._ended or "The page has no form.")
 
     async def click(self, text: str) -> None:
-        """Fill the field, press the form's button, and return when the answer is shown; NoAnswerError after ANSWER_S."""
+        """Fill the field, press the button, return when the answer is shown; NoAnswerError after ANSWER_S."""
         if self._ended:
             raise NoAnswerError(self._ended)
         answer = asyncio.get_running_loop().create_future()
