@@ -92,7 +92,7 @@ async def cpu_per_rerun(people: Visitors, process: Process, seconds: float) -> f
     await people.click(every_s=5, seconds=5)
     figures = await loaded(people, process, 5, max(5.0, seconds))
     if figures["failures"]:
-        raise RuntimeError(people.failures[0])
+        raise RuntimeError(people.failures[-1])
     return float(figures["cpu_ms_per_rerun"])
 
 

@@ -19,18 +19,16 @@ class Session:
 
     async def open(self) -> None:
         """Fetch the page's configuration, as the frontend does first."""
-        host, port = self._host.split(":")
-        self._posts = await asyncio.open_connection(host, int(port))
-        self._events = await asyncio.open_connection(host, int(port))
-        await self._request(self._posts, "GET", "/config")
+        self._connections: dict[str, tuple[asyncio.StreamReader, asyncio.StreamWriter]] = {}
+        await self._request("posts", "GET", "/config")
 
     async def click(self, text: str) -> None:
         """Join the queue and read events until the answer; NoAnswerError after ANSWER_S."""
         body = {"data": [text], "event_data": None, "fn_index": 0, "trigger_id": 4, "session_hash": self._name}
         try:
             async with asyncio.timeout(ANSWER_S):
-                await self._request(self._posts, "POST", "/gradio_api/queue/join", json.dumps(body).encode())
-                events = await self._request(self._events, "GET", f"/gradio_api/queue/data?session_hash={self._name}")
+                await self._request("posts", "POST", "/gradio_api/queue/join", json.dumps(body).encode())
+                events = await self._request("events", "GET", f"/gradio_api/queue/data?session_hash={self._name}")
         except (TimeoutError, asyncio.IncompleteReadError):
             raise NoAnswerError("No answer came.") from None
         if text.upper().encode() not in events:
@@ -38,17 +36,23 @@ class Session:
 
     async def close(self) -> None:
         """Close both connections."""
-        for _, writer in (self._posts, self._events):
+        for _, writer in self._connections.values():
             writer.close()
 
-    async def _request(
-        self,
-        connection: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-        method: str,
-        path: str,
-        body: bytes = b"",
-    ) -> bytes:
-        reader, writer = connection
+    async def _request(self, name: str, method: str, path: str, body: bytes = b"") -> bytes:
+        try:
+            return await self._exchange(name, method, path, body)
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            if isinstance(error, asyncio.IncompleteReadError) and error.partial:
+                raise
+            self._connections.pop(name)[1].close()  # the server closes what was silent: a browser connects again
+            return await self._exchange(name, method, path, body)
+
+    async def _exchange(self, name: str, method: str, path: str, body: bytes) -> bytes:
+        if name not in self._connections:
+            host, port = self._host.split(":")
+            self._connections[name] = await asyncio.open_connection(host, int(port))
+        reader, writer = self._connections[name]
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
         writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         headers = (await reader.readuntil(b"\r\n\r\n")).lower()
