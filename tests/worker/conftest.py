@@ -130,7 +130,7 @@ class Rig:
 
     def worker_pids(self) -> list[int]:
         """Return the supervisors that live."""
-        slots = [slot for slot in self.tokens.values() if not self.status(slot).ended]
+        slots = [slot for slot in list(self.tokens.values()) if not self.status(slot).ended]
         return [pid for slot in slots if (pid := self.pid(slot))]
 
     def pid(self, slot: Slot) -> int:

@@ -284,7 +284,19 @@ def _follow(
         return
     folder = host.project.folder
     ignore = _Ignore(host.project.data)
-    for _changes in watch(folder, watch_filter=ignore, stop_event=stop, debounce=QUIET_MS, step=20, rust_timeout=200):
+    unseen = True  # what was saved between the first inspection and the watch
+    for changes in watch(
+        folder,
+        watch_filter=ignore,
+        stop_event=stop,
+        debounce=QUIET_MS,
+        step=20,
+        rust_timeout=200,
+        yield_on_timeout=True,
+    ):
+        if not (changes or unseen):
+            continue
+        unseen = False
         try:
             on_disk = load(options.path)
             _reload(host, reach.of(on_disk), report)
