@@ -1,0 +1,52 @@
+"""What everything of one stage is called on AWS: one place, derived from the app's name and the stage's alone."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+NETWORK_STACK = "matinee-network"  # one per account and region, shared by all apps
+
+
+@dataclass(frozen=True)
+class Names:
+    """Names of one stage of an app. Predictors are Python identifiers, so no name with a hyphen meets one of theirs."""
+
+    app: str
+    stage: str
+
+    @property
+    def base(self) -> str:
+        """The common stem: the table, the cluster, the repository and the main stack have it as their name."""
+        return f"matinee-{self.app}-{self.stage}"
+
+    @property
+    def prefix(self) -> str:
+        """What the names of functions, task definitions and roles begin with."""
+        return f"{self.base}-"
+
+    @property
+    def data_stack(self) -> str:
+        """The stack of what is kept: repository, table, bucket, log groups."""
+        return f"{self.base}-data"
+
+    @property
+    def edge_stack(self) -> str:
+        """The stack of the public HTTPS address."""
+        return f"{self.base}-edge"
+
+    def bucket(self, account: str, region: str) -> str:
+        """Return the bucket's name: buckets of all accounts share one name space, so these are part of it, hashed."""
+        return f"{self.base}-{hashlib.sha256(f'{account}/{region}'.encode()).hexdigest()[:10]}"
+
+    def resource(self, name: str) -> str:
+        """Return the name of a predictor's function or task definition, or of a part of the app's own ("ui")."""
+        return self.prefix + name
+
+    def log_group(self, name: str) -> str:
+        """Return the log group of a predictor, or of a part of the app's own."""
+        return f"/matinee/{self.prefix}{name}"
+
+    def parameter(self, secret: str) -> str:
+        """Return the SSM parameter of a secret."""
+        return f"/matinee/{self.app}/{self.stage}/{secret}"
