@@ -126,3 +126,20 @@ def test_a_second_dev_on_the_same_app_is_refused_and_a_taken_port_is_passed_over
         with running_app(other, "--port", dev.url.rsplit(":", 1)[1]) as next_one:
             assert next_one.url != dev.url
             assert "in use" in next_one.text
+
+
+def test_a_scheduled_predictor_is_announced_and_nonsense_is_shown_with_its_line(write_app):
+    source = """
+        from matinee import batch
+
+        @batch(schedule="cron(0 9 1 JAN ? 2199)")
+        def report(days: int = 7) -> int:
+            return days
+    """
+    folder = write_app(report=source)
+    with running_app(folder, "--no-ui") as dev, matinee.connect(folder) as app:
+        assert "report runs by itself, cron(0 9 1 JAN ? 2199): next at 2199-01-01 09:00 UTC." in dev.text
+        (folder / "report.py").write_text((folder / "report.py").read_text().replace("2199", "1969"))
+        broken = wait_until(lambda: [c.trouble for c in app.client.release().components if c.trouble])
+    assert broken[0].message == "'cron(0 9 1 JAN ? 1969)' has no valid year: '1969'."
+    assert (Path(broken[0].file).name, broken[0].line) == ("report.py", 4)

@@ -14,9 +14,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from matinee import schedule
 from matinee.environments.manifests import ManifestFolder
 from matinee.environments.prepare import Environment, Report, prepare
-from matinee.errors import ComponentError, MatineeError, ProjectError
+from matinee.errors import ComponentError, MatineeError, ProjectError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Trouble, component_from_json
 from matinee.project import Component, Project
 from matinee.settings import Settings
@@ -80,6 +81,18 @@ def check_together(project: Project, inspected: tuple[InspectedComponent, ...]) 
                 )
     if all(item.manifest.trouble is None for item in inspected):  # else the missing one may be in a broken component
         project.check_overrides(list(home))
+    _check_schedules(project, [p for item in inspected for p in item.manifest.predictors])
+
+
+def _check_schedules(project: Project, predictors: list[PredictorManifest]) -> None:
+    """Raise ProjectError for a predictor to which `matinee.toml` gives a schedule it cannot run by."""
+    for p in predictors:
+        for given in (project.overrides, *(stage.predictors for stage in project.stages.values())):
+            text = given.get(p.name, {}).get("schedule", "")
+            try:
+                schedule.check(text, p.name, p.kind, p.parameters, p.examples)
+            except UsageError as error:
+                raise ProjectError(f"{project.file}: {error.message}", hint=error.hint) from error
 
 
 def _shown(project: Project, item: InspectedComponent) -> str:

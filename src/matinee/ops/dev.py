@@ -1,6 +1,6 @@
 """`matinee dev`: the whole app on this machine, until it is told to end.
 
-lock → host (Lambda service, dispatcher) → UI process → inspect and release → watch files → end everything it started
+lock → host (Lambda service, dispatcher) → UI process → inspect and release → schedules → watch files → end everything
 """
 
 from __future__ import annotations
@@ -25,10 +25,12 @@ from watchfiles import DefaultFilter, watch
 from matinee.access.start import OWNER_PASSWORD, PASSWORD
 from matinee.access.users import KIND as USERS
 from matinee.client.host import DevRecord, LocalHost, dev_lock, write_dev_record
+from matinee.client.scheduling import Scheduling, schedules_of
 from matinee.errors import BackendError, MatineeError
 from matinee.manifest import Release
 from matinee.ops.reach import EVERYWHERE, Reach, network_address, qr_code, reach_of
 from matinee.project import Auth, Project, load
+from matinee.schedule import Schedule
 from matinee.settings import AUTH_VARIABLE
 
 UI_START_S = 30.0
@@ -136,12 +138,14 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
     project = reach.of(on_disk)
     with _stop_signals() as stop, dev_lock(project):
         host = LocalHost(project, lambda component, line: report(Line(component, line)))
+        schedules = Scheduling(host.backend, host.settings)
         ui: UiProcess | None = None
         try:
             if options.ui:
                 ui = UiProcess(host, options.port, reach, report)
             write_dev_record(project, DevRecord(os.getpid(), host.service.endpoint, ui.url if ui else ""))
-            _reload(host, project, report)
+            _reload(host, project, report, is_first=True)
+            schedules.start()
             if ui:
                 ui.wait_until_it_answers(stop)
             url = ui.url if ui else ""
@@ -154,6 +158,7 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
         finally:
             if ui:
                 ui.stop()
+            schedules.stop()
             host.stop()
     report(Ended(stop.name))
 
@@ -262,13 +267,22 @@ def free_port(host: str, first: int) -> int:
 # --- following changes ----------------------------------------------------------------------------------------------
 
 
-def _reload(host: LocalHost, project: Project, report: Callable[[Event], None]) -> None:
+def _reload(host: LocalHost, project: Project, report: Callable[[Event], None], *, is_first: bool = False) -> None:
     started = time.monotonic()
     last = host.backend.store.release()
     before = {c.name: c.hash for c in last.components} if last else {}
     release = host.reload(project)
     changed = tuple(c.name for c in release.components if before.get(c.name) != c.hash)
     report(Reloaded(release, changed, time.monotonic() - started))
+    known = {} if is_first or last is None else schedules_of(last)
+    for predictor, schedule in schedules_of(release).items():
+        if known.get(predictor) != schedule:
+            report(Line("", f"{predictor} runs by itself, {schedule.expression}: {_when(schedule)}."))
+
+
+def _when(schedule: Schedule) -> str:
+    at = schedule.next_after(time.time())
+    return "never any more" if at is None else time.strftime("next at %Y-%m-%d %H:%M UTC", time.gmtime(at))
 
 
 def _follow(

@@ -95,7 +95,8 @@ def batch(
 ) -> F | Callable[[F], F]:
     """Declare a predictor that is submitted, queued and worked off by up to `max_workers` workers.
 
-    `cpu` in vCPU; `retries`: further attempts after a failed one; `schedule`: a cron expression, "" = only on demand.
+    `cpu` in vCPU; `retries`: further attempts after a failed one; `schedule`: when it runs by itself, in UTC, as in
+    `rate(1 hour)` or `cron(0 9 ? * MON-FRI *)` (`matinee.schedule`), "" = only on demand.
     """
     resources = {
         "cpu": cpu,

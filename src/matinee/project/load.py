@@ -7,7 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from matinee.errors import ProjectError
+from matinee.errors import ProjectError, UsageError
 from matinee.project.auth import Auth, read_auth
 from matinee.project.discover import find_sources, holds_predictor
 from matinee.project.fields import Document, Field
@@ -15,6 +15,7 @@ from matinee.project.model import ENTRY, Api, Component, Limits, Project, Stage
 from matinee.project.notices import Notices, read_notices
 from matinee.project.suggest import nearest
 from matinee.project.ui import Ui, default_ui, read_ui
+from matinee.schedule import parse
 
 Json = Any
 FILE = "matinee.toml"
@@ -104,10 +105,16 @@ def _from_folder(folder: Path) -> Project:
 
 
 def _predictors(document: Document, at: tuple[str, ...]) -> dict[str, dict[str, Json]]:
-    return {name: _resources(document.table((*at, name), RESOURCES)) for name in document.tables(at)}
+    return {name: _resources(document, (*at, name)) for name in document.tables(at)}
 
 
-def _resources(table: dict[str, Json]) -> dict[str, Json]:
+def _resources(document: Document, at: tuple[str, ...]) -> dict[str, Json]:
+    table = document.table(at, RESOURCES)
+    if table.get("schedule"):
+        try:
+            parse(table["schedule"])
+        except UsageError as error:
+            raise document.error((*at, "schedule"), error.message.rstrip("."), error.hint) from error
     return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
 
 

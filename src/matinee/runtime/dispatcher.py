@@ -26,6 +26,7 @@ from matinee.backends.aws.launcher_settings import LaunchSettings
 from matinee.backends.aws.opening import open_session
 from matinee.client.backend import Backend, open_backend
 from matinee.client.core import Client
+from matinee.client.scheduled import SCHEDULE, submit_scheduled
 from matinee.dispatch.dispatcher import dispatch
 from matinee.errors import BackendError, MatineeError, UsageError
 from matinee.manifest import Release
@@ -35,7 +36,6 @@ from matinee.ports import Invocation, Launcher, Store
 from matinee.settings import Settings
 
 Json = Any
-SCHEDULE = "schedule"  # the user of runs that the clock submits
 
 log = logging.getLogger(__name__)
 
@@ -94,9 +94,8 @@ class Dispatcher:
     def _submit(self, predictor: str, event: Mapping[str, Json]) -> str:
         """Submit the run of a scheduled time, once however often it is said; return its id, or why there is none."""
         client = Client(replace(self.backend, invoker=_Silent()), self.settings, SCHEDULE, owner=True)
-        key = f"{SCHEDULE}/{event['scheduled']}"
         try:
-            return client.submit(predictor, event.get("inputs") or {}, idempotency_key=key).id
+            return submit_scheduled(client, predictor, str(event["scheduled"]), event.get("inputs")).id
         except UsageError as error:  # the same again would be refused again
             log.error("The schedule of %s could not submit a run: %s", predictor, error)
             return str(error)

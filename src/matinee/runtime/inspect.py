@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from matinee.errors import ComponentError, InputError, MatineeError
+from matinee import schedule
+from matinee.errors import ComponentError, InputError, MatineeError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources, Trouble
 from matinee.predictor.declare import Declared
 from matinee.predictor.handle import handled
@@ -53,6 +54,8 @@ def inspect_component(name: str, source: str) -> ComponentManifest:
 def _predictor(component: str, function: Callable[..., Any], calls: tuple[str, ...]) -> PredictorManifest:
     told: Declared = function.__matinee__  # type: ignore[attr-defined]
     parameters, result = describe(function)
+    examples = tuple(_example(function, parameters, i, e) for i, e in enumerate(told.examples, 1))
+    _check_schedule(function, told, parameters, examples)
     return PredictorManifest(
         name=function.__name__,
         kind=told.kind,
@@ -61,7 +64,7 @@ def _predictor(component: str, function: Callable[..., Any], calls: tuple[str, .
         parameters=parameters,
         result=result,
         resources=Resources(**told.resources),
-        examples=tuple(_example(function, parameters, i, e) for i, e in enumerate(told.examples, 1)),
+        examples=examples,
         calls=calls,
     )
 
@@ -84,6 +87,16 @@ def _example(function: Callable[..., Any], parameters: dict[str, Any], number: i
             line=function.__code__.co_firstlineno,
         ) from error
     return dict(value)
+
+
+def _check_schedule(
+    function: Callable[..., Any], told: Declared, parameters: dict[str, Any], examples: tuple[dict[str, Any], ...]
+) -> None:
+    try:
+        schedule.check(told.resources.get("schedule", ""), function.__name__, told.kind, parameters, examples)
+    except UsageError as error:
+        code = function.__code__
+        raise ComponentError(error.message, hint=error.hint, file=code.co_filename, line=code.co_firstlineno) from error
 
 
 def _trouble(error: BaseException, source: str) -> Trouble:
