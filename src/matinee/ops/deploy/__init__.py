@@ -1,0 +1,1 @@
+"""Deploy an app to an AWS account. CloudFormation is the planner and executor: `stacks` drives it."""

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable
+
+import pytest
+from botocore.stub import Stubber
+
+from matinee.backends.aws.session import AwsSettings, Session
+from matinee.names import Names
+from matinee.ops.deploy.cloud import Cloud, open_cloud
+from matinee.testing.emulators import REGION, UnavailableError, ministack
+
+
+@pytest.fixture(scope="session")
+def endpoint():
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
+    try:
+        with ministack() as endpoint:
+            yield endpoint
+    except UnavailableError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def cloud(endpoint) -> Cloud:
+    names = Names(f"a{uuid.uuid4().hex[:8]}", "dev")
+    cloud = open_cloud(names, AwsSettings(region=REGION, endpoint=endpoint), poll_s=0.02)
+    yield cloud
+    cloud.session.close()
+
+
+@pytest.fixture
+def calls(cloud: Cloud) -> list[str]:
+    """Return the operations that are asked of AWS from now on, as they happen."""
+    seen: list[str] = []
+    for service in ("cloudformation", "s3"):
+        events = cloud.session.client(service).meta.events
+        events.register("before-call", lambda model, **_: seen.append(model.name))
+    return seen
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Cloud:
+    """Return a cloud whose answers are recorded ones: `answers` gives them."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    names = Names("activity", "prod")
+    session = Session(AwsSettings(names.base, names.bucket("123456789012", REGION), REGION))
+    arn = "arn:aws:iam::123456789012:user/ada"
+    return Cloud(names, session, "123456789012", REGION, arn, wait=lambda _: None)
+
+
+@pytest.fixture
+def answers(recorded: Cloud) -> Callable[[str], Stubber]:
+    """Return what gives a service's recorded answers; all of them must have been asked for in the end."""
+    stubbers: dict[str, Stubber] = {}
+
+    def of(service: str) -> Stubber:
+        if service not in stubbers:
+            stubbers[service] = Stubber(recorded.session.client(service))
+            stubbers[service].activate()
+        return stubbers[service]
+
+    yield of
+    for stubber in stubbers.values():
+        stubber.assert_no_pending_responses()
