@@ -35,8 +35,18 @@ def manifest(tmp_path_factory):
 
 
 @pytest.fixture
-def service():
-    service = LambdaService()
+def lines():
+    """What functions wrote: (line, run id as the local service knows it), Lambda's own lines left out."""
+    return []
+
+
+@pytest.fixture
+def service(lines):
+    def take(_function, run_id, line):
+        if not line.startswith(("START ", "END ", "REPORT ", "INIT_")):
+            lines.append((line, run_id))
+
+    service = LambdaService(on_log=take)
     service.start()
     yield service
     service.stop()
@@ -57,8 +67,9 @@ def call(service, manifest, tmp_path, runtime_client):
     invoker = LambdaInvoker(service.endpoint)
     command = [sys.executable, "-m", runtime_client, "matinee.runtime.realtime.handler"]
 
-    def call(name, inputs, *, source=COMPONENT, **context):
+    def call(name, inputs, *, source=COMPONENT, environment=None, **context):
         variables = {**settings.environment(), "MATINEE_PREDICTOR": name, "MATINEE_SOURCE": str(source)}
+        variables |= environment or {}
         service.put_function(LocalFunction(name, command, variables, concurrency=1, version="v3", cwd=str(tmp_path)))
         answer = invoker.invoke(name, json.dumps(inputs).encode(), context=context or None)
         return answer, json.loads(answer.payload)

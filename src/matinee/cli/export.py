@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from matinee.cli import output
-from matinee.cli.options import HERE, App
+from matinee.cli.options import HERE, App, Stage
 from matinee.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,13 +32,14 @@ def command(
     feedback_only: Annotated[bool, typer.Option("--feedback-only", help="Only runs somebody spoke of.")] = False,
     form: Annotated[str, typer.Option("--format", help="csv, parquet or jsonl; default: by the file's ending.")] = "",
     app: App = HERE,
+    stage: Stage = "",
 ) -> None:
     """Export runs with inputs, results and what people said of them."""
     from matinee.client.export import What
     from matinee.ops.export import STDOUT, export_to
 
     what = What(predictor, _since(since, time.time()), feedback_only)
-    exported = export_to(app, target, what, form=_form(form))
+    exported = export_to(app, target, what, form=_form(form), stage=stage)
     if exported.file != STDOUT:
         output.say(f"Wrote {exported.file} ({exported.size_bytes:,} bytes).")
 

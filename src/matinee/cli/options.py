@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 App = Annotated[Path, typer.Option("--app", help="The app: a folder with a matinee.toml, or a predictor file.")]
+Stage = Annotated[
+    str, typer.Option("--stage", help="A deployed stage, as in dev, instead of the app here.", show_default=False)
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Output = Annotated[
     Path | None,
@@ -18,3 +21,8 @@ Values = Annotated[
 ]
 InputFile = Annotated[str, typer.Option("--input", "-i", help="A JSON file with the inputs; - reads stdin.")]
 HERE = Path()
+
+
+def on(stage: str) -> str:
+    """Return the option as it is said again in the next command."""
+    return f" --stage {stage}" if stage else ""

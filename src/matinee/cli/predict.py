@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from matinee.cli import output
-from matinee.cli.options import HERE, App, AsJson, InputFile, Output, Values
+from matinee.cli.options import HERE, App, AsJson, InputFile, Output, Stage, Values
 
 
 def command(
@@ -16,6 +16,7 @@ def command(
     input_file: InputFile = "",
     save_to: Output = None,
     app: App = HERE,
+    stage: Stage = "",
     as_json: AsJson = False,
 ) -> None:
     """Predict once and print the result."""
@@ -28,6 +29,7 @@ def command(
         predictor,
         lambda schema: read_inputs(values or [], input_file, schema),
         output=save_to,
+        stage=stage,
         report=output.reporter(),
     )
     if as_json:

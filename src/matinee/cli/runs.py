@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from matinee.cli import output
-from matinee.cli.options import HERE, App, AsJson, Output
+from matinee.cli.options import HERE, App, AsJson, Output, Stage, on
 from matinee.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,13 +27,14 @@ def list_runs(
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")] = 20,
     before: Annotated[str, typer.Option("--before", help="Only runs older than this one: the next page.")] = "",
     app: App = HERE,
+    stage: Stage = "",
     as_json: AsJson = False,
 ) -> None:
     """List runs, newest first."""
     from matinee.cli import render
     from matinee.ops.runs import list_runs as listed
 
-    runs = listed(app, _query(predictor, status, user, limit, before))
+    runs = listed(app, _query(predictor, status, user, limit, before), stage=stage)
     if as_json:
         output.print_json([render.run_json(run) for run in runs])
         return
@@ -45,7 +46,7 @@ def list_runs(
         for run in runs
     ]
     output.print_table(["RUN", "PREDICTOR", "STATUS", "USER", "CREATED", "TOOK"], rows)
-    output.next_step(f"Next: matinee runs show {runs[0].id}")
+    output.next_step(f"Next: matinee runs show {runs[0].id}{on(stage)}")
 
 
 def _query(predictor: str, status: str, user: str, limit: int, before: str) -> RunQuery:
@@ -60,14 +61,14 @@ def _query(predictor: str, status: str, user: str, limit: int, before: str) -> R
 
 
 @app.command("show", epilog="Example: matinee runs show last")
-def show(run: RunId, app: App = HERE, as_json: AsJson = False) -> None:
+def show(run: RunId, app: App = HERE, stage: Stage = "", as_json: AsJson = False) -> None:
     """Show one run: status, progress, inputs, times, failure, feedback."""
     from dataclasses import asdict
 
     from matinee.cli import render
     from matinee.ops.runs import show as shown
 
-    view = shown(app, run)
+    view = shown(app, run, stage=stage)
     if as_json:
         more = {
             "inputs": view.inputs,
@@ -82,7 +83,7 @@ def show(run: RunId, app: App = HERE, as_json: AsJson = False) -> None:
         output.stdout().print(f"[bold]{name:<10}[/bold]", end="")
         output.print_text(value)
     if view.run.status == "succeeded":
-        output.next_step(f"Next: matinee runs result {view.run.id}")
+        output.next_step(f"Next: matinee runs result {view.run.id}{on(stage)}")
 
 
 def _lines(view: RunView) -> list[tuple[str, str]]:
@@ -116,12 +117,12 @@ def _rating(rating: int | None) -> str:
 
 
 @app.command("result", epilog="Example: matinee runs result last --output plan.csv")
-def result(run: RunId, save_to: Output = None, app: App = HERE, as_json: AsJson = False) -> None:
+def result(run: RunId, save_to: Output = None, app: App = HERE, stage: Stage = "", as_json: AsJson = False) -> None:
     """Print the result of a run, or save it."""
     from matinee.cli import render
     from matinee.ops.runs import result as read
 
-    finished, value = read(app, run, save_to)
+    finished, value = read(app, run, save_to, stage=stage)
     if as_json and finished.status == "succeeded":
         output.print_json(value)
     else:
@@ -129,13 +130,13 @@ def result(run: RunId, save_to: Output = None, app: App = HERE, as_json: AsJson 
 
 
 @app.command("logs", epilog="Example: matinee runs logs last")
-def logs(run: RunId, app: App = HERE, as_json: AsJson = False) -> None:
+def logs(run: RunId, app: App = HERE, stage: Stage = "", as_json: AsJson = False) -> None:
     """Print what a run wrote."""
     from dataclasses import asdict
 
     from matinee.ops.runs import logs as read
 
-    lines = read(app, run)
+    lines = read(app, run, stage=stage)
     if as_json:
         output.print_json([asdict(line) for line in lines])
         return
@@ -147,12 +148,12 @@ def logs(run: RunId, app: App = HERE, as_json: AsJson = False) -> None:
 
 
 @app.command("cancel", epilog="Example: matinee runs cancel last")
-def cancel(run: RunId, app: App = HERE, as_json: AsJson = False) -> None:
+def cancel(run: RunId, app: App = HERE, stage: Stage = "", as_json: AsJson = False) -> None:
     """Cancel a queued run at once; ask a running one to stop."""
     from matinee.cli import render
     from matinee.ops.runs import cancel as do_cancel
 
-    after = do_cancel(app, run)
+    after = do_cancel(app, run, stage=stage)
     if as_json:
         output.print_json(render.run_json(after))
         return

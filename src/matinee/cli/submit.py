@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from matinee.cli import output
-from matinee.cli.options import HERE, App, AsJson, InputFile, Output, Values
+from matinee.cli.options import HERE, App, AsJson, InputFile, Output, Stage, Values, on
 from matinee.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,12 +37,13 @@ def command(
     ] = False,
     save_to: Output = None,
     app: App = HERE,
+    stage: Stage = "",
     as_json: AsJson = False,
 ) -> None:
     """Submit a batch run and print its id; with --rows, one that predicts every row of a table."""
     from matinee.ops.submit import SubmitOptions
 
-    options = SubmitOptions(app, predictor, key=key, wait=wait or save_to is not None, output=save_to)
+    options = SubmitOptions(app, predictor, key=key, wait=wait or save_to is not None, output=save_to, stage=stage)
     with _watching() as watch:
         if rows:
             submitted = _submit_rows(options, rows, columns or [], skip_invalid, watch)
@@ -106,7 +107,7 @@ def _show(submitted: Submitted, options: SubmitOptions) -> None:
         return
     output.print_text(run.id)
     if submitted.is_served:
-        output.next_step(f"Follow it: matinee runs show {run.id}")
+        output.next_step(f"Follow it: matinee runs show {run.id}{on(options.stage)}")
     else:
         output.next_step("It waits in the queue: `matinee dev` works it off (or submit with --wait).")
 

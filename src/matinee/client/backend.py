@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from matinee.ports import Files, Invoker, Logs, Store
 from matinee.settings import Settings
+
+if TYPE_CHECKING:
+    from matinee.backends.aws.session import Session
 
 LIVE = "live"  # the alias that callers use on AWS, never $LATEST
 
@@ -46,18 +50,27 @@ def _open_local(settings: Settings) -> Backend:
 def _open_aws(settings: Settings) -> Backend:
     """Open the table and bucket of the environment (`backends.aws.session`), and the functions at their alias."""
     from matinee.backends.aws import opening
+
+    opening.aws_settings()
+    return on_aws(settings, opening.open_session())
+
+
+def on_aws(settings: Settings, session: Session, store: Store | None = None) -> Backend:
+    """Return the backend on this session's table and bucket, and the functions at their alias."""
+    from matinee.backends.aws import opening
     from matinee.lambda_api.invoker import LambdaInvoker
 
-    aws, store = opening.aws_settings(), opening.open_store()
-    endpoint = settings.lambda_endpoint or aws.endpoint
+    store = store or opening.open_store(session)
+    aws = session.settings
     return Backend(
         store=store,
-        files=opening.open_files(),
+        files=opening.open_files(session),
         invoker=LambdaInvoker(
-            endpoint=endpoint,
+            endpoint=settings.lambda_endpoint or aws.endpoint,
             region=aws.region,
             prefix=settings.function_prefix,
             qualifier=LIVE,
+            signed=not settings.lambda_endpoint,
         ),
-        logs=opening.open_logs(store.run, settings.function_prefix),
+        logs=opening.open_logs(store.run, settings.function_prefix, session),
     )

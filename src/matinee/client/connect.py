@@ -10,10 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from matinee.client.host import open_client
 from matinee.client.inside import provided
 from matinee.client.rows import summary
 from matinee.client.rows_result import RowsResult, row_verbs
+from matinee.client.stage import open_app
 from matinee.client.verbs import Verbs
 from matinee.errors import MatineeError, PredictionError, UsageError
 from matinee.manifest import PredictorManifest
@@ -26,23 +26,38 @@ from matinee.schema import records
 PROGRESS_WIDTH = 32  # characters of the bar
 
 
-def connect(app: str | Path = ".", *, user: str = "local", url: str = "", token: str = "") -> App:
-    """Connect to the app in this folder (or of this single predictor file), or to the one at `url`.
+def connect(
+    app: str | Path = ".", *, stage: str = "", region: str = "", user: str = "", url: str = "", token: str = ""
+) -> App:
+    """Connect to the app in this folder (or of this single predictor file), to a deployed stage of it, or to a `url`.
 
-    A running `matinee dev` is used; without one, what is needed is started here and ended by `close()`, by the end of
+    Here, a running `matinee dev` is used; without one, what is needed is started and ended by `close()`, by the end of
     a `with` block, or with the process. On a page of the app's own UI it is the app as who looks at the page may use
-    it (`user` is theirs). At a `url` the token (default: the variable MATINEE_TOKEN) says who calls.
-    Raises ProjectError when the folder holds no app, AccessError for a token that is not valid.
+    it (`user` is theirs).
+    With a `stage`, as in "dev", it is the one in the AWS account whose credentials are found here; only the app's name
+    is read from the folder. `region`: default `[aws]` of matinee.toml, else AWS's own configuration. Runs are of
+    `user`: default "local" here, on a stage the name AWS knows the caller by.
+    At a `url` the token (default: the variable MATINEE_TOKEN) says who calls.
+    Raises ProjectError when the folder holds no app, NotFoundError when nothing is deployed on the stage, BackendError
+    without credentials or permission, AccessError for a token that is not valid.
     """
+    _check(stage=stage, region=region, url=url, token=token)
     if url:
         return _connect_to(url, token)
-    if token:
-        raise UsageError("A token is for an app at a url.", hint="Give both: connect(url=…, token=…).")
-    serving = provided() if app == "." else None
+    serving = provided() if app == "." and stage in ("", os.environ.get("MATINEE_STAGE")) else None
     if serving is not None:
         return App(serving, lambda: None)
     stack = ExitStack()
-    return App(stack.enter_context(open_client(load(Path(app)), user=user)), stack.close)
+    return App(stack.enter_context(open_app(load(Path(app)), stage, region=region, user=user)), stack.close)
+
+
+def _check(*, stage: str, region: str, url: str, token: str) -> None:
+    if url and stage:
+        raise UsageError("A url and a stage exclude each other.", hint="Leave one of them out.")
+    if token and not url:
+        raise UsageError("A token is for an app at a url.", hint="Give both: connect(url=…, token=…).")
+    if region and not stage:
+        raise UsageError("A region is for a deployed stage.", hint="Give both: connect(stage=…, region=…).")
 
 
 def _connect_to(url: str, token: str) -> App:

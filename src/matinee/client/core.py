@@ -105,11 +105,18 @@ class Client(RecordedRuns):
             status=Status.FAILED if failure else Status.SUCCEEDED,
             failure=failure,
             result=None if failure else self._kept(f"results/{run.id}/1.json", json.loads(answer.payload)),
-            version=answer.version or run.version,
+            version=self._version(run, answer),
             finished_at=self.clock(),
         )
         self.backend.store.record(finished)
         return self._shown(finished)
+
+    def _version(self, run: Run, answer: Invocation) -> str:
+        """Return what answered: on AWS a function's own number, which is the label's when it is the released one."""
+        functions = self.release().details.get("aws", {}).get("functions", {})
+        if str(functions.get(run.predictor, "")) == answer.version:
+            return run.version
+        return answer.version or run.version
 
     def _invoke(self, run: Run, checked: Json) -> Invocation:
         body = json.dumps(checked, separators=(",", ":")).encode()

@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 
 READ_TIMEOUT_S = 905.0  # longer than any function may run (900 s)
 _POOL_SIZE = 128
-_clients: dict[tuple[str, str], Any] = {}
+_clients: dict[tuple[str, str, bool], Any] = {}
 _clients_lock = threading.Lock()
 
 
 class LambdaInvoker:
-    """Calls functions by `prefix` + name. Thread-safe. `endpoint` "" is AWS; `qualifier` an alias, as in "live"."""
+    """Calls functions by `prefix` + name. Thread-safe. `qualifier` is an alias, as in "live".
+
+    `endpoint` "" is AWS; any other is the local Lambda service, or, when calls are `signed`, an emulator of AWS.
+    """
 
     def __init__(
         self,
@@ -36,12 +39,14 @@ class LambdaInvoker:
         prefix: str = "",
         *,
         qualifier: str = "",
+        signed: bool = False,
         patience: Patience | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._region = region
         self._prefix = prefix
         self._qualifier = qualifier
+        self._signed = signed or not endpoint
         self._patience = patience or Patience()
         self._client: Any = None
 
@@ -84,21 +89,23 @@ class LambdaInvoker:
 
     def _open(self) -> Any:
         with _clients_lock:
-            key = (self._endpoint, self._region)
+            key = (self._endpoint, self._region, self._signed)
             if key not in _clients:
-                _clients[key] = _make_client(self._endpoint, self._region)
+                _clients[key] = _make_client(*key)
             self._client = _clients[key]
         return self._client
 
 
-def _make_client(endpoint: str, region: str) -> Any:
-    import boto3
+def _make_client(endpoint: str, region: str, signed: bool) -> Any:
     from botocore.config import Config
 
+    from matinee.lambda_api.sdk import new_session
+
     try:
-        session = boto3.Session()  # the default session must not be shared between threads
-        if not endpoint:
-            return session.client("lambda", region_name=region or None, config=Config(**_settings()))
+        session = new_session()
+        if signed:
+            config = Config(**_settings(), proxies={} if endpoint else None)
+            return session.client("lambda", endpoint_url=endpoint or None, region_name=region or None, config=config)
         return session.client(
             "lambda",
             endpoint_url=endpoint,

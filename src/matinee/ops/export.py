@@ -28,7 +28,13 @@ class Exported:
 
 
 def export_to(
-    app: Path, target: Path, what: What, *, form: Form | None = None, report: Callable[[int], None] | None = None
+    app: Path,
+    target: Path,
+    what: What,
+    *,
+    form: Form | None = None,
+    stage: str = "",
+    report: Callable[[int], None] | None = None,
 ) -> Exported:
     """Write to `target`: a file (its ending says the format), a folder, or "-" for stdout; `report` gets bytes so far.
 
@@ -36,12 +42,12 @@ def export_to(
     """
     project = load(app)
     if what.predictor:
-        _check_known(app, what.predictor)
+        _check_known(app, stage, what.predictor)
     kind = "feedback" if what.feedback_only else "runs"
     chosen = form or _form_of(target)
     file = target / f"{project.name}-{kind}.{chosen}" if target.is_dir() else target
     size = 0
-    with reader(app) as client:
+    with reader(app, stage) as client:
         if client is None:
             raise NotFoundError("This app has no runs yet.", hint="Make one: matinee predict PREDICTOR key=value")
         with _whole(file) as stream:
@@ -52,11 +58,11 @@ def export_to(
     return Exported(file, size)
 
 
-def _check_known(app: Path, predictor: str) -> None:
+def _check_known(app: Path, stage: str, predictor: str) -> None:
     """A name that never ran is a slip of the finger, not an empty file."""
     from matinee.ports import RunQuery
 
-    with reader(app) as client:
+    with reader(app, stage) as client:
         if client is None or client.runs(RunQuery(predictor=predictor, limit=1)):
             return
         client.predictor(predictor)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from matinee.client.core import Client
-from matinee.client.host import open_client
+from matinee.client.stage import open_app
 from matinee.ops.results import save_run
 from matinee.project import load
 from matinee.runs import Run, Status
@@ -28,13 +28,13 @@ class Answer:
 
 
 def predict(
-    path: Path, name: str, inputs: Inputs, *, output: Path | None = None, report: Report | None = None
+    path: Path, name: str, inputs: Inputs, *, output: Path | None = None, stage: str = "", report: Report | None = None
 ) -> Answer:
     """Predict; a predictor that fails is an answer whose run has failed. `output` is where to save the result.
 
     Raises ProjectError, NotFoundError, InputError, UsageError for a batch predictor.
     """
-    with open_client(load(path), report=report) as client:
+    with open_app(load(path), stage, report=report) as client:
         predictor = client.predictor(name)
         return answer(client, client.predict(name, inputs(predictor.parameters)), output)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from matinee.client.backend import open_backend
 from matinee.client.core import Client
+from matinee.client.stage import open_app
 from matinee.errors import ConflictError, NotFoundError
 from matinee.ops.results import save_run
 from matinee.ports import LogLine, RunQuery
@@ -33,15 +34,15 @@ class RunView:
     feedback: tuple[Feedback, ...]
 
 
-def list_runs(path: Path, query: RunQuery) -> tuple[Run, ...]:
+def list_runs(path: Path, query: RunQuery, *, stage: str = "") -> tuple[Run, ...]:
     """Return a page of the app's runs, newest first, of all its users unless the query names one."""
-    with reader(path) as client:
+    with reader(path, stage) as client:
         return tuple(client.runs(query)) if client else ()
 
 
-def show(path: Path, run_id: str) -> RunView:
+def show(path: Path, run_id: str, *, stage: str = "") -> RunView:
     """Return one run; NotFoundError if there is none."""
-    with reader(path) as client:
+    with reader(path, stage) as client:
         client, run = _found(client, run_id)
         queued = run.status is Status.QUEUED
         return RunView(
@@ -54,9 +55,9 @@ def show(path: Path, run_id: str) -> RunView:
         )
 
 
-def result(path: Path, run_id: str, output: Path | None = None) -> tuple[Run, Json]:
+def result(path: Path, run_id: str, output: Path | None = None, *, stage: str = "") -> tuple[Run, Json]:
     """Return a run and its result, saved to `output` if given; ConflictError if it has not finished."""
-    with reader(path) as client:
+    with reader(path, stage) as client:
         client, run = _found(client, run_id)
         if not run.status.is_final:
             raise ConflictError(
@@ -68,24 +69,28 @@ def result(path: Path, run_id: str, output: Path | None = None) -> tuple[Run, Js
         return run, value
 
 
-def logs(path: Path, run_id: str) -> tuple[LogLine, ...]:
+def logs(path: Path, run_id: str, *, stage: str = "") -> tuple[LogLine, ...]:
     """Return what the run wrote; NotFoundError if there is no such run."""
-    with reader(path) as client:
+    with reader(path, stage) as client:
         client, run = _found(client, run_id)
         return tuple(client.logs(run.id))
 
 
-def cancel(path: Path, run_id: str) -> Run:
+def cancel(path: Path, run_id: str, *, stage: str = "") -> Run:
     """Cancel a queued run, ask a running one to stop; ConflictError if it has finished."""
-    with reader(path) as client:
+    with reader(path, stage) as client:
         client, run = _found(client, run_id)
         return client.cancel(run.id)
 
 
 @contextmanager
-def reader(path: Path) -> Iterator[Client | None]:
-    """Give a client on the app's data, None while there is none: looking makes nothing."""
+def reader(path: Path, stage: str = "") -> Iterator[Client | None]:
+    """Give a client on a stage's data or the app's own, None while there is none: looking makes nothing."""
     project = load(path)
+    if stage:
+        with open_app(project, stage) as client:
+            yield client
+        return
     if not (project.data / "state.db").exists():
         yield None
         return

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from matinee.client.host import open_client, running_dev
+from matinee.client.host import running_dev
+from matinee.client.stage import open_app
 from matinee.ops.predict import Answer, Inputs, Report, answer
 from matinee.project import load
 from matinee.runs import Entry, Run
@@ -23,11 +24,12 @@ class SubmitOptions:
     key: str = ""
     wait: bool = False
     output: Path | None = None
+    stage: str = ""
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """A submitted run; finished when it was waited for. `is_served`: a running dev works on it."""
+    """A submitted run; finished when it was waited for. `is_served`: a running dev or a stage works on it."""
 
     answer: Answer
     is_served: bool
@@ -41,8 +43,8 @@ def submit(
     Raises ProjectError, NotFoundError, InputError, UsageError for a realtime predictor.
     """
     project = load(options.path)
-    is_served = running_dev(project) is not None
-    with open_client(project, report=report) as client:
+    is_served = bool(options.stage) or running_dev(project) is not None
+    with open_app(project, options.stage, report=report) as client:
         predictor = client.predictor(options.predictor)
         run = client.submit(predictor.name, inputs(predictor.parameters), idempotency_key=options.key)
         if options.wait:

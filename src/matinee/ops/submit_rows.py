@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from matinee.client.core import Client
-from matinee.client.host import open_client, running_dev
+from matinee.client.host import running_dev
+from matinee.client.stage import open_app
 from matinee.errors import InputError, Problem
 from matinee.ops.predict import Report, answer
 from matinee.ops.submit import Submitted, Watch
@@ -34,6 +35,7 @@ class RowsOptions:
     key: str = ""
     wait: bool = False
     output: Path | None = None
+    stage: str = ""
 
 
 def submit_rows(
@@ -48,8 +50,8 @@ def submit_rows(
     Raises InputError when rows do not fit (unless they are to be skipped) or when the file is no table.
     """
     project = load(options.path)
-    is_served = running_dev(project) is not None
-    with open_client(project, report=report) as client, _source(options.file) as source:
+    is_served = bool(options.stage) or running_dev(project) is not None
+    with open_app(project, options.stage, report=report) as client, _source(options.file) as source:
         check = _check(client, options, source)
         checked(check)
         run = client.submit_rows(

@@ -42,6 +42,8 @@ def handler(event: Json, lambda_context: Any) -> Json:
         predictor=_NAME,
     )
     bind(RuntimeBinding(None, context))
+    if _LOG is not None:
+        _LOG.begin(context.run_id)
     try:
         result = execute(_FUNCTION, _MANIFEST, event, _FILES)
         if _is_small(result):
@@ -53,6 +55,8 @@ def handler(event: Json, lambda_context: Any) -> Json:
         raise _fault(error) from error
     finally:
         bind(None)
+        if _LOG is not None:
+            _LOG.end()
 
 
 def _is_small(result: Json) -> bool:
@@ -81,6 +85,8 @@ def _fault(error: MatineeError) -> Exception:
     message = error.message
     if isinstance(error, PredictionError):
         kind, message, trace = _kind_and_message(error)
+    if _LOG is not None:
+        _LOG.error(kind, message, trace)
     if error.hint:
         message += _HINT_MARK + error.hint
     return _fault_type()(kind, message, trace.splitlines(keepends=True))
@@ -108,12 +114,23 @@ def _fault_type() -> type[Exception]:
     return Fault
 
 
+def _log() -> Any:
+    """Return where lines get the run's id: on AWS alone, since the local service knows which request writes."""
+    if os.environ.get("MATINEE_BACKEND") != "aws":
+        return None
+    from matinee.runtime import realtime_log
+
+    realtime_log.install()
+    return realtime_log
+
+
 def _load() -> tuple[Any, dict[str, Json], str]:
     name = os.environ["MATINEE_PREDICTOR"]
     with open(os.environ["MATINEE_MANIFEST"], "rb") as file:  # noqa: PTH123 - pathlib costs 3 ms
         component = json.loads(file.read())
     manifest = next(p for p in component["predictors"] if p["name"] == name)
-    version = component.get("label") or os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "")
+    label = os.environ.get("MATINEE_LABEL") or component.get("label")  # an image is the same on all stages
+    version = label or os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "")
     try:
         function = load_component(os.environ["MATINEE_SOURCE"])[name]
     except Exception as error:
@@ -124,4 +141,5 @@ def _load() -> tuple[Any, dict[str, Json], str]:
 
 _NAME = os.environ.get("MATINEE_PREDICTOR", "")
 _FILES = _LazyFiles()
+_LOG = _log()  # before the component, which may keep sys.stdout
 _FUNCTION, _MANIFEST, _VERSION = _load()

@@ -1,5 +1,6 @@
 """Predictors of plain types."""
 
+import logging
 import sys
 from dataclasses import dataclass
 
@@ -46,3 +47,14 @@ def repeat(text: str, times: int) -> str:
 @realtime
 def length(text: str) -> int:
     return len(text)
+
+
+@realtime
+def talk(text: str) -> list[str]:
+    print(text)
+    print("no end", end="")
+    print("on stderr", file=sys.stderr)
+    logging.getLogger("talker").info("info of %s", text)
+    logging.warning("two\nlines")
+    print("x" * 5000, "half a pair \ud83d")
+    return [name for name in ("boto3", "botocore", "pydantic") if name in sys.modules]

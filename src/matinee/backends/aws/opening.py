@@ -39,25 +39,25 @@ def _session(found: AwsSettings) -> Session:
     return Session(found)
 
 
-def open_store() -> DynamoStore:
-    """Open the store."""
+def open_store(session: Session | None = None) -> DynamoStore:
+    """Open the store, at the process's session unless another is given."""
     from matinee.backends.aws.store import DynamoStore
 
-    return DynamoStore(open_session())
+    return DynamoStore(session or open_session())
 
 
-def open_files() -> S3Files:
+def open_files(session: Session | None = None) -> S3Files:
     """Open the files."""
     from matinee.backends.aws.files import S3Files
 
-    return S3Files(open_session())
+    return S3Files(session or open_session())
 
 
-def open_logs(run_of: Callable[[str], Run | None], prefix: str) -> CloudWatchLogs:
+def open_logs(run_of: Callable[[str], Run | None], prefix: str, session: Session | None = None) -> CloudWatchLogs:
     """Open the reader of log lines of the app whose resources' names begin with `prefix`."""
     from matinee.backends.aws.logs import CloudWatchLogs
 
-    return CloudWatchLogs(open_session(), run_of, prefix=prefix)
+    return CloudWatchLogs(session or open_session(), run_of, prefix=prefix)
 
 
 def open_log_writer() -> StreamLogs:

@@ -1,4 +1,4 @@
-"""What a process is told of its AWS account, and the clients it talks with: boto3 is imported here, when first needed.
+"""What a process is told of its AWS account, and the clients it talks with: boto3 is imported when the first is made.
 
 Names, not ARNs: a process in a container has them from its task definition or function, a laptop from `--stage`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 POOL_SIZE = 64  # connections: more threads than these wait for one another
@@ -41,7 +41,8 @@ class AwsSettings:
         return {n: v for n, v in zip(names, (self.table, self.bucket, self.region, self.endpoint), strict=True) if v}
 
 
-_boto_sessions: dict[str, Any] = {}  # by region: what makes clients reads its descriptions of services once
+_boto_sessions: dict[tuple[str, ...], Any] = {}  # what makes clients reads its descriptions of services once
+_IDENTITY = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID")  # who is meant may change within a process: a notebook
 _making = threading.Lock()  # making a client is not thread-safe, using one is
 
 
@@ -63,6 +64,17 @@ class Session:
                 self._clients[name] = self._make(service, ATTEMPTS if retry else 1)
             return self._clients[name]
 
+    @property
+    def region(self) -> str:
+        """The region in fact: where none was set, the one of AWS's own configuration."""
+        return str(self.client("dynamodb").meta.region_name)
+
+    def with_bucket(self, bucket: str) -> Session:
+        """Return a session on this bucket too; the clients are shared, and closed by either."""
+        other = Session(replace(self.settings, bucket=bucket))
+        other._clients = self._clients
+        return other
+
     def close(self) -> None:
         """Close the connections of every client."""
         with _making:
@@ -71,16 +83,17 @@ class Session:
             self._clients.clear()
 
     def _make(self, service: str, attempts: int) -> Any:
-        import boto3
         from botocore.config import Config
 
         from matinee.backends.aws.errors import explained
+        from matinee.lambda_api.sdk import new_session
 
         settings = self.settings
         with explained(f"AWS ({service})", f"{service}:*", service):
-            if settings.region not in _boto_sessions:
-                _boto_sessions[settings.region] = boto3.Session(region_name=settings.region or None)
-            return _boto_sessions[settings.region].client(
+            key = (settings.region, *(os.environ.get(name, "") for name in _IDENTITY))
+            if key not in _boto_sessions:
+                _boto_sessions[key] = new_session(settings.region)
+            return _boto_sessions[key].client(
                 service, endpoint_url=settings.endpoint or None, config=Config(**_config(service, attempts, settings))
             )
 

@@ -1,0 +1,108 @@
+"""A deployed stage from wherever there are AWS credentials: a laptop, a notebook, CI.
+
+app's name and stage → the table's name → the release, read strongly consistent → bucket and functions. Nothing is
+started here. Whoever can use the account's table owns what is in it, so the client has an owner's rights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from matinee.client.backend import on_aws
+from matinee.client.core import Client
+from matinee.client.host import Report, open_client
+from matinee.errors import BackendError, NotFoundError, UsageError
+from matinee.manifest import Release
+from matinee.names import Names
+from matinee.ports import Store
+from matinee.project import Project
+from matinee.settings import Settings
+
+if TYPE_CHECKING:
+    from matinee.backends.aws.session import Session
+
+_STAGE = re.compile("[a-z][a-z0-9-]{0,15}")
+
+
+@contextmanager
+def open_app(
+    project: Project, stage: str = "", *, region: str = "", user: str = "", report: Report | None = None
+) -> Iterator[Client]:
+    """Give a client on a deployed stage, or, without one, on the app here (`host.open_client`)."""
+    if not stage:
+        with open_client(project, user=user or "local", report=report) as client:
+            yield client
+        return
+    client = open_stage(project, stage, region=region, user=user)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def open_stage(project: Project, stage: str, *, region: str = "", user: str = "") -> Client:
+    """Return a client on a deployed stage; `user` "" is who AWS takes the caller for.
+
+    Raises UsageError for what can be no stage, NotFoundError when nothing is deployed there, BackendError when there
+    are no credentials, no region, no permission or no network.
+    """
+    from matinee.backends.aws.identity import caller_name
+    from matinee.backends.aws.opening import open_store
+    from matinee.backends.aws.session import AwsSettings, Session
+
+    if not _STAGE.fullmatch(stage):
+        hint = "A stage is at most 16 small letters, digits and hyphens, as in dev or prod."
+        raise UsageError(f"There can be no stage {stage!r}.", hint=hint)
+    names, told = Names(project.name, stage), AwsSettings.from_environment()
+    settings = replace(told, table=names.base, bucket="", region=region or _region_of(project, stage) or told.region)
+    session = Session(settings)
+    store = open_store(session)
+    try:
+        session = session.with_bucket(_bucket(store, names, session))
+        here = Settings.from_environment()
+        app = Settings("aws", project.name, lambda_endpoint=here.lambda_endpoint, function_prefix=names.prefix)
+        return Client(on_aws(app, session, store), app, user or caller_name(session), owner=True)
+    except BaseException:
+        session.close()
+        raise
+
+
+def _region_of(project: Project, stage: str) -> str:
+    return str(getattr(getattr(project.for_stage(stage), "aws", None), "region", ""))
+
+
+def _bucket(store: Store, names: Names, session: Session) -> str:
+    """Return the bucket that the live release names; NotFoundError when nothing is live."""
+    release = _live(store, names)
+    if release is None:
+        raise NotFoundError(
+            f"Nothing is deployed on the stage {names.stage} of {names.app} in {session.region}.",
+            hint=f"Deploy it: `matinee deploy --stage {names.stage}`. If it is in another region or account, set "
+            "`region` under [aws] in matinee.toml, AWS_REGION or AWS_PROFILE.",
+        )
+    bucket = release.details.get("aws", {}).get("bucket")
+    if not bucket:
+        raise _another_version(names, "it names no bucket")
+    return str(bucket)
+
+
+def _live(store: Store, names: Names) -> Release | None:
+    from matinee.backends.aws.errors import code_of
+
+    try:
+        return store.release()
+    except BackendError as error:
+        if code_of(error.__cause__ or error) != "ResourceNotFoundException":
+            raise
+        return None
+    except (KeyError, TypeError) as error:
+        raise _another_version(names, f"{type(error).__name__}: {error}") from error
+
+
+def _another_version(names: Names, why: str) -> BackendError:
+    what = f"The stage {names.stage} of {names.app} was deployed by another version of Matinee"
+    return BackendError(f"{what}: its release cannot be used ({why}).", hint="Use the same version here.")
