@@ -21,6 +21,7 @@ class Resources:
     retries: int = 0
     max_workers: int = 1
     concurrency: int = 0  # realtime: processes at once; 0 = the machine's cores locally, the account's limit on AWS
+    provisioned: int = 0  # realtime on AWS: processes kept warm, paid by the hour
     gpu: int = 0
     schedule: str = ""
     secrets: tuple[str, ...] = ()

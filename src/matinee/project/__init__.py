@@ -3,9 +3,23 @@
 from __future__ import annotations
 
 from matinee.project.auth import Auth
+from matinee.project.aws import Aws
 from matinee.project.load import load
 from matinee.project.model import Api, Component, Limits, Project, Stage
 from matinee.project.notices import Notices
 from matinee.project.ui import Page, Ui, ui_details
 
-__all__ = ["Api", "Auth", "Component", "Limits", "Notices", "Page", "Project", "Stage", "Ui", "load", "ui_details"]
+__all__ = [
+    "Api",
+    "Auth",
+    "Aws",
+    "Component",
+    "Limits",
+    "Notices",
+    "Page",
+    "Project",
+    "Stage",
+    "Ui",
+    "load",
+    "ui_details",
+]

@@ -9,6 +9,7 @@ from typing import Any
 
 from matinee.errors import ProjectError, UsageError
 from matinee.project.auth import Auth, read_auth
+from matinee.project.aws import Aws, check_aws, read_aws
 from matinee.project.discover import find_sources, holds_predictor
 from matinee.project.fields import Document, Field
 from matinee.project.model import ENTRY, Api, Component, Limits, Project, Stage
@@ -43,11 +44,12 @@ RESOURCES = {  # the fields of manifest.Resources, with bounds (Lambda's where b
     "retries": Field("whole", low=0, high=100),
     "max_workers": Field("whole", low=1, high=1000),
     "concurrency": Field("whole", low=0, high=10_000),
+    "provisioned": Field("whole", low=0, high=10_000),
     "gpu": Field("whole", low=0, high=8),
     "schedule": _TEXT,
     "secrets": Field("texts"),
 }
-_SHARED_TABLES = {"predictors": _TABLE, "limits": _TABLE, "ui": _TABLE, "auth": _TABLE, "notices": _TABLE}
+_SHARED_TABLES = dict.fromkeys(("predictors", "limits", "ui", "auth", "notices", "aws"), _TABLE)
 _TOP = {"name": _NAME, **_TITLES, **_LISTS, **_SHARED_TABLES, "api": _TABLE, "stages": _TABLE}
 _STAGE = {**_TITLES, **_SHARED_TABLES}
 
@@ -87,6 +89,7 @@ def _from_folder(folder: Path) -> Project:
     top = _TOP if not isinstance(components, dict) else {**_TOP, "components": _TABLE}
     table = document.table((), top)
     name = table.get("name") or _slug(folder.name)
+    aws = check_aws(document, Aws().changed(read_aws(document)))
     return Project(
         name,
         table.get("title") or _title(name),
@@ -100,7 +103,8 @@ def _from_folder(folder: Path) -> Project:
         api=Api(**document.table(("api",), _API)),
         auth=Auth(**read_auth(document)),
         notices=Notices(**read_notices(document)),
-        stages={stage: _stage(document, folder, stage) for stage in document.tables(("stages",))},
+        aws=aws,
+        stages={stage: _stage(document, folder, stage, aws) for stage in document.tables(("stages",))},
     )
 
 
@@ -118,9 +122,12 @@ def _resources(document: Document, at: tuple[str, ...]) -> dict[str, Json]:
     return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
 
 
-def _stage(document: Document, folder: Path, name: str) -> Stage:
+def _stage(document: Document, folder: Path, name: str, aws: Aws) -> Stage:
     at = ("stages", name)
     table = document.table(at, _STAGE)
+    given = read_aws(document, (*at, "aws"))
+    if given:
+        check_aws(document, aws.changed(given), (*at, "aws"))
     return Stage(
         {key: table[key] for key in _TITLES if key in table},
         document.table((*at, "limits"), _LIMITS),
@@ -128,6 +135,7 @@ def _stage(document: Document, folder: Path, name: str) -> Stage:
         read_auth(document, (*at, "auth")),
         read_notices(document, (*at, "notices")),
         _predictors(document, (*at, "predictors")),
+        given,
     )
 
 

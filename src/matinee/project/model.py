@@ -9,6 +9,7 @@ from typing import Any
 
 from matinee.errors import ProjectError
 from matinee.project.auth import Auth
+from matinee.project.aws import Aws
 from matinee.project.content import content_hash
 from matinee.project.dependencies import Dependencies, read_dependencies
 from matinee.project.notices import Notices
@@ -78,6 +79,7 @@ class Stage:
     auth: Mapping[str, Json] = field(default_factory=dict)
     notices: Mapping[str, Json] = field(default_factory=dict)
     predictors: Mapping[str, Mapping[str, Json]] = field(default_factory=dict)
+    aws: Mapping[str, Json] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class Project:
     api: Api = field(default_factory=Api)
     auth: Auth = field(default_factory=Auth)
     notices: Notices = field(default_factory=Notices)
+    aws: Aws = field(default_factory=Aws)
     stages: Mapping[str, Stage] = field(default_factory=dict)
 
     @property
@@ -121,6 +124,7 @@ class Project:
             ui=replace(self.ui, **stage.ui),
             auth=replace(self.auth, **stage.auth),
             notices=replace(self.notices, **stage.notices),
+            aws=self.aws.changed(stage.aws),
         )
 
     def _overridden(self, stage: Stage) -> list[str]:

@@ -20,9 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from matinee.backends.aws.session import AwsSettings, Session
-from matinee.backends.aws.store_keys import EXPIRES, table_definition
 from matinee.environments.lock import locked
 from matinee.environments.prepare import cache_folder
+from matinee.table_schema import EXPIRES, table_definition
 
 MINISTACK = "1.5.33"
 DYNAMODB_LOCAL = "2.9.30"  # of the npm package that carries the jar (DynamoDB Local 1.25)

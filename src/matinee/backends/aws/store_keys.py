@@ -31,45 +31,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
 
 from matinee.errors import LimitError
 from matinee.runs import Entry
 
 Key = dict[str, dict[str, str]]
 
-EXPIRES = "expires_at"  # the attribute DynamoDB deletes by (TTL), epoch seconds
-INDEXES = {
-    "by_user": ("list_user", ("run_status", "predictor")),
-    "by_predictor": ("list_predictor", ("run_status", "predictor")),
-    "unfinished": ("open_user", ("predictor",)),
-}
 FEEDBACK = "FEEDBACK"  # a partition of by_predictor
 CLAIMED, WAITING = "0#", "1#"
 _LONGEST_PK, _LONGEST_SK = 2048, 1024  # bytes; Naming rules and data types in DynamoDB
-
-
-def table_definition(name: str) -> dict[str, Any]:
-    """Return the arguments of CreateTable; TTL is set apart, on EXPIRES."""
-    attributes = ["pk", "sk", "id", *(partition for partition, _ in INDEXES.values())]
-    return {
-        "TableName": name,
-        "BillingMode": "PAY_PER_REQUEST",
-        "AttributeDefinitions": [{"AttributeName": a, "AttributeType": "S"} for a in attributes],
-        "KeySchema": _schema("pk", "sk"),
-        "GlobalSecondaryIndexes": [
-            {
-                "IndexName": index,
-                "KeySchema": _schema(partition, "id"),
-                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(held)},
-            }
-            for index, (partition, held) in INDEXES.items()
-        ],
-    }
-
-
-def _schema(partition: str, sort: str) -> list[dict[str, str]]:
-    return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]
 
 
 def key(partition: str, sort: str) -> Key:

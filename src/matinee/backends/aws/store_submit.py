@@ -14,7 +14,6 @@ from contextlib import suppress
 from matinee.backends.aws.recent import Recent
 from matinee.backends.aws.store_items import new_entry, run_item
 from matinee.backends.aws.store_keys import (
-    EXPIRES,
     entry_key,
     once_key,
     plain,
@@ -37,6 +36,7 @@ from matinee.backends.aws.store_table import (
 from matinee.errors import BackendError, MatineeError
 from matinee.lambda_api.patience import Patience
 from matinee.runs import Run, next_turn
+from matinee.table_schema import EXPIRES
 
 ONCE_S = 30 * 24 * 3600  # an idempotency key is known for at least this long
 _SETTLED_S = 10.0  # an index has surely followed by then

@@ -14,11 +14,12 @@ from typing import Any
 
 from matinee.backends.aws.errors import code_of, explained, is_throttle
 from matinee.backends.aws.store_items import decode, encode
-from matinee.backends.aws.store_keys import EXPIRES, Key, document_key, state_key
+from matinee.backends.aws.store_keys import Key, document_key, state_key
 from matinee.backends.aws.store_table import Item, MovedError, Table, check_size, s
 from matinee.errors import BackendError, ConflictError
 from matinee.lambda_api.patience import Patience
 from matinee.runs import Json
+from matinee.table_schema import EXPIRES
 
 _REMOVED_S = 24 * 3600
 _LARGEST_COUNT = 2**63  # DynamoDB's numbers have 38 digits: sums of these stay exact
