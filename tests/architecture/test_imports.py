@@ -17,6 +17,7 @@ PLACES = {
     "streamlit": {"ui"},
     "typer": {"cli"},
     "rich": {"cli"},
+    "troposphere": {"stack"},
 }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from troposphere import GetAtt, Join, Ref, Select, ec2
+from troposphere import Join, Ref, Select, ec2
 
 from matinee.stack import parameters as p
 from matinee.stack.sheet import Sheet, Sub
@@ -37,7 +37,7 @@ def template(zones: int = 3) -> dict[str, Any]:
     subnets = [_subnet(sheet, vpc, table, number) for number in range(zones)]
     _endpoints(sheet, vpc, table)
     sheet.give(p.VPC, Ref(vpc), "The network")
-    sheet.give(p.VPC_CIDR, GetAtt(vpc, "CidrBlock"), "Its addresses")
+    sheet.give(p.VPC_CIDR, CIDR, "Its addresses")
     sheet.give(p.SUBNETS, Join(",", [Ref(subnet) for subnet in subnets]), "Its subnets, with commas")
     return sheet.done()
 

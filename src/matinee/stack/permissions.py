@@ -212,9 +212,7 @@ def _own_items(b: Blueprint, *more: str) -> tuple[Statement, ...]:
     )
 
 
-def _files(
-    *, read: tuple[str, ...], write: tuple[str, ...], delete: tuple[str, ...] = ()
-) -> tuple[Statement, ...]:
+def _files(*, read: tuple[str, ...], write: tuple[str, ...], delete: tuple[str, ...] = ()) -> tuple[Statement, ...]:
     """Return access to prefixes of the bucket. Without ListBucket a key that is missing would be "forbidden"."""
     bucket = f"arn:${{AWS::Partition}}:s3:::${{{BUCKET}}}"
 

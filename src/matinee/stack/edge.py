@@ -1,0 +1,150 @@
+"""The public address: HTTPS by CloudFront, to the internal load balancer through a VPC origin. A stack of its own.
+
+Its own, because a fresh account may be refused CloudFront, and because a VPC origin must go before the load balancer.
+Everything but `/static/*` is forwarded whole (WebSockets want that, and Streamlit compares Origin with Host).
+https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-vpc-origins.html
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from troposphere import GetAtt, Join, Ref, Sub, cloudfront, route53
+
+from matinee.stack import parameters as p
+from matinee.stack.blueprint import Blueprint
+from matinee.stack.data import PUBLIC_PREFIX
+from matinee.stack.sheet import Sheet, tags_of
+
+# AWS's own policies, the same in all accounts:
+# https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/using-managed-cache-policies.html
+CACHING_DISABLED = "4135ea2d-6df8-44a3-9df3-4b5a84be39ad"
+CACHING_OPTIMIZED = "658327ea-f89d-4fab-a63d-7e88639e58f6"
+ALL_VIEWER = "216adef6-5c7f-47e4-b989-5492eafa07d3"
+SECURITY_HEADERS = "67f7725c-6f97-4210-82d7-5512b31e9d03"
+CLOUDFRONT_ZONE = "Z2FDTNDATAQYW2"  # the hosted zone of all distributions
+ALL_METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]  # an upload is a PUT
+READ_S = 60  # how long CloudFront waits for an answer: longest without a raised quota
+KEEP_ALIVE_S = 60
+SLEEPING_KEY = f"{PUBLIC_PREFIX}sleeping.html"
+_APP, _PAGES = "app", "pages"
+
+
+def template(b: Blueprint) -> dict[str, Any]:
+    """Return the edge's template."""
+    sheet = Sheet(f"Matinee: the address of {b.title} ({b.names.stage})", p.edge_parameters(b), tags_of(b))
+    origin = sheet.add(
+        cloudfront.VpcOrigin(
+            "VpcOrigin",
+            VpcOriginEndpointConfig=cloudfront.VpcOriginEndpointConfig(
+                Name=b.names.base,
+                Arn=Ref(p.BALANCER),
+                HTTPPort=80,
+                OriginProtocolPolicy="http-only",  # inside the network; HTTPS would want a certificate for each Host
+            ),
+        )
+    )
+    access = sheet.add(_access(b)) if b.aws.office_hours else None
+    distribution = sheet.add(cloudfront.Distribution("Distribution", DistributionConfig=_config(b, origin, access)))
+    _record(sheet, b, distribution)
+    host = b.aws.domain or GetAtt(distribution, "DomainName")
+    sheet.give(p.URL, Join("", ["https://", host]), "Where people open the app")
+    sheet.give("Distribution", Ref(distribution), "The distribution")
+    return sheet.done()
+
+
+def _config(b: Blueprint, origin: Any, access: Any) -> cloudfront.DistributionConfig:
+    more: dict[str, Any] = {}
+    if b.aws.domain:
+        more["Aliases"] = [b.aws.domain]
+        more["ViewerCertificate"] = cloudfront.ViewerCertificate(
+            AcmCertificateArn=b.aws.certificate, MinimumProtocolVersion="TLSv1.2_2021", SslSupportMethod="sni-only"
+        )
+    behaviors = [_behavior("/static/*", CACHING_OPTIMIZED, AllowedMethods=["GET", "HEAD", "OPTIONS"])]
+    if access is not None:
+        behaviors.append(
+            _behavior(f"/{PUBLIC_PREFIX}*", CACHING_OPTIMIZED, origin=_PAGES, AllowedMethods=["GET", "HEAD"])
+        )
+        more["CustomErrorResponses"] = [_asleep()]
+    return cloudfront.DistributionConfig(
+        Enabled=True,
+        Comment=f"{b.names.app} {b.names.stage}",
+        HttpVersion="http2and3",
+        IPV6Enabled=True,
+        PriceClass="PriceClass_100",
+        Origins=_origins(origin, access),
+        DefaultCacheBehavior=cloudfront.DefaultCacheBehavior(
+            **_said(CACHING_DISABLED, _APP), AllowedMethods=ALL_METHODS, OriginRequestPolicyId=ALL_VIEWER
+        ),
+        CacheBehaviors=behaviors,
+        **more,
+    )
+
+
+def _origins(origin: Any, access: Any) -> list[cloudfront.Origin]:
+    app = cloudfront.Origin(
+        Id=_APP,
+        DomainName=Ref(p.BALANCER_DNS),
+        VpcOriginConfig=cloudfront.VpcOriginConfig(
+            VpcOriginId=GetAtt(origin, "Id"), OriginReadTimeout=READ_S, OriginKeepaliveTimeout=KEEP_ALIVE_S
+        ),
+    )
+    if access is None:
+        return [app]
+    pages = cloudfront.Origin(
+        Id=_PAGES,
+        DomainName=Sub(f"${{{p.BUCKET}}}.s3.${{AWS::Region}}.${{AWS::URLSuffix}}"),
+        S3OriginConfig=cloudfront.S3OriginConfig(OriginAccessIdentity=""),
+        OriginAccessControlId=GetAtt(access, "Id"),
+    )
+    return [app, pages]
+
+
+def _said(cache: str, origin: str) -> dict[str, Any]:
+    return {
+        "TargetOriginId": origin,
+        "ViewerProtocolPolicy": "redirect-to-https",
+        "CachePolicyId": cache,
+        "ResponseHeadersPolicyId": SECURITY_HEADERS,
+        "Compress": True,
+    }
+
+
+def _behavior(path: str, cache: str, *, origin: str = _APP, **more: Any) -> cloudfront.CacheBehavior:
+    return cloudfront.CacheBehavior(PathPattern=path, **_said(cache, origin), **more)
+
+
+# --- asleep -----------------------------------------------------------------------------------------------------
+
+
+def _access(b: Blueprint) -> cloudfront.OriginAccessControl:
+    return cloudfront.OriginAccessControl(
+        "PagesAccess",
+        OriginAccessControlConfig=cloudfront.OriginAccessControlConfig(
+            Name=b.names.base, OriginAccessControlOriginType="s3", SigningBehavior="always", SigningProtocol="sigv4"
+        ),
+    )
+
+
+def _asleep() -> cloudfront.CustomErrorResponse:
+    """Without a task the load balancer answers 503, and people get the page that says until when."""
+    return cloudfront.CustomErrorResponse(
+        ErrorCode=503, ResponseCode=503, ResponsePagePath=f"/{SLEEPING_KEY}", ErrorCachingMinTTL=10
+    )
+
+
+def _record(sheet: Sheet, b: Blueprint, distribution: Any) -> None:
+    if not b.aws.hosted_zone:
+        return
+    for kind in ("A", "AAAA"):
+        sheet.add(
+            route53.RecordSetType(
+                f"Record{kind}",
+                HostedZoneId=b.aws.hosted_zone,
+                Name=b.aws.domain,
+                Type=kind,
+                AliasTarget=route53.AliasTarget(
+                    HostedZoneId=CLOUDFRONT_ZONE, DNSName=GetAtt(distribution, "DomainName")
+                ),
+            )
+        )

@@ -1,0 +1,62 @@
+"""An app whose stacks are looked at: two realtime predictors and two batch ones, as their manifests say it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from matinee.manifest import ComponentManifest, PredictorManifest, Resources
+from matinee.names import Names
+from matinee.project import Aws
+from matinee.stack import Blueprint
+from matinee.testing.emulators import UnavailableError, ministack
+
+Make = Callable[..., Blueprint]
+
+
+def predictor(name: str, kind: Any, component: str, calls: tuple[str, ...] = (), **resources: Any) -> PredictorManifest:
+    return PredictorManifest(name, kind, component, f"Do {name}.", {}, {}, Resources(**resources), calls=calls)
+
+
+COMPONENTS = (
+    ComponentManifest("recommend", "a" * 16, "v1", (predictor("recommend", "realtime", "recommend"),)),
+    ComponentManifest(
+        "plan",
+        "b" * 16,
+        "v1",
+        (
+            predictor("plan", "batch", "plan", calls=("recommend",), max_workers=2),
+            predictor("weekly_report", "batch", "plan", schedule="rate(1 day)", secrets=("API_TOKEN",)),
+        ),
+    ),
+    ComponentManifest("chat", "c" * 16, "v1", (predictor("chat", "realtime", "chat", calls=("recommend",)),)),
+)
+
+
+@pytest.fixture
+def make() -> Make:
+    """Return a function that makes a blueprint; what it is given of `aws` changes the defaults."""
+
+    def made(aws: dict[str, Any] | None = None, **more: Any) -> Blueprint:
+        b = Blueprint(Names("shop", "dev"), "Shop", COMPONENTS, Aws().changed(aws or {}))
+        return replace(b, **more)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    """Return the address of MiniStack."""
+    with ExitStack() as stack:
+        try:
+            found = stack.enter_context(ministack())
+        except UnavailableError as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(str(error))
+        yield found

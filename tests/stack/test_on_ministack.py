@@ -1,0 +1,58 @@
+"""The stacks are made on an emulated AWS, and go again without a trace."""
+
+from __future__ import annotations
+
+import json
+
+import boto3
+import pytest
+
+from matinee.stack import app_template, data_template, network_template
+from matinee.stack.blueprint import UI_COMPONENT
+from matinee.stack.parameters import image_parameter, label_parameter
+from matinee.testing.emulators import ACCOUNT, REGION
+from matinee.testing.stacks import without
+
+
+@pytest.fixture
+def cloud(endpoint, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    return boto3.client("cloudformation", endpoint_url=endpoint, region_name=REGION)
+
+
+def create(cloud, name, template, **values):
+    parameters = [
+        {"ParameterKey": key, "ParameterValue": values[key]} for key in template.get("Parameters", {}) if key in values
+    ]
+    cloud.create_stack(
+        StackName=name, TemplateBody=json.dumps(template), Parameters=parameters, Capabilities=["CAPABILITY_NAMED_IAM"]
+    )
+    cloud.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    [stack] = cloud.describe_stacks(StackName=name)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+
+
+def delete(cloud, name):
+    cloud.delete_stack(StackName=name)
+    cloud.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+
+
+def test_network_data_and_app_are_made_one_after_another_and_go_again(cloud, make):
+    b = make()
+    bucket = b.names.bucket(ACCOUNT, REGION)
+    network = create(cloud, "matinee-network", network_template(2), Zones="eu-central-1a,eu-central-1b")
+    data = create(cloud, b.names.data_stack, data_template(b), BucketName=bucket)
+    assert (data["Table"], data["Bucket"]) == ("matinee-shop-dev", bucket)
+    told = {image_parameter(c): f"{data['Repository']}@sha256:{'a' * 64}" for c in (UI_COMPONENT, *names(b))}
+    told |= {label_parameter(c): "v1" for c in names(b)}
+    app = create(
+        cloud, b.names.base, without(app_template(b)), **network, **told, BucketName=bucket, CloudFrontPrefixList="pl-1"
+    )
+    assert app["DefinitionPlan"].endswith(":task-definition/matinee-shop-dev-plan:1")
+    for stack in (b.names.base, b.names.data_stack, "matinee-network"):
+        delete(cloud, stack)
+
+
+def names(b):
+    return [component.name for component in b.components]
