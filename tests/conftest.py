@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from matinee.errors import BackendError
+from matinee.images import Engine
 
 GREET = """
     import os
@@ -67,3 +71,14 @@ def write_app(tmp_path: Path) -> Callable[..., Path]:
 def greeting_app(write_app: Callable[..., Path]) -> Path:
     """Return an app with a realtime predictor `greet` and a batch predictor `greet_all` that calls it."""
     return write_app(greeting=GREET, greeting_all=COUNT)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Engine:
+    """Return this machine's container engine: without one, tests skip on a laptop and fail where CI is set."""
+    try:
+        return Engine.detect()
+    except BackendError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"These tests build and run containers. {error}")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from matinee.cli import dev, export, inspect, new, output, predict, runs, submit, test, tokens, users
+from matinee.cli import build, dev, export, inspect, new, output, predict, runs, submit, test, tokens, users
 from matinee.errors import InputError, MatineeError, PredictionError
 
 # The same two classes whether typer brings its own click or imports it.
@@ -34,6 +34,7 @@ app.add_typer(runs.app, name="runs")
 app.command("export", epilog="Example: matinee export feedback.csv --feedback-only --since 30d")(export.command)
 app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="token")
+app.command("build", epilog="Example: matinee build recommend")(build.command)
 app.command("test", epilog="Example: matinee test recommend")(test.command)
 
 

@@ -22,10 +22,10 @@ _COMMON = ("--quiet", "--color", "never", "--no-progress")
 
 def make(component: str, request: str, folder: Path) -> None:
     """Make an empty virtual environment with the Python of the request (a path or a version range)."""
-    ended = _run("venv", "--no-project", "--python", request, str(folder))
+    ended = run("venv", "--no-project", "--python", request, str(folder))
     if ended.returncode:
         offline = re.search(_OFFLINE, ended.stderr)
-        said = "none is on this machine and none could be downloaded." if offline else _shortened(ended.stderr)
+        said = "none is on this machine and none could be downloaded." if offline else shortened(ended.stderr)
         raise ComponentError(
             f"There is no Python for component {component} ({request}): {said}",
             hint="Install that Python, or loosen the component's requires-python.",
@@ -37,13 +37,18 @@ def install(component: Component, dependencies: Dependencies, runtime: tuple[str
 
     Raises ComponentError with the resolver's own words and the requirement they are about.
     """
-    for text in dependencies.requirements:
-        _check(component, text)
+    check(component, dependencies)
     file = [] if dependencies.file is None else ["--requirement", str(dependencies.file)]
     wanted = [*file, "--", *dependencies.requirements, *runtime]
-    ended = _run("pip", "install", "--python", str(python), *wanted, folder=component.folder)
+    ended = run("pip", "install", "--python", str(python), *wanted, folder=component.folder)
     if ended.returncode:
-        raise _unresolved(component, dependencies, ended.stderr)
+        raise unresolved(component, dependencies, ended.stderr)
+
+
+def check(component: Component, dependencies: Dependencies) -> None:
+    """Raise ComponentError for a requirement that is none."""
+    for text in dependencies.requirements:
+        _check(component, text)
 
 
 def _check(component: Component, text: str) -> None:
@@ -58,8 +63,9 @@ def _check(component: Component, text: str) -> None:
         ) from error
 
 
-def _unresolved(component: Component, dependencies: Dependencies, said: str) -> ComponentError:
-    said = _shortened(said)
+def unresolved(component: Component, dependencies: Dependencies, said: str) -> ComponentError:
+    """Return the error for dependencies that do not come together: which component, and the resolver's own words."""
+    said = shortened(said)
     guilty = [text for text in dependencies.requirements if _name(text) in re.split(r"[^a-z0-9-]+", _normal(said))]
     named = f" ({', '.join(guilty)})" if guilty else ""
     return ComponentError(
@@ -77,7 +83,7 @@ def _normal(name: str) -> str:
     return re.sub(r"[_.]+", "-", name.lower())
 
 
-def _shortened(said: str, limit: int = 320) -> str:
+def shortened(said: str, limit: int = 320) -> str:
     """Return the resolver's words on one line, without its drawing, its hints and what follows from them."""
     lines = [re.sub(r"^[^\w'\"(<`]+", "", line).strip() for line in said.splitlines()]
     text = " ".join(line for line in lines if line and not line.startswith(("warning:", "Using", "Creating")))
@@ -87,7 +93,8 @@ def _shortened(said: str, limit: int = 320) -> str:
     return f"{text}." if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, folder: Path | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
+    """Run one command of uv, with its settings from the folder (a private index, for example)."""
     command = [_binary(), *arguments[:1], *_COMMON, *arguments[1:]]
     if arguments[0] == "pip":  # `uv pip install`: options follow the sub-command
         command = [_binary(), *arguments[:2], *_COMMON, *arguments[2:]]
@@ -96,7 +103,7 @@ def _run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedPro
             command,
             cwd=folder,
             env={"UV_SYSTEM_CERTS": "true", **os.environ},  # behind a company's certificate authority too
-            stdin=subprocess.DEVNULL,
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,

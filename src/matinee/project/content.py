@@ -16,7 +16,7 @@ _OUTSIDE = {"cli", "images", "ops", "stack", "testing", "ui"}
 
 def content_hash(source: Path, shared: tuple[Path, ...] = ()) -> str:
     """Return 16 hexadecimal digits over sources, dependencies (they are in the sources), shared, Python, framework."""
-    digest = hashlib.sha256(f"python {sys.version_info[0]}.{sys.version_info[1]}\n{_framework()}\n".encode())
+    digest = hashlib.sha256(f"python {sys.version_info[0]}.{sys.version_info[1]}\n{framework_hash()}\n".encode())
     for root in (source, *shared):
         for name, path in files_of(root):
             digest.update(f"{root.name}/{name}\0{_digest_now(path)}\n".encode())
@@ -52,11 +52,18 @@ def _digest(path: str, _size: int, _mtime_ns: int, _inode: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-@lru_cache(maxsize=1)
-def _framework() -> str:
-    # By content rather than by number: whoever works on the framework itself must never meet a stale manifest.
-    digest = hashlib.sha256()
+def framework_files() -> Iterator[tuple[str, Path]]:
+    """Yield (name relative to the package, path) of what of the framework runs inside a component."""
     for name, path in files_of(PACKAGE):
         if name.endswith(".py") and name.split("/")[0] not in _OUTSIDE:
-            digest.update(f"{name}\0{_digest_now(path)}\n".encode())
+            yield name, path
+
+
+@lru_cache(maxsize=1)
+def framework_hash() -> str:
+    """Return a hash of what of the framework runs inside a component."""
+    # By content rather than by number: whoever works on the framework itself must never meet a stale manifest.
+    digest = hashlib.sha256()
+    for name, path in framework_files():
+        digest.update(f"{name}\0{_digest_now(path)}\n".encode())
     return digest.hexdigest()

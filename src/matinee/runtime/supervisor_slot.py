@@ -45,7 +45,7 @@ class HeldSlot:
     def __init__(self, settings: Settings, store: Store) -> None:
         component = _read_manifest(settings)
         self.predictor: Predictor = component["predictor"]
-        self.label: str = component["label"] or component["hash"]
+        self.label: str = os.environ.get("MATINEE_LABEL") or component["label"] or component["hash"]
         self.token = settings.slot_token
         self.renew_at = 0.0
         self.poke_after = False

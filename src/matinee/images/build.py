@@ -1,0 +1,144 @@
+"""`build_images`: environments first, each once, then the code on top; images that are there cost a question."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from matinee.environments import Report
+from matinee.errors import BackendError
+from matinee.images import packages
+from matinee.images.dockerfile import ARGUMENT
+from matinee.images.engine import Engine
+from matinee.images.layers import folder_of_layers, unwritable
+from matinee.images.plan import MANIFEST, EnvironmentPlan, ImagePlan
+from matinee.manifest import to_json
+
+LABEL = "matinee.component"
+BUILDS_AT_ONCE = 3
+
+
+@dataclass(frozen=True)
+class BuiltImage:
+    """An image the engine has. `reference` is its name there, `id` its content; `was_cached` if it was there before."""
+
+    name: str
+    tag: str
+    reference: str
+    id: str
+    size_bytes: int
+    was_cached: bool
+    seconds: float = 0.0
+
+
+def build_images(engine: Engine, plans: Sequence[ImagePlan], report: Report | None = None) -> tuple[BuiltImage, ...]:
+    """Build what the engine has not got yet, in parallel; return all images in the plans' order.
+
+    `report` is called from several threads. Raises BackendError with the builder's words; what was finished stays,
+    and nothing half-made has a name.
+    """
+    tell = report or (lambda _component, _line: None)
+    locks: dict[str, threading.Lock] = {plan.environment.tag: threading.Lock() for plan in plans}
+    with ThreadPoolExecutor(max_workers=min(BUILDS_AT_ONCE, max(1, os.cpu_count() or 1) + 1)) as pool:
+        waiting = [pool.submit(_build, engine, plan, locks[plan.environment.tag], tell) for plan in plans]
+        try:
+            return tuple(each.result() for each in waiting)
+        except BaseException:
+            engine.cancel_builds()
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _build(engine: Engine, plan: ImagePlan, once: threading.Lock, report: Report) -> BuiltImage:
+    began = time.monotonic()
+    for note in plan.notes:
+        report(plan.name, note)
+    found = engine.inspect(plan.reference)
+    if found is not None:
+        return _built(plan, found, began, was_cached=True)
+    with once:
+        if engine.inspect(plan.environment.reference) is None:
+            report(plan.name, "Making its environment: packages, then the framework")
+            _build_environment(engine, plan.environment, report)
+    with _work_folder() as folder:
+        _stage_code(plan, folder)
+        options = ["--build-arg", f"{ARGUMENT}={plan.environment.reference}", *_labels(plan), *_platform(engine, plan)]
+        engine.build(folder, plan.reference, options, lambda line: _progress(report, plan.name, line))
+    found = engine.inspect(plan.reference) or {}
+    built = _built(plan, found, began, was_cached=False)
+    report(plan.name, f"{plan.tag}: {built.size_bytes / 1e6:.0f} MB, in {built.seconds:.1f} s")
+    return built
+
+
+def _build_environment(engine: Engine, plan: EnvironmentPlan, report: Report) -> None:
+    with _work_folder() as folder:
+        for name, lock in (("common", plan.common), ("own", plan.own)):
+            if lock:
+                layer = packages.packages_layer(plan.name, lock, python=plan.python, platform=plan.platform)
+                _put(layer, folder / f"{name}.tar")
+        _put(packages.framework_layer(plan.python), folder / "framework.tar")
+        (folder / "Dockerfile").write_text(plan.dockerfile, "utf-8")
+        engine.build(folder, plan.reference, _platform(engine, plan), lambda line: _progress(report, plan.name, line))
+
+
+def _put(file: Path, target: Path) -> None:
+    try:
+        target.hardlink_to(file)
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(file, target)
+
+
+def _stage_code(plan: ImagePlan, folder: Path) -> None:
+    app = folder / "app"
+    plan.context.write(app)
+    (app / MANIFEST).write_text(json.dumps(to_json(plan.manifest), ensure_ascii=False), "utf-8")
+    packages.compile_all(app, plan.environment.python)
+    (folder / "Dockerfile").write_text(plan.dockerfile, "utf-8")
+
+
+def _labels(plan: ImagePlan) -> list[str]:
+    return ["--label", f"{LABEL}={plan.name}", "--label", f"matinee.repository={plan.repository}"]
+
+
+def _platform(engine: Engine, plan: ImagePlan | EnvironmentPlan) -> list[str]:
+    return [] if plan.platform == engine.platform else ["--platform", plan.platform]
+
+
+def _built(plan: ImagePlan, found: dict[str, object], began: float, *, was_cached: bool) -> BuiltImage:
+    made_for = f"{found.get('Os')}/{found.get('Architecture')}"
+    if made_for != plan.platform:
+        raise BackendError(
+            f"The image of {plan.name} is for {made_for}, not for {plan.platform}.",
+            hint="Its Dockerfile names a base of another architecture.",
+        )
+    size = found["Size"]
+    assert isinstance(size, int)
+    return BuiltImage(plan.name, plan.tag, plan.reference, str(found["Id"]), size, was_cached, time.monotonic() - began)
+
+
+def _progress(report: Report, name: str, line: str) -> None:
+    """Pass on the steps that take time; the rest a builder says is for errors."""
+    found = re.match(r"(?:Step \d+/\d+ : |#\d+ \[[^\]]*\] )((?:RUN|COPY|ADD) .+)", line)
+    if found:
+        report(name, found[1])
+
+
+@contextmanager
+def _work_folder() -> Iterator[Path]:
+    """Give a folder beside the layers, so that they can be linked, and remove it."""
+    base = folder_of_layers()
+    try:
+        with tempfile.TemporaryDirectory(dir=base) as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise unwritable(base, error) from error

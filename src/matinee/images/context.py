@@ -1,0 +1,97 @@
+"""Which files go into an image, where they lie there, and which stay out because their names look like secrets."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from matinee.project import Component, Project
+from matinee.project.content import files_of
+
+APP = PurePosixPath("/app")
+# Names under which secrets are kept by habit. https://github.com/github/gitignore has most of them, scattered.
+_SECRET = re.compile(
+    r"(?i)\.env(\..+)?|.+\.env|.+\.(pem|key|p12|pfx|jks|keystore|kdbx|ovpn)|id_(rsa|dsa|ecdsa|ed25519)|\.?netrc"
+    r"|\.pypirc|\.npmrc|\.pgpass|credentials(\.json|\.csv)?|.*service[-_]?account.*\.json|secrets?\.(toml|ya?ml|json|txt)"
+    r"|.*_credentials\.json|htpasswd"
+)
+
+
+@dataclass(frozen=True)
+class File:
+    """One file: `path` below /app, and where it is on this machine."""
+
+    path: str
+    source: Path
+
+
+@dataclass(frozen=True)
+class Context:
+    """What goes in, and what looked like a secret and stays out (paths as people know them)."""
+
+    files: tuple[File, ...]
+    left_out: tuple[str, ...] = ()
+
+    def digest(self) -> str:
+        """Return a hash of names and contents."""
+        told = hashlib.sha256()
+        for file in self.files:
+            with file.source.open("rb") as stream:
+                told.update(f"{file.path}\0{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+        return told.hexdigest()
+
+    def write(self, folder: Path) -> None:
+        """Copy the files below `folder`, readable by everybody: an image runs as somebody else."""
+        for file in self.files:
+            target = folder / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file.source, target)
+            target.chmod(0o755 if file.source.stat().st_mode & 0o100 else 0o644)
+
+
+def component_context(project: Project, component: Component) -> Context:
+    """Return what belongs to a component's image: its source and what is shared with it, as the app's folder has them.
+
+    A component's own Dockerfile is left out: it makes the image, it is not part of it.
+    """
+    found: list[File] = []
+    left_out: list[str] = []
+    for root in (component.source, *component.shared):
+        for path in _files(root):
+            name = path.relative_to(project.folder).as_posix()
+            if is_secret(path.name):
+                left_out.append(name)
+            elif path != component.source / "Dockerfile":
+                found.append(File(name, path))
+    return Context(tuple(_unique(found)), tuple(dict.fromkeys(left_out)) + _hidden_secrets(project, component))
+
+
+def is_secret(name: str) -> bool:
+    """Whether a file of this name is likely to hold a secret."""
+    return _SECRET.fullmatch(name) is not None
+
+
+def in_image(project: Project, path: Path) -> PurePosixPath:
+    """Return where a path of the app's folder lies in an image."""
+    return APP / path.relative_to(project.folder).as_posix()
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for _, path in files_of(root):
+        yield path
+
+
+def _hidden_secrets(project: Project, component: Component) -> tuple[str, ...]:
+    """Return hidden files of the source that look like secrets: hidden files never go in, but people wonder."""
+    if not component.source.is_dir():
+        return ()
+    hidden = (path for path in sorted(component.source.glob(".*")) if path.is_file() and is_secret(path.name))
+    return tuple(path.relative_to(project.folder).as_posix() for path in hidden)
+
+
+def _unique(files: Iterable[File]) -> list[File]:
+    return list({file.path: file for file in files}.values())

@@ -1,0 +1,92 @@
+"""The two Dockerfiles of an image, as text: its environment, which changes seldom, and its code on top of it.
+
+An environment has everything but the code: base, system packages, what the framework needs, what the component
+declares, the framework, settings. Layers of files come as archives, which every builder unpacks. Two images rather
+than one, because the legacy builder is sent everything a Dockerfile may copy each time it builds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from matinee.errors import ProjectError
+
+ENTRYPOINT = ("python", "-m", "matinee.runtime.start")
+ARGUMENT = "MATINEE_ENVIRONMENT"
+USER = "nobody"  # every Debian has it
+HOW_TO = "docs/how-to/build-images.md"
+
+
+def environment_dockerfile(
+    name: str,
+    base: str,
+    *,
+    apt: Sequence[str] = (),
+    layers: Sequence[str],
+    variables: Mapping[str, str],
+    folder: str,
+    role: str = "realtime",
+    port: int = 0,
+) -> str:
+    """Return the Dockerfile of an environment. `layers` are archives of its context (NAME.tar), unpacked in order."""
+    lines = [
+        f"# The environment of {name}: all of its image but its code. Made by `matinee build`.",
+        f"FROM {base}",
+        *_system(apt),
+        *(f"ADD {layer}.tar /" for layer in layers),
+        "ENV " + " \\\n    ".join(f"{key}={_quoted(value)}" for key, value in variables.items()),
+        f"WORKDIR {folder}",
+        *([f"EXPOSE {port}"] if port else []),
+        f"USER {USER}",
+        "VOLUME /tmp",
+        f"ENTRYPOINT {json.dumps(list(ENTRYPOINT))}",
+        f"CMD {json.dumps([role])}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def code_dockerfile(name: str) -> str:
+    """Return the Dockerfile of an image: its environment and, in a layer of its own, its code."""
+    return (
+        f"# The image of {name}: its environment (Python, packages, the framework), then its code.\n"
+        f"ARG {ARGUMENT}=scratch\n"
+        f"FROM ${{{ARGUMENT}}}\n"
+        "COPY app/ /app/\n"
+    )
+
+
+def check_dockerfile(name: str, file: Path) -> str:
+    """Return the text of a component's own Dockerfile. Raises ProjectError for one that lacks what makes it work."""
+    text = file.read_text("utf-8", errors="replace")
+    lines = re.sub(r"\\\n", " ", re.sub(r"(?m)^\s*#.*\n?", "", text)).splitlines()
+    last_stage = max((i for i, line in enumerate(lines) if re.match(r"(?i)\s*FROM\s", line)), default=-1)
+    final = "\n".join(lines[max(last_stage, 0) :])
+    wanted = (
+        (rf"(?im)^\s*ARG\s+{ARGUMENT}\b", "\n".join(lines), f"ARG {ARGUMENT}"),
+        (rf"(?im)^\s*FROM\s+.*\$\{{?{ARGUMENT}\b", final, f"FROM ${{{ARGUMENT}}} (of the last stage)"),
+        (r"(?im)^\s*(?:COPY|ADD)\s.*\bapp/?\s+/app/?\s*$", final, "COPY app/ /app/"),
+    )
+    for pattern, where, line in wanted:
+        if not re.search(pattern, where):
+            raise ProjectError(
+                f"{file.name} of component {name} has no line `{line}`.",
+                hint=f"Add it: {HOW_TO} lists the three lines a Dockerfile of yours must have.",
+            )
+    return text
+
+
+def _system(apt: Sequence[str]) -> list[str]:
+    if not apt:
+        return []
+    return [
+        "RUN apt-get update \\",
+        f" && apt-get install -y --no-install-recommends {' '.join(apt)} \\",
+        " && rm -rf /var/lib/apt/lists/*",
+    ]
+
+
+def _quoted(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("$", "\\$")

@@ -1,0 +1,214 @@
+"""The container engine behind a command line: Docker's, or one that takes the same words (Podman, nerdctl)."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from matinee.errors import BackendError, UsageError
+from matinee.images.engine_words import absent, failed, not_running
+
+Json = Any
+CHOICE = "MATINEE_ENGINE"  # the name of another command
+KNOWN = ("docker", "podman", "nerdctl", "finch")
+PLATFORMS = ("linux/amd64", "linux/arm64")
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+OnLine = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine that answered. `platform` is what it runs without emulation."""
+
+    command: str
+    version: str
+    platform: str
+    buildkit: bool = False
+    flags: tuple[str, ...] = ()  # of a build, as this builder knows them
+    variables: Mapping[str, str] = field(default_factory=dict)
+    running: set[subprocess.Popen[str]] = field(default_factory=set, repr=False, compare=False)
+
+    @classmethod
+    def detect(cls) -> Engine:
+        """Return the engine of this machine: the one `MATINEE_ENGINE` names, or the first that is installed.
+
+        Raises BackendError, with what to install or start, when there is none or it does not run.
+        """
+        command = _find()
+        answer = _run([command, "version", "--format", "{{json .}}"])
+        if answer.returncode:
+            raise not_running(command, answer.stderr)
+        told = json.loads(answer.stdout)
+        server = told.get("Server") or told.get("Client") or {}
+        machine = str(server.get("Arch") or server.get("OsArch") or "").rpartition("/")[2]
+        platform = f"linux/{_MACHINES.get(machine, machine)}"
+        version = str(server.get("Version", ""))
+        if "podman" in command or "Podman" in answer.stdout:
+            return cls(command, version, platform, buildkit=True, flags=("--format", "docker"))
+        return cls(command, version, platform, *_builder(command, told.get("Client") or {}))
+
+    # --- asking -----------------------------------------------------------------------------------------------------
+
+    def inspect(self, image: str) -> dict[str, Json] | None:
+        """Return what the engine knows of an image it has, None if it has none of that name."""
+        answer = self.run("image", "inspect", image, check=False)
+        if answer.returncode:
+            return None
+        found: dict[str, Json] = json.loads(answer.stdout)[0]
+        return found
+
+    def run(self, *arguments: str, check: bool = True, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run one command of the engine. Raises BackendError with its words when it fails, unless told not to."""
+        answer = _run([self.command, *arguments], self.variables, stdin)
+        if check and answer.returncode:
+            raise failed(f"{self.command} {arguments[0]}", answer.stderr or answer.stdout)
+        return answer
+
+    def _lines(self, command: Sequence[str], done: Callable[[int], None]) -> Iterator[str]:
+        """Yield the lines a command says, both streams, then call `done` with its code."""
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **self.variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,  # Ctrl-C is ours to pass on: first to the builds, then to what waits for them
+        )
+        assert process.stdout is not None
+        self.running.add(process)
+        try:
+            with process.stdout:
+                for line in process.stdout:
+                    yield line.rstrip()
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            code = process.wait()
+            self.running.discard(process)
+        done(code)
+
+    # --- making -----------------------------------------------------------------------------------------------------
+
+    def build(self, folder: Path, tag: str, options: Sequence[str] = (), on_line: OnLine | None = None) -> str:
+        """Build the folder (with its Dockerfile) under `tag` and return the image's id.
+
+        The tag is set when all is done: an interrupted build leaves none. Raises BackendError with the builder's words.
+        """
+        command = [self.command, "build", *self.flags, "--tag", tag, *options, str(folder)]
+        said: list[str] = []
+        for line in self._lines(command, lambda code: _check_build(tag, code, said)):
+            said.append(line)
+            if on_line is not None:
+                on_line(line)
+        found = self.inspect(tag)
+        if found is None:
+            raise BackendError(f"{self.command} built {tag} but does not have it.", hint="Is its disk full?")
+        return str(found["Id"])
+
+    def cancel_builds(self) -> None:
+        """End the builds that run: they fail, and leave no tag."""
+        for process in tuple(self.running):
+            process.terminate()
+
+    def pull(self, image: str, platform: str) -> None:
+        """Fetch an image. Raises BackendError with the engine's words."""
+        answer = self.run("pull", "--platform", platform, image, check=False)
+        if answer.returncode:
+            raise failed(
+                f"The image {image} ({platform}) cannot be fetched",
+                answer.stderr,
+                hint="Check its name and the network; for a private registry, sign in first: "
+                f"{self.command} login REGISTRY.",
+            )
+
+    def tag(self, image: str, name: str) -> None:
+        """Give an image one more name."""
+        self.run("tag", image, name)
+
+    def login(self, registry: str, username: str, password: str) -> None:
+        """Sign in at a registry; the password goes through a pipe."""
+        self.run("login", "--username", username, "--password-stdin", registry, stdin=password)
+
+    def push(self, image: str, target: str) -> str:
+        """Push a local image as `target` ("registry/repository:tag") and return its digest ("sha256:…")."""
+        self.tag(image, target)
+        answer = self.run("push", target)
+        found = re.search(r"digest: (sha256:[0-9a-f]{64})", answer.stdout)
+        if found:
+            return found[1]
+        repository = target.rpartition(":")[0]
+        for known in (self.inspect(target) or {}).get("RepoDigests") or ():
+            if known.startswith(f"{repository}@"):
+                return str(known.rpartition("@")[2])
+        raise BackendError(f"{self.command} pushed {target} but named no digest.", hint="Push it again.")
+
+
+def check_platform(platform: str) -> str:
+    """Return the platform. Raises UsageError for one that neither Lambda nor Fargate has."""
+    if platform not in PLATFORMS:
+        raise UsageError(f"{platform!r} is no platform.", hint=f"It is one of: {', '.join(PLATFORMS)}.")
+    return platform
+
+
+def _find() -> str:
+    chosen = os.environ.get(CHOICE)
+    if chosen:
+        if shutil.which(chosen) is None:
+            raise absent(f"{CHOICE}={chosen} names no command on this machine.")
+        return chosen
+    for command in KNOWN:
+        if shutil.which(command):
+            return command
+    raise absent("There is no Docker on this machine.")
+
+
+def _builder(command: str, client: Mapping[str, Json]) -> tuple[bool, tuple[str, ...], Mapping[str, str]]:
+    """Return whether this builds with BuildKit, and the flags and variables that go with it.
+
+    Lambda takes one manifest of one platform: no attestations, where the builder would add them.
+    """
+    if command != "docker":
+        return True, (), {}
+    buildx = _run([command, "buildx", "version"])
+    if not buildx.returncode:
+        context = _run([command, "context", "show"]).stdout.strip() or "default"
+        # A builder in a container of its own would not see the images of this engine.
+        told = {"BUILDX_BUILDER": context, "DOCKER_BUILDKIT": "1"}
+        return True, ("--provenance=false", "--sbom=false", "--progress=plain"), told
+    major = int(re.match(r"\d*", str(client.get("Version", "")))[0] or 0)  # type: ignore[index]
+    if os.environ.get("DOCKER_BUILDKIT") == "1" and major < 23:  # BuildKit was part of the client until then
+        return True, ("--progress=plain",), {}
+    return False, ("--force-rm",), {"DOCKER_BUILDKIT": "0"}
+
+
+def _run(
+    command: Sequence[str], variables: Mapping[str, str] | None = None, stdin: str | None = None
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            env={**os.environ, **(variables or {})},
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except OSError as error:
+        raise absent(f"{command[0]} cannot be started: {error.strerror or error}.") from error
+
+
+def _check_build(tag: str, code: int, said: list[str]) -> None:
+    if code:
+        raise failed(f"The image {tag} cannot be built", "\n".join(said))

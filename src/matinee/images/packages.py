@@ -1,0 +1,125 @@
+"""An image's packages, unpacked and compiled on this machine as they will lie in it.
+
+A package that would have to be compiled is refused: no compiler of this machine makes what runs in that one.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from functools import lru_cache
+from importlib import metadata
+from pathlib import Path
+
+from matinee.environments import uv
+from matinee.errors import BackendError, ComponentError
+from matinee.images.layers import layer
+from matinee.images.lock import PLATFORMS
+from matinee.project.content import framework_files, framework_hash
+
+PREFIX = "usr/local"  # where the official Python images have theirs
+_LINE = re.compile(r"(?m)^(?=[A-Za-z0-9])")  # a requirement begins where a line does; its hashes are indented
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
+_FOREIGN_TAG = re.compile(r"(?m)^Tag: [^-\s]+-[^-\s]+-(?!any$|manylinux|musllinux)\S+$")
+_UNWANTED = ("direct_url.json", "uv_cache.json")  # they say where a file came from, perhaps with a password
+
+
+def packages_layer(name: str, lock: str, *, python: Path, platform: str) -> Path:
+    """Return the layer of the packages a lock lists, for a platform and the version of this Python.
+
+    `name` is the component's, for messages. Raises ComponentError for a package without a wheel for the platform,
+    BackendError when packages cannot be fetched.
+    """
+
+    def make(folder: Path) -> None:
+        _install(name, lock, folder, python=python, platform=platform)
+        _check_wheels(name, folder, platform)
+        _tidy(folder)
+        compile_all(folder, python)
+
+    return layer("packages", (lock, python_version(python), platform), make)
+
+
+def framework_layer(python: Path) -> Path:
+    """Return the layer of what of this very framework runs inside a component, with its metadata."""
+
+    def make(folder: Path) -> None:
+        _put_framework(folder, python_version(python))
+        compile_all(folder, python)
+
+    return layer("framework", (framework_hash(), python_version(python)), make)
+
+
+def _install(name: str, lock: str, folder: Path, *, python: Path, platform: str) -> None:
+    ended = uv.run(
+        "pip", "install", "--prefix", str(folder / PREFIX), "--python", str(python), "--no-deps", "--require-hashes",
+        "--python-platform", PLATFORMS[platform], "--requirement", "-",
+        stdin=lock,
+    )  # fmt: skip
+    if ended.returncode:
+        raise BackendError(
+            f"The packages of {name}'s image cannot be fetched: {uv.shortened(ended.stderr)}",
+            hint="If a package has no wheel for Linux, make the image with a Dockerfile of your own: "
+            f"matinee build --eject {name}.",
+        )
+
+
+def split(lock: str, names: frozenset[str]) -> tuple[str, str]:
+    """Return the lock's part with packages of these names, and the rest: so that images share what is common."""
+    common: list[str] = []
+    rest: list[str] = []
+    for requirement in _LINE.split(lock):
+        named = _NAME.match(requirement)
+        if named and not requirement.startswith("#"):
+            (common if named[0].lower() in names else rest).append(requirement)
+    return "".join(common), "".join(rest)
+
+
+def _put_framework(folder: Path, python_version: str) -> None:
+    packages = folder / PREFIX / "lib" / f"python{python_version}" / "site-packages"
+    for name, path in framework_files():
+        target = packages / "matinee" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    told = metadata.distribution("matinee")
+    info = packages / f"matinee-{told.version}.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(told.read_text("METADATA") or "", "utf-8")
+
+
+def compile_all(folder: Path, python: Path) -> None:
+    """Compile what is below `folder`: a read-only image cannot, and would at every start.
+
+    By content rather than by time (PEP 552), since copying changes times.
+    """
+    command = [str(python), "-m", "compileall", "-qq", "-j", "0", "--invalidation-mode", "unchecked-hash"]
+    # What cannot be compiled (a template, code for another Python) cannot be imported either: not ours to say.
+    subprocess.run([*command, "-s", str(folder), "-p", "/", str(folder)], stdin=subprocess.DEVNULL, check=False)
+
+
+@lru_cache(maxsize=16)
+def python_version(python: Path) -> str:
+    """Return the version of an interpreter that matters to an image: "3.11"."""
+    code = "import sys; print('%d.%d' % sys.version_info[:2])"
+    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _check_wheels(name: str, folder: Path, platform: str) -> None:
+    for wheel in folder.rglob("*.dist-info/WHEEL"):
+        if _FOREIGN_TAG.search(wheel.read_text("utf-8")):
+            package = wheel.parent.name.removesuffix(".dist-info").replace("-", " ")
+            raise ComponentError(
+                f"{name} needs {package}, which has no wheel for {platform}: it would have to be compiled.",
+                hint=f"Choose another version, or compile it in a Dockerfile of your own: matinee build --eject {name}",
+            )
+
+
+def _tidy(folder: Path) -> None:
+    for unwanted in _UNWANTED:
+        for path in folder.rglob(f"*.dist-info/{unwanted}"):
+            path.unlink()
+    for script in (folder / PREFIX / "bin").glob("*"):
+        text = script.read_bytes()
+        if text.startswith(b"#!"):  # the interpreter it was installed by is none of the image's
+            script.write_bytes(re.sub(rb"^#!.*", b"#!/usr/local/bin/python3", text, count=1))

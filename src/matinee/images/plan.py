@@ -1,0 +1,172 @@
+"""`plan_images`: what each component's image is made of, and its tag by content. Nothing is built yet."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from matinee.environments.inspect import InspectedComponent
+from matinee.environments.prepare import runtime_requirements
+from matinee.errors import ComponentError
+from matinee.images import packages
+from matinee.images.base import DEFAULT, Base, resolve_base
+from matinee.images.context import APP, Context, component_context, in_image
+from matinee.images.dockerfile import check_dockerfile, code_dockerfile, environment_dockerfile
+from matinee.images.engine import Engine, check_platform
+from matinee.images.lock import FOLDER, Lock, lock
+from matinee.manifest import ComponentManifest, to_json
+from matinee.project import Component, Project
+from matinee.project.content import framework_hash
+
+ENVIRONMENTS = "matinee-environment"  # the repository of environments, on the engine alone
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True)
+class EnvironmentPlan:
+    """All of an image but its code. `tag` is by content; `common` and `own` are the two parts of its lock."""
+
+    name: str
+    tag: str
+    dockerfile: str
+    python: Path
+    python_version: str
+    platform: str
+    common: str
+    own: str
+
+    @property
+    def reference(self) -> str:
+        """The name of its image on the engine."""
+        return f"{ENVIRONMENTS}:{self.tag}"
+
+
+@dataclass(frozen=True)
+class ImagePlan:
+    """One image to be. `manifest` goes into it; its hash, the tag's, is the component's version by content."""
+
+    name: str
+    tag: str
+    repository: str
+    platform: str
+    manifest: ComponentManifest
+    environment: EnvironmentPlan
+    context: Context
+    dockerfile: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reference(self) -> str:
+        """The name of the image on the engine, "matinee-APP:COMPONENT-HASH"."""
+        return f"{self.repository}:{self.tag}"
+
+
+def plan_images(
+    project: Project,
+    inspected: Sequence[InspectedComponent],
+    *,
+    platform: str,
+    engine: Engine | None = None,
+    upgrade: bool = False,
+) -> tuple[ImagePlan, ...]:
+    """Return a plan for each inspected component, in order.
+
+    Resolves what has no lock yet. With an engine, bases are pinned by digest. Raises ComponentError for a component
+    that does not load, or whose dependencies do not come together; ProjectError for a Dockerfile that lacks a line.
+    """
+    check_platform(platform)
+    for item in inspected:
+        if item.manifest.trouble:
+            trouble = item.manifest.trouble
+            raise ComponentError(
+                f"{item.component.name}: {trouble.message}", hint=trouble.hint, file=trouble.file, line=trouble.line
+            )
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return tuple(pool.map(lambda item: _plan(project, item, platform, engine, upgrade=upgrade), inspected))
+
+
+def _plan(
+    project: Project, item: InspectedComponent, platform: str, engine: Engine | None, *, upgrade: bool
+) -> ImagePlan:
+    component, environment = item.component, item.environment
+    assert environment is not None, "a component without environment has trouble"
+    python = packages.python_version(environment.python)
+    locked = lock(
+        component, component.dependencies(), runtime_requirements(),
+        folder=project.folder / FOLDER, platform=platform, python=python, upgrade=upgrade,
+    )  # fmt: skip
+    base = resolve_base(engine, DEFAULT.format(python=python), platform)
+    context = component_context(project, component)
+    planned = _environment(project, component, locked, base, environment.python, platform)
+    own = component.source / "Dockerfile"
+    dockerfile = check_dockerfile(component.name, own) if own.is_file() else code_dockerfile(component.name)
+    manifest = replace(item.manifest, hash="", label="", image="")
+    digest = _digest(planned.tag, dockerfile, context.digest(), json.dumps(to_json(manifest), sort_keys=True))
+    return ImagePlan(
+        name=component.name,
+        tag=f"{component.name}-{digest}",
+        repository=f"matinee-{project.name}",
+        platform=platform,
+        manifest=replace(manifest, hash=digest),
+        environment=planned,
+        context=context,
+        dockerfile=dockerfile,
+        notes=_notes(context, locked, base),
+    )
+
+
+def _environment(
+    project: Project, component: Component, locked: Lock, base: Base, python: Path, platform: str
+) -> EnvironmentPlan:
+    common, own = packages.split(locked.text, RUNTIME_PACKAGES)
+    layers = ["common", *(["own"] if own else []), "framework"]
+    text = environment_dockerfile(
+        component.name,
+        base.reference,
+        layers=layers,
+        variables=_variables(project, component),
+        folder=str(in_image(project, component.folder)) if component.folder != project.folder else str(APP),
+    )
+    version = packages.python_version(python)
+    digest = _digest(text, base.identity, locked.text, framework_hash(), version, platform)
+    return EnvironmentPlan(component.name, f"{component.name}-{digest}", text, python, version, platform, common, own)
+
+
+def _variables(project: Project, component: Component) -> Mapping[str, str]:
+    search_path = ":".join(
+        str(in_image(project, path)) if path != project.folder else str(APP) for path in component.search_path
+    )
+    return {
+        **({"PYTHONPATH": search_path} if search_path else {}),
+        "PYTHONSAFEPATH": "1",  # a file of the user's called `types.py` must not hide the standard library's
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONDONTWRITEBYTECODE": "1",  # all is compiled, and the root may be read-only
+        "HOME": "/tmp",  # noqa: S108 (the one place an image may write to)
+        "MATINEE_COMPONENT": component.name,
+        "MATINEE_SOURCE": str(in_image(project, component.source)),
+        "MATINEE_MANIFEST": str(APP / MANIFEST),
+        "MATINEE_DATA": "/tmp/matinee",  # noqa: S108 (an image that is started alone has no other store)
+    }
+
+
+# What awslambdaric, boto3 and pydantic need, directly or not: a layer that images share. A name that is missing here
+# goes into the layer of a component's own.
+RUNTIME_PACKAGES = frozenset(
+    """annotated-types awslambdaric boto3 botocore jmespath pydantic pydantic-core python-dateutil s3transfer simplejson
+    six snapshot-restore-py typing-extensions typing-inspection urllib3""".split()  # noqa: SIM905 (a table to read)
+)
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _notes(context: Context, locked: Lock, base: Base) -> tuple[str, ...]:
+    left = [f"{name} is left out of the image: its name is a secret's. Name secrets in matinee.toml instead."
+            for name in context.left_out]  # fmt: skip
+    changed = [f"{locked.file.parent.name}/{locked.file.name}: {change}" for change in locked.changes]
+    return (*left, *changed, *([base.note] if base.note else []))

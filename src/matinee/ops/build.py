@@ -1,0 +1,57 @@
+"""`matinee build`: an image for each component and one for the UI, made here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matinee.environments import Report
+from matinee.environments.inspect import inspect_app
+from matinee.errors import UsageError
+from matinee.images import BuiltImage, Engine, ImagePlan, build_images, plan_images
+from matinee.project import Project, load
+from matinee.project.suggest import nearest
+
+
+@dataclass(frozen=True)
+class Build:
+    """What there is now. Plans and images are in the same order."""
+
+    project: Project
+    platform: str
+    plans: tuple[ImagePlan, ...]
+    images: tuple[BuiltImage, ...]
+
+
+def build(
+    path: Path,
+    names: Sequence[str] = (),
+    *,
+    platform: str = "",
+    upgrade: bool = False,
+    report: Report | None = None,
+) -> Build:
+    """Build the images of the named components, or of all and of the UI; `platform` "" is what the engine runs.
+
+    Raises UsageError for a name that is none, ComponentError for a component that does not load or whose dependencies
+    do not come together, BackendError for an engine that is not there or cannot.
+    """
+    project = load(path)
+    chosen = _named(project, names)
+    engine = Engine.detect()
+    platform = platform or engine.platform
+    inspected = tuple(item for item in inspect_app(project, report) if item.component.name in chosen)
+    plans = plan_images(project, inspected, platform=platform, engine=engine, upgrade=upgrade)
+    return Build(project, platform, plans, build_images(engine, plans, report))
+
+
+def _named(project: Project, names: Sequence[str]) -> set[str]:
+    known = [component.name for component in project.components]
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"{project.name} has no component {name!r}.",
+                hint=nearest(name, known) or f"It has: {', '.join(known)}.",
+            )
+    return set(names or known)

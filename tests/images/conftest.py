@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matinee.images import BuiltImage, Engine
+from matinee.ops.build import Build, build
+
+
+@pytest.fixture(scope="session")
+def environments(engine: Engine) -> Iterator[set[str]]:
+    """Return where tests note environments they made: they are shared, and removed when all is done."""
+    made: set[str] = set()
+    yield made
+    if made:
+        engine.run("image", "rm", "--force", *made, check=False)
+
+
+@pytest.fixture
+def build_app(engine: Engine, environments: set[str]) -> Iterator[Callable[..., Build]]:
+    """Return a function that builds an app's images; they are removed afterwards."""
+    made: list[Build] = []
+
+    def run(folder: Path, *names: str, **options: Any) -> Build:
+        made.append(build(folder, names, **options))
+        environments.update(plan.environment.reference for plan in made[-1].plans)
+        return made[-1]
+
+    yield run
+    if made:
+        engine.run("image", "rm", "--force", *{p.reference for one in made for p in one.plans}, check=False)
+
+
+class Lambda:
+    """A container of a realtime image under AWS's Runtime Interface Emulator: it takes one request at a time."""
+
+    def __init__(self, engine: Engine, image: str, options: tuple[str, ...]) -> None:
+        self.engine = engine
+        self.name = f"matinee-test-{uuid.uuid4().hex[:8]}"
+        emulator = Path(os.environ["LAMBDA_RIE"])
+        engine.run(
+            "run", "--detach", "--name", self.name, "--publish", "127.0.0.1::8080", "--volume", f"{emulator}:/rie:ro",
+            *options, "--entrypoint", "/rie", image, "python", "-m", "matinee.runtime.start", "realtime",
+        )  # fmt: skip
+        self.port = engine.run("port", self.name, "8080").stdout.strip().rpartition(":")[2]
+
+    def invoke(self, event: object) -> Any:
+        """Return the answer to one event."""
+        address = f"http://127.0.0.1:{self.port}/2015-03-31/functions/function/invocations"
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                with urllib.request.urlopen(address, json.dumps(event).encode(), timeout=30) as answer:
+                    return json.loads(answer.read())
+            except (urllib.error.URLError, ConnectionError):
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
+
+
+@pytest.fixture
+def start_lambda(engine: Engine) -> Iterator[Callable[..., Lambda]]:
+    """Return a function that starts an image as a Lambda function is started, with more options of `docker run`."""
+    if not os.environ.get("LAMBDA_RIE"):
+        if os.environ.get("CI"):
+            raise RuntimeError("LAMBDA_RIE names no Runtime Interface Emulator")
+        pytest.skip("LAMBDA_RIE must name AWS's Runtime Interface Emulator.")
+    started: list[Lambda] = []
+
+    def start(image: BuiltImage, *options: str) -> Lambda:
+        started.append(Lambda(engine, image.reference, options))
+        return started[-1]
+
+    yield start
+    if started:
+        engine.run("rm", "--force", "--volumes", *(one.name for one in started), check=False)
+
+
+@pytest.fixture
+def run_image(engine: Engine) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs an image to its end."""
+
+    def run(image: BuiltImage, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return engine.run("run", "--rm", *arguments[:-1], image.reference, *arguments[-1:], check=False)
+
+    return run

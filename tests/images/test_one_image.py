@@ -1,0 +1,46 @@
+"""One image is Lambda function, task and local process; it runs as nobody, with a root it cannot write to."""
+
+from __future__ import annotations
+
+import json
+
+TINY = """
+    import os
+    from matinee import realtime
+
+    @realtime(memory_mb=256, timeout_s=5, examples=[{"n": 1}])
+    def double(n: int) -> dict[str, int]:
+        '''Twice as much.'''
+        return {"twice": 2 * n, "user": os.getuid(), "process": os.getpid()}
+"""
+
+
+def test_it_answers_as_a_lambda_function_as_nobody_on_a_read_only_root(write_app, build_app, start_lambda) -> None:
+    (image,) = build_app(write_app(double=TINY)).images
+    function = start_lambda(image, "--read-only", "--env", "MATINEE_PREDICTOR=double")
+    answers = [function.invoke({"n": n}) for n in (1, 2)]
+    assert [answer["twice"] for answer in answers] == [2, 4]
+    assert answers[0]["user"] != 0
+    assert answers[0]["process"] == answers[1]["process"]
+
+
+def test_it_is_told_what_it_holds_and_carries_the_same_manifest(write_app, build_app, run_image) -> None:
+    made = build_app(write_app(double=TINY))
+    (plan,), (image,) = made.plans, made.images
+    said = json.loads(run_image(image, "inspect").stdout)
+    assert [p["name"] for p in said["predictors"]] == ["double"]
+    kept = json.loads(run_image(image, "--entrypoint", "cat", "/app/manifest.json").stdout)
+    assert kept["predictors"] == said["predictors"]
+    assert plan.tag == f"double-{kept['hash']}"
+
+
+def test_what_did_not_change_costs_nothing_and_changed_code_a_layer(write_app, build_app, engine) -> None:
+    app = write_app(double=TINY)
+    first = build_app(app).images[0]
+    assert build_app(app).images[0].was_cached
+    (app / "double.py").write_text((app / "double.py").read_text() + "# changed\n")
+    second = build_app(app).images[0]
+    layers = [engine.inspect(image.reference)["RootFS"]["Layers"] for image in (first, second)]
+    assert first.tag != second.tag
+    assert layers[0][:-1] == layers[1][:-1]
+    assert layers[0][-1] != layers[1][-1]
