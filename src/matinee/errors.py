@@ -12,6 +12,7 @@ MatineeError
 │   └── ComponentError         a component that cannot be inspected: dependencies, syntax, import, annotation
 ├── PredictionError            the predictor ran and failed: exception, timeout, memory, crash
 └── BackendError               the store, the files or a service did not do its part
+    ├── UnansweredError        no answer came: it may have been done all the same
     └── DiskError              the data folder on this machine: damaged, full, read-only (exit code 2)
 """
 
@@ -133,6 +134,10 @@ class BackendError(MatineeError):
     """The store, the files or a service failed; nothing was half-done."""
 
     http_status = 503
+
+
+class UnansweredError(BackendError):
+    """No answer came, or none that tells: what was asked for may have been done. Ask again in the same words."""
 
 
 class DiskError(BackendError):

@@ -213,7 +213,10 @@ class Launcher(Protocol):
     """Starts batch workers; the dispatcher alone uses it. A token launches at most one worker, however often asked."""
 
     def launch(self, slot: Slot) -> str:
-        """Start a worker for the slot (idempotent by its token) and return a handle; BackendError with why not."""
+        """Start a worker for the slot (idempotent by its token) and return a handle; BackendError with why not.
+
+        Raises UnansweredError when it may have started all the same: the slot stays taken until it is asked again.
+        """
 
     def status(self, slots: Sequence[Slot]) -> dict[str, LaunchStatus]:
         """Return by token whether the worker of each slot is known to have ended or never existed."""

@@ -11,7 +11,7 @@ from botocore.stub import ANY
 from matinee.backends.aws.launcher import AwsLauncher
 from matinee.backends.aws.launcher_batch import BatchLauncher
 from matinee.backends.aws.launcher_settings import LaunchSettings
-from matinee.errors import BackendError
+from matinee.errors import BackendError, UnansweredError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.runs import Slot
 
@@ -94,7 +94,7 @@ def test_a_submission_whose_answer_is_lost_is_not_repeated_but_found_again(launc
         raise ReadTimeoutError(endpoint_url="https://batch")
 
     monkeypatch.setattr(once, "submit_job", lost)
-    with pytest.raises(BackendError, match="broke"):
+    with pytest.raises(UnansweredError, match="broke"):
         launcher.launch(slot())
     listed(stub, ("job-1", "token"))
     assert launcher.launch(slot()) == "batch:job-1"

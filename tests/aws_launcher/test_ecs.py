@@ -10,12 +10,14 @@ from botocore.stub import ANY
 
 from matinee.backends.aws.launcher_ecs import EcsLauncher
 from matinee.backends.aws.launcher_settings import LaunchSettings
-from matinee.errors import BackendError
+from matinee.errors import BackendError, UnansweredError
 from matinee.runs import Slot
+from matinee.testing.wire import Wire
 
 NOW = 1_800_000_000.0
 ARN = "arn:aws:ecs:eu-central-1:000000000000:task/app/0123"
 SETTINGS = LaunchSettings("app", ("subnet-a", "subnet-b"), ("sg-1",))
+LISTED = {"cluster": "app", "startedBy": "token"}
 ON_DEMAND = LaunchSettings("app", ("subnet-a", "subnet-b"), ("sg-1",), spot=False)
 
 
@@ -86,6 +88,46 @@ def test_a_token_that_has_a_task_by_another_request_is_that_task(make, stub):
     assert make().launch(slot()) == ARN
 
 
+def test_a_token_in_use_of_which_no_task_is_named_is_asked_for_by_who_started_it(make, stub):
+    stub("ecs").add_client_error("run_task", "ConflictException", "in use", expected_params=request())
+    stub("ecs").add_response("list_tasks", {"taskArns": [ARN]}, {**LISTED, "desiredStatus": "RUNNING"})
+    assert make().launch(slot()) == ARN
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"code": "ServerException", "status": 500},
+        {"code": "ServiceUnavailableException", "status": 503},
+        {"code": "ThrottlingException", "status": 400, "meta": {"RetryAttempts": 4}},  # one of them may have been heard
+    ],
+    ids=lambda fault: fault["code"],
+)
+def test_an_answer_that_leaves_open_whether_a_task_started_is_said_to_do_so(make, stub, fault):
+    stub("ecs").add_client_error(
+        "run_task", fault["code"], "no", fault["status"], response_meta=fault.get("meta"), expected_params=request()
+    )
+    with pytest.raises(UnansweredError, match="plan"):
+        make().launch(slot())
+
+
+def test_no_answer_leaves_open_whether_a_task_started_and_the_token_tells_when_asked_again(make, session):
+    wire = Wire(session.client("ecs"))
+    wire.cut("RunTask", times=5)
+    with pytest.raises(UnansweredError, match="broke"):
+        make().launch(slot())
+    wire.answer("RunTask", 200, json.dumps({"tasks": [{"taskArn": ARN}], "failures": []}).encode())
+    assert make().launch(slot()) == ARN
+    assert {sent.body["clientToken"] for sent in wire.sent} == {"token"}
+
+
+def test_a_refusal_leaves_nothing_open(make, stub):
+    refused(stub, "Capacity is unavailable at this time.")
+    with pytest.raises(BackendError) as caught:
+        make().launch(slot())
+    assert not isinstance(caught.value, UnansweredError)
+
+
 def test_correction_6_spot_first_then_on_demand_under_the_same_token(make, stub):
     refused(stub, "Capacity is unavailable at this time.", provider="FARGATE_SPOT")
     started(stub, "FARGATE")
@@ -95,6 +137,8 @@ def test_correction_6_spot_first_then_on_demand_under_the_same_token(make, stub)
 def test_correction_6_after_spot_had_no_capacity_the_next_worker_is_on_demand_at_once(make, stub):
     refused(stub, "Capacity is unavailable at this time.", provider="FARGATE_SPOT")
     stub("ecs").add_client_error("run_task", "ConflictException", "settling", expected_params=request("FARGATE"))
+    for status in ("RUNNING", "STOPPED"):
+        stub("ecs").add_response("list_tasks", {"taskArns": []}, {**LISTED, "desiredStatus": status})
     launcher = make(SETTINGS)
     with pytest.raises(BackendError, match="another token"):
         launcher.launch(slot())

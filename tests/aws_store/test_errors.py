@@ -11,7 +11,7 @@ from botocore import exceptions
 
 from matinee.backends.aws.errors import explained
 from matinee.backends.aws.session import AwsSettings, Session
-from matinee.errors import BackendError, LimitError, NotFoundError
+from matinee.errors import BackendError, LimitError, NotFoundError, UnansweredError
 
 
 def answered(code, text="", status=400):
@@ -39,14 +39,19 @@ URL = "https://dynamodb.eu-central-1.amazonaws.com"
         (answered("LimitExceededException", "10 tables"), BackendError, "a quota of the account", "Service Quotas"),
         (answered("RequestTimeTooSkewed"), BackendError, "refuses the request's time", "clock"),
         (answered("ValidationException", "Item size has exceeded"), LimitError, "this large", "files"),
-        (answered("InternalServerError", "oops", 500), BackendError, "oops", "Try again"),
+        (answered("InternalServerError", "oops", 500), UnansweredError, "oops", "Try again"),
         (answered("ValidationException", "strange"), BackendError, "strange", "fault"),
         (exceptions.NoCredentialsError(), BackendError, "no AWS credentials", "aws sts get-caller-identity"),
         (exceptions.ProfileNotFound(profile="x"), BackendError, "x", "AWS_PROFILE"),
         (exceptions.NoRegionError(), BackendError, "no region", "AWS_REGION"),
         (exceptions.EndpointConnectionError(endpoint_url=URL), BackendError, "cannot be reached", "network"),
         (exceptions.ConnectTimeoutError(endpoint_url=URL), BackendError, "cannot be reached", "subnet"),
-        (exceptions.ReadTimeoutError(endpoint_url=URL), BackendError, "connection to the table t broke", "Try again"),
+        (
+            exceptions.ReadTimeoutError(endpoint_url=URL),
+            UnansweredError,
+            "connection to the table t broke",
+            "Try again",
+        ),
         (exceptions.ParamValidationError(report="bad"), BackendError, "bad", "configuration"),
     ],
 )

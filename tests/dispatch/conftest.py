@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from matinee.backends.local.store import SqliteStore
-from matinee.errors import BackendError
+from matinee.errors import BackendError, UnansweredError
 from matinee.ports import LaunchStatus
 
 
@@ -17,12 +17,15 @@ class FakeLauncher:
         self.launched = []
         self.ended = set()
         self.broken = ""
+        self.silent = False  # it launches, and no answer comes
 
     def launch(self, slot):
         if self.broken:
             raise BackendError(self.broken)
         if slot.token not in [known.token for known in self.launched]:
             self.launched.append(slot)
+        if self.silent:
+            raise UnansweredError("No answer came.")
         return f"task/{slot.token}"
 
     def status(self, slots):

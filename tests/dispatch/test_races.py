@@ -366,6 +366,20 @@ def test_a_failed_launch_frees_the_slot_and_says_why_until_it_works(store, launc
     assert store.pool("plan").note == ""
 
 
+def test_a_launch_of_which_nothing_is_heard_keeps_its_slot_until_it_is_asked_again(store, launcher):
+    store.submit([a_run(), a_run()])
+    launcher.silent = True
+    unheard = dispatched(store, launcher)
+    assert (unheard.launched, unheard.note, unheard.next_due_at) == ((), "No answer came.", NOW + LAUNCH_RETRY_S)
+    (slot,) = store.pool("plan").slots
+    assert slot.handle == ""
+    launcher.silent = False
+    assert dispatched(store, launcher, max_workers=1).launched == ()
+    assert [launched.token for launched in launcher.launched] == [slot.token]
+    assert store.pool("plan").slots[0].handle
+    assert store.pool("plan").note == ""
+
+
 def test_a_worker_that_cannot_start_is_not_started_in_a_tight_circle(store, launcher):
     store.submit([a_run()])
     (slot,) = dispatched(store, launcher).launched

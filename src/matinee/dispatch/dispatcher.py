@@ -2,7 +2,8 @@
 
 `dispatch` is idempotent and may run anywhere, any number at once, and be cut off after any step:
 
-    relaunch   a slot without handle: its dispatcher died between take and launch; the token makes it the same launch
+    relaunch   a slot without handle: its dispatcher died between take and launch, or had no answer; the token makes it
+               the same launch
     bury       slots whose worker the launcher says has ended are freed
     reclaim    leases whose owner holds no slot are lost
     launch     while occupied slots < min(max_workers, due and leased entries): take a slot, then launch
@@ -17,7 +18,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from matinee.errors import MatineeError
+from matinee.errors import MatineeError, UnansweredError
 from matinee.ports import Launcher, Store
 from matinee.runs import Entry, Pool, Slot, Status, evolve, lose
 
@@ -78,9 +79,15 @@ def relaunch(store: Store, launcher: Launcher, predictor: str) -> str:
 
 
 def launch(store: Store, launcher: Launcher, slot: Slot) -> str:
-    """Launch a taken slot and write its handle; on failure free it, so that the run stays queued, and return why."""
+    """Launch a taken slot and write its handle; on failure free it, so that the run stays queued, and return why.
+
+    Where a worker may have started although no answer came, the slot is kept as it is: free, it would be filled by a
+    second worker while the first one lives. The next dispatch asks again with the same token.
+    """
     try:
         handle = launcher.launch(slot)
+    except UnansweredError as error:
+        return str(error)
     except MatineeError as error:
         store.free_slot(slot)
         return str(error)

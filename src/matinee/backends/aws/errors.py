@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from matinee.errors import BackendError, LimitError, MatineeError
+from matinee.errors import BackendError, LimitError, MatineeError, UnansweredError
 
 log = logging.getLogger("matinee.aws")
 
@@ -31,7 +31,8 @@ _THROTTLED = {
     "ProvisionedThroughputExceededException", "RequestLimitExceeded", "SlowDown", "Throttling", "ThrottlingException",
     "TooManyRequestsException", "ThrottledException", "RequestThrottled",
 }  # fmt: skip
-_QUOTA = {"LimitExceededException", "ServiceQuotaExceededException", "TooManyBuckets", "ServerException"}
+_QUOTA = {"LimitExceededException", "ServiceQuotaExceededException", "TooManyBuckets"}
+_BROKEN = {"InternalError", "InternalFailure", "InternalServerError", "ServerException", "ServiceUnavailable"}
 _MISSING = {"ResourceNotFoundException", "NoSuchBucket", "ClusterNotFoundException"}
 _TOO_LARGE = {"EntityTooLarge", "ItemCollectionSizeLimitExceededException", "RequestEntityTooLarge"}
 _SKEWED = {"RequestTimeTooSkewed", "RequestExpired"}
@@ -46,6 +47,28 @@ def code_of(error: BaseException) -> str:
 def is_throttle(error: BaseException) -> bool:
     """Whether AWS refused because of too many requests: nothing was done, later it will be."""
     return code_of(error) in _THROTTLED
+
+
+def may_have_been_done(error: Exception) -> bool:
+    """Whether AWS may have done what it did not confirm: no answer, or a fault of its own.
+
+    The SDK tries again by itself, so a throttle or a refused connection may have followed a try that was heard.
+    """
+    from botocore import exceptions as e
+
+    if not isinstance(error, e.ClientError):
+        return isinstance(error, (e.HTTPClientError, e.ConnectionError, e.IncompleteReadError))
+    meta = error.response.get("ResponseMetadata", {})
+    if is_throttle(error):
+        return bool(meta.get("RetryAttempts", 0))
+    return code_of(error) in _BROKEN or meta.get("HTTPStatusCode", 0) >= 500
+
+
+def as_settled(told: MatineeError, error: Exception) -> MatineeError:
+    """Return `told`, as UnansweredError where what AWS said leaves open whether it was done."""
+    if isinstance(told, BackendError) and may_have_been_done(error):
+        return UnansweredError(told.message, hint=told.hint)
+    return told
 
 
 @contextmanager
@@ -71,9 +94,9 @@ def told_of(error: Exception, doing: str, action: str, resource: str) -> Matinee
     from botocore import exceptions
 
     if isinstance(error, exceptions.ClientError):
-        return _answered(error, doing, action, resource)
+        return as_settled(_answered(error, doing, action, resource), error)
     if isinstance(error, exceptions.BotoCoreError):
-        return _unanswered(error, doing)
+        return as_settled(_unanswered(error, doing), error)
     return None
 
 
@@ -111,8 +134,9 @@ def _answered(error: Any, doing: str, action: str, resource: str) -> MatineeErro
         return BackendError(f"{doing} refuses the request's time.", hint="Set this machine's clock.")
     if code in _TOO_LARGE or "Item size" in text or "size has exceeded" in text:
         return LimitError(f"{doing} does not take a value this large: {text}", hint="Keep large values in files.")
-    hint = "Try again." if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500 else ""
-    return BackendError(f"{doing} refused {action}: {text or code} ({code}).", hint=hint or "This is a fault: tell us.")
+    if may_have_been_done(error):
+        return BackendError(f"{doing} failed at {action}: {text or code} ({code}).", hint="Try again.")
+    return BackendError(f"{doing} refused {action}: {text or code} ({code}).", hint="This is a fault: tell us.")
 
 
 def _denied(text: str, doing: str, action: str, resource: str) -> BackendError:

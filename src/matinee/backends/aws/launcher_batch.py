@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from matinee.backends.aws.errors import code_of, explained, log_failure
+from matinee.backends.aws.errors import as_settled, code_of, explained, log_failure
 from matinee.backends.aws.launcher_settings import LaunchSettings, container_override, was_alive_lately
 from matinee.backends.aws.launcher_words import refused, why_ended
 from matinee.backends.aws.session import Session
@@ -47,7 +47,10 @@ class BatchLauncher:
         self._clock = clock
 
     def launch(self, slot: Slot) -> str:
-        """Submit the slot's job unless there is one of its name; BackendError with why it cannot be submitted."""
+        """Submit the slot's job unless there is one of its name; BackendError with why it cannot be submitted.
+
+        Raises UnansweredError when it may have been submitted: asked again, it is found by its name.
+        """
         job = self._find(slot.token) or self._submit(slot)
         return _PREFIX + job
 
@@ -87,7 +90,7 @@ class BatchLauncher:
                 if told is None:
                     raise
                 log_failure(error, "batch:SubmitJob", where)
-                raise told from error
+                raise as_settled(told, error) from error
         return str(answer["jobId"])
 
     def status(self, slots: Sequence[Slot]) -> dict[str, LaunchStatus]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from matinee.backends.aws.errors import code_of, explained, log_failure
+from matinee.backends.aws.errors import as_settled, code_of, explained, log_failure
 from matinee.backends.aws.launcher_settings import LaunchSettings, container_override, was_alive_lately
 from matinee.backends.aws.launcher_words import failed, is_spot_loss, refused, why_task_ended
 from matinee.backends.aws.session import Session
@@ -49,7 +49,10 @@ class EcsLauncher:
         self._no_spot_until = 0.0
 
     def launch(self, slot: Slot) -> str:
-        """Start a task for the slot, the same one however often; BackendError with why none starts."""
+        """Start a task for the slot, the same one however often; BackendError with why none starts.
+
+        Raises UnansweredError when one may have started: asked again, the token finds it.
+        """
         error: BackendError | None = None
         for provider in self._providers():
             answer = self._run(slot, provider)
@@ -86,12 +89,12 @@ class EcsLauncher:
         """Return the task that this token has already, by another request for it; raises what is wrong otherwise."""
         if code_of(error) == "ConflictException":
             known = getattr(error, "response", {}).get("resourceIds", [])
-            return str(known[0]) if known else self._unsettled(slot)
+            return (str(known[0]) if known else self._arn_of(slot)) or self._unsettled(slot)
         told = refused(slot.predictor, error)
         if told is None:
             raise error
         log_failure(error, "ecs:RunTask", f"task-definition/{definition}")
-        raise told from error
+        raise as_settled(told, error) from error
 
     def _unsettled(self, slot: Slot) -> BackendError:
         return BackendError(
