@@ -7,53 +7,35 @@ read of the protocol may be stale; what DynamoDB's Query does not promise is one
 from __future__ import annotations
 
 import pytest
-from exploring import without
-from exploring.explore import Explorer, Scenario
+from exploring.explore import Scenario
+from exploring.scenarios import ANY, CRASH, LATE, LOST, ONE, SIGTERM, UNKNOWN, holds_everywhere
 
-CRASH, LOST = frozenset({"crash"}), frozenset({"lost answer", "refused launch"})
-ONE = {"submitters": 1}
-LATE = {"may_overlap": True}
 QUICK = {
-    "one submitter, a dead process": Scenario(**ONE, dispatchers=1, faults=1, kinds=CRASH),
-    "one submitter, two dead processes": Scenario(**ONE, dispatchers=1, faults=2, kinds=CRASH),
+    "one submitter, a dead process": Scenario(**ONE, faults=1, kinds=CRASH),
+    "one submitter, two dead processes": Scenario(**ONE, faults=2, kinds=CRASH),
+    "one submitter, lost answers": Scenario(**ONE, faults=1, kinds=LOST, **LATE),
+    "one submitter, two launches of which nothing is heard": Scenario(**ONE, faults=2, kinds=UNKNOWN),
+    "one submitter, two accidents of any kind": Scenario(**ONE, faults=2, kinds=ANY, **LATE),
     "two submitters, one dispatcher at a time": Scenario(dispatchers=1),
-    "one submitter, lost answers": Scenario(**ONE, dispatchers=1, faults=1, kinds=LOST, **LATE),
-    "one submitter, a launch that was only said to fail": Scenario(
-        **ONE, dispatchers=1, faults=1, kinds=frozenset({"lost launch"}), **LATE
-    ),
-    "SIGTERM": Scenario(**ONE, dispatchers=1, faults=1, kinds=frozenset({"sigterm"})),
-    "cancel and retry": Scenario(**ONE, dispatchers=1, cancels=True, fails=True),
-    "a release": Scenario(**ONE, dispatchers=1, releases=True),
-    "a lease that runs out": Scenario(**ONE, max_workers=2, dispatchers=1, ticks=1),
-    "a pool that is no snapshot": Scenario(**ONE, torn=True, cancels=True),
+    "SIGTERM": Scenario(**ONE, faults=1, kinds=SIGTERM),
+    "cancel and retry": Scenario(**ONE, cancels=True, fails=True),
+    "cancel, retry and an accident of any kind": Scenario(**ONE, cancels=True, fails=True, faults=1, kinds=ANY, **LATE),
+    "a release": Scenario(**ONE, releases=True),
+    "a release, a retry and a dead process": Scenario(**ONE, releases=True, fails=True, faults=1, kinds=CRASH),
+    "a slow start and a dead process": Scenario(**ONE, ticks=1, faults=1, kinds=CRASH),
+    "a pool that is no snapshot": Scenario(submitters=1, torn=True, cancels=True),
 }
 LONG = {
     "two submitters": Scenario(),
     "two submitters, a dead process": Scenario(dispatchers=1, faults=1, kinds=CRASH),
+    "two submitters, an accident of any kind": Scenario(dispatchers=1, faults=1, kinds=ANY, **LATE),
+    "two submitters, a launch of which nothing is heard": Scenario(faults=1, kinds=UNKNOWN),
     "two submitters, retry": Scenario(dispatchers=1, fails=True),
-    "two submitters, SIGTERM": Scenario(dispatchers=1, faults=1, kinds=frozenset({"sigterm"})),
-    "two workers": Scenario(max_workers=2, dispatchers=1),
-    "two runs, two workers": Scenario(**ONE, runs=2, max_workers=2, dispatchers=1),
-    "two dispatchers, lost answers": Scenario(**ONE, faults=1, kinds=LOST, **LATE),
+    "two submitters, cancel": Scenario(dispatchers=1, cancels=True),
+    "two submitters, a release": Scenario(dispatchers=1, releases=True),
+    "two submitters, a slow start": Scenario(dispatchers=1, ticks=1),
+    "two submitters, SIGTERM": Scenario(dispatchers=1, faults=1, kinds=SIGTERM),
 }
-NEEDED = {
-    "the_wake_check": Scenario(dispatchers=1),
-    "counting_leased_entries": Scenario(max_workers=2, dispatchers=1),
-    "slot_tokens": Scenario(faults=1, kinds=frozenset({"worker crash"})),
-    "the_look_after_a_failed_finish": Scenario(**ONE, dispatchers=1, faults=1, kinds=LOST, **LATE),
-    "reading_the_queue_before_the_slots": Scenario(),
-    "the_attempt_as_fence": Scenario(**ONE, max_workers=2, dispatchers=1, ticks=1),
-    "burying": Scenario(**ONE, dispatchers=1, faults=1, kinds=CRASH),
-    "launching_a_slot_without_handle_again": Scenario(**ONE, dispatchers=1, faults=1, kinds=CRASH),
-}
-
-
-def holds_everywhere(name, scenario):
-    found = Explorer(scenario).explore()
-    print(f"{name}: {found}")
-    assert not found.violation, found
-    assert found.complete
-    assert found.done, "no way leads to the end"
 
 
 @pytest.mark.parametrize("name", QUICK)
@@ -65,13 +47,3 @@ def test_every_interleaving_ends_well(name):
 @pytest.mark.parametrize("name", LONG)
 def test_every_interleaving_of_more_processes_ends_well(name):
     holds_everywhere(name, LONG[name])
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("safeguard", NEEDED)
-def test_without_this_safeguard_an_interleaving_ends_badly(safeguard, monkeypatch):
-    getattr(without, safeguard)(monkeypatch)
-    found = Explorer(NEEDED[safeguard]).explore()
-    print(f"without {safeguard}: {found}")
-    assert found.violation, found
-    assert found.trace

@@ -61,7 +61,8 @@ def _cancel(ports, run_id):
 
 
 def _dispatch(ports, max_workers):
-    now, version = ports.clock(), ports.live_version()
+    now = ports.clock()  # a line of its own: `replay` sees variables, not what an expression has so far
+    version = ports.live_version()
     return dispatcher.dispatch(
         ports, ports, PLAN, max_workers=max_workers, version=version, now=now, token=ports.new_token
     )

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from matinee.errors import BackendError
+from matinee.errors import BackendError, UnansweredError
 from matinee.runs import Pool
 
-LOST = "answer lost"  # stands for BackendError in the answers
+# What stands for an error in the answers.
+LOST = "answer lost"
+UNANSWERED = "launch unanswered"
 
 
 class Request(NamedTuple):
@@ -62,6 +64,8 @@ class Ports:
             raise _Stopped(Request(method, args, tuple(kwargs.items()))) from None
         if answer is LOST:
             raise BackendError("The answer was lost.")
+        if answer is UNANSWERED:
+            raise UnansweredError("No answer came.")
         return answer
 
     def __eq__(self, other: object) -> bool:

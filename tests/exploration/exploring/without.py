@@ -5,7 +5,7 @@ from __future__ import annotations
 from exploring import world as model
 
 from matinee.dispatch import dispatcher, worker
-from matinee.runs import Status, evolve
+from matinee.runs import LEASE_S, Status, evolve
 
 
 def the_wake_check(patch):
@@ -61,6 +61,24 @@ def the_attempt_as_fence(patch):
 def burying(patch):
     """The slot of a worker that has ended stays taken."""
     patch.setattr(dispatcher, "bury", lambda store, launcher, predictor: "")
+
+
+def keeping_the_slot_of_an_unknown_launch(patch):
+    """A launch whose answer is lost is taken for a failed one: its slot is free for another worker."""
+    patch.setattr(dispatcher, "UnansweredError", ())
+
+
+def waiting_for_a_slow_start(patch):
+    """A worker that has not reported within a lease is taken for one that never was."""
+
+    def bury(store, launcher, predictor):
+        for slot in store.pool(predictor).slots:
+            if not slot.renewed_at and slot.taken_at + LEASE_S < store.clock():
+                store.free_slot(slot)
+        return bury_ended(store, launcher, predictor)
+
+    bury_ended = dispatcher.bury
+    patch.setattr(dispatcher, "bury", bury)
 
 
 def launching_a_slot_without_handle_again(patch):
