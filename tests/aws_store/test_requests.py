@@ -101,7 +101,7 @@ def counted(wires):
 
 
 def test_a_realtime_prediction_is_two_requests(client, wires):
-    client._release = (time.monotonic() + 60, client.release())  # read at most every RELEASE_TTL_S by a whole process
+    client.release()
     counted(wires)
     assert client.predict("double", {"n": 21}).result == 42
     assert counted(wires) == {"dynamodb": 1, "s3": 0, "lambda": 1}
@@ -110,7 +110,7 @@ def test_a_realtime_prediction_is_two_requests(client, wires):
 def test_a_batch_run_from_submit_until_its_worker_has_left(client, store, wires):
     worker = DynamoStore(store._session)
     client.cancel(client.submit("plan", {"n": 0}).id)
-    client._release = (time.monotonic() + 60, client.release())  # read at most every RELEASE_TTL_S by a whole process
+    client.release()
     worker._lists.register("plan")
     counted(wires)
     run = client.submit("plan", {"n": 1})
@@ -156,6 +156,23 @@ class TestHistory:
         assert counted(wires)["dynamodb"] == 2
         other.runs(RunQuery(user="ana", limit=25))
         assert counted(wires)["dynamodb"] == 1
+
+    def test_a_hundred_people_read_the_release_and_the_queue_once(self, client, wires):
+        run = client.submit("plan", {"n": 1})
+        client.queue_position(run)
+        counted(wires)
+        others = [Client(client.backend, client.settings, f"person {n}", owner=True) for n in range(100)]
+        assert {other.release().number for other in others} == {1}
+        assert {other.queue_position(run) for other in others} == {0}
+        assert {other.why_waiting(run) for other in others} == {""}
+        assert counted(wires) == {"dynamodb": 0, "s3": 0, "lambda": 0}
+
+    def test_a_run_submitted_since_has_its_place_at_once(self, client, wires):
+        first, second = (client.submit("plan", {"n": n}) for n in range(2))
+        assert client.queue_position(first) is not None
+        third = client.submit("plan", {"n": 3})
+        before = client.queue_position(second)
+        assert client.queue_position(third) == before + 1
 
     def test_an_unfinished_run_on_it_adds_two_requests(self, page, client, wires):
         client.submit("plan", {"n": 1})

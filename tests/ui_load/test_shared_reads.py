@@ -62,7 +62,7 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Counting]
     predictor = PredictorManifest("plan", "batch", "plan", "", SCHEMA, {}, Resources())
     sqlite.put_release(Release("app", "App", 1, 0.0, (ComponentManifest("plan", "hash", "v1", (predictor,)),)))
     counting = Counting(sqlite)
-    backend = SimpleNamespace(store=counting, files=None, invoker=None, logs=None)
+    backend = SimpleNamespace(store=counting, files=None, invoker=None, logs=None, poll=session.Poll())
     client = Client(backend, Settings(data=tmp_path), owner=True)  # type: ignore[arg-type]
     monkeypatch.setattr(session, "client_of", lambda who: client)
     client.release()

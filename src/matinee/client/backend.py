@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from matinee.client.poll import Poll
 from matinee.ports import Files, Invoker, Logs, Store
 from matinee.settings import Settings
 
@@ -22,6 +23,7 @@ class Backend:
     files: Files
     invoker: Invoker
     logs: Logs
+    poll: Poll = field(default_factory=Poll)  # what all clients of this backend read together
 
 
 def open_backend(settings: Settings) -> Backend:

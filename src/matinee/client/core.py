@@ -30,6 +30,7 @@ from matinee.settings import DISPATCHER, Settings
 INLINE_BYTES = 4096  # larger inputs and results travel through Files: a store is billed by the whole item
 PAYLOAD_BYTES = 5_500_000  # Lambda takes 6 MB; the rest is room for escapes
 RELEASE_TTL_S = 0.25  # how old the release a call sees may be
+AWS_RELEASE_TTL_S = 5.0  # there each look is a request
 
 
 class Client(RecordedRuns):
@@ -50,18 +51,19 @@ class Client(RecordedRuns):
         self.owner = owner
         self.visibility = Visibility(backend.store, backend.files, user, owner=owner)
         self.clock = clock
-        self._release: tuple[float, Release | None] = (float("-inf"), None)
 
     # --- what there is ------------------------------------------------------------------------------------------
 
     def release(self) -> Release:
-        """Return what is live, at most RELEASE_TTL_S old; NotFoundError while nothing is."""
-        read_at, release = self._release
-        if release is None or time.monotonic() - read_at > RELEASE_TTL_S:
-            release = self.backend.store.release()
-            self._release = (time.monotonic(), release)
+        """Return what is live, a moment old at most (RELEASE_TTL_S); NotFoundError while nothing is."""
+        max_age_s = AWS_RELEASE_TTL_S if self.settings.backend == "aws" else RELEASE_TTL_S
+        return self.backend.poll.read("release", max_age_s, self._read_release)
+
+    def _read_release(self) -> Release:
+        release = self.backend.store.release()
         if release is None:
-            raise NotFoundError("Nothing is live yet.", hint="Start the app with `matinee dev`.")
+            start = "Deploy it: `matinee deploy`." if self.settings.backend == "aws" else "Start it: `matinee dev`."
+            raise NotFoundError("Nothing is live yet.", hint=start)
         return release
 
     def predictor(self, name: str) -> PredictorManifest:

@@ -9,16 +9,15 @@ import functools
 import json
 import os
 import threading
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
 from matinee.access import start
 from matinee.access.gate import Gate, Policy
 from matinee.access.people import LOCAL, Person
 from matinee.access.users import Users
+from matinee.client.poll import KEPT, Poll
 from matinee.errors import AccessError
 from matinee.manifest import Json, Release
 from matinee.ports import RunQuery
@@ -30,46 +29,9 @@ if TYPE_CHECKING:
     from matinee.client.backend import Backend
     from matinee.client.core import Client
 
-T = TypeVar("T")
-
 RELEASE_S = 0.5  # how old what a page shows may be, in seconds
 RUNS_S = 0.9
 TITLE_S = 5.0
-KEPT = 1000  # values a process remembers
-
-
-class Poll:
-    """Values read at most once per key and interval, whoever asks: the others wait for the first and share."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._places: OrderedDict[Hashable, _Place] = OrderedDict()
-
-    def read(self, key: Hashable, max_age_s: float, load: Callable[[], T]) -> T:
-        """Return the value of `key`, loaded anew if it is older than `max_age_s`. What `load` raises is not kept."""
-        with self._lock:
-            place = self._places.setdefault(key, _Place())
-            self._places.move_to_end(key)
-            while len(self._places) > KEPT:
-                self._places.popitem(last=False)
-        with place.lock:
-            if place.read_at is None or self._clock() - place.read_at > max_age_s:
-                place.value = load()
-                place.read_at = self._clock()
-            return cast(T, place.value)
-
-    def forget(self) -> None:
-        """Read everything anew: something was just changed from here."""
-        with self._lock:
-            self._places.clear()
-
-
-class _Place:
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.read_at: float | None = None
-        self.value: object = None
 
 
 @dataclass(frozen=True)
