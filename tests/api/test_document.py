@@ -72,11 +72,11 @@ def test_the_limits_are_told(ada, document, host):
 def test_whether_a_token_is_needed_is_told(served, document, host):
     assert document["security"] == [{"bearer": []}, {}]
     live = host.backend.store.release()
-    host.backend.store.put_release(replace(live, details={**live.details, "auth": {"mode": "users"}}))
+    host.publish(replace(live, details={**live.details, "auth": {"mode": "users"}}))
     try:
         assert served.as_("ada").get("/openapi.json").json()["security"] == [{"bearer": []}]
     finally:
-        host.backend.store.put_release(live)
+        host.publish(live)
 
 
 def test_the_page_asks_no_other_host_and_lets_nothing_else_run(served):

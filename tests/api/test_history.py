@@ -151,12 +151,12 @@ def test_a_reference_to_whole_inputs_is_no_input(ada):
 def test_an_upload_over_the_limit_is_refused_with_the_limit(ada, served, host):
     live = host.backend.store.release()
     small = {**live.details, "limits": {**live.details["limits"], "upload_mb": 0.01}}
-    host.backend.store.put_release(replace(live, details=small))
+    host.publish(replace(live, details=small))
     try:
         raw = ada.post("/uploads", content=(b"x" * 5000 for _ in range(5)))
         form = ada.post("/uploads", files={"file": ("b.txt", b"x" * 30_000, "text/plain")})
     finally:
-        host.backend.store.put_release(live)
+        host.publish(live)
     for answer in (raw, form):
         assert (answer.status_code, answer.headers["content-type"]) == (413, PROBLEM)
         assert "0.01 MB" in answer.json()["detail"]

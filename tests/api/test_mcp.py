@@ -24,9 +24,9 @@ def anyio_backend() -> str:
 @pytest.fixture
 def mcp_on(host) -> Iterator[None]:
     live = host.backend.store.release()
-    host.backend.store.put_release(replace(live, details={**live.details, "api": {"mcp": True}}))
+    host.publish(replace(live, details={**live.details, "api": {"mcp": True}}))
     yield
-    host.backend.store.put_release(live)
+    host.publish(live)
 
 
 @pytest.fixture

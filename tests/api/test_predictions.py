@@ -21,10 +21,10 @@ def limits(host):
 
     def put(**limits):
         kept = {**live.details["limits"], **limits}
-        host.backend.store.put_release(replace(live, details={**live.details, "limits": kept}))
+        host.publish(replace(live, details={**live.details, "limits": kept}))
 
     yield put
-    host.backend.store.put_release(live)
+    host.publish(live)
 
 
 def finished(caller, run_id):

@@ -105,12 +105,12 @@ def test_a_page_of_another_site_or_somebody_behind_a_proxy_is_nobody(served, hea
 
 def test_with_sign_in_nobody_is_let_in_without_a_token(served, host):
     live = host.backend.store.release()
-    host.backend.store.put_release(replace(live, details={**live.details, "auth": {"mode": "password"}}))
+    host.publish(replace(live, details={**live.details, "auth": {"mode": "password"}}))
     try:
         assert served.here.get("/runs").status_code == 401
         assert served.as_("ada").get("/runs").status_code == 200
     finally:
-        host.backend.store.put_release(live)
+        host.publish(live)
 
 
 def test_other_sites_are_told_nothing(served):

@@ -116,9 +116,14 @@ class LocalHost:
         self._components = {i.manifest.name: replace(i, manifest=live[i.manifest.name]) for i in inspected}
         self._replace_functions(release)
         self._logs.follow(c.name for c in release.components if any(p.kind == "batch" for p in c.predictors))
-        self.backend.store.put_release(release)
+        self.publish(release)
         self.dispatching.poke_all()
         return release
+
+    def publish(self, release: Release) -> None:
+        """Make this live; clients of this process see it at once."""
+        self.backend.store.put_release(release)
+        self.backend.poll.forget()
 
     def stop(self) -> None:
         """End workers (their runs go back to the queue), the dispatcher and the Lambda service."""
