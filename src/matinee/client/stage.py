@@ -58,7 +58,8 @@ def open_stage(project: Project, stage: str, *, region: str = "", user: str = ""
         hint = "A stage is at most 16 small letters, digits and hyphens, as in dev or prod."
         raise UsageError(f"There can be no stage {stage!r}.", hint=hint)
     names, told = Names(project.name, stage), AwsSettings.from_environment()
-    settings = replace(told, table=names.base, bucket="", region=region or _region_of(project, stage) or told.region)
+    region = region or project.for_stage(stage).aws.region or told.region
+    settings = replace(told, table=names.base, bucket="", region=region)
     session = Session(settings)
     store = open_store(session)
     try:
@@ -69,10 +70,6 @@ def open_stage(project: Project, stage: str, *, region: str = "", user: str = ""
     except BaseException:
         session.close()
         raise
-
-
-def _region_of(project: Project, stage: str) -> str:
-    return str(getattr(getattr(project.for_stage(stage), "aws", None), "region", ""))
 
 
 def _bucket(store: Store, names: Names, session: Session) -> str:

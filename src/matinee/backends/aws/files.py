@@ -19,7 +19,8 @@ from matinee.backends.aws.session import Session
 from matinee.errors import ConflictError, LimitError, MatineeError, NotFoundError, UsageError
 from matinee.lambda_api.patience import Patience
 
-PART_BYTES = 8 << 20  # S3 takes 10,000 parts: 80 GB
+PART_BYTES = 8 << 20
+MOST_PARTS = 10_000  # of one upload, so 84 GB: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 LINK_S = 600  # how long a link works: a role's credentials may expire soon after
 _AT_ONCE = 4  # parts on their way: what one upload may hold in memory is five parts
 _DELETED_AT_ONCE = 1000
@@ -76,6 +77,9 @@ class S3Files:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="matinee-upload") as pool:
             for number, part in enumerate(parts, 1):
                 size += len(part)
+                if number > MOST_PARTS:
+                    most = MOST_PARTS * PART_BYTES // 10**9
+                    raise LimitError(f"The file {key!r} is larger than {most} GB.", hint="Split it.")
                 arguments = {**named, "PartNumber": number, "Body": part}
                 sent.append(pool.submit(self._written, key, "upload_part", **arguments))
                 if number >= _AT_ONCE:
