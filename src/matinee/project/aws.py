@@ -157,6 +157,9 @@ def check_aws(document: Document, aws: Aws, at: tuple[str, ...] = ("aws",)) -> A
     if aws.edge == "cloudfront" and aws.certificate and ":us-east-1:" not in aws.certificate:
         hint = "Ask for the certificate once more, in us-east-1."
         raise document.error((*at, "certificate"), f"{name}.certificate must be in us-east-1 for CloudFront", hint)
+    if aws.budget_usd and not aws.alarms_to:
+        hint = 'Add alarms_to = "me@example.com".'
+        raise document.error((*at, "budget_usd"), f"{name}.budget_usd has nobody to tell", hint)
     if aws.ui.min > aws.ui.max:
         least = f"{name}.ui.min is {aws.ui.min}, and max {aws.ui.max}"
         raise document.error((*at, "ui"), least, "max must be at least min.")

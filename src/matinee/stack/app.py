@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from troposphere import Ref, ecs, iam
+from troposphere import Ref, Sub, ecs, iam
 
-from matinee.stack import batch, dispatcher, parameters, permissions, realtime, ui
+from matinee.stack import batch, dispatcher, gpu, parameters, permissions, realtime, ui, watch
 from matinee.stack.blueprint import Blueprint
 from matinee.stack.sheet import Sheet, tags_of
 
@@ -21,7 +21,9 @@ def template(b: Blueprint) -> dict[str, Any]:
     realtime.add(sheet, b)
     batch.add(sheet, b)
     dispatcher.add(sheet, b)
+    gpu.add(sheet, b)
     ui.add(sheet, b)
+    watch.add(sheet, b)
     sheet.give("Cluster", Ref(cluster), "The cluster of UI and workers")
     return sheet.done()
 
@@ -42,8 +44,11 @@ def _role(b: Blueprint, role: permissions.Role) -> iam.Role:
         role.id,
         RoleName=role.name,
         AssumeRolePolicyDocument=permissions.trust(role),
-        Policies=[iam.Policy(PolicyName="own", PolicyDocument=permissions.policy(role.statements))],
     )
+    if role.statements:
+        made.Policies = [iam.Policy(PolicyName="own", PolicyDocument=permissions.policy(role.statements))]
+    if role.managed:
+        made.ManagedPolicyArns = [Sub(f"arn:${{AWS::Partition}}:iam::aws:policy/{name}") for name in role.managed]
     if b.aws.permissions_boundary:
         made.PermissionsBoundary = b.aws.permissions_boundary
     forced = {statement.sid: statement.forced for statement in role.statements if statement.forced}

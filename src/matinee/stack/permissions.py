@@ -61,6 +61,7 @@ class Role:
     name: str
     service: str
     statements: tuple[Statement, ...]
+    managed: tuple[str, ...] = ()  # policies of AWS's own, where AWS wants those
 
 
 def roles(b: Blueprint) -> tuple[Role, ...]:
@@ -260,18 +261,29 @@ def _tasks(b: Blueprint) -> tuple[Statement, ...]:
 def _jobs(b: Blueprint) -> tuple[Statement, ...]:
     named = (arn("batch", f"job-definition/{b.names.prefix}*"), arn("batch", f"job-queue/{b.names.base}"))
     return (
-        Statement("SubmitJobs", ("batch:SubmitJob", "batch:TagResource"), (*named, arn("batch", "job/*"))),
+        Statement("SubmitJobs", ("batch:SubmitJob", "batch:TagResource"), named),
+        Statement("TagJobs", ("batch:TagResource",), (arn("batch", "job/*"),)),
         Statement("EndJobs", ("batch:TerminateJob",), (arn("batch", "job/*"),)),
         Statement("FindJobs", ("batch:DescribeJobs", "batch:ListJobs"), ("*",), forced=BATCH_PAGE),
     )
 
 
 def _instances(b: Blueprint) -> Role:
-    return Role("InstanceRole", role_name(b, "gpu-instances"), "ec2", ())
+    """Return what a machine with a GPU is: its agent's policy is AWS's own.
+
+    https://docs.aws.amazon.com/AmazonECS/latest/developerguide/managed-instances-instance-profile.html
+    """
+    managed = ("AmazonECSInstanceRolePolicyForManagedInstances",)
+    return Role("InstanceRole", role_name(b, "gpu-instances"), "ec2", (), managed)
 
 
 def _infrastructure(b: Blueprint) -> Role:
-    return Role("InfrastructureRole", role_name(b, "gpu-infrastructure"), "ecs", ())
+    """Return what ECS may do to have machines: AWS's own policy passes only roles called `ecsInstanceRole…`."""
+    instances = (arn("iam", f"role/{role_name(b, 'gpu-instances')}", region=""),)
+    to_ec2 = {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+    statements = (Statement("GiveMachinesTheirRole", ("iam:PassRole",), instances, to_ec2),)
+    managed = ("AmazonECSInfrastructureRolePolicyForManagedInstances",)
+    return Role("InfrastructureRole", role_name(b, "gpu-infrastructure"), "ecs", statements, managed)
 
 
 # --- documents --------------------------------------------------------------------------------------------------
@@ -346,6 +358,26 @@ def bucket_policy(b: Blueprint) -> dict[str, Json]:
             }
         )
     return {"Version": "2012-10-17", "Statement": statements}
+
+
+def topic_policy(b: Blueprint) -> dict[str, Json]:
+    """Return what lets alarms of this account, and nobody else, send to the topic of alarms."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "AlarmsSend",
+                "Effect": "Allow",
+                "Principal": {"Service": "cloudwatch.amazonaws.com"},
+                "Action": "sns:Publish",
+                "Resource": said(arn("sns", b.names.resource("alarms"))),
+                "Condition": {
+                    "ArnLike": {"aws:SourceArn": said(arn("cloudwatch", f"alarm:{b.names.prefix}*"))},
+                    "StringEquals": {"aws:SourceAccount": said("${AWS::AccountId}")},
+                },
+            }
+        ],
+    }
 
 
 def _said(value: Json) -> Json:

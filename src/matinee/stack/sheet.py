@@ -13,6 +13,7 @@ from matinee.stack.parameters import Told
 Json = Any
 KEPT = "RetainExceptOnCreate"  # when its stack goes, but not when a first try fails
 RETAINED = "Retain"
+NAME_TAG = "matinee:name"  # one tag that says app and stage: a budget can filter by one alone
 
 
 class Sheet:
@@ -47,7 +48,8 @@ class Sheet:
 
 def tags_of(b: Blueprint) -> dict[str, str]:
     """Return the tags of everything of a stage: the app's own names, and what `[aws.tags]` adds."""
-    return {"matinee:app": b.names.app, "matinee:stage": b.names.stage, **b.aws.tags}
+    own = {"matinee:app": b.names.app, "matinee:stage": b.names.stage, NAME_TAG: b.names.base}
+    return {**own, **b.aws.tags}
 
 
 def said(text: str) -> Any:
