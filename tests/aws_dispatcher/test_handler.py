@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -151,3 +152,16 @@ def test_the_handler_opens_what_its_environment_names_once(on_aws, monkeypatch):
     monkeypatch.setattr(type(opened.backend.store), "release", lambda _: None)
     assert module.handler(TICK, None) == {"note": "Nothing is live yet."}
     module._open.cache_clear()
+
+
+def test_the_backstop_tells_how_long_the_oldest_queued_run_waits_in_the_line_that_a_metric_is_made_of(
+    dispatcher, launcher, release, capsys
+):
+    dispatcher.backend.store.put_release(release)
+    dispatcher.act(TICK, NOW)
+    run = submit(dispatcher, "train")
+    launcher.broken = "No capacity"
+    dispatcher.act({"predictor": "train"}, run.created_at + 10)
+    dispatcher.act(TICK, run.created_at + 90)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert lines == [{"event": "queues", "oldest_s": 0.0}, {"event": "queues", "oldest_s": 90.0}], "a poke says nothing"

@@ -49,6 +49,14 @@ def make() -> Make:
     return made
 
 
+@pytest.fixture
+def make_gpu(make: Make) -> Make:
+    """Return the same with a predictor that wants a GPU."""
+    training = predictor("train", "batch", "train", gpu=1, cpu=4, memory_mb=16_000)
+    component = ComponentManifest("train", "d" * 16, "v1", (training,))
+    return lambda aws=None: make(aws, components=(*COMPONENTS, component))
+
+
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
     """Return the address of MiniStack."""

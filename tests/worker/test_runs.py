@@ -12,7 +12,8 @@ import pytest
 
 from matinee.backends.local.files import FolderFiles
 from matinee.dispatch.control import cancel
-from matinee.runs import Status
+from matinee.ports import LogLine
+from matinee.runs import Run, Status
 
 from .conftest import Rig, alive, wait_until
 
@@ -135,6 +136,13 @@ def test_retries_are_spent(rig: MakeRig) -> None:
     made = rig("@batch\ndef work(n: int) -> Any:\n    os._exit(1)\n", retries=1)
     run = made.run(1)
     assert (run.status, run.attempt, run.failures) == (Status.FAILED, 2, 2)
+    wait_until(lambda: ended(made, run), what="the line that says so, which a metric is made of on AWS")
+    assert run.failure is not None
+    assert [line.message for line in ended(made, run)] == [f"The run has failed: {run.failure.message}"]
+
+
+def ended(made: Rig, run: Run) -> list[LogLine]:
+    return [line for line in made.logs.read(run.id) if line.fields.get("event") == "run_failed"]
 
 
 def test_a_run_over_its_time_is_ended_with_all_it_started(rig: MakeRig) -> None:

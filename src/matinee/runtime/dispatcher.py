@@ -13,6 +13,7 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Iterable, Mapping
@@ -75,6 +76,7 @@ class Dispatcher:
         done["pools"], failures = self._dispatch(release, [named] if named else store.pools(), now)
         if "predictor" not in event:
             done["tell_next_at"] = deliver(store, now, open_senders(release, store))
+            _tell_queues(store, now)
         if failures:
             raise BackendError(f"The dispatcher could not look at {'; '.join(failures)}")
         return done
@@ -127,6 +129,14 @@ def dispatch_pool(store: Store, launcher: Launcher, release: Release, predictor:
         "note": did.note,
         "next_due_at": did.next_due_at,
     }
+
+
+def _tell_queues(store: Store, now: float) -> None:
+    """Print how long the run that waits longest has waited: the stack makes a metric of this line."""
+    first = [entry for predictor in store.pools() for entry in store.due(predictor, now, 1)]
+    waiting = [run for entry in first if (run := store.run(entry.run_id))]
+    oldest_s = max((now - run.created_at for run in waiting), default=0.0)
+    print(json.dumps({"event": "queues", "oldest_s": round(oldest_s, 1)}), flush=True)  # noqa: T201 (the function's log)
 
 
 def _predictor_of(event: Mapping[str, Json]) -> str:

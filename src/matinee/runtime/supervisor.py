@@ -304,7 +304,7 @@ class Supervisor:
         self._end_job()
         self._claim_at = 0.0
         self._let_go()
-        self._held.insist(lambda: finish(self._store, job.run, _told(job, transition)))
+        self._log.end(self._held.insist(lambda: finish(self._store, job.run, _told(job, transition))))
 
     def _end_job(self) -> None:
         """Write what the run has logged, also below Python, and have none in hand."""

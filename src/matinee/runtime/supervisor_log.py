@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # a worker must start fast
     from matinee.ports import LogLine
+    from matinee.runs import Run
     from matinee.runtime.worker_backend import LogWriter
 
 LAST_WORDS = 20
@@ -33,6 +34,16 @@ class RunLog:
         """Take lines that come without time and level."""
         for message in messages:
             self.add(time.time(), "INFO", message)
+
+    def end(self, run: Run | None) -> None:
+        """Say it if a run has failed for good; on AWS the stack makes a metric of this line."""
+        if run is None or run.status != "failed" or run.failure is None:
+            return
+        from matinee.ports import LogLine
+
+        said, fields = f"The run has failed: {run.failure.message}", {"event": "run_failed"}
+        self._lines.append(LogLine(time.time(), "ERROR", said, self._component, run.id, fields))
+        self.write()
 
     def last_words(self) -> str:
         """Return the last lines not yet written: what a process said before it ended."""
