@@ -65,7 +65,10 @@ class Store(Protocol):
         """Return the queue entry of an unfinished run."""
 
     def due(self, predictor: str, now: float, limit: int = 1) -> list[Entry]:
-        """Return the first entries in fair order whose `visible_at` has passed: queued, or leased and expired."""
+        """Return the first entries in fair order whose `visible_at` has passed: queued, or leased and expired.
+
+        Where workers have clocks of their own (AWS), a lease expires 120 s later than it says.
+        """
 
     def leased(self, predictor: str) -> list[Entry]:
         """Return the entries that workers hold, those with an expired lease included."""

@@ -13,19 +13,16 @@ from matinee.backends.aws.session import Session
 from matinee.backends.aws.store_items import (
     encode,
     entry_changes,
-    entry_from,
     entry_item,
     entry_key_of,
     feedback_from,
     feedback_id,
     place,
-    progress_text,
     run_changes,
     run_from,
     run_item,
 )
 from matinee.backends.aws.store_keys import (
-    CLAIMED,
     FEEDBACK,
     Key,
     entry_key,
@@ -33,11 +30,11 @@ from matinee.backends.aws.store_keys import (
     key_of,
     plain,
     pool_key,
-    queue,
     run_key,
 )
 from matinee.backends.aws.store_lists import Lists
 from matinee.backends.aws.store_pool import Pools, woken
+from matinee.backends.aws.store_queue import Queue
 from matinee.backends.aws.store_release import Releases
 from matinee.backends.aws.store_submit import Submission
 from matinee.backends.aws.store_table import Item, MovedError, Table, Write, check_size, n, s, size_of
@@ -45,13 +42,12 @@ from matinee.backends.aws.store_values import Values
 from matinee.errors import BackendError
 from matinee.manifest import Release
 from matinee.ports import RunQuery
-from matinee.runs import Change, Entry, Feedback, Progress, Run
+from matinee.runs import Change, Entry, Feedback, Run
 
 _REMEMBERED_BYTES = 16 * 1024  # of a finished run; larger ones are read again
-_AHEAD = 24  # entries ever claimed that one look at the queue reads past without asking again
 
 
-class DynamoStore(Pools, Values):
+class DynamoStore(Pools, Queue, Values):
     """A Store on the table that the settings name. Thread-safe; connects when first used."""
 
     def __init__(self, session: Session) -> None:
@@ -177,8 +173,6 @@ class DynamoStore(Pools, Values):
             except (MovedError, BackendError):
                 return  # another worker is further already; or turns are a little less fair, but the change is made
 
-    # --- queue ------------------------------------------------------------------------------------------------
-
     def entry(self, predictor: str, run_id: str) -> Entry | None:
         """See `ports.Store`. An entry moves once, when first claimed: so looking there last misses nothing."""
         known = self._places.get(run_id)
@@ -193,73 +187,6 @@ class DynamoStore(Pools, Values):
             if item is not None:
                 return self._entry(item)
         return None
-
-    def _entry(self, item: Item) -> Entry:
-        entry = entry_from(item)
-        self._places.put(entry.run_id, place(entry))
-        return entry
-
-    def due(self, predictor: str, now: float, limit: int = 1) -> list[Entry]:
-        """See `ports.Store`."""
-        return self._first(predictor, limit, visible_by=now)
-
-    def entries(self, predictor: str, limit: int = 1000) -> list[Entry]:
-        """See `ports.Store`."""
-        return self._first(predictor, limit)
-
-    def _first(self, predictor: str, limit: int, visible_by: float = float("inf")) -> list[Entry]:
-        """Read all that were ever claimed (they come first in key order), and `limit` of those that wait."""
-        found: list[Entry] = []
-        waiting = 0
-        for item in self._table.query("#pk = :pk", {":pk": s(queue(predictor))}, limit=limit + _AHEAD):
-            entry = self._entry(item)
-            waiting += entry.attempt == 0
-            if entry.visible_at <= visible_by:
-                found.append(entry)
-            if waiting == limit:
-                break
-        return sorted(found, key=_in_fair_order)[:limit]
-
-    def leased(self, predictor: str) -> list[Entry]:
-        """See `ports.Store`."""
-        return sorted((e for e in self._ever_claimed(predictor) if e.is_leased), key=_in_fair_order)
-
-    def next_due_at(self, predictor: str, now: float) -> float | None:
-        """See `ports.Store`."""
-        return min((e.visible_at for e in self._ever_claimed(predictor) if e.visible_at > now), default=None)
-
-    def _ever_claimed(self, predictor: str) -> list[Entry]:
-        values = {":pk": s(queue(predictor)), ":claimed": s(CLAIMED)}
-        return [self._entry(item) for item in self._table.query("#pk = :pk AND begins_with(#sk, :claimed)", values)]
-
-    def unfinished(self, user: str) -> int:
-        """See `ports.Store`; eventually consistent."""
-        values = {":user": s(f"U#{plain(user)}")}
-        return self._table.count("#open_user = :user", values, index="unfinished")
-
-    def heartbeat(self, entry: Entry, *, visible_at: float, progress: Progress) -> Entry | None:
-        """See `ports.Store`; 1 write unit, however large the run is."""
-        values: Item = {
-            ":visible_at": n(visible_at),
-            ":progress": s(progress_text(progress)),
-            ":owner": s(entry.owner),
-            ":attempt": n(entry.attempt),
-            ":one": n(1),
-        }
-        update = "SET #visible_at = :visible_at, #progress = :progress ADD #rev :one"
-        try:
-            item = self._table.update(key_of(entry), update, values, "#owner = :owner AND #attempt = :attempt")
-        except MovedError:
-            return None
-        return entry_from(item)
-
-    def pools(self) -> list[str]:
-        """See `ports.Store`."""
-        return [predictor for predictor in self._lists.predictors() if self._is_awake(predictor)]
-
-    def _is_awake(self, predictor: str) -> bool:
-        entries = self._table.query("#pk = :pk", {":pk": s(queue(predictor))}, limit=1)
-        return next(entries, None) is not None or bool(self.pool(predictor).slots)
 
     # --- feedback and release -----------------------------------------------------------------------------------
 
@@ -291,7 +218,3 @@ class DynamoStore(Pools, Values):
     def close(self) -> None:
         """See `ports.Store`."""
         self._session.close()
-
-
-def _in_fair_order(entry: Entry) -> tuple[int, str]:
-    return entry.turn, entry.run_id

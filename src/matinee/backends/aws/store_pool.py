@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from matinee.backends.aws.store_items import pool_from, slot_item
-from matinee.backends.aws.store_keys import Key, plain, pool_key, slot_key
+from matinee.backends.aws.store_keys import Key, plain, pool_key, queue, slot_key
 from matinee.backends.aws.store_lists import Lists
 from matinee.backends.aws.store_table import Item, MovedError, Table, Write, n, s
 from matinee.runs import Pool, Slot
@@ -14,6 +14,14 @@ class Pools:
 
     _table: Table
     _lists: Lists
+
+    def pools(self) -> list[str]:
+        """See `ports.Store`."""
+        return [predictor for predictor in self._lists.predictors() if self._is_awake(predictor)]
+
+    def _is_awake(self, predictor: str) -> bool:
+        entries = self._table.query("#pk = :pk", {":pk": s(queue(predictor))}, limit=1)
+        return next(entries, None) is not None or bool(self.pool(predictor).slots)
 
     def pool(self, predictor: str) -> Pool:
         """See `ports.Store`."""
