@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 DISPATCHER = "matinee-dispatcher"
+LIVE = "live"  # the alias by which every function on AWS is called, the dispatcher too; never $LATEST
 AUTH_VARIABLE = "MATINEE_AUTH"  # `[auth]` as JSON, for a UI that is to ask otherwise than the live release says
 
 

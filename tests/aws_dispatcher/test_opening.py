@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -13,8 +15,10 @@ from matinee.backends.aws.logs import CloudWatchLogs, StreamLogs
 from matinee.backends.aws.store import DynamoStore
 from matinee.client.backend import open_backend
 from matinee.errors import UsageError
+from matinee.manifest import ComponentManifest, PredictorManifest, Resources, to_json
 from matinee.runtime import worker_backend
-from matinee.settings import Settings
+from matinee.runtime.supervisor_slot import HeldSlot
+from matinee.settings import DISPATCHER, Settings
 
 
 def test_on_aws_all_four_are_awss(on_aws):
@@ -28,7 +32,19 @@ def test_on_aws_all_four_are_awss(on_aws):
     assert isinstance(worker_backend.open_log_writer(settings), StreamLogs)
 
 
-def test_functions_are_called_at_their_alias(on_aws, monkeypatch):
+def by_a_client(settings, _folder):
+    open_backend(settings).invoker.poke(DISPATCHER)
+
+
+def by_a_worker(settings, folder):
+    manifest = PredictorManifest("plan", "batch", "plans", "", {}, {}, Resources())
+    (folder / "manifest.json").write_text(json.dumps(to_json(ComponentManifest("plans", "hash", "v1", (manifest,)))))
+    told = replace(settings, manifest=folder / "manifest.json", predictor="plan", slot_token="token")
+    HeldSlot(told, store=None)._poke()
+
+
+@pytest.mark.parametrize("poke", [by_a_client, by_a_worker])
+def test_the_dispatcher_is_called_at_its_alias_whoever_pokes_it(on_aws, monkeypatch, tmp_path, poke):
     import boto3
 
     called = []
@@ -36,16 +52,17 @@ def test_functions_are_called_at_their_alias(on_aws, monkeypatch):
     def client(self, service, **more):
         class Client:
             def invoke(self, **arguments):
-                called.append((arguments, more["config"]))
+                called.append((arguments, more))
 
         return Client()
 
     monkeypatch.setattr(boto3.Session, "client", client)
     monkeypatch.setattr("matinee.lambda_api.invoker._clients", {})
-    open_backend(Settings.from_environment()).invoker.poke("matinee-dispatcher")
-    arguments, config = called[0]
+    poke(Settings.from_environment(), tmp_path)
+    ((arguments, made),) = called
     assert (arguments["FunctionName"], arguments["Qualifier"]) == ("matinee-app-dev-matinee-dispatcher", "live")
-    assert config.tcp_keepalive
+    assert arguments["InvocationType"] == "Event"
+    assert (made["endpoint_url"], made["region_name"]) == (None, "eu-central-1")
 
 
 def test_correction_17_a_slow_prediction_is_sent_once_and_its_connection_kept_alive(on_aws):
@@ -67,6 +84,7 @@ def test_an_environment_without_table_or_bucket_says_so(on_aws, monkeypatch, nam
 def test_a_backend_that_is_opened_and_not_used_loads_no_boto3(on_aws):
     code = """
 import sys
+from dataclasses import replace
 from matinee.settings import Settings
 from matinee.client.backend import open_backend
 from matinee.runtime import worker_backend

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from matinee.client.poll import Poll
 from matinee.ports import Files, Invoker, Logs, Store
-from matinee.settings import Settings
+from matinee.settings import LIVE, Settings
 
 if TYPE_CHECKING:
-    from matinee.backends.aws.session import Session
-
-LIVE = "live"  # the alias that callers use on AWS, never $LATEST
+    from matinee.backends.aws.session import AwsSettings, Session
 
 
 @dataclass(frozen=True)
@@ -39,12 +37,11 @@ def _open_local(settings: Settings) -> Backend:
     from matinee.backends.local.files import FolderFiles
     from matinee.backends.local.logs import FolderLogs
     from matinee.backends.local.store import SqliteStore
-    from matinee.lambda_api.invoker import LambdaInvoker
 
     return Backend(
         store=SqliteStore(settings.data / "state.db"),
         files=FolderFiles(settings.data / "files"),
-        invoker=LambdaInvoker(endpoint=settings.lambda_endpoint, prefix=settings.function_prefix),
+        invoker=open_invoker(settings),
         logs=FolderLogs(settings.data / "logs"),
     )
 
@@ -60,19 +57,32 @@ def _open_aws(settings: Settings) -> Backend:
 def on_aws(settings: Settings, session: Session, store: Store | None = None) -> Backend:
     """Return the backend on this session's table and bucket, and the functions at their alias."""
     from matinee.backends.aws import opening
-    from matinee.lambda_api.invoker import LambdaInvoker
 
     store = store or opening.open_store(session)
-    aws = session.settings
     return Backend(
         store=store,
         files=opening.open_files(session),
-        invoker=LambdaInvoker(
-            endpoint=settings.lambda_endpoint or aws.endpoint,
-            region=aws.region,
-            prefix=settings.function_prefix,
-            qualifier=LIVE,
-            signed=not settings.lambda_endpoint,
-        ),
+        invoker=open_invoker(settings, session.settings),
         logs=opening.open_logs(store.run, settings.function_prefix, session),
+    )
+
+
+def open_invoker(settings: Settings, aws: AwsSettings | None = None) -> Invoker:
+    """Open what calls functions, predictors and the dispatcher alike: on AWS always at their alias.
+
+    `aws` names region and endpoint, by default as the environment does.
+    """
+    from matinee.lambda_api.invoker import LambdaInvoker
+
+    if settings.backend != "aws":
+        return LambdaInvoker(endpoint=settings.lambda_endpoint, prefix=settings.function_prefix)
+    from matinee.backends.aws.session import AwsSettings
+
+    aws = aws or AwsSettings.from_environment()
+    return LambdaInvoker(
+        endpoint=settings.lambda_endpoint or aws.endpoint,
+        region=aws.region,
+        prefix=settings.function_prefix,
+        qualifier=LIVE,
+        signed=not settings.lambda_endpoint,
     )

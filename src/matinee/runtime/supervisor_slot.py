@@ -85,10 +85,10 @@ class HeldSlot:
         if self._settings.backend == "local" and not self._settings.lambda_endpoint:
             return
         with suppress(MatineeError, ImportError, OSError):
-            from matinee.lambda_api.invoker import LambdaInvoker
+            from matinee.client.backend import open_invoker
 
-            invoker = LambdaInvoker(endpoint=self._settings.lambda_endpoint, prefix=self._settings.function_prefix)
-            invoker.poke(DISPATCHER, json.dumps({"predictor": self.predictor.name}).encode())
+            payload = json.dumps({"predictor": self.predictor.name}).encode()
+            open_invoker(self._settings).poke(DISPATCHER, payload)
 
     def insist(self, step: Callable[[], T]) -> T:
         """Do a step at the store, again and again while it fails; BackendError after INSIST_S."""

@@ -12,14 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from matinee.manifest import PredictorManifest
-from matinee.settings import DISPATCHER
+from matinee.settings import DISPATCHER, LIVE
 from matinee.stack.blueprint import PASSWORD, UI, Blueprint
 from matinee.stack.ids import logical, shortened
 from matinee.stack.parameters import BUCKET, PASSWORD_SECRET, is_password_in_secrets_manager
 from matinee.stack.sheet import arn, said
 
 Json = Any
-LIVE = "live"  # the alias that callers use
 _PAGES = "https://docs.aws.amazon.com/service-authorization/latest/reference/"
 ECR_TOKEN_PAGE = _PAGES + "list_amazonelasticcontainerregistry.html"
 ECS_PAGE = _PAGES + "list_amazonelasticcontainerservice.html"

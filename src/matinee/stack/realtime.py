@@ -8,6 +8,7 @@ from typing import Any
 from troposphere import GetAtt, Ref, awslambda
 
 from matinee.manifest import PredictorManifest
+from matinee.settings import LIVE
 from matinee.stack import parameters as p
 from matinee.stack import permissions
 from matinee.stack.blueprint import Blueprint
@@ -66,4 +67,4 @@ def live_alias(title: str, function: Any) -> awslambda.Alias:
     tool's: one exists only after the update that makes it, so it can be no parameter of that update. CloudFormation
     changes only what a template changes, and nothing here ever does: the tool moves the alias, and it stays.
     """
-    return awslambda.Alias(title, FunctionName=Ref(function), FunctionVersion="$LATEST", Name=permissions.LIVE)
+    return awslambda.Alias(title, FunctionName=Ref(function), FunctionVersion="$LATEST", Name=LIVE)
