@@ -37,14 +37,17 @@ class UnavailableError(Exception):
 
 
 @contextmanager
-def ministack(**environment: str) -> Iterator[str]:
-    """Run MiniStack and yield its endpoint. `environment` sets more of its variables, as AUTH="true"."""
+def ministack(started: Callable[[int], None] | None = None, **environment: str) -> Iterator[str]:
+    """Run MiniStack and yield its endpoint. `environment` sets more of its variables, as AUTH="true".
+
+    `started` is told its process group.
+    """
     folder = _installed(f"ministack-{MINISTACK}", _install_ministack)
     port = _free_port()
     told = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
     told |= {"MINISTACK_ACCOUNT_ID": ACCOUNT, "MINISTACK_REGION": REGION, "SFTP_ENABLED": "0", **environment}
     command = [str(folder / "bin" / "python"), "-m", "ministack"]
-    with _running(command, folder, port, {**_base_environment(), **told}, "/_ministack/health") as endpoint:
+    with _running(command, folder, port, {**_base_environment(), **told}, "/_ministack/health", started) as endpoint:
         yield endpoint
 
 
@@ -147,7 +150,14 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _running(command: list[str], folder: Path, port: int, environment: dict[str, str], health: str) -> Iterator[str]:
+def _running(
+    command: list[str],
+    folder: Path,
+    port: int,
+    environment: dict[str, str],
+    health: str,
+    started: Callable[[int], None] | None = None,
+) -> Iterator[str]:
     """Run a server as the leader of its own process group, and end exactly that group."""
     endpoint = f"http://127.0.0.1:{port}"
     process = subprocess.Popen(
@@ -155,6 +165,8 @@ def _running(command: list[str], folder: Path, port: int, environment: dict[str,
         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
+        if started is not None:
+            started(process.pid)
         _await(process, endpoint + health)
         yield endpoint
     finally:

@@ -21,7 +21,8 @@ class LocalFunction:
     """One function: a command that speaks the Lambda Runtime API.
 
     `concurrency` is the number of processes at once (0 = the machine's cores); `version` what callers are told as
-    executed version.
+    executed version. `reserved` are variables that win over all others: what the service itself sets is the local
+    pseudo-account's, unless a real region, role and log stream are played.
     """
 
     name: str
@@ -32,6 +33,7 @@ class LocalFunction:
     concurrency: int = 0
     cwd: str = ""
     version: str = "$LATEST"
+    reserved: dict[str, str] = field(default_factory=dict)
 
     @property
     def arn(self) -> str:
@@ -74,6 +76,7 @@ def environment(function: LocalFunction, runtime_api: str, inherited: Mapping[st
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "LAMBDA_TASK_ROOT": task_root,
         "_HANDLER": function.command[-1],
+        **function.reserved,
     }
 
 

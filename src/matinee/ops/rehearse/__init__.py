@@ -1,0 +1,1 @@
+"""Dress rehearsal."""
