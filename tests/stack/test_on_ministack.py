@@ -9,7 +9,8 @@ import pytest
 
 from matinee.stack import app_template, data_template, network_template
 from matinee.stack.blueprint import UI_COMPONENT
-from matinee.stack.parameters import image_parameter, label_parameter
+from matinee.stack.data import DEPLOY_PREFIX
+from matinee.stack.parameters import BUCKET, PREFIX_LIST, image_parameter, label_parameter
 from matinee.testing.emulators import ACCOUNT, REGION
 from matinee.testing.stacks import without
 
@@ -21,13 +22,15 @@ def cloud(endpoint, monkeypatch):
     return boto3.client("cloudformation", endpoint_url=endpoint, region_name=REGION)
 
 
-def create(cloud, name, template, **values):
-    parameters = [
-        {"ParameterKey": key, "ParameterValue": values[key]} for key in template.get("Parameters", {}) if key in values
-    ]
-    cloud.create_stack(
-        StackName=name, TemplateBody=json.dumps(template), Parameters=parameters, Capabilities=["CAPABILITY_NAMED_IAM"]
-    )
+def create(cloud, name, template, bucket="", **values):
+    """Make a stack and return its outputs; a template too long for the call goes through the bucket, as deployed."""
+    told = [{"ParameterKey": k, "ParameterValue": values[k]} for k in template.get("Parameters", {}) if k in values]
+    where = {"TemplateBody": json.dumps(template, separators=(",", ":"))}
+    if bucket:
+        s3 = boto3.client("s3", endpoint_url=cloud.meta.endpoint_url, region_name=REGION)
+        s3.put_object(Bucket=bucket, Key=f"{DEPLOY_PREFIX}{name}.json", Body=where["TemplateBody"])
+        where = {"TemplateURL": f"{cloud.meta.endpoint_url}/{bucket}/{DEPLOY_PREFIX}{name}.json"}
+    cloud.create_stack(StackName=name, Parameters=told, Capabilities=["CAPABILITY_NAMED_IAM"], **where)
     cloud.get_waiter("stack_create_complete").wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
     [stack] = cloud.describe_stacks(StackName=name)["Stacks"]
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
@@ -46,9 +49,8 @@ def test_network_data_and_app_are_made_one_after_another_and_go_again(cloud, mak
     assert (data["Table"], data["Bucket"]) == ("matinee-shop-dev", bucket)
     told = {image_parameter(c): f"{data['Repository']}@sha256:{'a' * 64}" for c in (UI_COMPONENT, *names(b))}
     told |= {label_parameter(c): "v1" for c in names(b)}
-    app = create(
-        cloud, b.names.base, without(app_template(b)), **network, **told, BucketName=bucket, CloudFrontPrefixList="pl-1"
-    )
+    told |= {BUCKET: bucket, PREFIX_LIST: "pl-1"}
+    app = create(cloud, b.names.base, without(app_template(b)), bucket, **network, **told)
     assert app["DefinitionPlan"].endswith(":task-definition/matinee-shop-dev-plan:1")
     for stack in (b.names.base, b.names.data_stack, "matinee-network"):
         delete(cloud, stack)

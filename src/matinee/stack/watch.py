@@ -15,7 +15,7 @@ from typing import Any
 from troposphere import AWSHelperFn, GetAtt, Ref, Sub, budgets, cloudwatch, logs, sns
 
 from matinee.manifest import PredictorManifest
-from matinee.settings import DISPATCHER
+from matinee.settings import DISPATCHER, LIVE
 from matinee.stack import permissions
 from matinee.stack.blueprint import Blueprint
 from matinee.stack.ids import logical
@@ -69,7 +69,7 @@ def _own(b: Blueprint, name: str, statistic: str) -> _Metric:
 def _of_function(b: Blueprint, name: str, metric: str, statistic: str) -> _Metric:
     """Return a number of what callers see: of the alias, not of versions that are being tried."""
     function = b.names.resource(name)
-    dimensions = (("FunctionName", function), ("Resource", f"{function}:{permissions.LIVE}"))
+    dimensions = (("FunctionName", function), ("Resource", f"{function}:{LIVE}"))
     return _Metric("AWS/Lambda", metric, statistic, dimensions)
 
 
