@@ -29,7 +29,8 @@ from matinee.client.hosted_logs import HostedLogs
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.errors import BackendError, DiskError, MatineeError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, to_json
-from matinee.project import Project, ui_details
+from matinee.project import Project
+from matinee.project.details import details
 from matinee.runs import Slot
 from matinee.settings import DISPATCHER, Settings
 
@@ -146,14 +147,7 @@ class LocalHost:
             number=last.number + 1 if last else 1,
             created_at=time.time(),
             components=components,
-            details={
-                "description": self.project.description,
-                "limits": asdict(self.project.limits),
-                "api": asdict(self.project.api),
-                "auth": asdict(self.project.auth),
-                "notices": asdict(self.project.notices),
-                "ui": ui_details(self.project.ui, self.project.folder),
-            },
+            details=details(self.project, self.project.folder),
         )
 
     # --- realtime -----------------------------------------------------------------------------------------------

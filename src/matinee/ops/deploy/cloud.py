@@ -52,7 +52,9 @@ class Cloud:
         """An emulator's address, "" for AWS."""
         return self.session.settings.endpoint
 
-    def call(self, service: str, operation: str, *, absent: Container[str] = (), on: str = "", **given: Json) -> Json:
+    def call(
+        self, service: str, operation: str, /, *, absent: Container[str] = (), on: str = "", **given: Json
+    ) -> Json:
         """Call AWS and return its answer, None where it answers one of the codes in `absent`.
 
         Raises BackendError that names the missing permission, the network or the quota.
@@ -66,7 +68,7 @@ class Cloud:
                     return None
                 raise
 
-    def pages(self, service: str, operation: str, key: str, **given: Json) -> Iterator[Json]:
+    def pages(self, service: str, operation: str, key: str, /, **given: Json) -> Iterator[Json]:
         """Yield the items under `key` of all pages."""
         action = f"{service}:{''.join(word.capitalize() for word in operation.split('_'))}"
         with explained(_CALLED.get(service, f"AWS ({service})"), action, self.names.base):

@@ -42,7 +42,7 @@ class TaskFailed:
 
 
 @dataclass(frozen=True)
-class Tested:
+class Tried:
     """A predictor's new version was called with its first example. `problem` is "" when it passed."""
 
     predictor: str
@@ -59,7 +59,7 @@ class Note:
     hint: str = ""
 
 
-Event = Step | ResourceMoved | ImageMoved | TaskFailed | Tested | Note
+Event = Step | ResourceMoved | ImageMoved | TaskFailed | Tried | Note
 Report = Callable[[Event], None]
 
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from botocore.stub import Stubber
@@ -11,6 +13,8 @@ from matinee.backends.aws.session import AwsSettings, Session
 from matinee.names import Names
 from matinee.ops.deploy.cloud import Cloud, open_cloud
 from matinee.testing.emulators import REGION, UnavailableError, ministack
+
+sys.path.insert(0, str(Path(__file__).parent))  # for what several files share
 
 
 @pytest.fixture(scope="session")
@@ -69,3 +73,19 @@ def answers(recorded: Cloud) -> Callable[[str], Stubber]:
     yield of
     for stubber in stubbers.values():
         stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the operations that anything asks of AWS from now on, as they happen."""
+    from botocore.client import BaseClient
+
+    seen: list[str] = []
+    call = BaseClient._make_api_call
+
+    def noted(self, operation, given):
+        seen.append(operation)
+        return call(self, operation, given)
+
+    monkeypatch.setattr(BaseClient, "_make_api_call", noted)
+    return seen

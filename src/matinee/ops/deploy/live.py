@@ -1,0 +1,110 @@
+"""What is live: reading it, and the one step that makes a release live, or takes it back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from matinee.backends.aws.files import S3Files
+from matinee.backends.aws.store import DynamoStore
+from matinee.errors import ConflictError, MatineeError, NotFoundError
+from matinee.manifest import Release
+from matinee.ops.deploy import functions, history
+from matinee.ops.deploy.cloud import Cloud
+from matinee.ops.deploy.events import Note, Report
+from matinee.ops.deploy.history import History, Past
+
+Json = Any
+
+
+@dataclass(frozen=True)
+class Live:
+    """The stage's table and bucket, with what was live when it was looked at. None and empty before the first time."""
+
+    store: DynamoStore
+    files: S3Files
+    release: Release | None = None
+    history: History = field(default_factory=History)
+
+    @property
+    def number(self) -> int:
+        """The live release's number, 0 before the first."""
+        return self.release.number if self.release else 0
+
+    @property
+    def aws(self) -> Mapping[str, Json]:
+        """What the live release says of AWS."""
+        return (self.release.details.get("aws") or {}) if self.release else {}
+
+    @property
+    def past(self) -> Past:
+        """The live release as its history has it; NotFoundError when nothing is live."""
+        if self.release is None:
+            raise NotFoundError("Nothing is live on this stage yet.", hint="`matinee deploy` deploys it.")
+        return history.past_of(self.release)
+
+
+def nothing(cloud: Cloud) -> Live:
+    """Return what is live where there is no table yet."""
+    return Live(DynamoStore(cloud.session), S3Files(cloud.session))
+
+
+def look(cloud: Cloud) -> Live:
+    """Return what is live."""
+    empty = nothing(cloud)
+    release = empty.store.release()
+    if release is None:
+        return empty
+    return replace(empty, release=release, history=history.read(empty.store).live_at(release.number))
+
+
+def go_live(
+    cloud: Cloud,
+    live: Live,
+    release: Release,
+    versions: Mapping[str, str],
+    report: Report,
+    *,
+    by: str,
+    note: str = "",
+    share: float = 1.0,
+) -> History:
+    """Point the functions at their versions and put the release: from here on it serves.
+
+    Raises ConflictError when another one went live meanwhile. When a step fails, what was live before goes on.
+    """
+    now = live.store.release()
+    if (now.number if now else 0) != live.number:
+        raise ConflictError(
+            f"Release {now.number if now else 0} went live while this one was made.", hint="Run the command again."
+        )
+    written = history.record(live.store, live.files, release, by=by, note=note)
+    former = {name: functions.live_version(cloud, name) for name in versions}
+    try:
+        for name, version in versions.items():
+            if former[name] != version:
+                functions.point(cloud, name, version, share=share, former=former[name])
+        live.store.put_release(release)
+    except BaseException:
+        _take_back(cloud, former, versions, report)
+        raise
+    return written
+
+
+def _take_back(cloud: Cloud, former: Mapping[str, str], versions: Mapping[str, str], report: Report) -> None:
+    for name, version in former.items():
+        if version and version != versions[name]:
+            try:
+                functions.point(cloud, name, version)
+            except MatineeError as error:
+                report(Note(f"{name} could not be pointed back at version {version}: {error.message}", error.hint))
+
+
+def tell_url(store: DynamoStore, url: str) -> None:
+    """Have the live release say where the app is open: known only after the release, the first time."""
+    release = store.release()
+    if release is None or not url or release.details.get("aws", {}).get("url") == url:
+        return
+    aws = {**release.details.get("aws", {}), "url": url}
+    store.put_release(replace(release, details={**release.details, "aws": aws}))

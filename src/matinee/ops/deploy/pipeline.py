@@ -1,0 +1,234 @@
+"""`matinee deploy`, from the folder to the URL:
+
+    app        load, inspect, images named by content                                  app
+    ground     the stacks (stuck ones brought out of it), what is live, known images   ground
+    preflight  names, sizes, secrets; the first time permissions, quotas, roles        preflight/
+    images     what the repository lacks is built and pushed, in parallel              tools, registry
+    stacks     network and data, then the app's change set                             specs, stacks/
+    summary    what is added, changed, replaced, removed; the person agrees            summary
+    execute    with every resource's progress; a failure rolls back and tells why      stacks/
+    publish    function versions, each tried by number with an example                 functions, trial
+    release    history, aliases, then the one item that makes it live                  history, live
+    smoke      one batch run; what fails is taken back                                 smoke
+    edge       the public address                                                      finish
+
+Every step looks before it acts, so the same command goes on where one was interrupted, at any point. Until the release
+is put, callers are answered by what was live before.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from matinee.ops.deploy import registry, specs, target
+from matinee.ops.deploy.app import read_app, secrets_of
+from matinee.ops.deploy.events import Report, Step, silent
+from matinee.ops.deploy.finish import finish
+from matinee.ops.deploy.ground import open_stage, settled, survey
+from matinee.ops.deploy.only import deploy_only
+from matinee.ops.deploy.preflight import checks, secrets
+from matinee.ops.deploy.stacks.apply import apply, execute
+from matinee.ops.deploy.stacks.changes import discard, make_change_set
+from matinee.ops.deploy.stacks.model import ChangeSet, StackSpec, StackState
+from matinee.ops.deploy.summary import Line, Summary, all_of, lines_of
+from matinee.ops.deploy.target import Target, aim
+from matinee.ops.deploy.tools import Tools
+from matinee.ops.deploy.wake import awake
+from matinee.ops.deploy.work import Confirm, Deployed, DeployOptions, Work, agreed
+
+__all__ = ["DeployOptions", "Deployed", "deploy"]
+
+
+def deploy(
+    path: Path, options: DeployOptions, tools: Tools, report: Report = silent, confirm: Confirm = agreed
+) -> Deployed:
+    """Bring the app at `path` live on a stage. `confirm` is asked once, before anything is made that costs.
+
+    Raises UsageError for what stands in the way, BackendError with the first cause of what failed; what was live before
+    goes on.
+    """
+    began = time.monotonic()
+    report(Step("Reading the app"))
+    app = read_app(path, options.stage, tools, report)
+    cloud = open_stage(app.names, app.project.aws.region, tools)
+    report(Step(f"Looking at {app.names.base} in account {cloud.account}, {cloud.region}"))
+    ground = survey(cloud, settled(report, may_wait=options.may_wait), shared_network=not app.project.aws.vpc)
+    work = Work(cloud, tools, report, app, ground, options)
+    how = _data_only if options.data_only else deploy_only if options.only else _all
+    return replace(how(work, confirm), seconds=time.monotonic() - began)
+
+
+def _all(work: Work, confirm: Confirm) -> Deployed:
+    optional, makeable = checks.secrets_or_refuse(work.cloud, secrets_of(work.app))
+    aimed = aim(work.app, work.ground, optional)
+    if work.ground.app is not None:
+        made = secrets.make(work.cloud, makeable)
+        return replace(_later(work, aimed, confirm), password=made.password)
+    makes_network = work.ground.network is None and not aimed.blueprint.aws.vpc
+    checks.before_the_first(work.cloud, aimed.blueprint, makes_network=makes_network, report=work.report)
+    if not confirm(first_summary(work, aimed)):
+        return _declined(work)
+    checks.make_roles(work.cloud, aimed.blueprint, work.report)
+    made = secrets.make(work.cloud, makeable)
+    return replace(_first(work, aimed), password=made.password)
+
+
+def _data_only(work: Work, confirm: Confirm) -> Deployed:
+    """Make table and bucket alone."""
+    aimed, state = aim(work.app, work.ground), work.ground.data
+    spec = specs.data_spec(work.cloud, work.tools, aimed.blueprint)
+    where = Deployed(work.options.stage, work.cloud.account, work.cloud.region)
+    if state is not None and state.is_as(spec):
+        return where
+    if not confirm(_summary(work, aimed, all_of(spec), is_first=state is None)):
+        return replace(where, declined=True)
+    work.report(Step("Table and bucket"))
+    apply(work.cloud, spec, work.report, may_wait=work.options.may_wait)
+    return replace(where, changed=True)
+
+
+# --- the first time -------------------------------------------------------------------------------------------------
+
+
+def first_summary(work: Work, aimed: Target) -> Summary:
+    """Return what a first deployment makes, from the templates alone."""
+    blueprint, ground = aimed.blueprint, work.ground
+    wanted = [*specs.sketch(work.tools, blueprint)]
+    if ground.data is None:
+        wanted.insert(0, specs.data_spec(work.cloud, work.tools, blueprint))
+    if ground.network is None and not blueprint.aws.vpc:
+        wanted.insert(0, specs.network_spec(work.cloud, work.tools, None))
+    lines = tuple(line for spec in wanted for line in all_of(spec))
+    return _summary(work, aimed, lines, checks.warnings_of(blueprint), is_first=True)
+
+
+def _first(work: Work, aimed: Target) -> Deployed:
+    network, data = _base_stacks(work, aimed)
+    ground = replace(work.ground, network=network, data=data, images=registry.images(work.cloud))
+    work = replace(work, ground=ground)
+    aimed = aim(work.app, ground, aimed.blueprint.optional_secrets)  # a repository that was kept has images
+    digests = target.digests(aimed, ground, _pushed(work, aimed))
+    spec = _app_spec(work, aimed, digests)
+    work.report(Step("What runs"))
+    state = apply(work.cloud, spec, work.report, may_wait=work.options.may_wait)
+    return finish(work, aimed, spec, state, digests)
+
+
+def _base_stacks(work: Work, aimed: Target) -> tuple[StackState | None, StackState]:
+    """Bring network and data to what is wanted."""
+    network = work.ground.network
+    if not aimed.blueprint.aws.vpc:
+        work.report(Step("The network"))
+        spec = specs.network_spec(work.cloud, work.tools, network)
+        network = apply(work.cloud, spec, work.report, may_wait=work.options.may_wait)
+    work.report(Step("What is kept: images, table, bucket"))
+    spec = specs.data_spec(work.cloud, work.tools, aimed.blueprint)
+    return network, apply(work.cloud, spec, work.report, may_wait=work.options.may_wait)
+
+
+def _pushed(work: Work, aimed: Target) -> Mapping[str, str]:
+    if not aimed.missing:
+        return {}
+    work.report(Step(f"Images: {', '.join(image.component for image in aimed.missing)}"))
+    return work.tools.images.push(aimed.missing, work.cloud, work.report)
+
+
+def _app_spec(work: Work, aimed: Target, digests: Mapping[str, str]) -> StackSpec:
+    told = target.facts(work.cloud, aimed, work.ground.network, work.ground.data)
+    assert told is not None, "network and data are there"
+    images = target.references(work.cloud, digests)
+    return specs.app_spec(work.cloud, work.tools, aimed.blueprint, work.ground.app, told, images)
+
+
+# --- every later time -----------------------------------------------------------------------------------------------
+
+
+def _later(work: Work, aimed: Target, confirm: Confirm) -> Deployed:
+    digests = target.digests(aimed, work.ground, _pushed(work, aimed))
+    sets = base_changes(work, aimed)
+    if sets or target.facts(work.cloud, aimed, work.ground.network, work.ground.data) is None:
+        return _with_base_changes(work, aimed, digests, sets, confirm)
+    spec = _app_spec(work, aimed, digests)
+    change_set = app_changes(work, spec)
+    lines = (*(lines_of(spec, change_set.changes) if change_set else ()), *edge_lines(work, aimed))
+    summary = _summary(work, aimed, lines)
+    is_live = summary.is_empty and work.ground.live.aws.get("content") == target.content(aimed, spec)
+    if not is_live and not confirm(summary):
+        if change_set:
+            discard(work.cloud, change_set)
+        return _declined(work)
+    return finish(work, aimed, spec, _executed(work, change_set), digests)
+
+
+def base_changes(work: Work, aimed: Target) -> list[tuple[StackSpec, ChangeSet]]:
+    """Return what would change of network and data."""
+    wanted = [(specs.data_spec(work.cloud, work.tools, aimed.blueprint), work.ground.data)]
+    if not aimed.blueprint.aws.vpc:
+        network = work.ground.network
+        wanted.insert(0, (specs.network_spec(work.cloud, work.tools, network), network))
+    found = []
+    for spec, state in wanted:
+        if state is None or not state.is_as(spec):
+            change_set = make_change_set(work.cloud, spec, is_new=state is None)
+            found += [(spec, change_set)] if change_set else []
+    return found
+
+
+def app_changes(work: Work, spec: StackSpec) -> ChangeSet | None:
+    """Return what would change of the app, None for nothing."""
+    state = work.ground.app
+    assert state is not None, "asked for an app that is there"
+    return None if state.is_as(spec) else make_change_set(work.cloud, spec, is_new=False)
+
+
+def edge_lines(work: Work, aimed: Target) -> tuple[Line, ...]:
+    """Return what the public address adds, where it is not there yet."""
+    if work.ground.edge is not None or work.ground.app is None:
+        return ()
+    spec = specs.edge_spec(work.cloud, work.tools, aimed.blueprint, work.ground.app)
+    return all_of(spec) if spec else ()
+
+
+def _with_base_changes(
+    work: Work, aimed: Target, digests: Mapping[str, str], sets: list[tuple[StackSpec, ChangeSet]], confirm: Confirm
+) -> Deployed:
+    """Ask for network and data, then bring the app along: what it is told comes from them."""
+    lines = tuple(line for spec, change_set in sets for line in lines_of(spec, change_set.changes))
+    if not confirm(_summary(work, aimed, lines, ("What runs follows from that; it is not compared beforehand.",))):
+        for _, change_set in sets:
+            discard(work.cloud, change_set)
+        return _declined(work)
+    for spec, change_set in sets:
+        work.report(Step(f"The stack {spec.name}"))
+        execute(work.cloud, change_set, work.report)
+    network, data = _base_stacks(work, aimed)
+    work = replace(work, ground=replace(work.ground, network=network, data=data))
+    spec = _app_spec(work, aimed, digests)
+    return finish(work, aimed, spec, _executed(work, app_changes(work, spec)), digests)
+
+
+def _executed(work: Work, change_set: ChangeSet | None) -> StackState:
+    state = work.ground.app
+    assert state is not None, "asked for an app that is there"
+    if change_set is None:
+        return state
+    work.report(Step("What runs"))
+    with awake(work.cloud, work.report):
+        return execute(work.cloud, change_set, work.report)
+
+
+# --- in words -------------------------------------------------------------------------------------------------------
+
+
+def _summary(
+    work: Work, aimed: Target, lines: tuple[Line, ...], warnings: tuple[str, ...] = (), *, is_first: bool = False
+) -> Summary:
+    cloud = work.cloud
+    return Summary(cloud.names.stage, cloud.account, cloud.region, is_first, lines, aimed.versions, warnings=warnings)
+
+
+def _declined(work: Work) -> Deployed:
+    return Deployed(work.options.stage, work.cloud.account, work.cloud.region, declined=True)

@@ -1,0 +1,180 @@
+"""`matinee rollback` and `matinee versions`: what was live before is one step away, without a stack update.
+
+Nothing is built: function versions, task-definition revisions and images of the kept releases are all still there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from matinee.errors import ConflictError, NotFoundError, UsageError
+from matinee.manifest import ComponentManifest, Release
+from matinee.ops.deploy import definitions, functions, history, live
+from matinee.ops.deploy.cloud import Cloud
+from matinee.ops.deploy.events import Report, Step, silent
+from matinee.ops.deploy.ground import open_stage
+from matinee.ops.deploy.history import History, Past
+from matinee.ops.deploy.live import Live
+from matinee.ops.deploy.tools import Tools
+from matinee.ops.deploy.work import who
+from matinee.project import load
+
+Json = Any
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """A version of a component: when it first went live, in which release, and whether it serves now."""
+
+    component: str
+    label: str
+    hash: str
+    released_at: float
+    release: int
+    by: str
+    is_live: bool
+
+
+@dataclass(frozen=True)
+class Versions:
+    """All versions that can be gone back to, newest first; and the releases."""
+
+    stage: str
+    live: int
+    rows: tuple[VersionRow, ...]
+    releases: tuple[Past, ...]
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What is live again: labels by component, before and after."""
+
+    stage: str
+    release: int
+    before: Mapping[str, str]
+    after: Mapping[str, str]
+
+
+def versions(path: Path, stage: str, tools: Tools) -> Versions:
+    """Return the versions of a stage. Raises NotFoundError when nothing is live there."""
+    _, found = _open(path, stage, tools)
+    now = {c.name: c.label for c in found.past.components}
+    rows: dict[tuple[str, str], VersionRow] = {}
+    for past in found.history.releases:
+        for c in past.components:
+            row = VersionRow(c.name, c.label, c.hash, past.created_at, past.number, past.by, now.get(c.name) == c.label)
+            rows.setdefault((c.name, c.label), row)
+    ordered = sorted(rows.values(), key=lambda row: (row.component, -row.release))
+    return Versions(stage, found.number, tuple(ordered), found.history.releases[::-1])
+
+
+def _open(path: Path, stage: str, tools: Tools) -> tuple[Cloud, Live]:
+    project = load(path).for_stage(stage)
+    from matinee.names import Names
+
+    cloud = open_stage(Names(project.name, stage), project.aws.region, tools)
+    found = live.look(cloud)
+    if found.release is None:
+        raise NotFoundError(f"Nothing is live on the stage {stage} yet.", hint="`matinee deploy` deploys it.")
+    return cloud, found
+
+
+def rollback(
+    path: Path, stage: str, tools: Tools, *, name: str = "", to: str = "", report: Report = silent
+) -> RolledBack:
+    """Make a former version live: of one component (or the one that holds predictor `name`), or the whole app.
+
+    `to` is a version ("v6") of the component; for the whole app a release's number. "" is what was live before.
+    Raises NotFoundError for what is not kept, BackendError when AWS has lost a part of it.
+    """
+    cloud, found = _open(path, stage, tools)
+    assert found.release is not None
+    component = _component(found.release, name) if name else ""
+    past = _goal(found.history, found.past, component, to)
+    again = history.whole(found.files, past)
+    goal = _merged(found.release, again, component)
+    _check(cloud, found.release, goal)
+    report(Step(f"Release {goal.number}: {_labels(goal)}"))
+    changed = {
+        predictor: version
+        for predictor, version in goal.details["aws"]["functions"].items()
+        if found.aws["functions"].get(predictor) != version
+    }
+    note = f"rollback{f' of {component}' if component else ''} to release {past.number}"
+    live.go_live(cloud, found, goal, changed, report, by=who(cloud), note=note)
+    before, after = ({c.name: c.label for c in release.components} for release in (found.release, goal))
+    return RolledBack(stage, goal.number, before, after)
+
+
+def _component(release: Release, name: str) -> str:
+    for component in release.components:
+        if component.name == name or any(p.name == name for p in component.predictors):
+            return component.name
+    known = ", ".join(c.name for c in release.components)
+    raise NotFoundError(f"There is no component or predictor {name!r} on this stage.", hint=f"There is: {known}.")
+
+
+def _goal(kept: History, now: Past, component: str, to: str) -> Past:
+    if not to:
+        return kept.before(now, component)
+    if component:
+        past = kept.labelled(component, to)
+        current, wanted = now.component(component), past.component(component)
+        if current and wanted and current.hash == wanted.hash:
+            raise ConflictError(f"{component} {to} is live already.", hint="`matinee versions` lists the others.")
+        return past
+    if not to.lstrip("#").isdigit():
+        hint = f"Name the component, as in `matinee rollback recommend --to {to}`; the whole app has release numbers."
+        raise UsageError(f"{to!r} is a component's version.", hint=hint)
+    number = int(to.lstrip("#"))
+    past_release = next((past for past in kept.releases if past.number == number), None)
+    if past_release is None:
+        known = ", ".join(str(past.number) for past in kept.releases)
+        raise NotFoundError(f"There is no release {number} to go back to.", hint=f"There is: {known}.")
+    if past_release.number == now.number:
+        raise ConflictError(f"Release {number} is live already.", hint="`matinee versions` lists the others.")
+    return past_release
+
+
+def _merged(now: Release, past: Release, component: str) -> Release:
+    """Return what is live with one component as it was, or with all of them; what belongs to the stack stays."""
+    names = {component} if component else {c.name for c in past.components}
+    returned = {c.name: c for c in past.components if c.name in names}
+    components = tuple(returned.get(c.name, c) for c in now.components)
+    if not component:
+        components = tuple(past.components)
+    aws = {**now.details["aws"], "content": ""}
+    for key in ("functions", "definitions"):
+        aws[key] = _of(components, now.details["aws"][key], past.details["aws"][key], returned)
+    images = {n: i for n, i in past.details["aws"]["images"].items() if n in names}
+    aws["images"] = {**now.details["aws"]["images"], **images}
+    details = {**(now if component else past).details, "aws": aws}
+    return replace(now, number=now.number + 1, created_at=history.now(), components=components, details=details)
+
+
+def _of(
+    components: tuple[ComponentManifest, ...],
+    now: Mapping[str, str],
+    past: Mapping[str, str],
+    returned: Mapping[str, ComponentManifest],
+) -> dict[str, str]:
+    """Return by predictor what it runs: as it was in the components that return, as it is in the others."""
+    found = {p.name: (past if c.name in returned else now).get(p.name, "") for c in components for p in c.predictors}
+    return {name: value for name, value in found.items() if value}
+
+
+def _check(cloud: Cloud, now: Release, goal: Release) -> None:
+    """Raise where a part of it is gone: a function that was removed since, a version, a task definition."""
+    aws = goal.details["aws"]
+    for name, version in aws["functions"].items():
+        if now.details["aws"]["functions"].get(name) != version:
+            functions.check_version(cloud, name, version)
+    known = now.details["aws"]["definitions"]
+    definitions.check_active(cloud, {n: arn for n, arn in aws["definitions"].items() if known.get(n) != arn})
+
+
+def _labels(release: Release) -> str:
+    return ", ".join(f"{c.name} {c.label}" for c in release.components)

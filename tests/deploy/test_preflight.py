@@ -1,0 +1,240 @@
+"""What stands in the way of a deployment, from AWS's recorded answers to the sentence a person gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from botocore.exceptions import EndpointConnectionError, NoCredentialsError, SSOTokenLoadError
+from botocore.stub import ANY, Stubber
+
+from matinee.backends.aws.session import AwsSettings, Session
+from matinee.errors import BackendError, UsageError
+from matinee.manifest import PredictorManifest, Resources
+from matinee.names import Names
+from matinee.ops.deploy import cloud as clouds
+from matinee.ops.deploy.cloud import Cloud
+from matinee.ops.deploy.preflight import quotas, roles, secrets
+from matinee.ops.deploy.preflight.model import Finding, refuse
+from matinee.ops.deploy.preflight.names import check_names, check_region
+from matinee.ops.deploy.preflight.permissions import check_permissions, principal_of
+
+Answers = Callable[[str], Stubber]
+
+
+def predictor(name: str, kind: str = "realtime", **resources) -> PredictorManifest:
+    return PredictorManifest(name, kind, name, "", {}, {}, Resources(**resources))
+
+
+def sentence(findings: list[Finding]) -> str:
+    (finding,) = findings
+    return f"{finding.message} {finding.hint}".strip()
+
+
+# --- credentials, region ----------------------------------------------------------------------------------------
+
+
+class Broken:
+    """A client that fails as botocore does."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def get_caller_identity(self) -> None:
+        raise self._error
+
+
+NO_ACCESS = {
+    "no credentials": (NoCredentialsError(), "AWS cannot be used: there are no AWS credentials."),
+    "an expired sign-in": (SSOTokenLoadError(error_msg="Token has expired"), "AWS cannot be used: "),
+    "no network": (
+        EndpointConnectionError(endpoint_url="https://sts.eu-centrl-1.amazonaws.com"),
+        "AWS cannot be reached: ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("error", "said"), NO_ACCESS.values(), ids=NO_ACCESS)
+def test_who_cannot_reach_aws_is_told_how_to(error: Exception, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Session, "client", lambda *_, **__: Broken(error))
+    with pytest.raises(BackendError) as raised:
+        clouds.open_cloud(Names("activity", "dev"), AwsSettings(region="eu-central-1"))
+    assert said in raised.value.message
+    assert raised.value.hint
+
+
+def test_expired_credentials_are_said(recorded: Cloud, answers: Answers, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers("sts").add_client_error("get_caller_identity", "ExpiredToken", "The security token is expired")
+    monkeypatch.setattr(Session, "client", lambda *_, **__: recorded.session._clients["sts"])
+    with pytest.raises(BackendError) as raised:
+        clouds.open_cloud(Names("activity", "dev"), AwsSettings(region="eu-central-1"))
+    assert str(raised.value).startswith("AWS cannot be used: AWS does not accept the credentials (ExpiredToken).")
+    assert "aws sso login" in raised.value.hint
+
+
+def test_a_region_that_is_none_has_its_nearest() -> None:
+    known = ["eu-central-1", "us-east-1"]
+    assert sentence(check_region("eu-centrl-1", known)) == (
+        "AWS has no region 'eu-centrl-1'. Did you mean eu-central-1?"
+    )
+    assert check_region("eu-central-1", known) == []
+
+
+# --- names ------------------------------------------------------------------------------------------------------
+
+NAMES = {
+    "a stage": (Names("activity", "My Stage"), (), "'My Stage' cannot be a stage."),
+    "a stage that is too long": (Names("activity", "a" * 17), (), "cannot be a stage. A stage is at most 16 small"),
+    "an app": (Names("a--b", "dev"), (), "'a--b' cannot be an app's name on AWS."),
+    "the network's name": (Names("network", "dev"), (), "An app cannot be called 'network'"),
+    "a bucket": (Names("a" * 32, "b" * 16), (), "bucket would be called matinee-" + "a" * 32),
+    "a function": (
+        Names("activity", "dev"),
+        ("p" * 45,),
+        f"function of {'p' * 45} would be called matinee-activity-dev-{'p' * 45}: 66 characters, and AWS takes 64.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("names", "predictors", "said"), NAMES.values(), ids=NAMES)
+def test_a_name_that_aws_does_not_take(names: Names, predictors: tuple[str, ...], said: str) -> None:
+    assert any(said in f"{finding.message} {finding.hint}" for finding in check_names(names, predictors))
+
+
+def test_names_as_people_choose_them_are_taken() -> None:
+    assert check_names(Names("activity-recommender", "prod"), ["recommend", "plan_days"]) == []
+
+
+# --- permissions ------------------------------------------------------------------------------------------------
+
+
+def test_a_missing_permission_is_named(recorded: Cloud, answers: Answers) -> None:
+    def answer(action: str, decision: str) -> dict:
+        return {"EvalActionName": action, "EvalDecision": decision}
+
+    for number in range(8):
+        denied = [answer("lambda:PublishVersion", "implicitDeny")] if number == 3 else []
+        given = {"EvaluationResults": [answer("x:Y", "allowed"), *denied]}
+        wanted = {"PolicySourceArn": recorded.caller, "ActionNames": ANY, "ResourceArns": ANY}
+        answers("iam").add_response("simulate_principal_policy", given, wanted)
+    said = sentence(check_permissions(recorded))
+    assert said.startswith("ada may not deploy: lambda:PublishVersion is not allowed. `matinee iam-policy` prints ")
+
+
+def test_who_may_not_simulate_is_not_kept_from_trying(recorded: Cloud, answers: Answers) -> None:
+    answers("iam").add_client_error("simulate_principal_policy", "AccessDenied", "no")
+    (finding,) = check_permissions(recorded)
+    assert "could not be checked: iam:SimulatePrincipalPolicy is not allowed" in finding.message
+    assert not finding.stops
+
+
+def test_a_role_is_found_behind_its_session_and_root_may_everything(recorded: Cloud) -> None:
+    assert principal_of("arn:aws:sts::12:assumed-role/ci/run-7") == "arn:aws:iam::12:role/ci"
+    assert check_permissions(replace(recorded, caller="arn:aws:iam::123456789012:root")) == []
+
+
+# --- quotas (correction 5) --------------------------------------------------------------------------------------
+
+
+def concurrency(answers: Answers, limit: int) -> None:
+    answers("lambda").add_response("get_account_settings", {"AccountLimit": {"ConcurrentExecutions": limit}})
+
+
+def test_correction_5_ten_concurrent_executions_cannot_be_reserved(recorded: Cloud, answers: Answers) -> None:
+    concurrency(answers, 10)
+    said = sentence(quotas.check_lambda(recorded, [predictor("recommend", concurrency=2)]))
+    assert said.startswith("Lambda lets this account run 10 functions at once and keeps 10 of them unreserved, but ")
+    assert "asks for 2 (recommend 2). Leave `concurrency` out, or raise the quota L-B99A9384" in said
+
+
+def test_correction_5_ten_concurrent_executions_are_said_even_if_none_is_reserved(
+    recorded: Cloud, answers: Answers
+) -> None:
+    concurrency(answers, 10)
+    (finding,) = quotas.check_lambda(recorded, [predictor("recommend")])
+    assert (finding.stops, "more people than that will wait" in finding.message) == (False, True)
+
+
+def test_a_grown_account_has_nothing_to_hear(recorded: Cloud, answers: Answers) -> None:
+    concurrency(answers, 1000)
+    assert quotas.check_lambda(recorded, [predictor("recommend", concurrency=20)]) == []
+
+
+def quota(answers: Answers, service: str, code: str, value: float) -> None:
+    wanted = {"ServiceCode": service, "QuotaCode": code}
+    answers("service-quotas").add_response("get_service_quota", {"Quota": {"Value": value}}, wanted)
+
+
+def test_a_fargate_quota_that_is_too_low(recorded: Cloud, answers: Answers) -> None:
+    quota(answers, "fargate", quotas.FARGATE, 2)
+    said = sentence(quotas.check_fargate(recorded, [predictor("plan", "batch", cpu=2)], 0.25))
+    assert said.startswith(
+        "Fargate gives this account 2 vCPU at once, and the app needs 2.5. Raise the quota L-3032A538"
+    )
+
+
+def test_workers_that_will_wait_are_said(recorded: Cloud, answers: Answers) -> None:
+    quota(answers, "fargate", quotas.FARGATE, 6)
+    (finding,) = quotas.check_fargate(recorded, [predictor("plan", "batch", cpu=2, max_workers=4)], 0.25)
+    assert (finding.stops, finding.message[:45]) == (False, "All workers at once would take 8.5 vCPU, and ")
+
+
+def test_gpu_quotas_start_at_zero(recorded: Cloud, answers: Answers) -> None:
+    quota(answers, "ec2", quotas.GPU, 0)
+    said = sentence(quotas.check_gpu(recorded, [predictor("paint", "batch", gpu=1)]))
+    assert said.startswith("paint asks for a GPU: a machine with one has 4 vCPU at least, and this account may run 0 ")
+    assert "L-DB2E81BA" in said
+
+
+def test_correction_5_five_networks_a_region(recorded: Cloud, answers: Answers) -> None:
+    answers("ec2").add_response("describe_vpcs", {"Vpcs": [{"VpcId": f"vpc-{n}"} for n in range(5)]})
+    answers("service-quotas").add_client_error("get_service_quota", "AccessDeniedException")
+    said = sentence(quotas.check_vpcs(recorded))
+    assert said.startswith("This region has 5 networks (VPCs) of 5, and Matinee's would be one more. Remove one")
+
+
+# --- service-linked roles ---------------------------------------------------------------------------------------
+
+
+def test_missing_service_linked_roles_are_made_by_api(recorded: Cloud, answers: Answers) -> None:
+    role = {"Path": "/", "RoleName": "AWSServiceRoleForECS", "RoleId": "A" * 16, "Arn": "arn:aws:iam::1:role/x"}
+    made = {"Role": {**role, "CreateDate": "2026-11-26T00:00:00Z"}}
+    iam = answers("iam")
+    iam.add_response("create_service_linked_role", made, {"AWSServiceName": "ecs.amazonaws.com"})
+    iam.add_client_error("create_service_linked_role", "InvalidInput", "has been taken in this account")
+    iam.add_client_error("create_service_linked_role", "AccessDenied", "no")
+    told = []
+    roles.ensure_roles(recorded, roles.ALWAYS, told.append)
+    assert told[0].text == "Made the service-linked role of ecs.amazonaws.com, which this account did not have."
+    assert told[1].text.startswith("The service-linked role of ecs.application-autoscaling.amazonaws.com could not be ")
+    assert "aws iam create-service-linked-role" in told[1].hint
+
+
+# --- secrets ----------------------------------------------------------------------------------------------------
+
+
+def test_a_secret_that_only_a_person_can_give_is_asked_for(recorded: Cloud, answers: Answers) -> None:
+    names = ["API_KEY", secrets.COOKIE_SECRET]
+    wanted = {"Names": [recorded.names.parameter(name) for name in names], "WithDecryption": False}
+    answers("ssm").add_response("get_parameters", {"Parameters": []}, wanted)
+    found = secrets.look(recorded, names)
+    assert secrets.makeable(found.missing) == (secrets.COOKIE_SECRET,)
+    assert sentence(secrets.check_secrets("prod", found.missing, {"API_KEY": "recommend"})) == (
+        "The secret API_KEY of recommend is not set on the stage prod. matinee secret set API_KEY --stage prod"
+    )
+
+
+def test_a_password_that_is_made_is_shown_once_and_never_in_a_repr(recorded: Cloud, answers: Answers) -> None:
+    wanted = {"Name": "/matinee/activity/prod/MATINEE_PASSWORD", "Type": "SecureString", "Value": ANY, "Tags": ANY}
+    answers("ssm").add_response("put_parameter", {}, wanted)
+    made = secrets.make(recorded, [secrets.PASSWORD])
+    assert len(made.password) >= 12
+    assert made.password not in repr(made)
+
+
+def test_all_that_stands_in_the_way_is_said_at_once() -> None:
+    with pytest.raises(UsageError) as raised:
+        refuse([Finding("One.", "Do."), Finding("Two."), Finding("Not this.", stops=False)])
+    assert raised.value.message == "2 things stand in the way:\n  - One. Do.\n  - Two."
+    refuse([Finding("Not this.", stops=False)])
