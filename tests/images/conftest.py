@@ -88,9 +88,10 @@ def start_lambda(engine: Engine) -> Iterator[Callable[..., Lambda]]:
 
 @pytest.fixture
 def run_image(engine: Engine) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs an image to its end."""
+    """Return a function that runs an image to its end, by its own entry point or another one."""
 
-    def run(image: BuiltImage, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return engine.run("run", "--rm", *arguments[:-1], image.reference, *arguments[-1:], check=False)
+    def run(image: BuiltImage, *arguments: str, entrypoint: str = "") -> subprocess.CompletedProcess[str]:
+        other = ("--entrypoint", entrypoint) if entrypoint else ()
+        return engine.run("run", "--rm", *other, image.reference, *arguments, check=False)
 
     return run

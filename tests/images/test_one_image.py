@@ -16,7 +16,7 @@ TINY = """
 
 
 def test_it_answers_as_a_lambda_function_as_nobody_on_a_read_only_root(write_app, build_app, start_lambda) -> None:
-    (image,) = build_app(write_app(double=TINY)).images
+    (image,) = build_app(write_app(double=TINY), "double").images
     function = start_lambda(image, "--read-only", "--env", "MATINEE_PREDICTOR=double")
     answers = [function.invoke({"n": n}) for n in (1, 2)]
     assert [answer["twice"] for answer in answers] == [2, 4]
@@ -25,21 +25,21 @@ def test_it_answers_as_a_lambda_function_as_nobody_on_a_read_only_root(write_app
 
 
 def test_it_is_told_what_it_holds_and_carries_the_same_manifest(write_app, build_app, run_image) -> None:
-    made = build_app(write_app(double=TINY))
+    made = build_app(write_app(double=TINY), "double")
     (plan,), (image,) = made.plans, made.images
     said = json.loads(run_image(image, "inspect").stdout)
     assert [p["name"] for p in said["predictors"]] == ["double"]
-    kept = json.loads(run_image(image, "--entrypoint", "cat", "/app/manifest.json").stdout)
+    kept = json.loads(run_image(image, "/app/manifest.json", entrypoint="cat").stdout)
     assert kept["predictors"] == said["predictors"]
     assert plan.tag == f"double-{kept['hash']}"
 
 
 def test_what_did_not_change_costs_nothing_and_changed_code_a_layer(write_app, build_app, engine) -> None:
     app = write_app(double=TINY)
-    first = build_app(app).images[0]
-    assert build_app(app).images[0].was_cached
+    first = build_app(app, "double").images[0]
+    assert build_app(app, "double").images[0].was_cached
     (app / "double.py").write_text((app / "double.py").read_text() + "# changed\n")
-    second = build_app(app).images[0]
+    second = build_app(app, "double").images[0]
     layers = [engine.inspect(image.reference)["RootFS"]["Layers"] for image in (first, second)]
     assert first.tag != second.tag
     assert layers[0][:-1] == layers[1][:-1]

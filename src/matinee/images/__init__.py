@@ -10,5 +10,7 @@ from __future__ import annotations
 from matinee.images.build import BuiltImage, build_images
 from matinee.images.engine import Engine
 from matinee.images.plan import ImagePlan, plan_images
+from matinee.images.ui import NAME as UI_NAME
+from matinee.images.ui import plan_ui
 
-__all__ = ["BuiltImage", "Engine", "ImagePlan", "build_images", "plan_images"]
+__all__ = ["UI_NAME", "BuiltImage", "Engine", "ImagePlan", "build_images", "plan_images", "plan_ui"]

@@ -82,11 +82,8 @@ def _build(engine: Engine, plan: ImagePlan, once: threading.Lock, report: Report
 
 def _build_environment(engine: Engine, plan: EnvironmentPlan, report: Report) -> None:
     with _work_folder() as folder:
-        for name, lock in (("common", plan.common), ("own", plan.own)):
-            if lock:
-                layer = packages.packages_layer(plan.name, lock, python=plan.python, platform=plan.platform)
-                _put(layer, folder / f"{name}.tar")
-        _put(packages.framework_layer(plan.python), folder / "framework.tar")
+        for layer in plan.layers:
+            _put(layer.make(), folder / f"{layer.name}.tar")
         (folder / "Dockerfile").write_text(plan.dockerfile, "utf-8")
         engine.build(folder, plan.reference, _platform(engine, plan), lambda line: _progress(report, plan.name, line))
 

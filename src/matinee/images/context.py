@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from matinee.project import Component, Project
@@ -46,6 +46,7 @@ class Context:
 
     def write(self, folder: Path) -> None:
         """Copy the files below `folder`, readable by everybody: an image runs as somebody else."""
+        folder.mkdir(parents=True)
         for file in self.files:
             target = folder / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -58,16 +59,24 @@ def component_context(project: Project, component: Component) -> Context:
 
     A component's own Dockerfile is left out: it makes the image, it is not part of it.
     """
-    found: list[File] = []
-    left_out: list[str] = []
-    for root in (component.source, *component.shared):
-        for path in _files(root):
+    found = context_of(project, (component.source, *component.shared))
+    own = (component.source / "Dockerfile").relative_to(project.folder).as_posix()
+    return replace(found, files=tuple(file for file in found.files if file.path != own))
+
+
+def context_of(project: Project, roots: Sequence[Path]) -> Context:
+    """Return the files below some roots of the app's folder, without those whose names look like secrets."""
+    found: dict[str, File] = {}
+    left_out: dict[str, None] = {}
+    for root in roots:
+        for _, path in files_of(root):
             name = path.relative_to(project.folder).as_posix()
             if is_secret(path.name):
-                left_out.append(name)
-            elif path != component.source / "Dockerfile":
-                found.append(File(name, path))
-    return Context(tuple(_unique(found)), tuple(dict.fromkeys(left_out)) + _hidden_secrets(project, component))
+                left_out[name] = None
+            else:
+                found[name] = File(name, path)
+        left_out |= dict.fromkeys(_hidden_secrets(project, root))
+    return Context(tuple(found.values()), tuple(left_out))
 
 
 def is_secret(name: str) -> bool:
@@ -80,18 +89,9 @@ def in_image(project: Project, path: Path) -> PurePosixPath:
     return APP / path.relative_to(project.folder).as_posix()
 
 
-def _files(root: Path) -> Iterator[Path]:
-    for _, path in files_of(root):
-        yield path
-
-
-def _hidden_secrets(project: Project, component: Component) -> tuple[str, ...]:
-    """Return hidden files of the source that look like secrets: hidden files never go in, but people wonder."""
-    if not component.source.is_dir():
+def _hidden_secrets(project: Project, root: Path) -> tuple[str, ...]:
+    """Return hidden files that look like secrets: hidden files never go in, but people wonder."""
+    if not root.is_dir():
         return ()
-    hidden = (path for path in sorted(component.source.glob(".*")) if path.is_file() and is_secret(path.name))
+    hidden = (path for path in sorted(root.glob(".*")) if path.is_file() and is_secret(path.name))
     return tuple(path.relative_to(project.folder).as_posix() for path in hidden)
-
-
-def _unique(files: Iterable[File]) -> list[File]:
-    return list({file.path: file for file in files}.values())

@@ -5,9 +5,11 @@ A package that would have to be compiled is refused: no compiler of this machine
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -16,20 +18,29 @@ from matinee.environments import uv
 from matinee.errors import BackendError, ComponentError
 from matinee.images.layers import layer
 from matinee.images.lock import PLATFORMS
-from matinee.project.content import framework_files, framework_hash
+from matinee.project.content import PACKAGE, files_of, framework_files, framework_hash
 
 PREFIX = "usr/local"  # where the official Python images have theirs
 _LINE = re.compile(r"(?m)^(?=[A-Za-z0-9])")  # a requirement begins where a line does; its hashes are indented
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _FOREIGN_TAG = re.compile(r"(?m)^Tag: [^-\s]+-[^-\s]+-(?!any$|manylinux|musllinux)\S+$")
+_TOOLS = {"cli", "images", "ops", "stack", "testing"}  # of the framework: the developer's
 _UNWANTED = ("direct_url.json", "uv_cache.json")  # they say where a file came from, perhaps with a password
 
 
-def packages_layer(name: str, lock: str, *, python: Path, platform: str) -> Path:
+def packages_layer(
+    name: str,
+    lock: str,
+    *,
+    python: Path,
+    platform: str,
+    tidy: Callable[[Path], None] | None = None,
+    told: tuple[str, ...] = (),
+) -> Path:
     """Return the layer of the packages a lock lists, for a platform and the version of this Python.
 
-    `name` is the component's, for messages. Raises ComponentError for a package without a wheel for the platform,
-    BackendError when packages cannot be fetched.
+    `name` is the component's, for messages; `tidy` may remove what is not wanted, and `told` says how. Raises
+    ComponentError for a package without a wheel for the platform, BackendError when packages cannot be fetched.
     """
 
     def make(folder: Path) -> None:
@@ -37,18 +48,41 @@ def packages_layer(name: str, lock: str, *, python: Path, platform: str) -> Path
         _check_wheels(name, folder, platform)
         _tidy(folder)
         compile_all(folder, python)
+        if tidy is not None:
+            tidy(folder)
 
-    return layer("packages", (lock, python_version(python), platform), make)
+    return layer("packages", (lock, python_version(python), platform, *told), make)
 
 
 def framework_layer(python: Path) -> Path:
     """Return the layer of what of this very framework runs inside a component, with its metadata."""
+    return _framework_layer(python, framework_hash(), framework_files)
 
+
+def ui_framework_layer(python: Path) -> Path:
+    """Return the same for the UI's image: all but the developer's tools."""
+    return _framework_layer(python, ui_framework_hash(), _ui_files)
+
+
+@lru_cache(maxsize=1)
+def ui_framework_hash() -> str:
+    """Return a hash of what of the framework is in the UI's image."""
+    told = hashlib.sha256()
+    for name, path in _ui_files():
+        told.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return told.hexdigest()
+
+
+def _ui_files() -> Iterator[tuple[str, Path]]:
+    return ((name, path) for name, path in files_of(PACKAGE) if name.split("/")[0] not in _TOOLS)
+
+
+def _framework_layer(python: Path, digest: str, files: Callable[[], Iterable[tuple[str, Path]]]) -> Path:
     def make(folder: Path) -> None:
-        _put_framework(folder, python_version(python))
+        _put_framework(folder, python_version(python), files())
         compile_all(folder, python)
 
-    return layer("framework", (framework_hash(), python_version(python)), make)
+    return layer("framework", (digest, python_version(python)), make)
 
 
 def _install(name: str, lock: str, folder: Path, *, python: Path, platform: str) -> None:
@@ -76,9 +110,9 @@ def split(lock: str, names: frozenset[str]) -> tuple[str, str]:
     return "".join(common), "".join(rest)
 
 
-def _put_framework(folder: Path, python_version: str) -> None:
+def _put_framework(folder: Path, python_version: str, files: Iterable[tuple[str, Path]]) -> None:
     packages = folder / PREFIX / "lib" / f"python{python_version}" / "site-packages"
-    for name, path in framework_files():
+    for name, path in files:
         target = packages / "matinee" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)

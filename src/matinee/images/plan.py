@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from matinee.environments.inspect import InspectedComponent
 from matinee.environments.prepare import runtime_requirements
@@ -27,17 +28,23 @@ MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
+class LayerPlan:
+    """One archive of an environment: its name in the Dockerfile, and what returns it, made first if it must be."""
+
+    name: str
+    make: Callable[[], Path]
+
+
+@dataclass(frozen=True)
 class EnvironmentPlan:
-    """All of an image but its code. `tag` is by content; `common` and `own` are the two parts of its lock."""
+    """All of an image but its code. `tag` is by content; `python` is the one here that is as the one in the image."""
 
     name: str
     tag: str
     dockerfile: str
-    python: Path
-    python_version: str
     platform: str
-    common: str
-    own: str
+    python: Path
+    layers: tuple[LayerPlan, ...]
 
     @property
     def reference(self) -> str:
@@ -105,7 +112,7 @@ def _plan(
     own = component.source / "Dockerfile"
     dockerfile = check_dockerfile(component.name, own) if own.is_file() else code_dockerfile(component.name)
     manifest = replace(item.manifest, hash="", label="", image="")
-    digest = _digest(planned.tag, dockerfile, context.digest(), json.dumps(to_json(manifest), sort_keys=True))
+    digest = digest_of(planned.tag, dockerfile, context.digest(), json.dumps(to_json(manifest), sort_keys=True))
     return ImagePlan(
         name=component.name,
         tag=f"{component.name}-{digest}",
@@ -115,25 +122,47 @@ def _plan(
         environment=planned,
         context=context,
         dockerfile=dockerfile,
-        notes=_notes(context, locked, base),
+        notes=notes_of(context, locked, base),
     )
 
 
 def _environment(
     project: Project, component: Component, locked: Lock, base: Base, python: Path, platform: str
 ) -> EnvironmentPlan:
+    def layer(lock: str) -> Callable[[], Path]:
+        return lambda: packages.packages_layer(component.name, lock, python=python, platform=platform)
+
     common, own = packages.split(locked.text, RUNTIME_PACKAGES)
-    layers = ["common", *(["own"] if own else []), "framework"]
-    text = environment_dockerfile(
+    return environment_plan(
         component.name,
-        base.reference,
-        layers=layers,
+        base,
+        (
+            LayerPlan("common", layer(common)),
+            *([LayerPlan("own", layer(own))] if own else []),
+            LayerPlan("framework", lambda: packages.framework_layer(python)),
+        ),
+        identity=(locked.text, framework_hash()),
+        python=python,
+        platform=platform,
         variables=_variables(project, component),
         folder=str(in_image(project, component.folder)) if component.folder != project.folder else str(APP),
     )
-    version = packages.python_version(python)
-    digest = _digest(text, base.identity, locked.text, framework_hash(), version, platform)
-    return EnvironmentPlan(component.name, f"{component.name}-{digest}", text, python, version, platform, common, own)
+
+
+def environment_plan(
+    name: str,
+    base: Base,
+    layers: tuple[LayerPlan, ...],
+    *,
+    identity: tuple[str, ...],
+    python: Path,
+    platform: str,
+    **options: Any,
+) -> EnvironmentPlan:
+    """Return the plan of an environment; `identity` tells one content of its layers from another."""
+    text = environment_dockerfile(name, base.reference, layers=[layer.name for layer in layers], **options)
+    tag = f"{name}-{digest_of(text, base.identity, *identity, packages.python_version(python), platform)}"
+    return EnvironmentPlan(name, tag, text, platform, python, layers)
 
 
 def _variables(project: Project, component: Component) -> Mapping[str, str]:
@@ -142,13 +171,20 @@ def _variables(project: Project, component: Component) -> Mapping[str, str]:
     )
     return {
         **({"PYTHONPATH": search_path} if search_path else {}),
+        **common_variables(),
+        "MATINEE_COMPONENT": component.name,
+        "MATINEE_SOURCE": str(in_image(project, component.source)),
+        "MATINEE_MANIFEST": str(APP / MANIFEST),
+    }
+
+
+def common_variables() -> dict[str, str]:
+    """Return the variables of every image."""
+    return {
         "PYTHONSAFEPATH": "1",  # a file of the user's called `types.py` must not hide the standard library's
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",  # all is compiled, and the root may be read-only
         "HOME": "/tmp",  # noqa: S108 (the one place an image may write to)
-        "MATINEE_COMPONENT": component.name,
-        "MATINEE_SOURCE": str(in_image(project, component.source)),
-        "MATINEE_MANIFEST": str(APP / MANIFEST),
         "MATINEE_DATA": "/tmp/matinee",  # noqa: S108 (an image that is started alone has no other store)
     }
 
@@ -161,11 +197,13 @@ RUNTIME_PACKAGES = frozenset(
 )
 
 
-def _digest(*parts: str) -> str:
+def digest_of(*parts: str) -> str:
+    """Return 16 hexadecimal digits over the parts."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _notes(context: Context, locked: Lock, base: Base) -> tuple[str, ...]:
+def notes_of(context: Context, locked: Lock, base: Base) -> tuple[str, ...]:
+    """Return what people should know of an image: files left out, versions that changed, a base that is not pinned."""
     left = [f"{name} is left out of the image: its name is a secret's. Name secrets in matinee.toml instead."
             for name in context.left_out]  # fmt: skip
     changed = [f"{locked.file.parent.name}/{locked.file.name}: {change}" for change in locked.changes]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from matinee.environments import Report
-from matinee.environments.inspect import inspect_app
+from matinee.environments.inspect import InspectedComponent, inspect_app, inspect_component
 from matinee.errors import UsageError
-from matinee.images import BuiltImage, Engine, ImagePlan, build_images, plan_images
+from matinee.images import UI_NAME, BuiltImage, Engine, ImagePlan, build_images, plan_images, plan_ui
 from matinee.project import Project, load
 from matinee.project.suggest import nearest
 
@@ -41,13 +42,24 @@ def build(
     chosen = _named(project, names)
     engine = Engine.detect()
     platform = platform or engine.platform
-    inspected = tuple(item for item in inspect_app(project, report) if item.component.name in chosen)
+    inspected = _inspect(project, chosen, report)
     plans = plan_images(project, inspected, platform=platform, engine=engine, upgrade=upgrade)
+    if UI_NAME in chosen:
+        plans += (plan_ui(project, platform=platform, engine=engine, upgrade=upgrade),)
     return Build(project, platform, plans, build_images(engine, plans, report))
 
 
+def _inspect(project: Project, chosen: set[str], report: Report | None) -> tuple[InspectedComponent, ...]:
+    """Inspect the chosen components, and if these are all, also how they go together."""
+    components = [component for component in project.components if component.name in chosen]
+    if len(components) == len(project.components):
+        return inspect_app(project, report)
+    with ThreadPoolExecutor(max_workers=4) as pool:
+        return tuple(pool.map(lambda component: inspect_component(project, component, report), components))
+
+
 def _named(project: Project, names: Sequence[str]) -> set[str]:
-    known = [component.name for component in project.components]
+    known = [*(component.name for component in project.components), UI_NAME]
     for name in names:
         if name not in known:
             raise UsageError(
