@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import date
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ import pandas as pd
 
 from matinee import after, batch, predictor, track
 
+log = logging.getLogger(__name__)
 recommend = predictor("recommend")  # runs in its own container, with its own dependencies
 
 
@@ -34,5 +36,6 @@ def plan(
     One activity for every day from the start up to, not including, the end.
     """
     days = pd.date_range(start, end, inclusive="left")
+    log.info("%d days to plan", len(days))
     rows = [(day.date(), recommend(gender=gender).activity) for day in track(days, "Planning")]
     return pd.DataFrame(rows, columns=["date", "activity"])
