@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 
 import pytest
@@ -165,3 +166,13 @@ def test_the_backstop_tells_how_long_the_oldest_queued_run_waits_in_the_line_tha
     dispatcher.act(TICK, run.created_at + 90)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert lines == [{"event": "queues", "oldest_s": 0.0}, {"event": "queues", "oldest_s": 90.0}], "a poke says nothing"
+
+
+def test_correction_11_the_mail_server_s_password_is_fetched_before_the_first_event(on_aws, monkeypatch):
+    monkeypatch.setenv("MATINEE_SECRETS", "MATINEE_SMTP_PASSWORD=/matinee/app/dev/MATINEE_SMTP_PASSWORD")
+    monkeypatch.setenv("MATINEE_SMTP_PASSWORD", "")
+    monkeypatch.setattr(module, "fetch", lambda told: {"MATINEE_SMTP_PASSWORD": told["MATINEE_SECRETS"][-13:]})
+    module._open.cache_clear()
+    module._open()
+    assert os.environ["MATINEE_SMTP_PASSWORD"] == "SMTP_PASSWORD"
+    module._open.cache_clear()

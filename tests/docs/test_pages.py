@@ -50,7 +50,7 @@ class Block:
     @property
     def file(self) -> str:
         """The name in its first line, "" if it has none."""
-        first = re.match(r"# ([\w-]+\.(?:py|toml))\n", self.text)
+        first = re.match(r"# ([\w-]+\.(?:py|toml)|\.env)\n", self.text)
         return first[1] if first else ""
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from matinee.cli import build, dev, export, inspect, new, output, predict, runs, submit, test, tokens, users
+from matinee.cli import build, dev, export, inspect, new, output, predict, runs, secrets, submit, test, tokens, users
 from matinee.errors import InputError, MatineeError, PredictionError
 
 # The same two classes whether typer brings its own click or imports it.
@@ -35,6 +35,7 @@ app.command("export", epilog="Example: matinee export feedback.csv --feedback-on
 app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="token")
 app.command("build", epilog="Example: matinee build recommend")(build.command)
+app.add_typer(secrets.app, name="secret")
 app.command("test", epilog="Example: matinee test recommend")(test.command)
 
 

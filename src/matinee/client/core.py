@@ -84,7 +84,8 @@ class Client(RecordedRuns):
         near = difflib.get_close_matches(name, names, 1)
         hint = f"Did you mean {near[0]}?" if near else f"There is: {', '.join(names) or 'none'}."
         if broken:
-            hint = f"It may be in a component that does not load: {', '.join(c.name for c in broken)}."
+            why = [f"{c.name}: {c.trouble.message} {c.trouble.hint}".strip() for c in broken if c.trouble]
+            hint = f"It may be in a component that does not load. {' '.join(why)}"
         raise NotFoundError(f"There is no predictor {name!r} in {release.app}.", hint=hint)
 
     # --- realtime -----------------------------------------------------------------------------------------------

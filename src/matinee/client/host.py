@@ -10,12 +10,13 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from matinee import secrets
 from matinee.backends.local import launcher
 from matinee.backends.local.lambda_service import LambdaService, LocalFunction
 from matinee.backends.local.lambda_service.function import passed_on, worker_command
@@ -27,8 +28,8 @@ from matinee.client.delivering import Delivering
 from matinee.client.dispatching import Dispatching
 from matinee.client.hosted_logs import HostedLogs
 from matinee.environments.inspect import InspectedComponent, inspect_app
-from matinee.errors import BackendError, DiskError, MatineeError
-from matinee.manifest import ComponentManifest, PredictorManifest, Release, to_json
+from matinee.errors import BackendError, DiskError, MatineeError, UsageError
+from matinee.manifest import ComponentManifest, PredictorManifest, Release, Trouble, to_json
 from matinee.project import Project
 from matinee.project.details import details
 from matinee.runs import Slot
@@ -85,6 +86,7 @@ class LocalHost:
         self._report = report or (lambda _component, _line: None)
         self._functions: dict[str, LocalFunction] = {}
         self._components: dict[str, InspectedComponent] = {}
+        self._secrets: dict[str, dict[str, str]] = {}  # by predictor: name → value
         _make_folder(project.data)
         self._logs = HostedLogs(FolderLogs(project.data / "logs"), self._report)
         self.service = LambdaService(on_log=self._logs.take)
@@ -111,7 +113,9 @@ class LocalHost:
     def reload(self, project: Project) -> Release:
         """Inspect what changed, replace exactly the functions that changed, and make the release."""
         self.project = project
-        inspected = inspect_app(project, lambda component, line: self._report(component, line))
+        kept = secrets.read(project.folder)
+        found = inspect_app(project, lambda component, line: self._report(component, line))
+        inspected = tuple(self._with_secrets(item, kept) for item in found)
         release = self._release(inspected)
         live = {component.name: component for component in release.components}
         self._components = {i.manifest.name: replace(i, manifest=live[i.manifest.name]) for i in inspected}
@@ -134,6 +138,16 @@ class LocalHost:
         self.service.stop()
         self._logs.stop()
         self.backend.store.close()
+
+    def _with_secrets(self, item: InspectedComponent, kept: Mapping[str, str]) -> InspectedComponent:
+        """Keep the values of its predictors' secrets; a component that lacks one has trouble."""
+        try:
+            for p in item.manifest.predictors:
+                self._secrets[p.name] = secrets.of_predictor(p.name, p.resources.secrets, kept)
+        except UsageError as error:
+            trouble = Trouble(error.message, error.hint)
+            return replace(item, manifest=replace(item.manifest, predictors=(), trouble=trouble))
+        return item
 
     # --- the release --------------------------------------------------------------------------------------------
 
@@ -223,7 +237,7 @@ class LocalHost:
         source = inspected.component.source
         settings = replace(self.settings, component=component, source=source, manifest=manifest, **more)
         variables = inspected.environment.variables if inspected.environment else {}
-        return {**passed_on(), **variables, **settings.environment()}
+        return {**passed_on(), **variables, **self._secrets.get(settings.predictor, {}), **settings.environment()}
 
     def _write_manifest(self, component: ComponentManifest) -> Path:
         path = self.settings.data / "manifests" / f"{component.name}-{component.label}.json"

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from matinee import schedule
+from matinee import schedule, secrets
 from matinee.environments.manifests import ManifestFolder
 from matinee.environments.prepare import Environment, Report, prepare
 from matinee.errors import ComponentError, MatineeError, ProjectError, UsageError
@@ -81,16 +81,17 @@ def check_together(project: Project, inspected: tuple[InspectedComponent, ...]) 
                 )
     if all(item.manifest.trouble is None for item in inspected):  # else the missing one may be in a broken component
         project.check_overrides(list(home))
-    _check_schedules(project, [p for item in inspected for p in item.manifest.predictors])
+    _check_overrides(project, [p for item in inspected for p in item.manifest.predictors])
 
 
-def _check_schedules(project: Project, predictors: list[PredictorManifest]) -> None:
-    """Raise ProjectError for a predictor to which `matinee.toml` gives a schedule it cannot run by."""
+def _check_overrides(project: Project, predictors: list[PredictorManifest]) -> None:
+    """Raise ProjectError for a schedule or a secret that `matinee.toml` gives to a predictor which cannot have it."""
     for p in predictors:
         for given in (project.overrides, *(stage.predictors for stage in project.stages.values())):
-            text = given.get(p.name, {}).get("schedule", "")
+            told = given.get(p.name, {})
             try:
-                schedule.check(text, p.name, p.kind, p.parameters, p.examples)
+                schedule.check(told.get("schedule", ""), p.name, p.kind, p.parameters, p.examples)
+                secrets.check_declared(p.name, told.get("secrets", ()))
             except UsageError as error:
                 raise ProjectError(f"{project.file}: {error.message}", hint=error.hint) from error
 

@@ -270,9 +270,9 @@ def free_port(host: str, first: int) -> int:
 def _reload(host: LocalHost, project: Project, report: Callable[[Event], None], *, is_first: bool = False) -> None:
     started = time.monotonic()
     last = host.backend.store.release()
-    before = {c.name: c.hash for c in last.components} if last else {}
+    before = {c.name: (c.hash, c.trouble) for c in last.components} if last else {}
     release = host.reload(project)
-    changed = tuple(c.name for c in release.components if before.get(c.name) != c.hash)
+    changed = tuple(c.name for c in release.components if before.get(c.name) != (c.hash, c.trouble))
     report(Reloaded(release, changed, time.monotonic() - started))
     known = {} if is_first or last is None else schedules_of(last)
     for predictor, schedule in schedules_of(release).items():

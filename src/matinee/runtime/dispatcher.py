@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ from matinee.manifest import Release
 from matinee.notices.deliver import deliver
 from matinee.notices.senders import open_senders
 from matinee.ports import Invocation, Launcher, Store
+from matinee.runtime.secrets import fetch
 from matinee.settings import Settings
 
 Json = Any
@@ -48,6 +50,8 @@ def handler(event: Json, _context: Any = None) -> Json:
 
 @cache
 def _open() -> Dispatcher:
+    if os.environ.get("MATINEE_SECRETS"):  # the mail server's password
+        os.environ.update(fetch(os.environ))
     settings = Settings.from_environment()
     launcher = AwsLauncher(open_session(), LaunchSettings.from_environment(), prefix=settings.function_prefix)
     return Dispatcher(open_backend(settings), settings, launcher)

@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from matinee import schedule
+from matinee import schedule, secrets
 from matinee.errors import ComponentError, InputError, MatineeError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources, Trouble
 from matinee.predictor.declare import Declared
@@ -55,7 +55,7 @@ def _predictor(component: str, function: Callable[..., Any], calls: tuple[str, .
     told: Declared = function.__matinee__  # type: ignore[attr-defined]
     parameters, result = describe(function)
     examples = tuple(_example(function, parameters, i, e) for i, e in enumerate(told.examples, 1))
-    _check_schedule(function, told, parameters, examples)
+    _check_told(function, told, parameters, examples)
     return PredictorManifest(
         name=function.__name__,
         kind=told.kind,
@@ -89,11 +89,12 @@ def _example(function: Callable[..., Any], parameters: dict[str, Any], number: i
     return dict(value)
 
 
-def _check_schedule(
+def _check_told(
     function: Callable[..., Any], told: Declared, parameters: dict[str, Any], examples: tuple[dict[str, Any], ...]
 ) -> None:
     try:
         schedule.check(told.resources.get("schedule", ""), function.__name__, told.kind, parameters, examples)
+        secrets.check_declared(function.__name__, told.resources["secrets"])
     except UsageError as error:
         code = function.__code__
         raise ComponentError(error.message, hint=error.hint, file=code.co_filename, line=code.co_firstlineno) from error
@@ -117,12 +118,18 @@ def _trouble(error: BaseException, source: str) -> Trouble:
             f"There is no module named {error.name} in the component's environment.", _header(package), file, line
         )
     told = f"{type(error).__name__}: {error}".rstrip(": ")
-    return Trouble(
-        f"{Path(source).name} failed while it was imported: {told}.",
-        "Run it with Python to see more.",
-        file,
-        line,
-    )
+    hint = _no_variable(error) or "Run it with Python to see more."
+    return Trouble(f"{Path(source).name} failed while it was imported: {told}.", hint, file, line)
+
+
+def _no_variable(error: BaseException) -> str:
+    """Return what to do when `os.environ[NAME]` failed: secrets are there when a predictor runs, not now."""
+    frames = error.__traceback__
+    while frames is not None and frames.tb_next is not None:
+        frames = frames.tb_next
+    if not isinstance(error, KeyError) or frames is None or frames.tb_frame.f_globals is not vars(os):
+        return ""
+    return f"A secret is there when its predictor runs: read os.environ[{error}] inside the function that declares it."
 
 
 def _header(package: str) -> str:

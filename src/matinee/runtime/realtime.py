@@ -1,6 +1,6 @@
 """The Lambda handler of every realtime predictor: `matinee.runtime.realtime.handler`.
 
-INIT (this module's import): manifest and component are read once per process.
+INIT (this module's import): secrets, manifest and component are read once per process.
 Request: `$payload` in → bind → execute → `$payload` out if the result is too large for Lambda.
 
 What the process waits for before its first answer is imported here, so nothing heavy: no pydantic, no boto3, no
@@ -124,6 +124,18 @@ def _log() -> Any:
     return realtime_log
 
 
+def _take_secrets() -> None:
+    """Put the predictor's secrets into this process's environment: fetched on AWS; elsewhere they are there."""
+    if not os.environ.get("MATINEE_SECRETS"):
+        return
+    from matinee.runtime import secrets
+
+    try:
+        os.environ.update(secrets.fetch(os.environ))
+    except MatineeError as error:
+        raise _fault(error) from error
+
+
 def _load() -> tuple[Any, dict[str, Json], str]:
     name = os.environ["MATINEE_PREDICTOR"]
     with open(os.environ["MATINEE_MANIFEST"], "rb") as file:  # noqa: PTH123 - pathlib costs 3 ms
@@ -142,4 +154,5 @@ def _load() -> tuple[Any, dict[str, Json], str]:
 _NAME = os.environ.get("MATINEE_PREDICTOR", "")
 _FILES = _LazyFiles()
 _LOG = _log()  # before the component, which may keep sys.stdout
+_take_secrets()
 _FUNCTION, _MANIFEST, _VERSION = _load()

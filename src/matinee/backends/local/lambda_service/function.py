@@ -27,7 +27,7 @@ class LocalFunction:
 
     name: str
     command: list[str]
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict, repr=False)  # it may hold secrets
     memory_mb: int = 512
     timeout_s: float = 30.0
     concurrency: int = 0

@@ -1,0 +1,240 @@
+"""`matinee secret`: the values of secrets, in `.env` for this machine and in SSM for a stage. None is ever printed.
+
+https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-securestring.html
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from matinee import secrets
+from matinee.backends.aws.errors import code_of, explained
+from matinee.backends.aws.session import Session
+from matinee.errors import LimitError, NotFoundError, UsageError
+from matinee.manifest import Release
+from matinee.names import Names
+from matinee.ops.on_stage import session_on
+from matinee.ops.runs import reader
+from matinee.project import Project, load
+
+Json = Any
+MAX_BYTES = 4096  # of a standard parameter, which costs nothing
+APPS_OWN = "MATINEE_"  # what the app's own secrets begin with, as MATINEE_PASSWORD
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A secret without its value. `used_by` are predictors that declare it, as far as is known."""
+
+    name: str
+    is_set: bool
+    used_by: tuple[str, ...] = ()
+    changed_at: float | None = None  # epoch seconds; on a stage
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a value was put or removed. `is_ignored`: whether git leaves the file alone (None = no git, or a stage)."""
+
+    name: str
+    where: str
+    is_ignored: bool | None = None
+
+
+def set_secret(app: Path, name: str, value: str, *, stage: str = "") -> Kept:
+    """Set a secret in `.env`, or of a stage. Raises UsageError, LimitError for more than AWS takes, BackendError."""
+    secrets.check_name(name)
+    _check_value(value)
+    project = load(app)
+    if not stage:
+        if name.startswith(APPS_OWN):
+            raise UsageError(
+                f"{name} is read from `.env` by nobody: here it is a variable of the shell.",
+                hint=f"Here: export {name}=…   Deployed: matinee secret set {name} --stage STAGE",
+            )
+        return _write(project, name, value)
+    names, session = session_on(project, stage)
+    with _closing(session):
+        _put(session, names, name, value)
+    return Kept(name, names.parameter(name))
+
+
+def remove_secret(app: Path, name: str, *, stage: str = "") -> Kept:
+    """Remove a secret; NotFoundError if there is none of that name."""
+    secrets.check_name(name)
+    project = load(app)
+    if not stage:
+        return _write(project, name, None)
+    names, session = session_on(project, stage)
+    path = names.parameter(name)
+    with _closing(session), explained(f"The secret {path}", "ssm:DeleteParameter", path):
+        try:
+            session.client("ssm").delete_parameter(Name=path)
+        except Exception as error:
+            if code_of(error) == "ParameterNotFound":
+                raise _none(name, f"the stage {stage}") from None
+            raise
+    return Kept(name, path)
+
+
+def list_secrets(app: Path, *, stage: str = "") -> tuple[Secret, ...]:
+    """Return the secrets that are set and those that the last release declares, by name."""
+    project = load(app)
+    if not stage:
+        with reader(app) as client:
+            release = client.backend.store.release() if client else None
+        return _listed(dict.fromkeys(secrets.read(project.folder)), release)
+    names, session = session_on(project, stage)
+    with _closing(session):
+        return _listed(_changed(session, names), _released(session))
+
+
+def _listed(there: Mapping[str, float | None], release: Release | None) -> tuple[Secret, ...]:
+    users: dict[str, list[str]] = {}
+    for predictor in release.predictors if release else ():
+        for name in predictor.resources.secrets:
+            users.setdefault(name, []).append(predictor.name)
+    return tuple(
+        Secret(name, name in there, tuple(users.get(name, ())), there.get(name)) for name in sorted({*there, *users})
+    )
+
+
+def _check_value(value: str) -> None:
+    if not value:
+        raise UsageError(
+            "The secret's value is empty.", hint="Type it at the prompt, or send it to the standard input."
+        )
+    if "\0" in value:
+        raise UsageError("The secret's value has a zero byte in it: no variable can hold that.")
+
+
+def _none(name: str, where: str) -> NotFoundError:
+    return NotFoundError(f"There is no secret {name} in {where}.", hint="`matinee secret list` shows what there is.")
+
+
+# --- .env -----------------------------------------------------------------------------------------------------------
+
+
+def _write(project: Project, name: str, value: str | None) -> Kept:
+    """Set or remove (None) one line of `.env`; everything else in it stays as it is."""
+    file = project.folder / secrets.FILE
+    kept = secrets.read(project.folder)
+    if value is None and name not in kept:
+        raise _none(name, secrets.FILE)
+    text = _changed_text(file.read_text("utf-8") if file.exists() else "", name, value)
+    expected = {**kept, name: value} if value is not None else {n: v for n, v in kept.items() if n != name}
+    partial = file.with_name(f"{secrets.FILE}.{os.getpid()}.partial")
+    try:
+        with _private(partial) as stream:
+            stream.write(text)
+        if value is not None and not _reads_as(text, expected):
+            raise UsageError(f"{file} has a line that cannot be read.", hint="Mend it with an editor, then try again.")
+        partial.replace(file)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be written: {error.strerror or error}.") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+    return Kept(name, str(file), _is_ignored(file))
+
+
+@contextmanager
+def _private(file: Path) -> Any:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # for its owner's eyes
+    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        yield stream
+
+
+def _changed_text(text: str, name: str, value: str | None) -> str:
+    from dotenv.parser import parse_stream
+
+    lines, is_there = list[str](), False
+    for binding in parse_stream(StringIO(text)):
+        if binding.key != name or binding.error:
+            lines.append(binding.original.string)
+        elif value is not None and not is_there:
+            lines.append(_line(name, value))
+            is_there = True
+    if value is not None and not is_there:
+        lines += ["\n"] if lines and not lines[-1].endswith("\n") else []
+        lines.append(_line(name, value))
+    return "".join(lines)
+
+
+def _line(name: str, value: str) -> str:
+    return "{}='{}'\n".format(name, value.replace("\\", "\\\\").replace("'", "\\'"))
+
+
+def _reads_as(text: str, expected: Mapping[str, str | None]) -> bool:
+    from dotenv import dotenv_values
+
+    return {n: v for n, v in dotenv_values(stream=StringIO(text), interpolate=False).items() if v} == expected
+
+
+def _is_ignored(file: Path) -> bool | None:
+    """Whether git leaves the file alone; None where there is no git or no repository."""
+    try:
+        done = subprocess.run(
+            ["git", "check-ignore", "--quiet", file.name], cwd=file.parent, capture_output=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {0: True, 1: False}.get(done.returncode)
+
+
+# --- SSM ------------------------------------------------------------------------------------------------------------
+
+
+def _put(session: Session, names: Names, name: str, value: str) -> None:
+    """Put a parameter. Tags and overwriting exclude each other, so the first time is a call of its own."""
+    if len(value.encode()) > MAX_BYTES:
+        raise LimitError(
+            f"The secret {name} is {len(value.encode()):,} bytes: SSM takes {MAX_BYTES:,}.",
+            hint="Keep what is larger in a file of the component, or split it.",
+        )
+    path, client = names.parameter(name), session.client("ssm")
+    told = {"Name": path, "Value": value, "Type": "SecureString"}
+    tags = [{"Key": "matinee:app", "Value": names.app}, {"Key": "matinee:stage", "Value": names.stage}]
+    with explained(f"The secret {path}", "ssm:PutParameter", path):
+        try:
+            client.put_parameter(**told, Tags=tags)
+        except Exception as error:
+            if code_of(error) != "ParameterAlreadyExists":
+                raise
+            client.put_parameter(**told, Overwrite=True)
+
+
+def _changed(session: Session, names: Names) -> dict[str, float | None]:
+    """Return when each secret of the stage was changed."""
+    folder = names.parameter("").rstrip("/")
+    with explained(f"The secrets under {folder}", "ssm:GetParametersByPath", folder):
+        pages = session.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=folder)
+        found: Iterable[Json] = [item for page in pages for item in page["Parameters"]]
+        return {item["Name"].rpartition("/")[2]: item["LastModifiedDate"].timestamp() for item in found}
+
+
+def _released(session: Session) -> Release | None:
+    """Return what is live on the stage, None while nothing is: secrets are set before the first deployment."""
+    from matinee.backends.aws.store import DynamoStore
+
+    try:
+        return DynamoStore(session).release()
+    except Exception as error:
+        if code_of(error.__cause__ or error) == "ResourceNotFoundException":
+            return None
+        raise
+
+
+@contextmanager
+def _closing(session: Session) -> Any:
+    try:
+        yield
+    finally:
+        session.close()
