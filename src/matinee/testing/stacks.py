@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Iterator
 from typing import Any
 
@@ -59,3 +60,15 @@ def _free(resource: dict[str, Json], gone: Collection[str]) -> dict[str, Json]:
         return resource
     left = [title for title in ([waits] if isinstance(waits, str) else waits) if title not in gone]
     return {**{k: v for k, v in resource.items() if k != "DependsOn"}, **({"DependsOn": left} if left else {})}
+
+
+def without_statement(template: dict[str, Json], role: str, sid: str) -> dict[str, Json]:
+    """Return the template without one permission of a role (by its logical id); KeyError if it has none such."""
+    changed: dict[str, Json] = copy.deepcopy(template)
+    for policy in changed["Resources"][role]["Properties"]["Policies"]:
+        statements = policy["PolicyDocument"]["Statement"]
+        left = [statement for statement in statements if statement["Sid"] != sid]
+        if len(left) < len(statements):
+            policy["PolicyDocument"]["Statement"] = left
+            return changed
+    raise KeyError(sid)
