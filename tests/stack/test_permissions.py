@@ -214,9 +214,13 @@ def test_a_function_reaches_shared_state_and_nobody_s_runs_users_or_release(temp
 
 
 def test_a_function_that_calls_another_may_also_record_that_run(template):
-    for key in ("STATE#x", "RUN#1", "RELEASE"):
+    for key in ("STATE#x", "RUN#1", "POOLS"):
         assert allows(template, "RoleChat", "dynamodb:PutItem", TABLE, dynamodb__LeadingKeys=[key])
-    assert not allows(template, "RoleChat", "dynamodb:PutItem", TABLE, dynamodb__LeadingKeys=["DOC#user"])
+    assert allows(template, "RoleChat", "dynamodb:GetItem", TABLE, dynamodb__LeadingKeys=["RELEASE"])
+    assert allows(template, "RoleChat", "s3:GetObject", FILES + "results/r/1.json"), "what it called answers by file"
+    for key in ("DOC#user", "RELEASE"):
+        assert not allows(template, "RoleChat", "dynamodb:PutItem", TABLE, dynamodb__LeadingKeys=[key])
+    assert not allows(template, "RoleChat", "dynamodb:GetItem", TABLE, dynamodb__LeadingKeys=["RUN#1"])
 
 
 def test_a_function_that_submits_batch_runs_uses_the_queue_as_a_worker_does(make):

@@ -131,8 +131,12 @@ def _function(b: Blueprint, predictor: PredictorManifest) -> Role:
     callees = (*calls, DISPATCHER) if submits else calls
     secrets = tuple(arn("ssm", "parameter" + b.names.parameter(name)) for name in predictor.resources.secrets)
     statements = (
-        *(_whole_table(b) if submits else _own_items(b, *(("RELEASE", "RUN#*") if calls else ()))),
-        *_files(read=("uploads", "inputs"), write=("inputs", "results") if calls else ("results",)),
+        *(_whole_table(b) if submits else _shared_state(b)),
+        *(_recorded_calls(b) if calls and not submits else ()),
+        *_files(
+            read=("uploads", "inputs", "results") if calls else ("uploads", "inputs"),
+            write=("inputs", "results") if calls else ("results",),
+        ),
         *((_invoke(b, *callees),) if callees else ()),
         *((Statement("ReadItsSecrets", ("ssm:GetParameters",), secrets),) if secrets else ()),
         _write_logs(b, predictor.name),
@@ -193,22 +197,31 @@ def _whole_table(b: Blueprint) -> tuple[Statement, ...]:
     )
 
 
-def _own_items(b: Blueprint, *more: str) -> tuple[Statement, ...]:
-    """Return access to shared state alone, and to what `more` names: never to other people's runs or to users.
+def _shared_state(b: Blueprint) -> tuple[Statement, ...]:
+    """Return access to shared state alone: never to other people's runs or to users."""
+    return (_items(b, "UseSharedState", ("GetItem", "PutItem", "UpdateItem"), "STATE#*"),)
+
+
+def _recorded_calls(b: Blueprint) -> tuple[Statement, ...]:
+    """Return what a call of another predictor needs: to see what is live, and to record the run (and read none)."""
+    read = _items(b, "SeeWhatIsLive", ("GetItem",), "RELEASE")
+    return (read, _items(b, "RecordCalls", ("PutItem",), "RUN#*", "POOLS"))
+
+
+def _items(b: Blueprint, sid: str, actions: tuple[str, ...], *keys: str) -> Statement:
+    """Return access to the items whose partition key is one of these.
 
     Null: a request without keys has none that is forbidden, so `ForAllValues` alone would let it pass.
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
     """
-    return (
-        Statement(
-            "UseSharedState",
-            ("dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"),
-            (arn("dynamodb", f"table/{b.names.base}"),),
-            {
-                "ForAllValues:StringLike": {"dynamodb:LeadingKeys": ["STATE#*", *more]},
-                "Null": {"dynamodb:LeadingKeys": "false"},
-            },
-        ),
+    return Statement(
+        sid,
+        tuple(f"dynamodb:{action}" for action in actions),
+        (arn("dynamodb", f"table/{b.names.base}"),),
+        {
+            "ForAllValues:StringLike": {"dynamodb:LeadingKeys": list(keys)},
+            "Null": {"dynamodb:LeadingKeys": "false"},
+        },
     )
 
 
