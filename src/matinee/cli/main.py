@@ -9,7 +9,22 @@ from typing import Annotated
 
 import typer
 
-from matinee.cli import build, dev, export, inspect, new, output, predict, runs, secrets, submit, test, tokens, users
+from matinee.cli import (
+    build,
+    cost,
+    dev,
+    export,
+    inspect,
+    new,
+    output,
+    predict,
+    runs,
+    secrets,
+    submit,
+    test,
+    tokens,
+    users,
+)
 from matinee.errors import InputError, MatineeError, PredictionError
 
 # The same two classes whether typer brings its own click or imports it.
@@ -36,6 +51,7 @@ app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="token")
 app.command("build", epilog="Example: matinee build recommend")(build.command)
 app.add_typer(secrets.app, name="secret")
+app.command("cost", epilog="Example: matinee cost --users 20 --predictions 10000")(cost.command)
 app.command("test", epilog="Example: matinee test recommend")(test.command)
 
 
