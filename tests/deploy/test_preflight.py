@@ -85,6 +85,8 @@ def test_a_region_that_is_none_has_its_nearest() -> None:
 
 NAMES = {
     "a stage": (Names("activity", "My Stage"), (), "'My Stage' cannot be a stage."),
+    "a stage with a hyphen": (Names("activity", "my-branch"), (), "'my-branch' cannot be a stage."),
+    "a predictor that is called as the UI": (Names("activity", "dev"), ("ui",), "cannot be called 'ui' on AWS"),
     "a stage that is too long": (Names("activity", "a" * 17), (), "cannot be a stage. A stage is at most 16 small"),
     "an app": (Names("a--b", "dev"), (), "'a--b' cannot be an app's name on AWS."),
     "the network's name": (Names("network", "dev"), (), "An app cannot be called 'network'"),

@@ -6,10 +6,13 @@ https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from matinee.errors import ProjectError
 from matinee.manifest import PredictorManifest
+from matinee.project.aws import UiSize
 
 LAMBDA_MEMORY_MB = 10_240
 LAMBDA_TIMEOUT_S = 900
@@ -77,6 +80,18 @@ def check_size(where: str, cpu: float, memory_mb: int) -> None:
             f"{where} asks for cpu = {cpu:g} with memory_mb = {memory_mb}, and Fargate has no such size.",
             hint=f"Nearest: {offered}.",
         )
+
+
+def problems(ui: UiSize, predictors: Iterable[PredictorManifest]) -> list[ProjectError]:
+    """Return everything that AWS has no place for: the UI's size, and the predictors'."""
+    found = []
+    checks = (partial(check_size, "[aws.ui]", ui.cpu, ui.memory_mb), *(partial(check_predictor, p) for p in predictors))
+    for check in checks:
+        try:
+            check()
+        except ProjectError as error:
+            found.append(error)
+    return found
 
 
 def check_predictor(predictor: PredictorManifest) -> None:

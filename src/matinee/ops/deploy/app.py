@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matinee.environments.inspect import InspectedComponent, inspect_app
-from matinee.errors import ComponentError, NotFoundError, ProjectError
+from matinee.errors import ComponentError, NotFoundError
 from matinee.manifest import ComponentManifest
 from matinee.names import Names
 from matinee.ops.deploy.events import ImageMoved, Report
@@ -16,7 +16,7 @@ from matinee.ops.deploy.preflight.names import check_names
 from matinee.ops.deploy.tools import UI_COMPONENT, Tools, WantedImage
 from matinee.project import Project, load
 from matinee.stack import Blueprint
-from matinee.stack.sizes import check_predictor
+from matinee.stack.sizes import problems
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,7 @@ def check_loads(inspected: Sequence[InspectedComponent]) -> None:
 def _check(project: Project, stage: str, manifests: Sequence[ComponentManifest]) -> None:
     predictors = [p for manifest in manifests for p in manifest.predictors]
     findings = check_names(Names(project.name, stage), [p.name for p in predictors])
-    for predictor in predictors:
-        try:
-            check_predictor(predictor)
-        except ProjectError as error:
-            findings.append(of(error))
+    findings += map(of, problems(project.aws.ui, predictors))
     refuse(findings)
 
 

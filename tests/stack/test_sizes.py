@@ -1,4 +1,4 @@
-"""What AWS would refuse is said before anything is built: names, sizes, limits."""
+"""Sizes and limits that AWS has are said before anything is built; ids are stable and never shared."""
 
 from __future__ import annotations
 
@@ -8,10 +8,17 @@ import pytest
 
 from matinee.errors import ProjectError
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources
-from matinee.names import Names
+from matinee.project.aws import UiSize
 from matinee.stack.ids import logical, shortened
-from matinee.stack.naming import check, check_names
-from matinee.stack.sizes import FARGATE_MB, FargateSize, check_predictor, fargate_size, is_fargate_size, nearest_sizes
+from matinee.stack.sizes import (
+    FARGATE_MB,
+    FargateSize,
+    check_predictor,
+    fargate_size,
+    is_fargate_size,
+    nearest_sizes,
+    problems,
+)
 
 
 def predictor(kind, **resources):
@@ -67,31 +74,10 @@ def test_rows_of_a_realtime_predictor_are_worked_off_by_the_smallest_task_with_i
     assert fargate_size(predictor("realtime", memory_mb=memory_mb)) == FargateSize(*size)
 
 
-def test_the_size_of_the_ui_is_checked_too(make):
-    message, _ = said(check, make({"ui": {"cpu": 0.25, "memory_mb": 4096}}))
-    assert message.startswith("[aws.ui] asks for cpu = 0.25 with memory_mb = 4096")
-    check(make())
-
-
-@pytest.mark.parametrize(
-    ("stage", "hint"),
-    [("my-branch", "as in 'mybranch'"), ("Prod", "as in 'prod'"), ("x" * 17, "as in 'xxx"), ("9", ".")],
-)
-def test_a_stage_has_a_name_that_no_other_app_s_stage_can_have(stage, hint):
-    message, told = said(check_names, Names("shop", stage))
-    assert message == f"A stage on AWS cannot be called {stage!r}." and hint in told
-
-
-def test_a_name_aws_does_not_take_is_refused_by_its_length():
-    message, hint = said(check_names, Names("a" * 32, "production"))
-    assert "has 70 characters, and AWS takes 64" in message and hint.endswith("by 6.")
-    message, _ = said(check_names, Names("shop", "dev"), ("predict_" * 7,))
-    assert message.startswith("The name of the function of predict_predict")
-
-
-def test_names_that_are_the_app_s_own_are_refused(make):
-    assert "cannot be called 'ui'" in said(check_names, Names("shop", "dev"), ("ui",))[0]
-    assert "AWS does not take the name 'my--shop'" in said(check_names, Names("my--shop", "dev"))[0]
+def test_everything_that_does_not_fit_is_told_at_once_the_ui_s_size_too():
+    found = problems(UiSize(cpu=0.25, memory_mb=4096), [predictor("batch", cpu=9), predictor("realtime")])
+    assert [error.message.partition(" asks")[0] for error in found] == ["[aws.ui]", "The predictor work"]
+    assert problems(UiSize(), [predictor("batch"), predictor("realtime")]) == []
 
 
 def test_logical_ids_are_readable_and_never_the_same_for_two_names():
