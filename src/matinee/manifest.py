@@ -11,6 +11,11 @@ from typing import Any, Literal
 Json = Any
 
 
+# A keyword of the parameters of a function whose payload is its `event` alone: "handler" for a plain Lambda handler,
+# "image" for an image that exists, whose command nobody changes.
+PLAIN = "x-lambda"
+
+
 @dataclass(frozen=True)
 class Resources:
     """What one predictor may use. Defaults are the decorators'; `matinee.toml` overrides them."""
@@ -40,6 +45,11 @@ class PredictorManifest:
     resources: Resources
     examples: tuple[dict[str, Json], ...] = ()
     calls: tuple[str, ...] = ()  # predictors it calls: permissions follow from it
+
+    @property
+    def plain(self) -> str:
+        """Return "handler" or "image" if it gets its event as it is, "" for a predictor."""
+        return str(self.parameters.get(PLAIN, ""))
 
 
 @dataclass(frozen=True)

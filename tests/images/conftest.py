@@ -33,7 +33,7 @@ def build_app(engine: Engine, environments: set[str]) -> Iterator[Callable[..., 
 
     def run(folder: Path, *names: str, **options: Any) -> Build:
         made.append(build(folder, names, **options))
-        environments.update(plan.environment.reference for plan in made[-1].plans)
+        environments.update(plan.environment.reference for plan in made[-1].plans if plan.environment)
         return made[-1]
 
     yield run

@@ -23,11 +23,17 @@ def command(
         str, typer.Option(help="linux/arm64 or linux/amd64; what this machine runs, if not said.", show_default=False)
     ] = "",
     upgrade: Annotated[bool, typer.Option("--upgrade", help="Take the newest versions the app allows.")] = False,
+    eject_it: Annotated[bool, typer.Option("--eject", help="Write the Dockerfiles instead, for you to own.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Make an image of each component: the very ones that are deployed."""
-    from matinee.ops.build import build
+    from matinee.ops.build import build, eject
 
+    if eject_it:
+        for file in eject(app, names or (), report=output.reporter()):
+            output.print_text(str(file))
+        output.next_step("Change them as you like, then: matinee build")
+        return
     made = build(app, names or (), platform=platform, upgrade=upgrade, report=output.reporter())
     if as_json:
         output.print_json(_json(made))

@@ -100,7 +100,7 @@ class Client(RecordedRuns):
         checked = self._checked(predictor, inputs)
         run = self._new(predictor, checked, Status.RUNNING, parent=parent)
         run = replace(run, id=run_id or run.id, started_at=run.created_at, attempt=1)
-        answer = self._invoke(run, checked)
+        answer = self._invoke(predictor, run, checked)
         failure = failure_of(answer, predictor) if answer.error_type else None
         finished = replace(
             run,
@@ -121,9 +121,10 @@ class Client(RecordedRuns):
             return run.version
         return answer.version or run.version
 
-    def _invoke(self, run: Run, checked: Json) -> Invocation:
-        body = json.dumps(checked, separators=(",", ":")).encode()
-        if len(body) > PAYLOAD_BYTES:
+    def _invoke(self, predictor: PredictorManifest, run: Run, checked: Json) -> Invocation:
+        sent = checked["event"] if predictor.plain else checked
+        body = json.dumps(sent, separators=(",", ":")).encode()
+        if len(body) > PAYLOAD_BYTES and not predictor.plain:  # whoever takes an event as it is knows no reference
             reference = payloads.store_large(self.backend.files, f"inputs/{run.id}.json", checked, INLINE_BYTES)
             body = json.dumps(reference).encode()
         context = {"run": run.id, "user": run.user, "parent": run.parent, "attempt": "1"}
@@ -167,7 +168,7 @@ class Client(RecordedRuns):
 
         Raises InputError when it is no table, UsageError for a batch predictor.
         """
-        return many.check(self._of_kind(name, "realtime"), source, mapping, limit=limits_of(self.release()).rows)
+        return many.check(self._for_rows(name), source, mapping, limit=limits_of(self.release()).rows)
 
     def submit_rows(
         self, name: str, source: Source, checked: RowsCheck, *, file_name: str = "", idempotency_key: str = ""
@@ -176,7 +177,7 @@ class Client(RecordedRuns):
 
         Raises InputError, ConflictError when the file is not the checked one, RateError.
         """
-        predictor = self._of_kind(name, "realtime")
+        predictor = self._for_rows(name)
         run = replace(self._new(predictor, None, Status.QUEUED, parent=""), kind="batch")
         files, key, limit = self.backend.files, f"{self.visibility.uploads}{run.id}", limits_of(self.release()).rows
         with many.kept(files, key, source, checked, name=file_name, limit=limit) as upload:
@@ -185,6 +186,15 @@ class Client(RecordedRuns):
         if submitted.id != run.id:
             many.discard(files, key)
         return submitted
+
+    def _for_rows(self, name: str) -> PredictorManifest:
+        predictor = self._of_kind(name, "realtime")
+        if predictor.plain:
+            raise UsageError(
+                f"{name} takes events as they are, no tables.",
+                hint="Predict row by row, or write it as a predictor: @realtime above a typed function.",
+            )
+        return predictor
 
     def rows_result(self, run: Run, form: str = "csv") -> Iterator[bytes]:
         """Return the table with results and errors as "csv", "parquet" or "jsonl", in pieces; so far, if unfinished."""

@@ -115,7 +115,7 @@ class LocalHost:
         self.project = project
         kept = secrets.read(project.folder)
         found = inspect_app(project, lambda component, line: self._report(component, line))
-        inspected = tuple(self._with_secrets(item, kept) for item in found)
+        inspected = tuple(self._with_secrets(_without_containers(item), kept) for item in found)
         release = self._release(inspected)
         live = {component.name: component for component in release.components}
         self._components = {i.manifest.name: replace(i, manifest=live[i.manifest.name]) for i in inspected}
@@ -183,7 +183,7 @@ class LocalHost:
     def _function(self, component: ComponentManifest, predictor: PredictorManifest) -> LocalFunction:
         return LocalFunction(
             name=predictor.name,
-            command=worker_command(self._python(component.name)),
+            command=worker_command(self._python(component.name), self._components[component.name].component.handler),
             environment=self._environment(component.name, predictor=predictor.name),
             memory_mb=predictor.resources.memory_mb,
             timeout_s=predictor.resources.timeout_s,
@@ -248,6 +248,17 @@ class LocalHost:
             partial.write_text(text)
             partial.replace(path)
         return path
+
+
+def _without_containers(item: InspectedComponent) -> InspectedComponent:
+    """Return the component with trouble if it is an image: processes of this machine cannot run one."""
+    if not item.component.image:
+        return item
+    trouble = Trouble(
+        f"{item.component.name} is the image {item.component.image}, which runs in a container only.",
+        "Start the app with them: matinee dev --containers.",
+    )
+    return replace(item, manifest=replace(item.manifest, predictors=(), trouble=trouble))
 
 
 def _labelled(component: ComponentManifest, last: ComponentManifest | None) -> ComponentManifest:

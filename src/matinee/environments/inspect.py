@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from matinee import schedule, secrets
 from matinee.environments.manifests import ManifestFolder
+from matinee.environments.plain import plain_manifest
 from matinee.environments.prepare import Environment, Report, prepare
 from matinee.errors import ComponentError, MatineeError, ProjectError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Trouble, component_from_json
@@ -27,7 +28,9 @@ DEADLINE_S = 60.0  # for importing a component; what takes longer hangs
 
 @dataclass(frozen=True)
 class InspectedComponent:
-    """A component with what is known of it. `environment` is None when it could not be made: then there is trouble."""
+    """A component with what is known of it. `environment` is None for an image that exists, and when it could not be
+    made: then there is trouble.
+    """
 
     component: Component
     manifest: ComponentManifest
@@ -58,12 +61,13 @@ def inspect_component(
     digest = _hash(component)
     environment: Environment | None = None
     try:
-        environment = prepare(component, report=report)
-        known = folder.read(component.name, digest)
-        manifest = known or replace(_ask(component, environment, deadline_s), hash=digest)
+        if not component.image:
+            environment = prepare(component, report=report)
+        known = None if component.is_plain else folder.read(component.name, digest)
+        manifest = known or replace(_found(component, environment, deadline_s), hash=digest)
     except MatineeError as error:
         known, manifest = None, ComponentManifest(component.name, digest, trouble=_trouble(error))
-    if known is None and manifest.trouble is None:
+    if known is None and manifest.trouble is None and not component.is_plain:
         folder.keep(manifest)
     return InspectedComponent(component, _with_overrides(project, manifest), environment)
 
@@ -122,6 +126,12 @@ def _with_overrides(project: Project, manifest: ComponentManifest) -> ComponentM
 
 
 # --- the process ------------------------------------------------------------------------------------------------
+
+
+def _found(component: Component, environment: Environment | None, deadline_s: float) -> ComponentManifest:
+    if component.is_plain or environment is None:
+        return plain_manifest(component)
+    return _ask(component, environment, deadline_s)
 
 
 def _ask(component: Component, environment: Environment, deadline_s: float) -> ComponentManifest:

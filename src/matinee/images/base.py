@@ -32,8 +32,8 @@ def resolve_base(engine: Engine | None, name: str, platform: str) -> Base:
         found = engine.inspect(name) or {}
     if _platform(found) != platform:
         raise ProjectError(
-            f"The base image {name} is for {_platform(found)}, not for {platform}.",
-            hint=f"Choose a base that is made for {platform}, or build for {_platform(found)}.",
+            f"The image {name} is for {_platform(found)}, not for {platform}.",
+            hint=f"Name one that is made for {platform}, or build for this one: --platform {_platform(found)}.",
         )
     digests = [str(digest) for digest in found.get("RepoDigests") or ()]
     repository = name.partition("@")[0].rpartition(":")[0] or name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -16,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matinee.environments import Report
-from matinee.errors import BackendError
+from matinee.errors import BackendError, ProjectError
 from matinee.images import packages
-from matinee.images.dockerfile import ARGUMENT
+from matinee.images.dockerfile import ARGUMENT, ENTRYPOINT, HOW_TO, USER
 from matinee.images.engine import Engine
 from matinee.images.layers import folder_of_layers, unwritable
 from matinee.images.plan import MANIFEST, EnvironmentPlan, ImagePlan
@@ -48,44 +47,78 @@ def build_images(engine: Engine, plans: Sequence[ImagePlan], report: Report | No
     and nothing half-made has a name.
     """
     tell = report or (lambda _component, _line: None)
-    locks: dict[str, threading.Lock] = {plan.environment.tag: threading.Lock() for plan in plans}
-    with ThreadPoolExecutor(max_workers=min(BUILDS_AT_ONCE, max(1, os.cpu_count() or 1) + 1)) as pool:
-        waiting = [pool.submit(_build, engine, plan, locks[plan.environment.tag], tell) for plan in plans]
+    stopped = threading.Event()
+    with ThreadPoolExecutor(max_workers=BUILDS_AT_ONCE) as pool:
+        waiting = [pool.submit(_build, engine, plan, tell, stopped) for plan in plans]
         try:
             return tuple(each.result() for each in waiting)
         except BaseException:
+            stopped.set()
             engine.cancel_builds()
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _build(engine: Engine, plan: ImagePlan, once: threading.Lock, report: Report) -> BuiltImage:
+def _build(engine: Engine, plan: ImagePlan, report: Report, stopped: threading.Event) -> BuiltImage:
     began = time.monotonic()
     for note in plan.notes:
         report(plan.name, note)
     found = engine.inspect(plan.reference)
     if found is not None:
         return _built(plan, found, began, was_cached=True)
-    with once:
+    if plan.environment is None:
+        engine.tag(plan.existing, plan.reference)
+    else:
         if engine.inspect(plan.environment.reference) is None:
             report(plan.name, "Making its environment: packages, then the framework")
-            _build_environment(engine, plan.environment, report)
-    with _work_folder() as folder:
-        _stage_code(plan, folder)
-        options = ["--build-arg", f"{ARGUMENT}={plan.environment.reference}", *_labels(plan), *_platform(engine, plan)]
-        engine.build(folder, plan.reference, options, lambda line: _progress(report, plan.name, line))
-    found = engine.inspect(plan.reference) or {}
-    built = _built(plan, found, began, was_cached=False)
+            _build_environment(engine, plan.environment, report, stopped)
+        _build_code(engine, plan, plan.environment, report, stopped)
+    built = _built(plan, engine.inspect(plan.reference) or {}, began, was_cached=False)
     report(plan.name, f"{plan.tag}: {built.size_bytes / 1e6:.0f} MB, in {built.seconds:.1f} s")
     return built
 
 
-def _build_environment(engine: Engine, plan: EnvironmentPlan, report: Report) -> None:
+def _build_environment(engine: Engine, plan: EnvironmentPlan, report: Report, stopped: threading.Event) -> None:
     with _work_folder() as folder:
         for layer in plan.layers:
+            _go_on(stopped)
             _put(layer.make(), folder / f"{layer.name}.tar")
         (folder / "Dockerfile").write_text(plan.dockerfile, "utf-8")
+        _go_on(stopped)
         engine.build(folder, plan.reference, _platform(engine, plan), lambda line: _progress(report, plan.name, line))
+
+
+def _build_code(
+    engine: Engine, plan: ImagePlan, environment: EnvironmentPlan, report: Report, stopped: threading.Event
+) -> None:
+    with _work_folder() as folder:
+        app = folder / "app"
+        plan.context.write(app)
+        (app / MANIFEST).write_text(json.dumps(to_json(plan.manifest), ensure_ascii=False), "utf-8")
+        packages.compile_all(app, environment.python)
+        (folder / "Dockerfile").write_text(plan.dockerfile, "utf-8")
+        options = ["--build-arg", f"{ARGUMENT}={environment.reference}", *_labels(plan), *_platform(engine, plan)]
+        _go_on(stopped)
+        engine.build(folder, plan.reference, options, lambda line: _progress(report, plan.name, line))
+    _check_made(engine, plan)
+
+
+def _check_made(engine: Engine, plan: ImagePlan) -> None:
+    """Raise ProjectError, and leave no image, if a Dockerfile of somebody's own changed what every image must have."""
+    config = (engine.inspect(plan.reference) or {}).get("Config", {})
+    problem = ""
+    if tuple(config.get("Entrypoint") or ()) != ENTRYPOINT:
+        problem = f"has another ENTRYPOINT than {json.dumps(list(ENTRYPOINT))}"
+    elif config.get("User") in {"", "root", "0", "0:0", "root:root"}:
+        problem = f"would run as root: end it with USER {USER}"
+    if problem:
+        engine.run("image", "rm", plan.reference, check=False)
+        raise ProjectError(f"The Dockerfile of {plan.name} {problem}.", hint=f"{HOW_TO} says what it must have.")
+
+
+def _go_on(stopped: threading.Event) -> None:
+    if stopped.is_set():
+        raise BackendError("The build was interrupted.")
 
 
 def _put(file: Path, target: Path) -> None:
@@ -93,14 +126,6 @@ def _put(file: Path, target: Path) -> None:
         target.hardlink_to(file)
     except OSError:  # another file system, or one without links
         shutil.copyfile(file, target)
-
-
-def _stage_code(plan: ImagePlan, folder: Path) -> None:
-    app = folder / "app"
-    plan.context.write(app)
-    (app / MANIFEST).write_text(json.dumps(to_json(plan.manifest), ensure_ascii=False), "utf-8")
-    packages.compile_all(app, plan.environment.python)
-    (folder / "Dockerfile").write_text(plan.dockerfile, "utf-8")
 
 
 def _labels(plan: ImagePlan) -> list[str]:

@@ -60,8 +60,14 @@ def component_context(project: Project, component: Component) -> Context:
     A component's own Dockerfile is left out: it makes the image, it is not part of it.
     """
     found = context_of(project, (component.source, *component.shared))
-    own = (component.source / "Dockerfile").relative_to(project.folder).as_posix()
-    return replace(found, files=tuple(file for file in found.files if file.path != own))
+    own = own_dockerfile(component)
+    return replace(found, files=tuple(file for file in found.files if file.source != own))
+
+
+def own_dockerfile(component: Component) -> Path:
+    """Return where a component has a Dockerfile of its own, if it has one: NAME/Dockerfile, or NAME.Dockerfile."""
+    source = component.source
+    return source / "Dockerfile" if source.is_dir() else source.with_suffix(".Dockerfile")
 
 
 def context_of(project: Project, roots: Sequence[Path]) -> Context:

@@ -58,6 +58,24 @@ def code_dockerfile(name: str) -> str:
     )
 
 
+def ejected_dockerfile(name: str, environment: str) -> str:
+    """Return the Dockerfile a person gets to own, with what it stands on as a comment."""
+    told = "".join(f"#   {line}\n" for line in environment.splitlines()[1:])
+    return f"""\
+# The Dockerfile of {name}: yours now, `matinee build` takes it as it is. Keep these three lines.
+ARG {ARGUMENT}=scratch
+FROM ${{{ARGUMENT}}}
+COPY app/ /app/
+
+# Add what you need, for example:
+#   USER root
+#   RUN apt-get update && apt-get install -y --no-install-recommends ffmpeg && rm -rf /var/lib/apt/lists/*
+#   USER {USER}
+#
+# `matinee build` makes ${ARGUMENT} before, from the component's dependencies and the settings in matinee.toml:
+{told}"""
+
+
 def check_dockerfile(name: str, file: Path) -> str:
     """Return the text of a component's own Dockerfile. Raises ProjectError for one that lacks what makes it work."""
     text = file.read_text("utf-8", errors="replace")

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from matinee.environments.prepare import runtime_requirements
 from matinee.errors import ComponentError
 from matinee.images import packages
 from matinee.images.base import DEFAULT, Base, resolve_base
-from matinee.images.context import APP, Context, component_context, in_image
+from matinee.images.beside import imports_beside
+from matinee.images.context import APP, Context, component_context, in_image, own_dockerfile
 from matinee.images.dockerfile import check_dockerfile, code_dockerfile, environment_dockerfile
 from matinee.images.engine import Engine, check_platform
 from matinee.images.lock import FOLDER, Lock, lock
@@ -54,17 +55,21 @@ class EnvironmentPlan:
 
 @dataclass(frozen=True)
 class ImagePlan:
-    """One image to be. `manifest` goes into it; its hash, the tag's, is the component's version by content."""
+    """One image to be. `manifest` goes into it; its hash, the tag's, is the component's version by content.
+
+    An image that exists has its name in `existing`, and neither environment nor context.
+    """
 
     name: str
     tag: str
     repository: str
     platform: str
     manifest: ComponentManifest
-    environment: EnvironmentPlan
-    context: Context
-    dockerfile: str
+    environment: EnvironmentPlan | None = None
+    context: Context = field(default_factory=lambda: Context(()))
+    dockerfile: str = ""
     notes: tuple[str, ...] = ()
+    existing: str = ""
 
     @property
     def reference(self) -> str:
@@ -100,16 +105,18 @@ def _plan(
     project: Project, item: InspectedComponent, platform: str, engine: Engine | None, *, upgrade: bool
 ) -> ImagePlan:
     component, environment = item.component, item.environment
-    assert environment is not None, "a component without environment has trouble"
+    if environment is None:
+        return _existing(project, item, platform, engine)
+    _check_imports(project, component)
     python = packages.python_version(environment.python)
     locked = lock(
         component, component.dependencies(), runtime_requirements(),
         folder=project.folder / FOLDER, platform=platform, python=python, upgrade=upgrade,
     )  # fmt: skip
-    base = resolve_base(engine, DEFAULT.format(python=python), platform)
+    base = resolve_base(engine, component.base or project.base_image or DEFAULT.format(python=python), platform)
     context = component_context(project, component)
     planned = _environment(project, component, locked, base, environment.python, platform)
-    own = component.source / "Dockerfile"
+    own = own_dockerfile(component)
     dockerfile = check_dockerfile(component.name, own) if own.is_file() else code_dockerfile(component.name)
     manifest = replace(item.manifest, hash="", label="", image="")
     digest = digest_of(planned.tag, dockerfile, context.digest(), json.dumps(to_json(manifest), sort_keys=True))
@@ -124,6 +131,38 @@ def _plan(
         dockerfile=dockerfile,
         notes=notes_of(context, locked, base),
     )
+
+
+def _existing(project: Project, item: InspectedComponent, platform: str, engine: Engine | None) -> ImagePlan:
+    """Return the plan of an image that exists: it gets a name of ours, by its content."""
+    component = item.component
+    found = resolve_base(engine, component.image, platform)
+    digest = digest_of(found.identity, platform, json.dumps(to_json(replace(item.manifest, hash="")), sort_keys=True))
+    return ImagePlan(
+        name=component.name,
+        tag=f"{component.name}-{digest}",
+        repository=f"matinee-{project.name}",
+        platform=platform,
+        manifest=replace(item.manifest, hash=digest),
+        existing=component.image,
+    )
+
+
+def _check_imports(project: Project, component: Component) -> None:
+    """Raise ComponentError for a module beside a component's file that it imports but that is not shared with it.
+
+    On this machine it is found, for it lies in the same folder; in the image it would be missing.
+    """
+    if component.source.is_dir():
+        return
+    for path in imports_beside(component.entry, component.folder):
+        if not any(path == shared or shared in path.parents for shared in component.shared):
+            name = path.relative_to(project.folder).as_posix()
+            raise ComponentError(
+                f"{component.entry.name} imports {path.stem}, and {name} is not part of its image.",
+                hint=f'Share it, in matinee.toml: shared = ["{name}"]',
+                file=str(component.entry),
+            )
 
 
 def _environment(
@@ -145,7 +184,8 @@ def _environment(
         python=python,
         platform=platform,
         variables=_variables(project, component),
-        folder=str(in_image(project, component.folder)) if component.folder != project.folder else str(APP),
+        folder=str(in_image(project, component.folder)),
+        apt=component.apt,
     )
 
 
@@ -166,15 +206,14 @@ def environment_plan(
 
 
 def _variables(project: Project, component: Component) -> Mapping[str, str]:
-    search_path = ":".join(
-        str(in_image(project, path)) if path != project.folder else str(APP) for path in component.search_path
-    )
+    search_path = ":".join(str(in_image(project, path)) for path in component.search_path)
     return {
         **({"PYTHONPATH": search_path} if search_path else {}),
         **common_variables(),
         "MATINEE_COMPONENT": component.name,
         "MATINEE_SOURCE": str(in_image(project, component.source)),
         "MATINEE_MANIFEST": str(APP / MANIFEST),
+        **({"MATINEE_HANDLER": component.handler} if component.handler else {}),
     }
 
 

@@ -15,15 +15,16 @@ from matinee.images import slim as slimming
 from matinee.images.base import DEFAULT, resolve_base
 from matinee.images.beside import imports_beside
 from matinee.images.context import APP, Context, context_of
-from matinee.images.dockerfile import code_dockerfile
+from matinee.images.dockerfile import check_dockerfile, code_dockerfile
 from matinee.images.engine import Engine, check_platform
 from matinee.images.lock import FOLDER, lock
 from matinee.images.plan import ImagePlan, LayerPlan, common_variables, digest_of, environment_plan, notes_of
 from matinee.manifest import ComponentManifest
 from matinee.project import Component, Project
+from matinee.project.components import RESERVED
 from matinee.project.dependencies import Dependencies, read_dependencies
 
-NAME = "matinee-ui"
+NAME = RESERVED
 PORT = 8501
 # What only the developer's command line imports.
 TOOLS = ("python-dotenv", "rich", "segno", "troposphere", "typer", "uv", "watchfiles")
@@ -40,7 +41,7 @@ def plan_ui(project: Project, *, platform: str, engine: Engine | None = None, up
         Component(NAME, project.folder / "ui.py"), pages, ui_requirements(project),
         folder=project.folder / FOLDER, platform=platform, python=version, upgrade=upgrade,
     )  # fmt: skip
-    base = resolve_base(engine, DEFAULT.format(python=version), platform)
+    base = resolve_base(engine, project.base_image or DEFAULT.format(python=version), platform)
     own = tuple(Requirement(text).name for text in pages.requirements)
     environment = environment_plan(
         NAME,
@@ -58,7 +59,8 @@ def plan_ui(project: Project, *, platform: str, engine: Engine | None = None, up
         port=PORT,
     )
     context = ui_context(project)
-    dockerfile = code_dockerfile(NAME)
+    own_file = project.folder / f"{NAME}.Dockerfile"
+    dockerfile = check_dockerfile(NAME, own_file) if own_file.is_file() else code_dockerfile(NAME)
     digest = digest_of(environment.tag, dockerfile, context.digest())
     return ImagePlan(
         name=NAME,

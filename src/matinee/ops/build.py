@@ -11,6 +11,8 @@ from matinee.environments import Report
 from matinee.environments.inspect import InspectedComponent, inspect_app, inspect_component
 from matinee.errors import UsageError
 from matinee.images import UI_NAME, BuiltImage, Engine, ImagePlan, build_images, plan_images, plan_ui
+from matinee.images.context import own_dockerfile
+from matinee.images.dockerfile import ejected_dockerfile
 from matinee.project import Project, load
 from matinee.project.suggest import nearest
 
@@ -47,6 +49,32 @@ def build(
     if UI_NAME in chosen:
         plans += (plan_ui(project, platform=platform, engine=engine, upgrade=upgrade),)
     return Build(project, platform, plans, build_images(engine, plans, report))
+
+
+def eject(path: Path, names: Sequence[str] = (), *, platform: str = "", report: Report | None = None) -> list[Path]:
+    """Write the Dockerfiles of the named components, or of all and of the UI, for their owner to change.
+
+    Raises UsageError, and has written nothing, for one that is there already, or for an image that exists.
+    """
+    project = load(path)
+    chosen = _named(project, names)
+    platform = platform or "linux/amd64"  # the text is the same for both
+    plans = plan_images(project, _inspect(project, chosen, report), platform=platform)
+    if UI_NAME in chosen:
+        plans += (plan_ui(project, platform=platform),)
+    files = {_own_file(project, plan): ejected_dockerfile(plan.name, plan.environment.dockerfile)
+             for plan in plans if plan.environment}  # fmt: skip
+    for file in files:
+        if file.exists():
+            raise UsageError(f"{file} is there already.", hint="Change it as you like: it is taken as it is.")
+    for file, text in files.items():
+        file.write_text(text, "utf-8")
+    return list(files)
+
+
+def _own_file(project: Project, plan: ImagePlan) -> Path:
+    component = project.component(plan.name)
+    return own_dockerfile(component) if component else project.folder / f"{plan.name}.Dockerfile"
 
 
 def _inspect(project: Project, chosen: set[str], report: Report | None) -> tuple[InspectedComponent, ...]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from matinee.errors import ProjectError, UsageError
 from matinee.project.auth import Auth, read_auth
 from matinee.project.aws import Aws, check_aws, read_aws
+from matinee.project.components import component_name, no_predictor, read_components
 from matinee.project.discover import find_sources, holds_predictor
 from matinee.project.fields import Document, Field
-from matinee.project.model import ENTRY, Api, Component, Limits, Project, Stage
+from matinee.project.model import Api, Component, Limits, Project, Stage
 from matinee.project.notices import Notices, read_notices
-from matinee.project.suggest import nearest
 from matinee.project.ui import Ui, default_ui, read_ui
 from matinee.schedule import parse
 
@@ -36,7 +35,7 @@ _LIMITS = {
     "predictions_per_minute": Field("whole", low=1),
 }
 _API = {"mcp": Field("switch")}
-_COMPONENT = {"source": _TEXT, "shared": Field("texts")}
+_IMAGES = {"base": _TEXT}
 RESOURCES = {  # the fields of manifest.Resources, with bounds (Lambda's where both kinds have them)
     "memory_mb": Field("whole", low=128, high=122_880),
     "timeout_s": Field("number", low=0.1, high=1_209_600),
@@ -50,7 +49,7 @@ RESOURCES = {  # the fields of manifest.Resources, with bounds (Lambda's where b
     "secrets": Field("texts"),
 }
 _SHARED_TABLES = dict.fromkeys(("predictors", "limits", "ui", "auth", "notices", "aws"), _TABLE)
-_TOP = {"name": _NAME, **_TITLES, **_LISTS, **_SHARED_TABLES, "api": _TABLE, "stages": _TABLE}
+_TOP = {"name": _NAME, **_TITLES, **_LISTS, **_SHARED_TABLES, "api": _TABLE, "stages": _TABLE, "images": _TABLE}
 _STAGE = {**_TITLES, **_SHARED_TABLES}
 
 
@@ -73,8 +72,8 @@ def load(path: Path | str = ".") -> Project:
 
 def _from_file(file: Path) -> Project:
     if not holds_predictor(file):
-        raise _no_predictor(str(file))
-    component = Component(_component_name(file), file)
+        raise no_predictor(str(file))
+    component = Component(component_name(file), file)
     return Project(_slug(file.stem), _title(file.stem), file.parent, (component,))
 
 
@@ -94,7 +93,7 @@ def _from_folder(folder: Path) -> Project:
         name,
         table.get("title") or _title(name),
         folder,
-        _components(document, folder, table),
+        read_components(document, folder, table),
         description=table.get("description", ""),
         file=folder / FILE,
         overrides=_predictors(document, ("predictors",)),
@@ -104,6 +103,7 @@ def _from_folder(folder: Path) -> Project:
         auth=Auth(**read_auth(document)),
         notices=Notices(**read_notices(document)),
         aws=aws,
+        base_image=document.table(("images",), _IMAGES).get("base", ""),
         stages={stage: _stage(document, folder, stage, aws) for stage in document.tables(("stages",))},
     )
 
@@ -136,84 +136,6 @@ def _stage(document: Document, folder: Path, name: str, aws: Aws) -> Stage:
         read_notices(document, (*at, "notices")),
         _predictors(document, (*at, "predictors")),
         given,
-    )
-
-
-# --- components -------------------------------------------------------------------------------------------------
-
-
-def _components(document: Document, folder: Path, table: dict[str, Json]) -> tuple[Component, ...]:
-    shared = tuple(_inside(document, folder, ("shared",), text) for text in table.get("shared", []))
-    listed = table.get("components")
-    if isinstance(listed, dict):
-        found = [_from_table(document, folder, name, shared) for name in document.tables(("components",))]
-    elif listed is not None:
-        sources = [_source(document, folder, ("components",), text) for text in listed]
-        found = [Component(_component_name(source), source, shared) for source in sources]
-    else:
-        skip = {path for path in shared if path.is_dir()}
-        found = [Component(_component_name(s), s, shared) for s in find_sources(folder) if s not in skip]
-    if not found:
-        raise _no_predictor(str(folder))
-    _check_unique(document, found)
-    return tuple(found)
-
-
-def _from_table(document: Document, folder: Path, name: str, shared: tuple[Path, ...]) -> Component:
-    at = ("components", name)
-    table = document.table(at, _COMPONENT)
-    text = table.get("source") or (name if (folder / name).is_dir() else f"{name}.py")
-    source = _source(document, folder, (*at, "source") if "source" in table else at, text)
-    own = tuple(_inside(document, folder, (*at, "shared"), item) for item in table.get("shared", []))
-    return Component(_check_name(name), source, tuple(dict.fromkeys((*shared, *own))))
-
-
-def _source(document: Document, folder: Path, at: tuple[str, ...], text: str) -> Path:
-    source = _inside(document, folder, at, text)
-    if source.is_dir():
-        if not (source / ENTRY).is_file():
-            raise document.error(
-                at, f"the component {text} has no {ENTRY}", f"Write its predictors into {text}/{ENTRY}."
-            )
-    elif source.suffix != ".py":
-        raise document.error(at, f"the component {text} is neither a .py file nor a folder")
-    return source
-
-
-def _inside(document: Document, folder: Path, at: tuple[str, ...], text: str) -> Path:
-    path = (folder / text).resolve()
-    if path == folder or not path.is_relative_to(folder):
-        raise document.error(at, f"{text} is outside the app's folder", "Components and shared code live inside it.")
-    if not path.exists():
-        known = [item.name for item in folder.iterdir() if item.suffix == ".py" or (item / ENTRY).is_file()]
-        raise document.error(at, f"there is no {text} in {folder}", nearest(text, known))
-    return path
-
-
-def _check_unique(document: Document, components: list[Component]) -> None:
-    name, count = Counter(component.name for component in components).most_common(1)[0]
-    if count > 1:
-        sources = " and ".join(str(c.source.relative_to(document.file.parent)) for c in components if c.name == name)
-        raise document.error(("components",), f"two components have the name {name}: {sources}", "Rename one of them.")
-
-
-def _component_name(source: Path) -> str:
-    return _check_name(source.stem if source.suffix == ".py" else source.name)
-
-
-def _check_name(name: str) -> str:
-    if not re.fullmatch("[A-Za-z][A-Za-z0-9_-]{0,47}", name):
-        raise ProjectError(
-            f"A component cannot be called {name!r}.",
-            hint="Rename it: at most 48 letters, digits, _ and -, starting with a letter.",
-        )
-    return name
-
-
-def _no_predictor(where: str) -> ProjectError:
-    return ProjectError(
-        f"There is no predictor in {where}.",
-        hint="Decorate a function: `from matinee import realtime`, then @realtime above `def NAME(…) -> …:`.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -44,28 +45,43 @@ class Component:
     name: str
     source: Path
     shared: tuple[Path, ...] = ()  # files and folders every component may import
+    apt: tuple[str, ...] = ()  # Debian packages in its image
+    base: str = ""  # what its image stands on; "" = the app's, or Python's own
+    handler: str = ""  # a plain Lambda handler, as in "main.handler", in place of predictors
+    image: str = ""  # an image that exists, taken as it is; the source is then the matinee.toml
 
     @property
     def entry(self) -> Path:
-        """The Python file that holds the predictors."""
-        return self.source / ENTRY if self.source.is_dir() else self.source
+        """The Python file that holds the predictors, or the handler."""
+        inside = f"{self.handler.rpartition('.')[0].replace('.', '/')}.py" if self.handler else ENTRY
+        return self.source / inside if self.source.is_dir() else self.source
 
     @property
     def folder(self) -> Path:
         """The folder its files are in: where its processes run."""
-        return self.entry.parent
+        return self.source if self.source.is_dir() else self.source.parent
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it has no predictors to inspect: a Lambda handler or an image, called with an event as it is."""
+        return bool(self.handler or self.image)
 
     @property
     def search_path(self) -> tuple[Path, ...]:
-        """Folders from which its shared modules are imported."""
-        return tuple(dict.fromkeys(path.parent for path in self.shared))
+        """Folders from which its shared modules are imported, and a handler's own."""
+        own = (self.folder,) if self.handler else ()
+        return tuple(dict.fromkeys((*own, *(path.parent for path in self.shared))))
 
     def dependencies(self) -> Dependencies:
         """Read what it declares now: PEP 723 header, requirements.txt or pyproject.toml; may raise ComponentError."""
+        if self.image:
+            return Dependencies()
         return read_dependencies(self.name, self.source, self.entry)
 
     def content_hash(self) -> str:
         """Return its version by content, as it is on disk now (16 hexadecimal digits)."""
+        if self.image:
+            return hashlib.sha256(self.image.encode()).hexdigest()[:16]
         return content_hash(self.source, self.shared)
 
 
@@ -100,6 +116,7 @@ class Project:
     notices: Notices = field(default_factory=Notices)
     aws: Aws = field(default_factory=Aws)
     stages: Mapping[str, Stage] = field(default_factory=dict)
+    base_image: str = ""  # what images stand on: `[images] base`; "" = Python's own
 
     @property
     def data(self) -> Path:

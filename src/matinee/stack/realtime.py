@@ -29,7 +29,7 @@ def _add(sheet: Sheet, b: Blueprint, predictor: PredictorManifest) -> None:
     function = sheet.add(
         awslambda.Function(
             f"Function{logical(predictor.name)}",
-            **image_of(b, predictor.component, "realtime"),
+            **image_of(b, predictor.component, "" if predictor.plain == "image" else "realtime"),
             FunctionName=b.names.resource(predictor.name),
             Description=predictor.doc.strip().partition("\n")[0][:256],
             Role=GetAtt(permissions.role_id(predictor.name), "Arn"),
@@ -46,11 +46,11 @@ def _add(sheet: Sheet, b: Blueprint, predictor: PredictorManifest) -> None:
 
 
 def image_of(b: Blueprint, component: str, command: str) -> dict[str, Any]:
-    """Return the properties that say which image a function runs, and what of it."""
+    """Return the properties that say which image a function runs, and what of it ("" = as the image says)."""
     return {
         "PackageType": "Image",
         "Code": awslambda.Code(ImageUri=Ref(p.image_parameter(component))),
-        "ImageConfig": awslambda.ImageConfig(Command=[command]),
+        **({"ImageConfig": awslambda.ImageConfig(Command=[command])} if command else {}),
         "Architectures": [b.architecture(component)],
     }
 
