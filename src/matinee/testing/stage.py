@@ -13,7 +13,7 @@ import queue
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -35,15 +35,22 @@ from matinee.runs import Slot
 from matinee.settings import DISPATCHER, Settings
 from matinee.testing.emulators import ACCOUNT, REGION, make_bucket, make_table
 
+Through = Callable[[str], str]  # from an address to that of something before it
 LABEL = "v1"
 _LOOK_S = 0.1  # between two looks at what workers wrote
 _CREDENTIALS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
 
 
 @contextmanager
-def emulated_stage(app: Path | str, endpoint: str, stage: str = "dev") -> Iterator[EmulatedStage]:
-    """Deploy an app to an emulator of AWS at `endpoint` until the block ends."""
-    made = EmulatedStage(Path(app), endpoint, stage)
+def emulated_stage(
+    app: Path | str, endpoint: str, stage: str = "dev", *, through: Through = lambda endpoint: endpoint
+) -> Iterator[EmulatedStage]:
+    """Deploy an app to an emulator of AWS at `endpoint` until the block ends.
+
+    `through` gives the address at which the emulator, and the local Lambda service, are seen by whoever uses them: of
+    something that stands before them and counts.
+    """
+    made = EmulatedStage(Path(app), endpoint, stage, through)
     try:
         made.release()
         yield made
@@ -54,21 +61,23 @@ def emulated_stage(app: Path | str, endpoint: str, stage: str = "dev") -> Iterat
 class EmulatedStage:
     """One stage. `environment` is what a laptop needs to reach it as `matinee.connect(stage=…)`."""
 
-    def __init__(self, app: Path, endpoint: str, stage: str = "dev") -> None:
+    def __init__(self, app: Path, endpoint: str, stage: str, through: Through) -> None:
         self.project = load(app)
         self.names = Names(self.project.name, stage)
         self._folder = tempfile.TemporaryDirectory(prefix="matinee-stage-")
         bucket = self.names.bucket(ACCOUNT, REGION)
-        self.session = Session(AwsSettings(self.names.base, bucket, REGION, endpoint))
+        direct = Session(AwsSettings(self.names.base, bucket, REGION, endpoint))
+        self.session = Session(replace(direct.settings, endpoint=through(endpoint)))
         for name, value in _CREDENTIALS.items():
             os.environ.setdefault(name, value)
-        make_table(self.session)
-        make_bucket(self.session)
+        make_table(direct)
+        make_bucket(direct)
         self.store = DynamoStore(self.session)
         self._inspected: dict[str, InspectedComponent] = {}
-        self._shipped = _Shipper(self.session, self.names, self.folder)
+        self._shipped = _Shipper(direct, self.names, self.folder)
         self.service = LambdaService(on_log=self._shipped.take)
         self.service.start()
+        self.lambda_endpoint = through(self.service.endpoint)
         self.launcher = ProcessLauncher(self._launch_command, self.folder, on_exit=self._worker_ended)
         self.dispatching = Dispatching(self.store, self.launcher, self._batch_predictor)
         self.service.put_builtin(self.names.prefix + DISPATCHER, self._dispatch)
@@ -83,7 +92,7 @@ class EmulatedStage:
     def environment(self) -> dict[str, str]:
         """The variables of a laptop that reaches the emulator instead of AWS."""
         settings = self.session.settings
-        endpoints = {"MATINEE_AWS_ENDPOINT": settings.endpoint, "MATINEE_LAMBDA_ENDPOINT": self.service.endpoint}
+        endpoints = {"MATINEE_AWS_ENDPOINT": settings.endpoint, "MATINEE_LAMBDA_ENDPOINT": self.lambda_endpoint}
         return {**endpoints, "AWS_REGION": settings.region, **_CREDENTIALS}
 
     def release(self) -> Release:
@@ -159,7 +168,7 @@ class EmulatedStage:
         settings = Settings(
             backend="aws",
             app=self.project.name,
-            lambda_endpoint=self.service.endpoint,
+            lambda_endpoint=self.lambda_endpoint,
             function_prefix=self.names.prefix,
             component=component,
             source=inspected.component.source,
@@ -193,6 +202,7 @@ class _Shipper:
         """Ship what has come, then end."""
         self._stopping.set()
         self._thread.join()
+        self._session.close()
 
     def _loop(self) -> None:
         while not self._stopping.wait(_LOOK_S):
