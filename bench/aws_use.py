@@ -23,7 +23,7 @@ from matinee.backends.aws.store import DynamoStore
 from matinee.ops.rehearse.front import Call, Front, Reply
 from matinee.ops.rehearse.stage import Loop
 from matinee.ports import RunQuery, Store
-from matinee.prices import DYNAMODB_WRITE, LAMBDA_GB_S, LAMBDA_REQUEST, Size, batch_usd, realtime_usd
+from matinee.prices import DYNAMODB_READ, LAMBDA_GB_S, LAMBDA_REQUEST, Size, batch_usd, realtime_usd
 from matinee.testing.emulators import UnavailableError, ministack
 from matinee.testing.harness import wait_until
 from matinee.testing.stage import emulated_stage
@@ -49,7 +49,6 @@ START_S = 45.0  # a task is paid from its start on; at worst each run starts one
 DISPATCHES = 3  # a run's poke, the one of its worker that leaves, and ECS's event that it has stopped
 BACKSTOPS = 30 * 24 * 60  # one a minute
 DISPATCH_S, DISPATCHER = 0.2, Size(512)
-READ_USD = DYNAMODB_WRITE.usd / 5  # a unit read
 
 
 def measure() -> dict[str, Any]:
@@ -146,7 +145,7 @@ def month_usd(per_prediction: float, per_run: float) -> dict[str, float]:
         "batch_runs": batch_usd(runs, runs * RUN_S, WORKER),
         "starts_of_workers": batch_usd(0, runs * START_S, WORKER),
         "dispatcher": dispatches * dispatch_usd,
-        "reads": (predictions * per_prediction + runs * per_run + BACKSTOPS) * READ_USD,
+        "reads": (predictions * per_prediction + runs * per_run + BACKSTOPS) * DYNAMODB_READ.usd,
     }
     return {name: round(usd, 2) for name, usd in {**parts, "total": sum(parts.values())}.items()}
 
