@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from functools import lru_cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from matinee.project.dependencies import Dependencies
 
 _OFFLINE = r"(?i)dns error|error sending request|connection refused|network connectivity|failed to fetch"
 _NETWORK = "The package index cannot be reached: check the network, then try again."
+_finding = threading.Lock()
 _COMMON = ("--quiet", "--color", "never", "--no-progress")
 
 
@@ -114,9 +116,13 @@ def run(*arguments: str, folder: Path | None = None, stdin: str = "") -> subproc
 
 @lru_cache(maxsize=1)
 def _binary() -> str:
+    import sysconfig
+
     import uv
 
     try:
-        return uv.find_uv_bin()
+        with _finding:  # components are prepared in parallel, and what sysconfig reads at first is not thread-safe
+            sysconfig.get_config_vars()
+            return uv.find_uv_bin()
     except FileNotFoundError as error:
         raise BackendError("uv is not installed.", hint=f"{sys.executable} -m pip install uv") from error
