@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 
 import matinee
+from matinee.client.connect import App, Predictor, RunHandle
 from matinee.errors import InputError, NotFoundError, PredictionError, UsageError
 from matinee.testing.harness import wait_until
 
@@ -15,6 +17,16 @@ from matinee.testing.harness import wait_until
 def app(greeting_app: Path):
     with matinee.connect(greeting_app) as app:
         yield app
+
+
+def test_the_page_of_connect_has_every_parameter_and_verb():
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "connect.md").read_text()
+    for name in inspect.signature(matinee.connect).parameters:
+        assert f"`{name}`" in page, name
+    for owner, start in ((App, "app."), (Predictor, "app.NAME."), (RunHandle, "run.")):
+        for name in vars(owner):
+            known = name.startswith("_") or f"`{start}{name}" in page or f"`.{name}(" in page
+            assert known, f"{start}{name}"
 
 
 def test_a_realtime_predictor_is_called_like_a_function_and_its_run_is_recorded(app):
