@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,12 +10,11 @@ import typer
 
 from matinee.cli import output
 from matinee.cli.options import HERE, App, Stage
+from matinee.cli.times import since as since_of
 from matinee.errors import UsageError
 
 if TYPE_CHECKING:
     from matinee.client.export_formats import Form
-
-_AGO = {"d": 86400.0, "h": 3600.0, "m": 60.0}
 
 
 def command(
@@ -38,7 +35,7 @@ def command(
     from matinee.client.export import What
     from matinee.ops.export import STDOUT, export_to
 
-    what = What(predictor, _since(since, time.time()), feedback_only)
+    what = What(predictor, since_of(since, time.time()), feedback_only)
     exported = export_to(app, target, what, form=_form(form), stage=stage)
     if exported.file != STDOUT:
         output.say(f"Wrote {exported.file} ({exported.size_bytes:,} bytes).")
@@ -53,16 +50,3 @@ def _form(text: str) -> Form | None:
     if text:
         raise UsageError(f"There is no format {text!r}.", hint=f"Use one of {', '.join(FORMATS)}.")
     return None
-
-
-def _since(text: str, now: float) -> float:
-    if not text:
-        return 0.0
-    if ago := re.fullmatch(r"(\d{1,6})([dhm])", text):
-        return now - int(ago[1]) * _AGO[ago[2]]
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        raise UsageError(
-            f"{text!r} is no time.", hint="Write a date as 2026-11-01, or how long ago as 7d, 12h or 30m."
-        ) from None

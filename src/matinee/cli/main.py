@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
@@ -15,11 +16,13 @@ from matinee.cli import (
     dev,
     export,
     inspect,
+    logs,
     new,
     output,
     predict,
     runs,
     secrets,
+    status,
     submit,
     test,
     tokens,
@@ -51,6 +54,9 @@ app.add_typer(users.app, name="users")
 app.add_typer(tokens.app, name="token")
 app.command("build", epilog="Example: matinee build recommend")(build.command)
 app.add_typer(secrets.app, name="secret")
+app.command("status", epilog="Example: matinee status --stage prod")(status.command)
+app.command("open", epilog="Example: matinee open --stage prod")(status.open_command)
+app.command("logs", epilog="Example: matinee logs -f plan, or: matinee logs --stage prod --since 2h")(logs.command)
 app.command("cost", epilog="Example: matinee cost --users 20 --predictions 10000")(cost.command)
 app.command("test", epilog="Example: matinee test recommend")(test.command)
 
@@ -82,6 +88,8 @@ def main() -> None:
 
 def run(arguments: list[str], *, debug: bool = False) -> int:
     """Run one command and return its exit code."""
+    if not debug:  # what AWS answered word for word, as a line of JSON: people get the sentence
+        logging.getLogger("matinee.aws").addHandler(logging.NullHandler())
     try:
         code = app(arguments, prog_name="matinee", standalone_mode=False)
         sys.stdout.flush()

@@ -61,7 +61,7 @@ class HostedLogs:
                     return False
                 self._report(line.component, line.message)
                 with suppress(OSError):  # a full disk costs the line, not the prediction
-                    self._logs.write([LogLine(line.at, line.level, line.message, run_id=line.run_id)])
+                    self._logs.write([line], of_runs_only=True)
         return True
 
     def _look(self) -> None:

@@ -1,4 +1,4 @@
-"""A stage's names and AWS session: what commands need that look after a deployed app. Nothing is asked yet."""
+"""A stage's names, session and cloud: what commands need that look after a deployed app."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 from matinee.backends.aws.session import AwsSettings, Session
 from matinee.errors import UsageError
 from matinee.names import Names
+from matinee.ops.deploy.cloud import Cloud, open_cloud
 from matinee.project import Project
 
 _STAGE = re.compile("[a-z][a-z0-9-]{0,15}")
@@ -21,3 +22,9 @@ def session_on(project: Project, stage: str) -> tuple[Names, Session]:
     names, told = Names(project.name, stage), AwsSettings.from_environment()
     region = project.for_stage(stage).aws.region or told.region
     return names, Session(replace(told, table=names.base, bucket="", region=region))
+
+
+def cloud_of(project: Project, stage: str) -> Cloud:
+    """Return a stage's cloud; AWS is asked who we are. BackendError without credentials or region."""
+    names, session = session_on(project, stage)
+    return open_cloud(names, session.settings)

@@ -43,7 +43,7 @@ def list_runs(path: Path, query: RunQuery, *, stage: str = "") -> tuple[Run, ...
 def show(path: Path, run_id: str, *, stage: str = "") -> RunView:
     """Return one run; NotFoundError if there is none."""
     with reader(path, stage) as client:
-        client, run = _found(client, run_id)
+        client, run = found(client, run_id)
         queued = run.status is Status.QUEUED
         return RunView(
             run,
@@ -58,7 +58,7 @@ def show(path: Path, run_id: str, *, stage: str = "") -> RunView:
 def result(path: Path, run_id: str, output: Path | None = None, *, stage: str = "") -> tuple[Run, Json]:
     """Return a run and its result, saved to `output` if given; ConflictError if it has not finished."""
     with reader(path, stage) as client:
-        client, run = _found(client, run_id)
+        client, run = found(client, run_id)
         if not run.status.is_final:
             raise ConflictError(
                 f"Run {run.id} is {run.status}: it has no result yet.", hint=f"Follow it: matinee runs show {run.id}"
@@ -72,14 +72,14 @@ def result(path: Path, run_id: str, output: Path | None = None, *, stage: str = 
 def logs(path: Path, run_id: str, *, stage: str = "") -> tuple[LogLine, ...]:
     """Return what the run wrote; NotFoundError if there is no such run."""
     with reader(path, stage) as client:
-        client, run = _found(client, run_id)
+        client, run = found(client, run_id)
         return tuple(client.logs(run.id))
 
 
 def cancel(path: Path, run_id: str, *, stage: str = "") -> Run:
     """Cancel a queued run, ask a running one to stop; ConflictError if it has finished."""
     with reader(path, stage) as client:
-        client, run = _found(client, run_id)
+        client, run = found(client, run_id)
         return client.cancel(run.id)
 
 
@@ -102,7 +102,8 @@ def reader(path: Path, stage: str = "") -> Iterator[Client | None]:
         client.close()
 
 
-def _found(client: Client | None, run_id: str) -> tuple[Client, Run]:
+def found(client: Client | None, run_id: str) -> tuple[Client, Run]:
+    """Return the run of that id, or the newest for `last`; NotFoundError if there is none."""
     if client is not None and run_id != NEWEST:
         return client, client.run(run_id)
     newest = client.runs(RunQuery(limit=1)) if client is not None else []

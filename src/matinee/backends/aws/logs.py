@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 from matinee.backends.aws.errors import code_of, explained
@@ -54,13 +54,13 @@ class CloudWatchLogs:
         run = self._run_of(run_id)
         if run is None or not _is_name(run_id):
             return []
-        lines = [line for event in self._events(run) if (line := _decode(event)).run_id == run_id]
+        lines = [line for event in self._events(run) if (line := decode(event)).run_id == run_id]
         return sorted(lines, key=lambda line: line.at)  # stable: lines of one moment stay as they came
 
     def _events(self, run: Run) -> list[dict[str, Any]]:
         request, found, silent = self._request(run), list[dict[str, Any]](), 0
         while len(found) < MAX_LINES and silent < _SILENT_PAGES:
-            page = self._page(request)
+            page = page_of(self._session, request)
             found += page.get("events", [])
             silent = 0 if page.get("events") else silent + 1  # a page may be empty although others follow
             if not page.get("nextToken"):
@@ -77,16 +77,31 @@ class CloudWatchLogs:
             "endTime": int(until * 1000),
         }
 
-    def _page(self, request: dict[str, Any]) -> dict[str, Any]:
-        group = request["logGroupName"]
-        with explained(f"The log group {group}", "logs:FilterLogEvents", f"log-group:{group}"):
-            try:
-                page: dict[str, Any] = self._session.client("logs").filter_log_events(**request)
-                return page
-            except Exception as error:
-                if code_of(error) == "ResourceNotFoundException":  # nobody has written there yet
-                    return {}
-                raise
+
+def page_of(session: Session, request: dict[str, Any]) -> dict[str, Any]:
+    """Return one page of a group's events; an empty one where there is no such group."""
+    group = request["logGroupName"]
+    with explained(f"The log group {group}", "logs:FilterLogEvents", f"log-group:{group}"):
+        try:
+            page: dict[str, Any] = session.client("logs").filter_log_events(**request)
+            return page
+        except Exception as error:
+            if code_of(error) == "ResourceNotFoundException":  # nobody has written there yet
+                return {}
+            raise
+
+
+def events_of(session: Session, group: str, since: float, until: float | None = None) -> Iterator[dict[str, Any]]:
+    """Yield a group's events of a time (epoch seconds), in order, a page at a time."""
+    request: dict[str, Any] = {"logGroupName": group, "startTime": int(since * 1000)}
+    if until is not None:
+        request["endTime"] = int(until * 1000)
+    while True:
+        page = page_of(session, request)
+        yield from sorted(page.get("events", []), key=lambda event: int(event["timestamp"]))
+        if not page.get("nextToken"):
+            return
+        request["nextToken"] = page["nextToken"]
 
 
 def _encode(line: LogLine) -> str:
@@ -99,7 +114,7 @@ def _encode(line: LogLine) -> str:
     return text.encode("utf-8", "backslashreplace").decode() + "\n"  # half a surrogate pair becomes JSON's escape of it
 
 
-def _decode(event: dict[str, Any]) -> LogLine:
+def decode(event: dict[str, Any]) -> LogLine:
     """Return an event as a line; what is not ours is a line of no run."""
     text = str(event["message"])
     try:

@@ -24,14 +24,17 @@ class FolderLogs:
         self._runs = folder / "runs"
         self._components = folder / "components"
 
-    def write(self, lines: Iterable[LogLine]) -> None:
-        """Append lines to the files of their runs and components; OSError when the disk does not take them."""
+    def write(self, lines: Iterable[LogLine], *, of_runs_only: bool = False) -> None:
+        """Append lines to the files of their runs and components; OSError when the disk does not take them.
+
+        `of_runs_only`: not to the components'.
+        """
         by_file: dict[Path, list[str]] = {}
         for line in lines:
             text = _encode(line)
             if line.run_id and _is_name(line.run_id):
                 by_file.setdefault(self._runs / f"{line.run_id}.jsonl", []).append(text)
-            if line.component and _is_name(line.component):
+            if line.component and not of_runs_only and _is_name(line.component):
                 by_file.setdefault(self._components / f"{line.component}.jsonl", []).append(text)
         for path, texts in by_file.items():
             self._append(path, "".join(texts).encode())
@@ -46,6 +49,21 @@ class FolderLogs:
         An offset beyond the end (the file was begun anew) starts from the beginning.
         """
         return self._read(self._components / f"{component}.jsonl", offset) if _is_name(component) else ([], 0)
+
+    def new_lines(self, offsets: dict[Path, int], since: float = 0.0) -> list[LogLine]:
+        """Return what was written to any file since the last look, in the order of time; `offsets` is brought forward.
+
+        Files that nobody has written to since `since` (epoch seconds) are passed over. A run's line that is in its
+        component's file too is given once.
+        """
+        found: list[LogLine] = []
+        for path in [*self._runs.glob("*.jsonl"), *self._components.glob("*.jsonl")]:
+            with suppress(FileNotFoundError):
+                if path not in offsets and path.stat().st_mtime < since:
+                    continue
+                lines, offsets[path] = self._read(path, offsets.get(path, 0))
+                found += [line for line in lines if path.parent == self._runs or not line.run_id]
+        return sorted((line for line in found if line.at >= since), key=lambda line: line.at)
 
     def _append(self, path: Path, data: bytes) -> None:
         size = path.stat().st_size if path.exists() else 0
