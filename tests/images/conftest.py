@@ -95,3 +95,16 @@ def run_image(engine: Engine) -> Callable[..., subprocess.CompletedProcess[str]]
         return engine.run("run", "--rm", *other, image.reference, *arguments, check=False)
 
     return run
+
+
+@pytest.fixture
+def foreign_base(engine: Engine, tmp_path: Path) -> Iterator[tuple[str, str]]:
+    """Make a base of an architecture that does not run here, without anything in it; return its name and platform."""
+    platform = "linux/arm64" if engine.platform == "linux/amd64" else "linux/amd64"
+    name = f"matinee-test-foreign:{uuid.uuid4().hex[:8]}"
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "passwd").write_text("nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n")
+    (tmp_path / "base" / "Dockerfile").write_text("FROM scratch\nCOPY passwd /etc/passwd\n")
+    engine.build(tmp_path / "base", name, ("--platform", platform))
+    yield name, platform
+    engine.run("image", "rm", "--force", name)

@@ -71,6 +71,8 @@ def _build(engine: Engine, plan: ImagePlan, report: Report, stopped: threading.E
     else:
         if engine.inspect(plan.environment.reference) is None:
             report(plan.name, "Making its environment: packages, then the framework")
+            if plan.environment.note:
+                report(plan.name, plan.environment.note)
             _build_environment(engine, plan.environment, report, stopped)
         _build_code(engine, plan, plan.environment, report, stopped)
     built = _built(plan, engine.inspect(plan.reference) or {}, began, was_cached=False)

@@ -34,17 +34,19 @@ def packages_layer(
     *,
     python: Path,
     platform: str,
+    settings: Path | None = None,
     tidy: Callable[[Path], None] | None = None,
     told: tuple[str, ...] = (),
 ) -> Path:
     """Return the layer of the packages a lock lists, for a platform and the version of this Python.
 
-    `name` is the component's, for messages; `tidy` may remove what is not wanted, and `told` says how. Raises
-    ComponentError for a package without a wheel for the platform, BackendError when packages cannot be fetched.
+    `name` is the component's, for messages; `settings` the folder where uv finds its own (a private index); `tidy` may
+    remove what is not wanted, and `told` says how. Raises ComponentError for a package without a wheel for the
+    platform, BackendError when packages cannot be fetched.
     """
 
     def make(folder: Path) -> None:
-        _install(name, lock, folder, python=python, platform=platform)
+        _install(name, lock, folder, python=python, platform=platform, settings=settings)
         _check_wheels(name, folder, platform)
         _tidy(folder)
         compile_all(folder, python)
@@ -85,11 +87,11 @@ def _framework_layer(python: Path, digest: str, files: Callable[[], Iterable[tup
     return layer("framework", (digest, python_version(python)), make)
 
 
-def _install(name: str, lock: str, folder: Path, *, python: Path, platform: str) -> None:
+def _install(name: str, lock: str, folder: Path, *, python: Path, platform: str, settings: Path | None) -> None:
     ended = uv.run(
         "pip", "install", "--prefix", str(folder / PREFIX), "--python", str(python), "--no-deps", "--require-hashes",
         "--python-platform", PLATFORMS[platform], "--requirement", "-",
-        stdin=lock,
+        folder=settings, stdin=lock,
     )  # fmt: skip
     if ended.returncode:
         raise BackendError(

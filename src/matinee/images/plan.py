@@ -46,6 +46,7 @@ class EnvironmentPlan:
     platform: str
     python: Path
     layers: tuple[LayerPlan, ...]
+    note: str = ""
 
     @property
     def reference(self) -> str:
@@ -129,7 +130,7 @@ def _plan(
         environment=planned,
         context=context,
         dockerfile=dockerfile,
-        notes=notes_of(context, locked, base),
+        notes=notes_of(context, locked),
     )
 
 
@@ -169,7 +170,9 @@ def _environment(
     project: Project, component: Component, locked: Lock, base: Base, python: Path, platform: str
 ) -> EnvironmentPlan:
     def layer(lock: str) -> Callable[[], Path]:
-        return lambda: packages.packages_layer(component.name, lock, python=python, platform=platform)
+        return lambda: packages.packages_layer(
+            component.name, lock, python=python, platform=platform, settings=component.folder
+        )
 
     common, own = packages.split(locked.text, RUNTIME_PACKAGES)
     return environment_plan(
@@ -202,7 +205,7 @@ def environment_plan(
     """Return the plan of an environment; `identity` tells one content of its layers from another."""
     text = environment_dockerfile(name, base.reference, layers=[layer.name for layer in layers], **options)
     tag = f"{name}-{digest_of(text, base.identity, *identity, packages.python_version(python), platform)}"
-    return EnvironmentPlan(name, tag, text, platform, python, layers)
+    return EnvironmentPlan(name, tag, text, platform, python, layers, base.note)
 
 
 def _variables(project: Project, component: Component) -> Mapping[str, str]:
@@ -241,9 +244,9 @@ def digest_of(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def notes_of(context: Context, locked: Lock, base: Base) -> tuple[str, ...]:
-    """Return what people should know of an image: files left out, versions that changed, a base that is not pinned."""
+def notes_of(context: Context, locked: Lock) -> tuple[str, ...]:
+    """Return what people should know of an image: files left out, versions that changed."""
     left = [f"{name} is left out of the image: its name is a secret's. Name secrets in matinee.toml instead."
             for name in context.left_out]  # fmt: skip
     changed = [f"{locked.file.parent.name}/{locked.file.name}: {change}" for change in locked.changes]
-    return (*left, *changed, *([base.note] if base.note else []))
+    return (*left, *changed)

@@ -47,7 +47,7 @@ def plan_ui(project: Project, *, platform: str, engine: Engine | None = None, up
         NAME,
         base,
         (
-            LayerPlan("packages", lambda: _packages(locked.text, own, python, platform)),
+            LayerPlan("packages", lambda: _packages(project, locked.text, own, python, platform)),
             LayerPlan("framework", lambda: packages.ui_framework_layer(python)),
         ),
         identity=(locked.text, packages.ui_framework_hash(), inspect.getsource(slimming), *sorted(own)),
@@ -71,7 +71,7 @@ def plan_ui(project: Project, *, platform: str, engine: Engine | None = None, up
         environment=environment,
         context=context,
         dockerfile=dockerfile,
-        notes=notes_of(context, locked, base),
+        notes=notes_of(context, locked),
     )
 
 
@@ -119,12 +119,13 @@ def _page_dependencies(project: Project) -> Dependencies:
     )
 
 
-def _packages(lock: str, own: tuple[str, ...], python: Path, platform: str) -> Path:
+def _packages(project: Project, lock: str, own: tuple[str, ...], python: Path, platform: str) -> Path:
     return packages.packages_layer(
         NAME,
         lock,
         python=python,
         platform=platform,
+        settings=project.folder,
         tidy=lambda folder: slimming.slim(folder, own),
         told=(inspect.getsource(slimming), *sorted(own)),
     )

@@ -37,6 +37,7 @@ def _realtime(_: Sequence[str]) -> int:
 
 
 def _dispatcher(_: Sequence[str]) -> int:
+    _speak_json()
     return _function("matinee.runtime.dispatcher.handler")
 
 
@@ -69,7 +70,16 @@ def _inspect(_: Sequence[str]) -> None:
 def _ui(rest: Sequence[str]) -> None:
     from importlib import import_module
 
+    _speak_json()
     import_module("matinee.ui.serve").main([*UI_ADDRESS, *rest])
+
+
+def _speak_json() -> None:
+    """On AWS, say each event as one line of JSON; predictors do so themselves, with their run's id."""
+    if os.environ.get("MATINEE_BACKEND") == "aws":
+        from matinee.runtime.output import install
+
+        install()
 
 
 def _end_at_sigterm(*, in_native_code: bool) -> None:
