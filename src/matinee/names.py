@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
+from matinee.errors import UsageError
+
 NETWORK_STACK = "matinee-network"  # one per account and region, shared by all apps
+
+STAGE = re.compile("[a-z][a-z0-9]{0,15}")  # with a hyphen, `matinee-a-b-c` could be two apps' names
+STAGE_RULE = "A stage is at most 16 small letters and digits and starts with a letter, as in dev or prod."
+
+
+def check_stage(stage: str) -> None:
+    """Raise UsageError for what can be no stage."""
+    if not STAGE.fullmatch(stage):
+        raise UsageError(f"There can be no stage {stage!r}.", hint=STAGE_RULE)
 
 
 @dataclass(frozen=True)

@@ -217,7 +217,7 @@ class TestWrong:
         said = self.refused(app_folder, BackendError)
         assert "cannot be reached" in said.message
 
-    @pytest.mark.parametrize("name", ["Dev", "a/b", "x" * 17, "-dev"])
+    @pytest.mark.parametrize("name", ["Dev", "a/b", "x" * 17, "-dev", "dev-2"])
     def test_what_can_be_no_stage(self, laptop, app_folder, name):
         assert f"There can be no stage {name!r}" in self.refused(app_folder, UsageError, name).message
 

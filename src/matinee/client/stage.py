@@ -6,7 +6,6 @@ started here. Whoever can use the account's table owns what is in it, so the cli
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,17 +14,15 @@ from typing import TYPE_CHECKING
 from matinee.client.backend import on_aws
 from matinee.client.core import Client
 from matinee.client.host import Report, open_client
-from matinee.errors import BackendError, NotFoundError, UsageError
+from matinee.errors import BackendError, NotFoundError
 from matinee.manifest import Release
-from matinee.names import Names
+from matinee.names import Names, check_stage
 from matinee.ports import Store
 from matinee.project import Project
 from matinee.settings import Settings
 
 if TYPE_CHECKING:
     from matinee.backends.aws.session import Session
-
-_STAGE = re.compile("[a-z][a-z0-9-]{0,15}")
 
 
 @contextmanager
@@ -52,24 +49,30 @@ def open_stage(project: Project, stage: str, *, region: str = "", user: str = ""
     """
     from matinee.backends.aws.identity import caller_name
     from matinee.backends.aws.opening import open_store
-    from matinee.backends.aws.session import AwsSettings, Session
 
-    if not _STAGE.fullmatch(stage):
-        hint = "A stage is at most 16 small letters, digits and hyphens, as in dev or prod."
-        raise UsageError(f"There can be no stage {stage!r}.", hint=hint)
-    names, told = Names(project.name, stage), AwsSettings.from_environment()
-    region = region or project.for_stage(stage).aws.region or told.region
-    settings = replace(told, table=names.base, bucket="", region=region)
-    session = Session(settings)
+    names, session = session_on(project, stage, region=region)
     store = open_store(session)
     try:
         session = session.with_bucket(_bucket(store, names, session))
-        here = Settings.from_environment()
-        app = Settings("aws", project.name, lambda_endpoint=here.lambda_endpoint, function_prefix=names.prefix)
+        emulator = Settings.from_environment().lambda_endpoint if session.settings.endpoint else ""
+        app = Settings("aws", project.name, lambda_endpoint=emulator, function_prefix=names.prefix)
         return Client(on_aws(app, session, store), app, user or caller_name(session), owner=True)
     except BaseException:
         session.close()
         raise
+
+
+def session_on(project: Project, stage: str, *, region: str = "") -> tuple[Names, Session]:
+    """Return the names of a stage and a session on its table, in its region; nothing is asked yet.
+
+    Raises UsageError for what can be no stage.
+    """
+    from matinee.backends.aws.session import AwsSettings, Session
+
+    check_stage(stage)
+    names, told = Names(project.name, stage), AwsSettings.from_environment()
+    region = region or project.for_stage(stage).aws.region or told.region
+    return names, Session(replace(told, table=names.base, bucket="", region=region))
 
 
 def _bucket(store: Store, names: Names, session: Session) -> str:

@@ -159,7 +159,7 @@ def _unanswered(error: Exception, doing: str) -> MatineeError:
     if isinstance(error, e.NoRegionError):
         return BackendError(f"{doing} cannot be used: no region is set.", hint="Set AWS_REGION.")
     if isinstance(error, (e.EndpointConnectionError, e.ConnectTimeoutError, e.ProxyConnectionError, e.SSLError)):
-        hint = "Check the network: DNS, proxy, and the route to AWS from this subnet."
+        hint = "Check the region's name and the network: DNS, proxy, and the route to AWS from this subnet."
         return BackendError(f"{doing} cannot be reached: {error}", hint=hint)
     if isinstance(error, (e.HTTPClientError, e.IncompleteReadError, e.ResponseStreamingError)):
         hint = "Try again. If it lasts, check the network."

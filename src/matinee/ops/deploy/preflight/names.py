@@ -8,15 +8,13 @@ https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-using-console
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Iterable
 
-from matinee.names import Names
+from matinee.names import STAGE, STAGE_RULE, Names
 from matinee.ops.deploy.preflight.model import Finding
 from matinee.settings import DISPATCHER
 from matinee.stack.blueprint import UI
 
-STAGE = re.compile("[a-z][a-z0-9]{0,15}")  # with a hyphen, `matinee-a-b-c` could be two apps' names
 BUCKET_CHARACTERS = 63
 FUNCTION_CHARACTERS = 64
 _HASH = "-0123456789"  # what a bucket's name has beside the stage's
@@ -30,8 +28,7 @@ def check_names(names: Names, predictors: Iterable[str]) -> list[Finding]:
     if UI in predictors:
         found.append(Finding(f"A predictor cannot be called {UI!r} on AWS: the UI itself is.", "Rename the function."))
     if not STAGE.fullmatch(names.stage):
-        hint = "A stage is at most 16 small letters and digits and starts with a letter, as in dev or prod."
-        found.append(Finding(f"{names.stage!r} cannot be a stage.", hint))
+        found.append(Finding(f"{names.stage!r} cannot be a stage.", STAGE_RULE))
     if names.app.endswith("-") or "--" in names.app:
         found.append(Finding(f"{names.app!r} cannot be an app's name on AWS.", "Leave out doubled and last hyphens."))
     if names.app in _RESERVED:
