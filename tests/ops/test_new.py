@@ -19,7 +19,7 @@ def test_the_new_app_is_an_app(tmp_path: Path) -> None:
     assert [component.name for component in project.components] == ["recommend", "plan"]
     assert {".env", ".matinee/"} <= set((made.folder / ".gitignore").read_text().split())
     targets = re.findall(r"(?m)^(\w+):", (made.folder / "Makefile").read_text())
-    assert targets == ["dev", "test"]
+    assert targets == ["dev", "test", "build", "deploy", "destroy"]
     assert sorted(made.files) == sorted(path.name for path in made.folder.iterdir())
 
 

@@ -14,6 +14,7 @@ from matinee.cli import (
     build,
     cost,
     dev,
+    doctor,
     export,
     inspect,
     logs,
@@ -58,6 +59,7 @@ app.command("status", epilog="Example: matinee status --stage prod")(status.comm
 app.command("open", epilog="Example: matinee open --stage prod")(status.open_command)
 app.command("logs", epilog="Example: matinee logs -f plan, or: matinee logs --stage prod --since 2h")(logs.command)
 app.command("cost", epilog="Example: matinee cost --users 20 --predictions 10000")(cost.command)
+app.command("doctor", epilog="Example: matinee doctor")(doctor.command)
 app.command("test", epilog="Example: matinee test recommend")(test.command)
 
 
