@@ -89,3 +89,38 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(BaseClient, "_make_api_call", noted)
     return seen
+
+
+HELLO = """
+    from matinee import realtime
+    @realtime(memory_mb=256, examples=[{{"name": "Ada"}}])
+    def hello(name: str) -> str:
+        '''Say hello.'''
+        return "{word} " + name
+"""
+COUNT = """
+    from matinee import batch
+    @batch(cpu=0.25, memory_mb=512{more})
+    def count(n: int) -> int:
+        return n + {plus}
+"""
+
+
+@pytest.fixture
+def app(write_app: Callable[..., Path], cloud: Cloud) -> Callable[..., Path]:
+    """Return a function that writes the app as it is to be; its name is its own on the emulator."""
+
+    def write(word: str = "Hello", plus: int = 1, more: str = "", toml: str = "") -> Path:
+        folder = write_app(toml, hello=HELLO.format(word=word), count=COUNT.format(plus=plus, more=more))
+        file = folder / "matinee.toml"
+        file.write_text(file.read_text().replace('name = "tiny"', f'name = "{cloud.names.app}"'))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def pretend(endpoint: str):
+    from pretending import Pretend
+
+    return Pretend(endpoint, REGION, answers={"hello": "Hello Ada"})

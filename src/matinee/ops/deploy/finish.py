@@ -19,7 +19,7 @@ from matinee.stack import parameters as p
 
 def finish(work: Work, aimed: Target, spec: StackSpec, state: StackState, digests: Mapping[str, str]) -> Deployed:
     """Make what the stack now has live, and return what is."""
-    mark = target.content(aimed, spec)
+    mark = target.content(aimed, spec, state.id)
     is_live = work.ground.live.aws.get("content") == mark
     if not is_live:
         _go_live(work, aimed, state, digests, mark)
@@ -44,7 +44,7 @@ def deployed(work: Work, *, url: str, changed: bool) -> Deployed:
 
 
 def _go_live(work: Work, aimed: Target, state: StackState, digests: Mapping[str, str], mark: str) -> None:
-    versions = _published(work, aimed, digests)
+    versions = _published(work, aimed, state, digests)
     former = work.ground.live.release
     release = target.release_of(
         work.cloud,
@@ -54,6 +54,7 @@ def _go_live(work: Work, aimed: Target, state: StackState, digests: Mapping[str,
         functions=versions,
         definitions=_definitions(aimed, state),
         mark=mark,
+        stack_id=state.id,
         url=str(work.ground.live.aws.get("url", "")),
     )
     work.report(Step(f"Release {release.number}"))
@@ -62,7 +63,7 @@ def _go_live(work: Work, aimed: Target, state: StackState, digests: Mapping[str,
     smoke_test(work, release, former)
 
 
-def _published(work: Work, aimed: Target, digests: Mapping[str, str]) -> dict[str, str]:
+def _published(work: Work, aimed: Target, state: StackState, digests: Mapping[str, str]) -> dict[str, str]:
     """Publish a version of every function, and try those that are new."""
     work.report(Step("Versions"))
     labels = {component.name: component.label for component in aimed.components}
@@ -72,7 +73,8 @@ def _published(work: Work, aimed: Target, digests: Mapping[str, str]) -> dict[st
         functions.make_current(work.cloud, predictor.name, image, label=labels[predictor.component])
         versions[predictor.name] = functions.publish(work.cloud, predictor.name)
     if work.options.tries:
-        known = work.ground.live.aws.get("functions", {})
+        aws = work.ground.live.aws
+        known = aws.get("functions", {}) if aws.get("stack") == state.id else {}
         new = {name: version for name, version in versions.items() if known.get(name) != version}
         predictors = {predictor.name: predictor for predictor in aimed.blueprint.realtime}
         try_versions(work.cloud, work.tools, predictors, new, work.report)

@@ -155,7 +155,9 @@ def _later(work: Work, aimed: Target, confirm: Confirm) -> Deployed:
     change_set = app_changes(work, spec)
     lines = (*(lines_of(spec, change_set.changes) if change_set else ()), *edge_lines(work, aimed))
     summary = _summary(work, aimed, lines)
-    is_live = summary.is_empty and work.ground.live.aws.get("content") == target.content(aimed, spec)
+    assert work.ground.app is not None, "later means that it is there"
+    mark = target.content(aimed, spec, work.ground.app.id)
+    is_live = summary.is_empty and work.ground.live.aws.get("content") == mark
     if not is_live and not confirm(summary):
         if change_set:
             discard(work.cloud, change_set)

@@ -95,6 +95,11 @@ def rollback(
     component = _component(found.release, name) if name else ""
     past = _goal(found.history, found.past, component, to)
     again = history.whole(found.files, past)
+    if again.details["aws"].get("stack") != found.aws.get("stack"):
+        raise ConflictError(
+            f"Release {past.number} is of before the stage was destroyed: its versions went with it.",
+            hint="Deploy that version from its source.",
+        )
     goal = _merged(found.release, again, component)
     _check(cloud, found.release, goal)
     report(Step(f"Release {goal.number}: {_labels(goal)}"))

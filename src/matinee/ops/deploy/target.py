@@ -84,9 +84,13 @@ def facts(cloud: Cloud, target: Target, network: StackState | None, data: StackS
     return found
 
 
-def content(target: Target, spec: StackSpec) -> str:
-    """Return the hash of all that a release is made of: the same content need not go live twice."""
+def content(target: Target, spec: StackSpec, stack_id: str) -> str:
+    """Return the hash of all that a release is made of: the same content need not go live twice.
+
+    A stack that was made anew has another id, and nothing in it is live yet.
+    """
     parts = {
+        "stack": stack_id,
         "template": spec.mark,
         "parameters": dict(spec.parameters),
         "components": [component.hash for component in target.components],
@@ -105,6 +109,7 @@ def release_of(
     functions: Mapping[str, str],
     definitions: Mapping[str, str],
     mark: str,
+    stack_id: str,
     url: str,
 ) -> Release:
     """Return the release that is to go live."""
@@ -119,6 +124,7 @@ def release_of(
         "images": references(cloud, digests),
         "url": url,
         "content": mark,
+        "stack": stack_id,
     }
     return Release(
         app=cloud.names.app,

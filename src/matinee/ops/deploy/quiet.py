@@ -1,0 +1,85 @@
+"""Brings a stage to rest before it is removed: no launches, schedules disabled, tasks stopped.
+
+A stack is not deleted while tasks of its cluster run, and their network interfaces hold its security groups.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matinee.backends.aws.launcher_ecs import GROUP
+from matinee.ops.deploy.cloud import Cloud
+from matinee.ops.deploy.events import Note, Report
+from matinee.settings import DISPATCHER
+
+Json = Any
+_ABSENT = frozenset({"ResourceNotFoundException", "ClusterNotFoundException"})
+LONGEST_S = 300.0  # Fargate gives a task two minutes to end, and then ends it
+AT_ONCE = 100
+
+
+def quieten(cloud: Cloud, report: Report) -> None:
+    """Stop whatever starts things, then what runs; a stage that is at rest already is no error."""
+    _no_launches(cloud)
+    _no_schedules(cloud)
+    _stop_tasks(cloud, report)
+
+
+def _no_launches(cloud: Cloud) -> None:
+    """Let the dispatcher run no more: it alone launches, whoever asks it."""
+    cloud.call(
+        "lambda",
+        "put_function_concurrency",
+        absent=_ABSENT,
+        FunctionName=cloud.names.resource(DISPATCHER),
+        ReservedConcurrentExecutions=0,
+    )
+
+
+def _no_schedules(cloud: Cloud) -> None:
+    rules = cloud.call("events", "list_rules", NamePrefix=cloud.names.prefix).get("Rules", [])
+    for rule in rules:
+        cloud.call("events", "disable_rule", absent=_ABSENT, on=rule["Name"], Name=rule["Name"])
+    for schedule in cloud.call("scheduler", "list_schedules", NamePrefix=cloud.names.prefix).get("Schedules", []):
+        _disable(cloud, schedule["Name"], schedule.get("GroupName", "default"))
+
+
+def _disable(cloud: Cloud, name: str, group: str) -> None:
+    found = cloud.call("scheduler", "get_schedule", absent=_ABSENT, on=name, Name=name, GroupName=group)
+    if found is None or found.get("State") == "DISABLED":
+        return
+    kept = ("Name", "GroupName", "ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow", "Target")
+    given = {key: found[key] for key in kept if found.get(key)}
+    cloud.call("scheduler", "update_schedule", absent=_ABSENT, on=name, State="DISABLED", **given)
+
+
+def _stop_tasks(cloud: Cloud, report: Report) -> None:
+    """Stop the workers and wait; the service's own tasks go with the service."""
+    running = _workers(cloud)
+    if running:
+        report(Note(f"Stopping {len(running)} workers: what they have not finished stays in the queue."))
+    for arn in running:
+        cloud.call(
+            "ecs",
+            "stop_task",
+            absent=("InvalidParameterException",),
+            cluster=cloud.names.base,
+            task=arn,
+            reason="The app is being destroyed",
+        )
+    begun = cloud.clock()
+    while _workers(cloud) and cloud.clock() - begun < LONGEST_S:
+        cloud.pause()
+
+
+def _workers(cloud: Cloud) -> list[str]:
+    """Return the workers that have not stopped."""
+    listed = cloud.call("ecs", "list_tasks", absent=_ABSENT, cluster=cloud.names.base)
+    arns = (listed or {}).get("taskArns", [])
+    found: list[str] = []
+    for start in range(0, len(arns), AT_ONCE):
+        tasks: list[Json] = cloud.call(
+            "ecs", "describe_tasks", cluster=cloud.names.base, tasks=arns[start : start + AT_ONCE]
+        )["tasks"]
+        found += [t["taskArn"] for t in tasks if t.get("group", "").startswith(GROUP) and t["lastStatus"] != "STOPPED"]
+    return found

@@ -1,0 +1,125 @@
+"""Destroying a stage on MiniStack: nothing with its tags is left, and other stages are not touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pretending import Pretend
+
+from matinee.errors import ConflictError, NotFoundError
+from matinee.names import NETWORK_STACK, Names
+from matinee.ops.deploy import live, remains
+from matinee.ops.deploy.cloud import Cloud, open_cloud
+from matinee.ops.deploy.destroy import Loss, destroy
+from matinee.ops.deploy.pipeline import DeployOptions, deploy
+from matinee.ops.deploy.rollback import rollback
+from matinee.ops.deploy.stacks.state import describe
+
+
+@pytest.fixture(autouse=True)
+def no_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("matinee.ops.deploy.destroy.LAGS_S", 0.1)  # the emulator's list is never behind
+
+
+def put(cloud: Cloud, key: str, body: bytes = b"x") -> None:
+    cloud.call("s3", "put_object", Bucket=cloud.bucket, Key=key, Body=body)
+
+
+def exists(cloud: Cloud, service: str, operation: str, absent: str, **given) -> bool:
+    return cloud.call(service, operation, absent=(absent,), **given) is not None
+
+
+def test_correction_4_with_data_nothing_is_left_not_even_versions_and_unfinished_uploads(
+    app: Callable[..., Path], cloud: Cloud, pretend: Pretend
+) -> None:
+    folder = app()
+    deploy(folder, DeployOptions(), pretend.tools)
+    versioned = {"Status": "Enabled"}
+    cloud.call("s3", "put_bucket_versioning", Bucket=cloud.bucket, VersioningConfiguration=versioned)
+    put(cloud, "results/1.json")
+    put(cloud, "results/1.json", b"y")
+    cloud.call("s3", "delete_object", Bucket=cloud.bucket, Key="results/1.json")
+    cloud.call("s3", "create_multipart_upload", Bucket=cloud.bucket, Key="half")
+    told: list[Loss] = []
+    done = destroy(folder, "dev", pretend.tools, with_data=True, confirm=lambda loss: bool(told.append(loss)) or True)
+    assert set(done.stacks) >= {cloud.names.base, cloud.names.data_stack}
+    assert (done.left, done.kept) == ((), ())
+    assert (told[0].with_data, told[0].images) == (True, 3)
+    assert told[0].files >= 1
+    assert not exists(cloud, "s3", "head_bucket", "404", Bucket=cloud.bucket)
+    assert not exists(cloud, "dynamodb", "describe_table", "ResourceNotFoundException", TableName=cloud.names.base)
+    with pytest.raises(NotFoundError, match="There is nothing of the stage dev"):
+        destroy(folder, "dev", pretend.tools)
+
+
+def test_correction_2_task_definitions_that_the_stack_retains_are_removed(
+    app: Callable[..., Path], cloud: Cloud, pretend: Pretend
+) -> None:
+    deploy(app(), DeployOptions(), pretend.tools)
+    deploy(app(plus=2), DeployOptions(only="count"), pretend.tools)
+    definitions = live.look(cloud).aws["definitions"].values()
+    destroy(app(), "dev", pretend.tools)
+    for arn in definitions:
+        found = cloud.call("ecs", "describe_task_definition", absent=("ClientException",), taskDefinition=arn)
+        assert found is None or found["taskDefinition"]["status"] != "ACTIVE"
+
+
+def test_data_is_kept_unless_it_is_asked_for_and_the_next_deployment_finds_it(
+    app: Callable[..., Path], cloud: Cloud, pretend: Pretend
+) -> None:
+    folder = app()
+    deploy(folder, DeployOptions(), pretend.tools)
+    put(cloud, "results/1.json")
+    done = destroy(folder, "dev", pretend.tools)
+    assert cloud.names.data_stack not in done.stacks
+    assert done.left == ()
+    assert any(":table/" in arn for arn in done.kept)
+    assert describe(cloud, cloud.names.base) is None
+    pretend.images.pushed.clear()
+    again = deploy(folder, DeployOptions(), pretend.tools)
+    assert (again.release, again.versions["hello"], pretend.images.pushed) == (2, "v1", [])
+    assert cloud.call("s3", "get_object", Bucket=cloud.bucket, Key="results/1.json")["Body"].read() == b"x"
+    assert pretend.calls == [("hello", "1")] * 2, "the functions are new ones: tried again"
+    with pytest.raises(ConflictError) as raised:
+        rollback(folder, "dev", pretend.tools, to="1")
+    assert raised.value.message.startswith("Release 1 is of before the stage was destroyed")
+
+
+def test_a_person_who_says_no_loses_nothing(app: Callable[..., Path], cloud: Cloud, pretend: Pretend) -> None:
+    folder = app()
+    deploy(folder, DeployOptions(), pretend.tools)
+    done = destroy(folder, "dev", pretend.tools, with_data=True, confirm=lambda _: False)
+    assert (done.declined, done.stacks) == (True, ())
+    assert live.look(cloud).number == 1
+
+
+def test_another_stage_whose_name_begins_alike_is_not_touched(
+    app: Callable[..., Path], cloud: Cloud, pretend: Pretend
+) -> None:
+    folder = app()
+    deploy(folder, DeployOptions(), pretend.tools)
+    deploy(folder, DeployOptions(stage="dev-2"), pretend.tools)
+    destroy(folder, "dev", pretend.tools, with_data=True)
+    other = open_cloud(Names(cloud.names.app, "dev-2"), cloud.session.settings)
+    assert live.look(other).number == 1
+    for arn in live.look(other).aws["definitions"].values():
+        found = cloud.call("ecs", "describe_task_definition", taskDefinition=arn)
+        assert found["taskDefinition"]["status"] == "ACTIVE"
+    groups = cloud.call("logs", "describe_log_groups", logGroupNamePrefix=other.names.log_group("ui"))
+    assert groups["logGroups"]
+    assert describe(cloud, NETWORK_STACK) is not None, "another app stands in it"
+
+
+def test_correction_3_tasks_are_stopped_and_nothing_launches_while_a_stage_goes(
+    app: Callable[..., Path], cloud: Cloud, pretend: Pretend, asked: list[str]
+) -> None:
+    folder = app()
+    deploy(folder, DeployOptions(), pretend.tools)
+    asked.clear()
+    destroy(folder, "dev", pretend.tools)
+    order = [name for name in asked if name in ("PutFunctionConcurrency", "DisableRule", "ListTasks", "DeleteStack")]
+    assert order.index("PutFunctionConcurrency") < order.index("ListTasks") < order.index("DeleteStack")
+    assert "DisableRule" in order[: order.index("DeleteStack")]
+    assert remains.tagged(cloud)
