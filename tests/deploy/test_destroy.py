@@ -95,14 +95,17 @@ def test_a_person_who_says_no_loses_nothing(app: Callable[..., Path], cloud: Clo
     assert live.look(cloud).number == 1
 
 
-def test_another_stage_whose_name_begins_alike_is_not_touched(
+def test_another_app_whose_name_begins_alike_is_not_touched(
     app: Callable[..., Path], cloud: Cloud, pretend: Pretend
 ) -> None:
+    other = open_cloud(Names(f"{cloud.names.app}-dev", "x"), cloud.session.settings)
+    assert other.names.base.startswith(cloud.names.prefix)
     folder = app()
     deploy(folder, DeployOptions(), pretend.tools)
-    deploy(folder, DeployOptions(stage="dev-2"), pretend.tools)
-    destroy(folder, "dev", pretend.tools, with_data=True)
-    other = open_cloud(Names(cloud.names.app, "dev-2"), cloud.session.settings)
+    file = folder / "matinee.toml"
+    file.write_text(file.read_text().replace(cloud.names.app, other.names.app))
+    deploy(folder, DeployOptions(stage="x"), pretend.tools)
+    destroy(app(), "dev", pretend.tools, with_data=True)
     assert live.look(other).number == 1
     for arn in live.look(other).aws["definitions"].values():
         found = cloud.call("ecs", "describe_task_definition", taskDefinition=arn)

@@ -10,6 +10,7 @@ from typing import Any
 from matinee.backends.aws.launcher_ecs import GROUP
 from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.events import Note, Report
+from matinee.ops.deploy.stacks.state import describe, resources
 from matinee.settings import DISPATCHER
 
 Json = Any
@@ -37,20 +38,25 @@ def _no_launches(cloud: Cloud) -> None:
 
 
 def _no_schedules(cloud: Cloud) -> None:
-    rules = cloud.call("events", "list_rules", NamePrefix=cloud.names.prefix).get("Rules", [])
-    for rule in rules:
-        cloud.call("events", "disable_rule", absent=_ABSENT, on=rule["Name"], Name=rule["Name"])
-    for schedule in cloud.call("scheduler", "list_schedules", NamePrefix=cloud.names.prefix).get("Schedules", []):
-        _disable(cloud, schedule["Name"], schedule.get("GroupName", "default"))
+    """Disable what calls the dispatcher by the clock and when a task ends: the rules and schedules of the stack."""
+    if describe(cloud, cloud.names.base) is None:
+        return
+    for resource in resources(cloud, cloud.names.base):
+        name = resource.get("PhysicalResourceId", "")
+        if name and resource["ResourceType"] == "AWS::Events::Rule":
+            cloud.call("events", "disable_rule", absent=_ABSENT, on=name, Name=name.rpartition("/")[2])
+        elif name and resource["ResourceType"] == "AWS::Scheduler::Schedule":
+            _disable(cloud, name.rpartition("/")[2])
 
 
-def _disable(cloud: Cloud, name: str, group: str) -> None:
-    found = cloud.call("scheduler", "get_schedule", absent=_ABSENT, on=name, Name=name, GroupName=group)
+def _disable(cloud: Cloud, name: str) -> None:
+    at = {"Name": name, "GroupName": cloud.names.base}
+    found = cloud.call("scheduler", "get_schedule", absent=_ABSENT, on=name, **at)
     if found is None or found.get("State") == "DISABLED":
         return
-    kept = ("Name", "GroupName", "ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow", "Target")
+    kept = ("ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow", "Target")
     given = {key: found[key] for key in kept if found.get(key)}
-    cloud.call("scheduler", "update_schedule", absent=_ABSENT, on=name, State="DISABLED", **given)
+    cloud.call("scheduler", "update_schedule", absent=_ABSENT, on=name, State="DISABLED", **at, **given)
 
 
 def _stop_tasks(cloud: Cloud, report: Report) -> None:

@@ -18,6 +18,7 @@ from matinee.stack.blueprint import UI
 BUCKET_CHARACTERS = 63
 FUNCTION_CHARACTERS = 64
 _HASH = "-0123456789"  # what a bucket's name has beside the stage's
+_STAGES = ("data", "edge")  # what two of a stage's own stacks end with
 _RESERVED = ("network",)  # `matinee-network` is a stack of its own
 
 
@@ -29,6 +30,8 @@ def check_names(names: Names, predictors: Iterable[str]) -> list[Finding]:
         found.append(Finding(f"A predictor cannot be called {UI!r} on AWS: the UI itself is.", "Rename the function."))
     if not STAGE.fullmatch(names.stage):
         found.append(Finding(f"{names.stage!r} cannot be a stage.", STAGE_RULE))
+    if names.stage in _STAGES:
+        found.append(Finding(f"A stage cannot be called {names.stage!r}.", "It would be mistaken for a part of one."))
     if names.app.endswith("-") or "--" in names.app:
         found.append(Finding(f"{names.app!r} cannot be an app's name on AWS.", "Leave out doubled and last hyphens."))
     if names.app in _RESERVED:
