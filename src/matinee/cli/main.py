@@ -13,6 +13,7 @@ import typer
 from matinee.cli import (
     build,
     cost,
+    deploy,
     dev,
     doctor,
     export,
@@ -21,6 +22,7 @@ from matinee.cli import (
     new,
     output,
     predict,
+    rollback,
     runs,
     secrets,
     status,
@@ -61,6 +63,12 @@ app.command("logs", epilog="Example: matinee logs -f plan, or: matinee logs --st
 app.command("cost", epilog="Example: matinee cost --users 20 --predictions 10000")(cost.command)
 app.command("doctor", epilog="Example: matinee doctor")(doctor.command)
 app.command("test", epilog="Example: matinee test recommend")(test.command)
+app.command("plan", epilog="Example: matinee plan --stage prod")(deploy.plan)
+app.command("deploy", epilog="Example: matinee deploy --stage prod --yes")(deploy.command)
+app.command("push", epilog="Example: matinee push recommend")(deploy.push)
+app.command("rollback", epilog="Example: matinee rollback recommend --to v6")(rollback.command)
+app.command("versions", epilog="Example: matinee versions --stage prod")(rollback.versions)
+app.command("destroy", epilog="Example: matinee destroy --stage dev --data")(rollback.destroy)
 
 
 def _version(asked: bool) -> None:
@@ -85,6 +93,8 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments  # anywhere: people add it to the command that just failed
+    if not debug:  # one line for each call AWS refused: for logs, and for people who ask
+        logging.getLogger("matinee.aws").addHandler(logging.NullHandler())
     sys.exit(run([word for word in arguments if word != "--debug"], debug=debug))
 
 

@@ -228,8 +228,18 @@ def _executed(work: Work, change_set: ChangeSet | None) -> StackState:
 def _summary(
     work: Work, aimed: Target, lines: tuple[Line, ...], warnings: tuple[str, ...] = (), *, is_first: bool = False
 ) -> Summary:
-    cloud = work.cloud
-    return Summary(cloud.names.stage, cloud.account, cloud.region, is_first, lines, aimed.versions, warnings=warnings)
+    cloud, live = work.cloud, work.ground.live
+    return Summary(
+        cloud.names.stage,
+        cloud.account,
+        cloud.region,
+        is_first,
+        lines,
+        aimed.versions,
+        live.aws.get("monthly_usd"),
+        None if work.options.data_only else target.monthly_usd(aimed.blueprint),
+        warnings,
+    )
 
 
 def _declined(work: Work) -> Deployed:

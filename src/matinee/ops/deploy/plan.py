@@ -41,7 +41,17 @@ def plan(path: Path, stage: str, tools: Tools, report: Report = silent) -> Summa
 def _summary(app: App, cloud: Cloud, ground: Ground, aimed: Target) -> Summary:
     is_first = ground.app is None
     warnings = checks.warnings_of(aimed.blueprint) if is_first else ()
-    return Summary(app.stage, cloud.account, cloud.region, is_first, (), aimed.versions, warnings=warnings)
+    return Summary(
+        app.stage,
+        cloud.account,
+        cloud.region,
+        is_first,
+        (),
+        aimed.versions,
+        ground.live.aws.get("monthly_usd"),
+        target.monthly_usd(aimed.blueprint),
+        warnings,
+    )
 
 
 def _base(cloud: Cloud, tools: Tools, aimed: Target, ground: Ground, report: Report) -> tuple[Line, ...]:

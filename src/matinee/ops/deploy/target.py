@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from matinee.manifest import ComponentManifest, Release
+from matinee.ops.cost import Usage
+from matinee.ops.cost.report import bill_of
 from matinee.ops.deploy import history, registry, specs
 from matinee.ops.deploy.app import App
 from matinee.ops.deploy.cloud import Cloud
@@ -84,6 +86,11 @@ def facts(cloud: Cloud, target: Target, network: StackState | None, data: StackS
     return found
 
 
+def monthly_usd(blueprint: Blueprint) -> float:
+    """Return what the stage costs a month with a few people's use; `matinee cost` says for what."""
+    return round(bill_of(blueprint, Usage()).total_usd, 2)
+
+
 def content(target: Target, spec: StackSpec, stack_id: str) -> str:
     """Return the hash of all that a release is made of: the same content need not go live twice.
 
@@ -125,6 +132,7 @@ def release_of(
         "url": url,
         "content": mark,
         "stack": stack_id,
+        "monthly_usd": monthly_usd(target.blueprint),
     }
     return Release(
         app=cloud.names.app,
