@@ -12,12 +12,14 @@ from typing import Any
 
 from matinee.errors import ConflictError, NotFoundError, UsageError
 from matinee.manifest import ComponentManifest, Release
+from matinee.names import Names
 from matinee.ops.deploy import definitions, functions, history, live
 from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.events import Report, Step, silent
 from matinee.ops.deploy.ground import open_stage
 from matinee.ops.deploy.history import History, Past
 from matinee.ops.deploy.live import Live
+from matinee.ops.deploy.stacks.state import describe
 from matinee.ops.deploy.tools import Tools
 from matinee.ops.deploy.work import who
 from matinee.project import load
@@ -73,10 +75,9 @@ def versions(path: Path, stage: str, tools: Tools) -> Versions:
 
 def _open(path: Path, stage: str, tools: Tools) -> tuple[Cloud, Live]:
     project = load(path).for_stage(stage)
-    from matinee.names import Names
-
     cloud = open_stage(Names(project.name, stage), project.aws.region, tools)
-    found = live.look(cloud)
+    is_there = describe(cloud, cloud.names.data_stack) is not None
+    found = live.look(cloud) if is_there else live.nothing(cloud)
     if found.release is None:
         raise NotFoundError(f"Nothing is live on the stage {stage} yet.", hint="`matinee deploy` deploys it.")
     return cloud, found
