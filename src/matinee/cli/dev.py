@@ -33,13 +33,18 @@ def command(
     without_sign_in: Annotated[
         bool, typer.Option("--without-sign-in", help="With --host: let everybody in who reaches it.")
     ] = False,
+    containers: Annotated[
+        bool, typer.Option("--containers", help="Every component in its image, within the limits it declares.")
+    ] = False,
     app: App = HERE,
     as_json: AsJson = False,
 ) -> None:
     """Run the whole app on this machine and reload what changes."""
     from matinee.ops import dev
 
-    options = dev.DevOptions(path or app, host, port, ui=ui, watch=watch, lan=lan, without_sign_in=without_sign_in)
+    options = dev.DevOptions(
+        path or app, host, port, ui=ui, watch=watch, lan=lan, without_sign_in=without_sign_in, containers=containers
+    )
     dev.run(options, _print_event if as_json else _renderer())
 
 

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from matinee import secrets
-from matinee.backends.local import launcher
 from matinee.backends.local.lambda_service import LambdaService, LocalFunction
-from matinee.backends.local.lambda_service.function import passed_on, worker_command
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
 from matinee.backends.local.logs import FolderLogs
 from matinee.client.backend import Backend, open_backend
@@ -27,9 +23,10 @@ from matinee.client.core import Client
 from matinee.client.delivering import Delivering
 from matinee.client.dispatching import Dispatching
 from matinee.client.hosted_logs import HostedLogs
+from matinee.client.housing import Housing, Processes
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.errors import BackendError, DiskError, MatineeError, UsageError
-from matinee.manifest import ComponentManifest, PredictorManifest, Release, Trouble, to_json
+from matinee.manifest import ComponentManifest, PredictorManifest, Release, Trouble
 from matinee.project import Project
 from matinee.project.details import details
 from matinee.runs import Slot
@@ -79,25 +76,38 @@ def running_dev(project: Project) -> DevRecord | None:
 
 
 class LocalHost:
-    """The app's backend side on this machine. `reload` makes what is on disk live; `stop` ends all it started."""
+    """The app's backend side on this machine. `reload` makes what is on disk live; `stop` ends all it started.
 
-    def __init__(self, project: Project, report: Report | None = None) -> None:
+    `housing` says how components are started: as processes, unless told otherwise. `data` is another folder than the
+    app's own.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        report: Report | None = None,
+        *,
+        housing: Housing | None = None,
+        data: Path | None = None,
+    ) -> None:
         self.project = project
+        self._housing = housing or Processes()
+        data = data or project.data
         self._report = report or (lambda _component, _line: None)
         self._functions: dict[str, LocalFunction] = {}
         self._components: dict[str, InspectedComponent] = {}
         self._secrets: dict[str, dict[str, str]] = {}  # by predictor: name → value
-        _make_folder(project.data)
-        self._logs = HostedLogs(FolderLogs(project.data / "logs"), self._report)
+        _make_folder(data)
+        self._logs = HostedLogs(FolderLogs(data / "logs"), self._report)
         self.service = LambdaService(on_log=self._logs.take)
         self.service.start()
-        self.settings = Settings(app=project.name, data=project.data.resolve(), lambda_endpoint=self.service.endpoint)
+        self.settings = Settings(app=project.name, data=data.resolve(), lambda_endpoint=self.service.endpoint)
         try:
             self.backend: Backend = open_backend(self.settings)
         except BaseException:
             self.service.stop()
             raise
-        self.launcher = ProcessLauncher(self._launch_command, project.data, on_exit=self._worker_ended)
+        self.launcher = ProcessLauncher(self._launch_command, data, on_exit=self._worker_ended)
         self.dispatching = Dispatching(self.backend.store, self.launcher, self._batch_predictor)
         self.service.put_builtin(DISPATCHER, self._dispatch_request)
         self.dispatching.start()
@@ -114,8 +124,9 @@ class LocalHost:
         """Inspect what changed, replace exactly the functions that changed, and make the release."""
         self.project = project
         kept = secrets.read(project.folder)
-        found = inspect_app(project, lambda component, line: self._report(component, line))
-        inspected = tuple(self._with_secrets(_without_containers(item), kept) for item in found)
+        report = lambda component, line: self._report(component, line)  # noqa: E731
+        found = tuple(self._with_secrets(item, kept) for item in inspect_app(project, report))
+        inspected = self._housing.settle(project, found, report)
         release = self._release(inspected)
         live = {component.name: component for component in release.components}
         self._components = {i.manifest.name: replace(i, manifest=live[i.manifest.name]) for i in inspected}
@@ -136,6 +147,7 @@ class LocalHost:
         self.dispatching.stop()
         self.launcher.close()
         self.service.stop()
+        self._housing.close()
         self._logs.stop()
         self.backend.store.close()
 
@@ -181,15 +193,19 @@ class LocalHost:
         self._functions = functions
 
     def _function(self, component: ComponentManifest, predictor: PredictorManifest) -> LocalFunction:
+        start = self._housing.realtime(
+            self._components[component.name], predictor, self.settings, self._secrets.get(predictor.name, {})
+        )
         return LocalFunction(
             name=predictor.name,
-            command=worker_command(self._python(component.name), self._components[component.name].component.handler),
-            environment=self._environment(component.name, predictor=predictor.name),
+            command=start.command,
+            environment=start.environment,
             memory_mb=predictor.resources.memory_mb,
             timeout_s=predictor.resources.timeout_s,
             concurrency=predictor.resources.concurrency,
-            cwd=str(self._components[component.name].component.folder),
+            cwd=start.cwd,
             version=component.label,
+            contained=start.contained,
         )
 
     # --- batch --------------------------------------------------------------------------------------------------
@@ -207,11 +223,12 @@ class LocalHost:
         live = self._batch_predictor(slot.predictor)
         if live is None:
             raise BackendError(f"The predictor {slot.predictor} is not live.", hint="Its component may not load.")
-        name = live[0].component
-        told = {"predictor": slot.predictor, "slot_token": slot.token, "slot_number": slot.number}
-        environment = self._environment(name, **told)
-        command = launcher.worker_command(self._python(name))
-        return LaunchCommand(command, environment, str(self._components[name].component.folder))
+        predictor = live[0]
+        told = replace(self.settings, slot_token=slot.token, slot_number=slot.number)
+        start = self._housing.worker(
+            self._components[predictor.component], predictor, told, self._secrets.get(predictor.name, {})
+        )
+        return LaunchCommand(start.command, start.environment, start.cwd)
 
     def _worker_ended(self, slot: Slot) -> None:
         self.dispatching.poke(slot.predictor)
@@ -223,42 +240,6 @@ class LocalHost:
         else:
             self.dispatching.poke_all()
         return b"{}"
-
-    # --- what a component's process is told ---------------------------------------------------------------------
-
-    def _python(self, component: str) -> str:
-        environment = self._components[component].environment
-        assert environment is not None, "a component without environment has trouble, so it has no predictors"
-        return str(environment.python)
-
-    def _environment(self, component: str, **more: Any) -> dict[str, str]:
-        inspected = self._components[component]
-        manifest = self._write_manifest(inspected.manifest)
-        source = inspected.component.source
-        settings = replace(self.settings, component=component, source=source, manifest=manifest, **more)
-        variables = inspected.environment.variables if inspected.environment else {}
-        return {**passed_on(), **variables, **self._secrets.get(settings.predictor, {}), **settings.environment()}
-
-    def _write_manifest(self, component: ComponentManifest) -> Path:
-        path = self.settings.data / "manifests" / f"{component.name}-{component.label}.json"
-        text = json.dumps(to_json(component))
-        if not path.exists() or path.read_text() != text:
-            path.parent.mkdir(exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}.tmp")
-            partial.write_text(text)
-            partial.replace(path)
-        return path
-
-
-def _without_containers(item: InspectedComponent) -> InspectedComponent:
-    """Return the component with trouble if it is an image: processes of this machine cannot run one."""
-    if not item.component.image:
-        return item
-    trouble = Trouble(
-        f"{item.component.name} is the image {item.component.image}, which runs in a container only.",
-        "Start the app with them: matinee dev --containers.",
-    )
-    return replace(item, manifest=replace(item.manifest, predictors=(), trouble=trouble))
 
 
 def _labelled(component: ComponentManifest, last: ComponentManifest | None) -> ComponentManifest:

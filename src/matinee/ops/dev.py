@@ -24,9 +24,11 @@ from watchfiles import DefaultFilter, watch
 
 from matinee.access.start import OWNER_PASSWORD, PASSWORD
 from matinee.access.users import KIND as USERS
+from matinee.client.containers import Containers
 from matinee.client.host import DevRecord, LocalHost, dev_lock, write_dev_record
 from matinee.client.scheduling import Scheduling, schedules_of
 from matinee.errors import BackendError, MatineeError
+from matinee.images import Engine
 from matinee.manifest import Release
 from matinee.ops.reach import EVERYWHERE, Reach, network_address, qr_code, reach_of
 from matinee.project import Auth, Project, load
@@ -52,6 +54,7 @@ class DevOptions:
     watch: bool = True
     lan: bool = False
     without_sign_in: bool = False
+    containers: bool = False  # every component in its image
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,8 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
     )
     project = reach.of(on_disk)
     with _stop_signals() as stop, dev_lock(project):
-        host = LocalHost(project, lambda component, line: report(Line(component, line)))
+        housing = Containers(Engine.detect()) if options.containers else None
+        host = LocalHost(project, lambda component, line: report(Line(component, line)), housing=housing)
         schedules = Scheduling(host.backend, host.settings)
         ui: UiProcess | None = None
         try:

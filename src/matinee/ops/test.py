@@ -62,14 +62,19 @@ def test(
     Raises ProjectError, NotFoundError for an unknown predictor.
     """
     with open_client(load(path), user=USER, report=report) as client:
-        release = client.release()
-        predictors = (client.predictor(only),) if only else release.predictors
-        heard = on_tried or (lambda _: None)
-        tried = []
-        for predictor in predictors:
-            for number, inputs in enumerate(predictor.examples, 1):
-                tried.append(_try(client, predictor, number, inputs))
-                heard(tried[-1])
+        return try_all(client, only, on_tried)
+
+
+def try_all(client: Client, only: str = "", on_tried: Callable[[Tried], None] | None = None) -> Tested:
+    """Run the examples of what is live. Raises NotFoundError for an unknown predictor."""
+    release = client.release()
+    predictors = (client.predictor(only),) if only else release.predictors
+    heard = on_tried or (lambda _: None)
+    tried = []
+    for predictor in predictors:
+        for number, inputs in enumerate(predictor.examples, 1):
+            tried.append(_try(client, predictor, number, inputs))
+            heard(tried[-1])
     troubles = {} if only else {c.name: c.trouble for c in release.components if c.trouble}
     return Tested(tuple(tried), tuple(p.name for p in predictors if not p.examples), troubles)
 

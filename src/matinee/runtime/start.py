@@ -49,6 +49,7 @@ def _function(handler: str) -> int:
             "or under AWS's Runtime Interface Emulator.\n"
         )
         return 2
+    _end_with_lifeline()
     from awslambdaric.__main__ import main as serve
 
     serve(["awslambdaric", handler])
@@ -80,6 +81,21 @@ def _speak_json() -> None:
         from matinee.runtime.output import install
 
         install()
+
+
+def _end_with_lifeline() -> None:
+    """End when the input that MATINEE_LIFELINE_FD names does: whoever started this container is gone."""
+    lifeline = int(os.environ.get("MATINEE_LIFELINE_FD", "-1"))
+    if lifeline < 0:
+        return
+    import threading
+
+    def wait() -> None:
+        while os.read(lifeline, 64):
+            pass
+        os._exit(ENDED_BY_SIGTERM)
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
 
 
 def _end_at_sigterm(*, in_native_code: bool) -> None:

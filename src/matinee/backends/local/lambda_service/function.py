@@ -22,7 +22,9 @@ class LocalFunction:
 
     `concurrency` is the number of processes at once (0 = the machine's cores); `version` what callers are told as
     executed version. `reserved` are variables that win over all others: what the service itself sets is the local
-    pseudo-account's, unless a real region, role and log stream are played.
+    pseudo-account's, unless a real region, role and log stream are played. A `contained` command is a container's: it
+    keeps to its memory by itself, and its input is kept open as long as it may live, since no signal reaches what an
+    engine runs for it.
     """
 
     name: str
@@ -34,6 +36,7 @@ class LocalFunction:
     cwd: str = ""
     version: str = "$LATEST"
     reserved: dict[str, str] = field(default_factory=dict)
+    contained: bool = False
 
     @property
     def arn(self) -> str:
@@ -57,12 +60,23 @@ def environment(function: LocalFunction, runtime_api: str, inherited: Mapping[st
     Little is inherited, as little is on AWS: real credentials never reach a predictor by accident.
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
     """
-    task_root = function.cwd or os.getcwd()  # noqa: PTH109 - a string is wanted
     return {
         **passed_on(inherited),
         "AWS_LAMBDA_LOG_LEVEL": "INFO",  # what `logging.info` says is shown
         "TZ": ":UTC",
         **{name: value for name, value in function.environment.items() if name not in _CREDENTIALS},
+        **_reserved(function, runtime_api),
+    }
+
+
+def reserved_names() -> tuple[str, ...]:
+    """Return the names of the variables that Lambda sets, for what must name each one that it passes on."""
+    return ("AWS_LAMBDA_LOG_LEVEL", "TZ", *_reserved(LocalFunction("", [""]), ""))
+
+
+def _reserved(function: LocalFunction, runtime_api: str) -> dict[str, str]:
+    task_root = function.cwd or os.getcwd()  # noqa: PTH109 - a string is wanted
+    return {
         "AWS_ACCESS_KEY_ID": "local",
         "AWS_SECRET_ACCESS_KEY": "local",
         "AWS_DEFAULT_REGION": REGION,

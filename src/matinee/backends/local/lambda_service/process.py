@@ -41,12 +41,13 @@ class Process:
         self._kill_wanted = False
         self.pid = 0  # 0 = not started yet, or ended
 
-    def start(self, command: Sequence[str], environment: Mapping[str, str], cwd: str) -> None:
-        """Start it; a command that cannot be started ends at once."""
+    def start(self, command: Sequence[str], environment: Mapping[str, str], cwd: str, *, lifeline: bool) -> None:
+        """Start it; a command that cannot be started ends at once. `lifeline`: its input ends with us, not at once."""
         self._output, write_end = os.pipe()
         os.set_blocking(self._output, False)
         self._loop.add_reader(self._output, self.read_output)
-        threading.Thread(target=self._live, args=(command, environment, cwd, write_end), daemon=True).start()
+        source = subprocess.PIPE if lifeline else subprocess.DEVNULL
+        threading.Thread(target=self._live, args=(command, environment, cwd, source, write_end), daemon=True).start()
 
     def kill(self) -> None:
         """Kill it and its descendants."""
@@ -101,10 +102,10 @@ class Process:
 
     # --- in the thread ---
 
-    def _live(self, command: Sequence[str], environment: Mapping[str, str], cwd: str, output: int) -> None:
+    def _live(self, command: Sequence[str], environment: Mapping[str, str], cwd: str, source: int, output: int) -> None:
         try:
             process = subprocess.Popen(
-                command, env=dict(environment), cwd=cwd or None, stdin=subprocess.DEVNULL, stdout=output,
+                command, env=dict(environment), cwd=cwd or None, stdin=source, stdout=output,
                 stderr=subprocess.STDOUT, process_group=0,
             )  # fmt: skip
         except OSError as error:
@@ -118,6 +119,8 @@ class Process:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)  # descendants it left
         code = process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
         self._guard.forget(process.pid)
         self._tell(self._ended, _how(code))
 

@@ -23,6 +23,7 @@ from matinee.backends.local.lambda_service.runtime_api import serve
 
 INIT_LIMIT_S = 10.0  # what a start may take before it counts in the function's timeout
 _WATCH_S = 0.05
+_KILLED = "exit status 137"  # of a container: 128 + SIGKILL, which the kernel sends where memory has run out
 
 OnLog = Callable[[str, str, str], None]
 
@@ -94,7 +95,10 @@ class Worker:
         port = self._server.sockets[0].getsockname()[1]
         if self.state is not State.ENDING:
             self._process.start(
-                self.function.command, environment(self.function, f"127.0.0.1:{port}"), self.function.cwd
+                self.function.command,
+                environment(self.function, f"127.0.0.1:{port}"),
+                self.function.cwd,
+                lifeline=self.function.contained,
             )
             self._watch()
         else:
@@ -187,7 +191,8 @@ class Worker:
 
     def _ended(self, how: str) -> None:
         if self.state is not State.ENDING:
-            self._fail("Runtime.ExitError", how, "error\tError Type: Runtime.ExitError")
+            kind = "Runtime.OutOfMemory" if self.function.contained and how.endswith(_KILLED) else "Runtime.ExitError"
+            self._fail(kind, how, f"error\tError Type: {kind}")
         if self._server is not None:
             self._server.close()
         self._owner.ended(self)
@@ -206,7 +211,7 @@ class Worker:
             self._timer = self._loop.call_later(min(_WATCH_S, self._deadline - now), self._watch)
 
     def _measure(self) -> None:
-        if self.pid:
+        if self.pid and not self.function.contained:
             self._measured_at = time.monotonic()
             self._peak_bytes = max(self._peak_bytes, tree_rss_bytes(self.pid))
 
