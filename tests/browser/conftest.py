@@ -21,13 +21,22 @@ PASSWORD, OWNER_PASSWORD = "open sesame", "mine alone"
 PATIENCE_MS = 60_000  # on a machine busy with other tests
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Play a module's story once for each of its WAYS to run `matinee dev`: options, as in "--containers"."""
+    ways = getattr(metafunc.module, "WAYS", None)
+    if ways and "dev" in metafunc.fixturenames:
+        metafunc.parametrize("dev", ways, indirect=True, ids=lambda way: way or "processes", scope="module")
+
+
 @pytest.fixture(scope="module")
 def dev(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
     """The example named by the module's EXAMPLE, running from a copy of its folder."""
-    name = request.module.EXAMPLE
+    name, way = request.module.EXAMPLE, getattr(request, "param", "")
+    if way == "--containers":
+        request.getfixturevalue("engine")
     folder = tmp_path_factory.mktemp("apps") / name
     shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns(".matinee", "__pycache__"))
-    with running_app(folder, timeout_s=240) as running:
+    with running_app(folder, *way.split(), timeout_s=240) as running:
         yield running
 
 

@@ -30,7 +30,8 @@ ROOMY = 0.25  # of the memory: less would do
 LEAST_MB = 128  # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 SLOW_START_S = 2.0  # a person notices
 _INIT = re.compile(r"\tInit Duration: ([\d.]+) ms")
-_IMPORT = re.compile(r"import time:\s+\d+ \|\s+(\d+) \| (\S+)$")  # without indentation: what the module itself imports
+# Without indentation: what the component itself imports.
+_IMPORT = re.compile(r"^import time:\s+\d+ \|\s+(\d+) \| (\S+)$", re.MULTILINE)
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
 _IMPORTING = "import os; from matinee.runtime.load import load_component; load_component(os.environ['MATINEE_SOURCE'])"
 
@@ -70,7 +71,7 @@ class Measured:
             )
         elif self.peak_mb and share <= ROOMY and self.memory_mb > LEAST_MB:
             enough = max(LEAST_MB, _rounded(self.peak_mb * 2))
-            said.append(f"{self.predictor} used {self.peak_mb:.0f} MB of {self.memory_mb}: {enough} would do.")
+            said.append(f"{self.predictor} used {self.peak_mb:.0f} MB of {self.memory_mb}: {enough} MB would do.")
         if self.cold_start_s is not None and self.cold_start_s >= SLOW_START_S:
             why = f", of which {self.slowest.seconds:.1f} s is `import {self.slowest.module}`" if self.slowest else ""
             said.append(f"{self.predictor} starts in {self.cold_start_s:.1f} s{why}.")

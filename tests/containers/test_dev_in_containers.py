@@ -1,0 +1,79 @@
+"""`matinee dev --containers`: every component in its image, as it will be deployed, and nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import matinee
+from matinee.client.containers import LABEL_HOST, LABEL_PREDICTOR
+from matinee.client.host import open_client
+from matinee.errors import PredictionError
+from matinee.images import Engine
+from matinee.project import load
+from matinee.testing.harness import running_app, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+def containers(engine: Engine, host_pid: int, predictor: str = "") -> list[str]:
+    form = f'{{{{.ID}}}} {{{{.Label "{LABEL_HOST}"}}}} {{{{.Label "{LABEL_PREDICTOR}"}}}}'
+    rows = engine.run("ps", "--filter", f"label={LABEL_HOST}", "--format", form).stdout.split("\n")
+    found = [row.split() for row in rows if row]
+    return [known for known, host, name in found if host.startswith(f"{host_pid}-") and name.startswith(predictor)]
+
+
+@pytest.fixture
+def app(habits: Path) -> Iterator[matinee.App]:
+    with running_app(habits, "--no-ui", "--containers"), matinee.connect(habits) as connected:
+        yield connected
+
+
+def test_a_prediction_and_a_batch_run_are_made_in_the_images_and_a_saved_file_in_the_next_one(habits, engine):
+    with running_app(habits, "--no-ui", "--containers") as dev, matinee.connect(habits) as app:
+        assert app.greet(name="Ada") == "Hello, Ada!"
+        told = app.where()
+        assert (told["root"], told["first"], told["manifest"]) == ("read-only", "1", "/app/manifest.json")
+        assert app.count(seconds=0.5) == 1
+        assert app.runs("count")[0].logs() == []
+        source = habits / "habits.py"
+        source.write_text(source.read_text().replace('"Hello, ', '"Good morning, '))
+        wait_until(lambda: app.greet(name="Ada") == "Good morning, Ada!", timeout_s=60)
+        assert app.runs("greet")[0].run.version == "v2"
+        dev.signal(signal.SIGTERM)
+        assert containers(engine, dev.process.pid) == []
+
+
+def test_whatever_kills_dev_its_containers_end_by_themselves(habits, engine):
+    with running_app(habits, "--no-ui", "--containers") as dev, matinee.connect(habits) as app:
+        app.greet(name="Ada")
+        app.count.submit(seconds=60.0)
+        wait_until(lambda: len(containers(engine, dev.process.pid)) == 2, timeout_s=30)
+        os.kill(dev.process.pid, signal.SIGKILL)
+        wait_until(lambda: containers(engine, dev.process.pid) == [], timeout_s=30, what="the containers' end")
+
+
+def test_too_much_memory_and_too_much_time_are_said_in_plain_words(app):
+    with pytest.raises(PredictionError, match="hoard needed more memory than its 256 MB"):
+        app.hoard(mb=1000)
+    with pytest.raises(PredictionError, match="sleep took longer than its limit of 1 s"):
+        app.sleep(seconds=60.0)
+    with pytest.raises(PredictionError, match=r"count (used|ran out of its) .*128 MB of memory"):
+        app.count(seconds=1.0, mb=1000)
+    assert app.greet(name="Ada") == "Hello, Ada!"
+
+
+def test_a_worker_that_is_told_to_end_in_the_middle_gives_its_run_back(habits, engine):
+    with running_app(habits, "--no-ui", "--containers") as dev, matinee.connect(habits) as app:
+        run = app.count.submit(seconds=3.0)
+        wait_until(lambda: run.progress.fraction, timeout_s=30)
+        (worker,) = containers(engine, dev.process.pid, "count")
+        engine.run("kill", "--signal", "TERM", worker)
+        assert run.result(timeout_s=60) == 2, "another attempt, in another container"
+        assert run.run.failures == 0, "without spending a retry"
+        with open_client(load(habits)) as client:
+            assert client.run(run.id).losses == 0
