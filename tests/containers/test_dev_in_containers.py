@@ -48,6 +48,24 @@ def test_a_prediction_and_a_batch_run_are_made_in_the_images_and_a_saved_file_in
         assert containers(engine, dev.process.pid) == []
 
 
+def test_a_plain_handler_and_an_image_that_exists_are_components_like_the_others(habits, engine):
+    (habits / "matinee.toml").write_text('name = "habits"\n[components.old]\nhandler = "old.handler"\n')
+    (habits / "old.py").write_text("def handler(event, context):\n    return {'doubled': 2 * event['n']}\n")
+    with running_app(habits, "--no-ui", "--containers"), matinee.connect(habits) as app:
+        assert app.old(event={"n": 21}).doubled == 42
+        image = engine.run("images", "--format", "{{.Repository}}:{{.Tag}}", "matinee-habits").stdout.split()[0]
+    engine.tag(image, "matinee-habits-kept:1")
+    try:
+        (habits / "old.py").unlink()
+        (habits / "matinee.toml").write_text('name = "habits"\n[components.moved]\nimage = "matinee-habits-kept:1"\n')
+        with running_app(habits, "--no-ui", "--containers") as dev, matinee.connect(habits) as app:
+            assert app.moved(event={"n": 4}).doubled == 8
+            dev.signal(signal.SIGTERM)
+            assert containers(engine, dev.process.pid) == []
+    finally:
+        engine.run("image", "rm", "--force", "matinee-habits-kept:1", check=False)
+
+
 def test_whatever_kills_dev_its_containers_end_by_themselves(habits, engine):
     with running_app(habits, "--no-ui", "--containers") as dev, matinee.connect(habits) as app:
         app.greet(name="Ada")
