@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import matinee
 from matinee.backends.aws.files import PART_BYTES
 from matinee.client.core import Client
 from matinee.dispatch.dispatcher import dispatch
@@ -190,3 +191,25 @@ def test_what_is_denied_is_told_to_the_predictors_caller_by_its_permission(accou
     acting_as("price")
     with pytest.raises((BackendError, PredictionError), match="dynamodb:GetItem is not allowed"):
         inside(account, "price").call("price", {"n": 1})
+
+
+class TestLaptop:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        (tmp_path / "matinee.toml").write_text('name = "shop"\ncomponents = ["price.py"]\n')
+        (tmp_path / "price.py").write_text("from matinee import realtime\n")
+        return tmp_path
+
+    def test_who_assumed_a_role_is_known_by_the_name_of_the_session(self, acting_as, folder):
+        acting_as("ui")
+        with matinee.connect(folder, stage="dev") as app:
+            assert (app.client.user, app.client.owner) == ("test", True)
+
+    def test_a_missing_permission_is_named_with_what_it_is_for(self, acting_as, folder):
+        acting_as("price")
+        with pytest.raises(BackendError) as raised:
+            matinee.connect(folder, stage="dev")
+        said = "The table matinee-shop-dev may not be used: dynamodb:GetItem is not allowed."
+        assert raised.value.message == said
+        table = "arn:aws:dynamodb:eu-central-1:000000000000:table/matinee-shop-dev"
+        assert raised.value.hint == f"Allow dynamodb:GetItem on {table}."

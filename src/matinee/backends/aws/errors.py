@@ -146,6 +146,7 @@ def _denied(text: str, doing: str, action: str, resource: str) -> BackendError:
     return BackendError(f"{doing} may not be used: {named} is not allowed.", hint=f"Allow {named} on {where}.")
 
 
+_REGION = "Set AWS_REGION, or `region` under [aws] in matinee.toml."
 _LOGIN = "Sign in (`aws sso login`), or set AWS_PROFILE; `aws sts get-caller-identity` shows who you are."
 
 
@@ -157,7 +158,7 @@ def _unanswered(error: Exception, doing: str) -> MatineeError:
     if isinstance(error, (e.TokenRetrievalError, e.SSOError, e.ProfileNotFound, e.UnauthorizedSSOTokenError)):
         return BackendError(f"{doing} cannot be used: {error}", hint=_LOGIN)
     if isinstance(error, e.NoRegionError):
-        return BackendError(f"{doing} cannot be used: no region is set.", hint="Set AWS_REGION.")
+        return BackendError(f"{doing} cannot be used: no region is set.", hint=_REGION)
     if isinstance(error, (e.EndpointConnectionError, e.ConnectTimeoutError, e.ProxyConnectionError, e.SSLError)):
         hint = "Check the region's name and the network: DNS, proxy, and the route to AWS from this subnet."
         return BackendError(f"{doing} cannot be reached: {error}", hint=hint)
