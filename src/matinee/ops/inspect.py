@@ -23,7 +23,10 @@ class Inspection:
         return tuple(item for item in self.components if item.manifest.trouble)
 
 
-def inspect(path: Path, report: Report | None = None) -> Inspection:
-    """Inspect the app at `path`. Raises ProjectError; a component that fails has `manifest.trouble` instead."""
-    project = load(path)
+def inspect(path: Path, report: Report | None = None, *, stage: str = "") -> Inspection:
+    """Inspect the app at `path`, with a stage's settings if one is named.
+
+    Raises ProjectError; a component that fails has `manifest.trouble` instead.
+    """
+    project = load(path).for_stage(stage)
     return Inspection(project, inspect_app(project, report))
