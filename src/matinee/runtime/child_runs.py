@@ -10,9 +10,10 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from matinee.errors import BackendError, ComponentError, InputError, MatineeError, PredictionError
+from matinee.errors import ComponentError, InputError, MatineeError, PredictionError
 from matinee.predictor.inside import Context, bind
 from matinee.runtime.binding import RuntimeBinding
+from matinee.runtime.child_files import Patiently, insist
 from matinee.runtime.child_link import Link, LogStream
 from matinee.runtime.execute import execute
 from matinee.runtime.load import load_component
@@ -22,7 +23,6 @@ from matinee.settings import Settings
 
 Json = Any
 INLINE_BYTES = 3500  # results above go to Files; below PIPE_BUF with what is around it, so reports never mix
-STORE_TRIES = 5
 MAX_TEXT_CHARS = 1000
 MAX_TRACEBACK_CHARS = 2000
 
@@ -66,12 +66,12 @@ class Runner:
         self._link.send(kind, value)
 
     def _execute(self, run: dict[str, Any]) -> Json:
-        inputs = _insist("read the inputs", lambda: payloads.load(self._files, run["inputs"]))
+        inputs = insist("read the inputs", lambda: payloads.load(self._files, run["inputs"]))
         if self._manifest["kind"] == "realtime":  # what comes to its queue are runs of many rows
             return self._execute_rows({**run, "inputs": inputs})
-        result = execute(self._function, self._manifest, inputs, self._files)
+        result = execute(self._function, self._manifest, inputs, Patiently(self._files))
         key = f"results/{run['run']}/{run['attempt']}.json"
-        return _insist("store the result", lambda: payloads.store_large(self._files, key, result, INLINE_BYTES))
+        return payloads.store_large(Patiently(self._files), key, result, INLINE_BYTES)
 
     def _execute_rows(self, run: dict[str, Any]) -> Json:
         from matinee.runtime.rows_run import RowsRun
@@ -79,9 +79,9 @@ class Runner:
         def predict(number: int, inputs: Json) -> Json:
             bind(RuntimeBinding(self._settings, self._context(run)))
             prefix = f"results/{run['run']}/files/{number}"
-            return execute(self._function, self._manifest, inputs, self._files, prefix=prefix)
+            return execute(self._function, self._manifest, inputs, Patiently(self._files), prefix=prefix)
 
-        return RowsRun(run, self._manifest, self._files, self._link, insist=_insist).work(predict)
+        return RowsRun(run, self._manifest, self._files, self._link, insist=insist).work(predict)
 
     def _context(self, run: dict[str, Any]) -> Context:
         deadline_s = time.time() + run["timeout_s"]
@@ -97,19 +97,6 @@ def _manifest(settings: Settings) -> dict[str, Json]:
     component = json.loads(settings.manifest.read_bytes())
     found: dict[str, Json] = next(p for p in component["predictors"] if p["name"] == settings.predictor)
     return found
-
-
-def _insist(what: str, step: Callable[[], Json]) -> Json:
-    """Do a step at Files, again while it fails; PredictionError with the reason when it does not come right."""
-    for attempt in range(STORE_TRIES):
-        try:
-            return step()
-        except (BackendError, OSError) as error:
-            reason = error
-        time.sleep(0.1 * 2**attempt)
-    raise PredictionError(
-        f"It was not possible to {what}: {reason}", hint="Look at the free space and the rights of the app's files."
-    ) from reason
 
 
 def _failure(error: BaseException) -> dict[str, str]:
