@@ -147,6 +147,18 @@ def test_status_tells_what_is_live_and_what_is_missing_and_ends_with_1(said, sta
     assert [(q["predictor"], q["waiting"], q["max_workers"]) for q in found["queues"]] == [("total", 0, 1)]
 
 
+def test_all_that_a_stage_remembers_is_exported_to_a_folder(said, app_folder, tmp_path):
+    large = list(range(3000))
+    code, _, _ = said("submit", "total", f"pieces={large}", "--wait")
+    assert code == 0
+    code, _, err = said("export", str(tmp_path / "kept"), "--everything")
+    assert (code, "records of runs" in err) == (0, True)
+    records = [json.loads(line) for line in (tmp_path / "kept" / "runs.jsonl").read_text().splitlines()]
+    assert any(record["inputs"] == {"pieces": large} for record in records)
+    assert any((tmp_path / "kept" / "files").rglob("*.json"))
+    assert json.loads((tmp_path / "kept" / "app.json").read_text())["stage"] == "dev"
+
+
 def test_open_prints_the_address_of_the_release(said, stage, monkeypatch):
     from matinee.ops import open_app
 

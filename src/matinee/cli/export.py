@@ -27,11 +27,19 @@ def command(
     since: Annotated[str, typer.Option("--since", help="Only runs made since: 2026-11-01, or 7d, 12h, 30m.")] = "",
     predictor: Annotated[str, typer.Option("--predictor", help="Only runs of this predictor.")] = "",
     feedback_only: Annotated[bool, typer.Option("--feedback-only", help="Only runs somebody spoke of.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="All runs, feedback, inputs and results into a new folder.")
+    ] = False,
     form: Annotated[str, typer.Option("--format", help="csv, parquet or jsonl; default: by the file's ending.")] = "",
     app: App = HERE,
     stage: Stage = "",
 ) -> None:
     """Export runs with inputs, results and what people said of them."""
+    if everything:
+        if since or predictor or feedback_only or form:
+            raise UsageError("--everything is everything.", hint="Leave the other options out.")
+        _export_everything(app, target, stage)
+        return
     from matinee.client.export import What
     from matinee.ops.export import STDOUT, export_to
 
@@ -39,6 +47,16 @@ def command(
     exported = export_to(app, target, what, form=_form(form), stage=stage)
     if exported.file != STDOUT:
         output.say(f"Wrote {exported.file} ({exported.size_bytes:,} bytes).")
+
+
+def _export_everything(app: Path, target: Path, stage: str) -> None:
+    from matinee.ops.export_everything import export_everything
+
+    done = export_everything(app, target, stage=stage, report=lambda what, count: output.say(f"{count:,} {what}"))
+    output.say(
+        f"Wrote {done.folder}: {done.runs:,} records of runs, {done.feedback:,} of feedback, {done.files:,} files, "
+        f"{done.size_bytes:,} bytes."
+    )
 
 
 def _form(text: str) -> Form | None:

@@ -25,6 +25,7 @@ class What:
     predictor: str = ""  # "" = all
     since: float = 0.0
     feedback_only: bool = False
+    nested: bool = False  # also runs that other runs made by calling a predictor
 
 
 def export(client: Client, what: What, form: Form) -> Iterator[bytes]:
@@ -45,10 +46,16 @@ def records(client: Client, what: What) -> Iterator[Record]:
 
 def _all(client: Client, what: What) -> Iterator[tuple[Run, Feedback | None]]:
     """Runs, each with every feedback on it. Which have any is read first: most have none."""
-    rated = {feedback.run_id for feedback in _feedback(client, what.since)}
+    rated = {feedback.run_id for feedback in said_since(client, what.since)}
     before = ""
     while True:
-        query = RunQuery(predictor=what.predictor or None, since=what.since or None, before=before, limit=PAGE)
+        query = RunQuery(
+            predictor=what.predictor or None,
+            since=what.since or None,
+            include_nested=what.nested,
+            before=before,
+            limit=PAGE,
+        )
         page = client.runs(query)
         for run in page:
             for feedback in client.feedback_of(run.id) if run.id in rated else (None,):
@@ -59,7 +66,7 @@ def _all(client: Client, what: What) -> Iterator[tuple[Run, Feedback | None]]:
 
 
 def _said(client: Client, what: What) -> Iterator[tuple[Run, Feedback | None]]:
-    for feedback in _feedback(client, what.since):
+    for feedback in said_since(client, what.since):
         try:
             run = client.run(feedback.run_id)
         except NotFoundError:
@@ -68,7 +75,7 @@ def _said(client: Client, what: What) -> Iterator[tuple[Run, Feedback | None]]:
             yield run, feedback
 
 
-def _feedback(client: Client, since: float) -> Iterator[Feedback]:
+def said_since(client: Client, since: float) -> Iterator[Feedback]:
     """All that was said since: nobody can speak of a run before it was made."""
     last: Feedback | None = None
     while page := client.backend.store.feedback_since(since, after=last, limit=PAGE):
