@@ -20,12 +20,16 @@ Json = Any
 
 @dataclass(frozen=True)
 class Live:
-    """The stage's table and bucket, with what was live when it was looked at. None and empty before the first time."""
+    """The stage's table and bucket, with what was live when it was looked at. None and empty before the first time.
+
+    `written` is the history as it stands, `history` without what never went live: a release whose process was killed.
+    """
 
     store: DynamoStore
     files: S3Files
     release: Release | None = None
     history: History = field(default_factory=History)
+    written: History = field(default_factory=History)
 
     @property
     def number(self) -> int:
@@ -53,10 +57,10 @@ def nothing(cloud: Cloud) -> Live:
 def look(cloud: Cloud) -> Live:
     """Return what is live."""
     empty = nothing(cloud)
-    release = empty.store.release()
+    release, written = empty.store.release(), history.read(empty.store)
     if release is None:
-        return empty
-    return replace(empty, release=release, history=history.read(empty.store).live_at(release.number))
+        return replace(empty, written=written)
+    return replace(empty, release=release, history=written.live_at(release.number), written=written)
 
 
 def go_live(

@@ -35,7 +35,7 @@ def deploy_only(work: Work, confirm: Confirm) -> Deployed:
     url = str(work.ground.live.aws.get("url", ""))
     if known.hash == wanted.hash:
         return deployed(work, url=url, changed=False)
-    label = work.ground.live.history.label_of(wanted)
+    label = work.ground.live.written.label_of(wanted)
     if not confirm(_summary(work, Version(wanted.name, known.label, label, _is_missing(work, wanted)))):
         return Deployed(work.options.stage, work.cloud.account, work.cloud.region, declined=True)
     digest = _digest(work, wanted)

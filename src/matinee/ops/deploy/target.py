@@ -45,7 +45,7 @@ class Target:
 def aim(app: App, ground: Ground, optional_secrets: tuple[str, ...] = ()) -> Target:
     """Return the target, seen from where the stage is."""
     blueprint = app.blueprint(optional_secrets)
-    components = history.labelled(ground.live.history, blueprint.components)
+    components = history.labelled(ground.live.written, blueprint.components)
     missing = tuple(image for image in app.images if image.tag not in ground.images)
     return Target(app, replace(blueprint, components=components), missing, _versions(ground, components, missing))
 
