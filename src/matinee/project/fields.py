@@ -122,6 +122,11 @@ def _shown(value: Json) -> str:
 
 
 def _line_of(text: str, at: tuple[str, ...]) -> int:
+    """Return the line of a key, or of the table it is in where that is written on one line; 0 for neither."""
+    return next((line for length in range(len(at), 0, -1) if (line := _line(text, at[:length]))), 0)
+
+
+def _line(text: str, at: tuple[str, ...]) -> int:
     section: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[+([^\]]+)\]", line):
