@@ -74,13 +74,13 @@ Schedule = Rate | Cron
 
 def parse(text: str) -> Schedule:
     """Return the schedule; UsageError in one sentence for what EventBridge Scheduler would not take."""
-    form = re.fullmatch(r"\s*(\w+)\((.*)\)\s*", text)
+    form = re.fullmatch(r"(\w+)\((.*)\)", text)  # it goes to AWS letter by letter
     if form is None or len(text) > MAX_CHARS or not text.isascii():
         raise UsageError(f"{_shown(text)} is no schedule.", hint=_HINT)
     if form[1] == "rate":
-        return _rate(text.strip(), form[2])
+        return _rate(text, form[2])
     if form[1] == "cron":
-        return _cron(text.strip(), form[2].upper().split())
+        return _cron(text, form[2].split())
     raise UsageError(f"{_shown(text)} is no schedule: {form[1]}(…) is not known.", hint=_HINT)
 
 

@@ -40,7 +40,7 @@ def times(text, start, count=3):
         ("cron(0 9 ? * MON#1 *)", "2026-11-26T00:00:00", ["2026-12-07T09:00:00Z", "2027-01-04T09:00:00Z"]),
         ("cron(0 9 ? * L *)", "2026-11-26T00:00:00", ["2026-11-28T09:00:00Z"]),  # Saturday ends AWS's week
         ("cron(0 0 29 2 ? *)", "2026-11-26T00:00:00", ["2028-02-29T00:00:00Z", "2032-02-29T00:00:00Z"]),
-        ("cron(0 9 1 JAN,jul ? *)", "2026-11-26T00:00:00", ["2027-01-01T09:00:00Z", "2027-07-01T09:00:00Z"]),
+        ("cron(0 9 1 JAN,JUL ? *)", "2026-11-26T00:00:00", ["2027-01-01T09:00:00Z", "2027-07-01T09:00:00Z"]),
         ("cron(0 9 * * ? 2030)", "2026-11-26T00:00:00", ["2030-01-01T09:00:00Z", "2030-01-02T09:00:00Z"]),
         ("cron(0 9 * * ? 2020)", "2026-11-26T00:00:00", [None]),
         ("cron(0 9 31 12 ? 2026)", "2026-12-31T08:00:00", ["2026-12-31T09:00:00Z", None]),
@@ -56,6 +56,8 @@ def test_the_next_times_of_an_expression(text, start, expected):
         ("every day", "'every day' is no schedule"),
         ("0 9 * * *", "is no schedule"),
         ("at(2026-11-26T09:00:00)", "at(…) is not known"),
+        (" rate(5 minutes)", "' rate(5 minutes)' is no schedule"),
+        ("cron(0 9 ? * mon *)", "no valid day of week: 'mon'. It takes 1 to 7 or SUN to SAT"),
         ("rate(5)", "is no schedule. A rate is a whole number"),
         ("rate(0 minutes)", "is no schedule. A rate is a whole number"),
         ("rate(30 seconds)", "is no schedule. A rate is a whole number"),
@@ -133,7 +135,7 @@ def test_the_next_time_fits_every_field_and_none_before_it_does(minutes, hours, 
 
 
 def test_what_a_template_needs_is_the_expression_itself():
-    assert parse(" cron(0 9 ? * MON-FRI *) ").expression == "cron(0 9 ? * MON-FRI *)"
+    assert parse("cron(0 9 ? * MON-FRI *)").expression == "cron(0 9 ? * MON-FRI *)"
     assert isinstance(parse("cron(0 9 ? * MON *)"), Cron)
     assert parse("rate(2 days)") == Rate("rate(2 days)", 172_800)
 
