@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import json
+import time
 
 import boto3
 import pytest
 
-from matinee.stack import app_template, data_template, network_template
+from matinee.project.aws import DAYS, OfficeHours
+from matinee.stack import app_template, data_template, edge_template, network_template
 from matinee.stack.blueprint import UI_COMPONENT
 from matinee.stack.data import DEPLOY_PREFIX
 from matinee.stack.parameters import BUCKET, PREFIX_LIST, image_parameter, label_parameter
 from matinee.testing.emulators import ACCOUNT, REGION
-from matinee.testing.stacks import without
+from matinee.testing.stacks import NOT_ON_MINISTACK, types_of, without
+
+EVERYTHING = {
+    "office_hours": OfficeHours(DAYS, "08:00", "18:00"),
+    "alarms_to": "me@example.com",
+    "budget_usd": 40,
+    "domain": "app.example.com",
+    "certificate": "arn:aws:acm:us-east-1:111122223333:certificate/abc",
+    "hosted_zone": "Z0A1B2",
+}
 
 
 @pytest.fixture
@@ -54,6 +65,35 @@ def test_network_data_and_app_are_made_one_after_another_and_go_again(cloud, mak
     assert app["DefinitionPlan"].endswith(":task-definition/matinee-shop-dev-plan:1")
     for stack in (b.names.base, b.names.data_stack, "matinee-network"):
         delete(cloud, stack)
+
+
+def test_exactly_the_types_that_are_left_out_there_are_the_ones_it_does_not_take(cloud, make_gpu):
+    b = make_gpu(EVERYTHING)
+    made = [network_template(2), data_template(b), app_template(b), edge_template(b)]
+    kinds = set().union(*map(types_of, made))
+    assert kinds >= NOT_ON_MINISTACK, "what none of our stacks has need not be left out"
+    refused = {kind for kind in kinds if is_refused(cloud, kind)}
+    assert refused == NOT_ON_MINISTACK
+
+
+def is_refused(cloud, kind):
+    """Whether a stack of one resource of this kind fails because the kind is unknown; without properties all fail."""
+    name = "one-" + kind.replace("::", "-").lower()
+    template = json.dumps({"Resources": {"One": {"Type": kind, "Properties": {}}}})
+    try:
+        cloud.create_stack(StackName=name, TemplateBody=template, Capabilities=["CAPABILITY_NAMED_IAM"])
+    except cloud.exceptions.ClientError as error:
+        return "Unsupported resource type" in str(error) or "unrecognized resource type" in str(error).lower()
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        events = cloud.describe_stack_events(StackName=name)["StackEvents"]
+        said = " ".join(event.get("ResourceStatusReason", "") for event in events)
+        if "Unsupported resource type" in said:
+            return True
+        if not cloud.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"].endswith("IN_PROGRESS"):
+            return False
+        time.sleep(0.05)
+    raise AssertionError(f"{kind} came to no end")
 
 
 def names(b):
