@@ -7,7 +7,12 @@ from collections.abc import Callable
 from botocore.stub import Stubber
 
 from matinee.ops.deploy.cloud import Cloud
+from matinee.ops.deploy.finish import put_sleeping_page
 from matinee.ops.deploy.wake import awake
+from matinee.project import Aws
+from matinee.project.aws import DAYS, OfficeHours
+from matinee.stack import Blueprint
+from matinee.stack.sleeping import sleeping_page
 
 Answers = Callable[[str], Stubber]
 AT = {"cluster": "matinee-activity-prod", "services": ["ui"]}
@@ -44,3 +49,19 @@ def test_where_there_is_none_nothing_is_done(recorded: Cloud, answers: Answers) 
     answers("ecs").add_client_error("describe_services", "ClusterNotFoundException")
     with awake(recorded, lambda _: None):
         pass
+
+
+def test_correction_7_the_page_of_a_sleeping_app_is_put_where_cloudfront_reads_it(recorded, answers):
+    hours = OfficeHours(DAYS[:5], "08:00", "18:00")
+    b = Blueprint(recorded.names, "Fish & Chips", (), Aws(office_hours=hours))
+    put = {
+        "Bucket": recorded.bucket,
+        "Key": "edge/sleeping.html",
+        "Body": sleeping_page("Fish & Chips", hours).encode(),
+        "ContentType": "text/html; charset=utf-8",
+        "CacheControl": "max-age=60",
+    }
+    answers("s3").add_response("put_object", {}, put)
+    put_sleeping_page(recorded, b)
+    for aws in (Aws(), Aws(office_hours=hours, edge="alb")):
+        put_sleeping_page(recorded, Blueprint(recorded.names, "Fish", (), aws))

@@ -11,8 +11,7 @@ import pytest
 from matinee.project.aws import DAYS, OfficeHours
 from matinee.stack import app_template, data_template, edge_template, network_template
 from matinee.stack.blueprint import UI_COMPONENT
-from matinee.stack.data import DEPLOY_PREFIX
-from matinee.stack.parameters import BUCKET, PREFIX_LIST, image_parameter, label_parameter
+from matinee.stack.parameters import BUCKET, DEPLOY_PREFIX, PREFIX_LIST, image_parameter, label_parameter
 from matinee.testing.emulators import ACCOUNT, REGION
 from matinee.testing.stacks import NOT_ON_MINISTACK, types_of, without
 

@@ -20,9 +20,6 @@ from matinee.stack.ids import logical
 from matinee.stack.sheet import KEPT, RETAINED, Sheet, tags_of
 from matinee.table_schema import EXPIRES, table_definition
 
-PUBLIC_PREFIX = "edge/"  # of the bucket: what CloudFront may read, the sleeping page
-DEPLOY_PREFIX = "deploy/"  # of the bucket: templates and build contexts of deployments, kept for a week
-
 
 def template(b: Blueprint) -> dict[str, Any]:
     """Return the data's template."""
@@ -146,7 +143,7 @@ def _lifecycle() -> list[s3.LifecycleRule]:
             Status="Enabled",
             AbortIncompleteMultipartUpload=s3.AbortIncompleteMultipartUpload(DaysAfterInitiation=1),
         ),
-        s3.LifecycleRule(Id="deployments", Status="Enabled", Prefix=DEPLOY_PREFIX, ExpirationInDays=7),
+        s3.LifecycleRule(Id="deployments", Status="Enabled", Prefix=p.DEPLOY_PREFIX, ExpirationInDays=7),
     ]
 
 

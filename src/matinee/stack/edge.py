@@ -13,7 +13,6 @@ from troposphere import GetAtt, Join, Ref, Sub, cloudfront, route53
 
 from matinee.stack import parameters as p
 from matinee.stack.blueprint import Blueprint
-from matinee.stack.data import PUBLIC_PREFIX
 from matinee.stack.sheet import Sheet, tags_of
 
 # AWS's own policies, the same in all accounts:
@@ -26,7 +25,6 @@ CLOUDFRONT_ZONE = "Z2FDTNDATAQYW2"  # the hosted zone of all distributions
 ALL_METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]  # an upload is a PUT
 READ_S = 60  # how long CloudFront waits for an answer: longest without a raised quota
 KEEP_ALIVE_S = 60
-SLEEPING_KEY = f"{PUBLIC_PREFIX}sleeping.html"
 _APP, _PAGES = "app", "pages"
 
 
@@ -63,7 +61,7 @@ def _config(b: Blueprint, origin: Any, access: Any) -> cloudfront.DistributionCo
     behaviors = [_behavior("/static/*", CACHING_OPTIMIZED, AllowedMethods=["GET", "HEAD", "OPTIONS"])]
     if access is not None:
         behaviors.append(
-            _behavior(f"/{PUBLIC_PREFIX}*", CACHING_OPTIMIZED, origin=_PAGES, AllowedMethods=["GET", "HEAD"])
+            _behavior(f"/{p.PUBLIC_PREFIX}*", CACHING_OPTIMIZED, origin=_PAGES, AllowedMethods=["GET", "HEAD"])
         )
         more["CustomErrorResponses"] = [_asleep()]
     return cloudfront.DistributionConfig(
@@ -129,7 +127,7 @@ def _access(b: Blueprint) -> cloudfront.OriginAccessControl:
 def _asleep() -> cloudfront.CustomErrorResponse:
     """Without a task the load balancer answers 503, and people get the page that says until when."""
     return cloudfront.CustomErrorResponse(
-        ErrorCode=503, ResponseCode=503, ResponsePagePath=f"/{SLEEPING_KEY}", ErrorCachingMinTTL=10
+        ErrorCode=503, ResponseCode=503, ResponsePagePath=f"/{p.SLEEPING_KEY}", ErrorCachingMinTTL=10
     )
 
 

@@ -18,6 +18,9 @@ SUBNETS = "SubnetIds"
 # The data: told the bucket's name; gives, with `password_in = "secrets-manager"`, where the password is.
 BUCKET = "BucketName"
 PASSWORD_SECRET = "PasswordSecretArn"  # noqa: S105 - a parameter's name
+PUBLIC_PREFIX = "edge/"  # of the bucket: what CloudFront may read
+SLEEPING_KEY = f"{PUBLIC_PREFIX}sleeping.html"
+DEPLOY_PREFIX = "deploy/"  # of the bucket: templates and build contexts of deployments, kept for a week
 # The app: all of these, one image a component, and with CloudFront the prefix list of its servers.
 PREFIX_LIST = "CloudFrontPrefixList"
 # The app gives, and the edge is told:

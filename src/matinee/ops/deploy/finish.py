@@ -8,13 +8,17 @@ from dataclasses import replace
 from matinee.errors import BackendError, MatineeError
 from matinee.manifest import Release
 from matinee.ops.deploy import functions, history, live, registry, smoke, specs, target
+from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.events import Step
 from matinee.ops.deploy.stacks.apply import apply
 from matinee.ops.deploy.stacks.model import StackSpec, StackState
 from matinee.ops.deploy.target import Target
 from matinee.ops.deploy.trial import try_versions
 from matinee.ops.deploy.work import Deployed, Work
+from matinee.stack import Blueprint
 from matinee.stack import parameters as p
+from matinee.stack.parameters import SLEEPING_KEY
+from matinee.stack.sleeping import sleeping_page
 
 
 def finish(work: Work, aimed: Target, spec: StackSpec, state: StackState, digests: Mapping[str, str]) -> Deployed:
@@ -124,6 +128,7 @@ def take_back(work: Work, release: Release, former: Release) -> None:
 
 def _edge(work: Work, aimed: Target, state: StackState) -> tuple[str, bool]:
     """Bring the public address to what is wanted; return it, and whether it is new. The release is told where it is."""
+    put_sleeping_page(work.cloud, aimed.blueprint)
     spec = specs.edge_spec(work.cloud, work.tools, aimed.blueprint, state)
     url, is_new = state.outputs.get(p.URL, ""), False
     if spec is not None:
@@ -134,6 +139,23 @@ def _edge(work: Work, aimed: Target, state: StackState) -> tuple[str, bool]:
         url = edge.outputs.get(p.URL, "")
     live.tell_url(work.ground.live.store, url)
     return url, is_new
+
+
+def put_sleeping_page(cloud: Cloud, blueprint: Blueprint) -> None:
+    """Put what CloudFront shows outside office hours: it has the title and the hours, so it is put anew each time."""
+    hours = blueprint.aws.office_hours
+    if hours is None or blueprint.aws.edge != "cloudfront":
+        return
+    cloud.call(
+        "s3",
+        "put_object",
+        on=cloud.bucket,
+        Bucket=cloud.bucket,
+        Key=SLEEPING_KEY,
+        Body=sleeping_page(blueprint.title, hours).encode(),
+        ContentType="text/html; charset=utf-8",
+        CacheControl="max-age=60",
+    )
 
 
 def forget_images(work: Work) -> None:
