@@ -9,7 +9,6 @@ import pytest
 
 from matinee.cli.main import run as matinee
 from matinee.images import Engine
-from matinee.ops import doctor
 from matinee.ops.doctor import Finding, check_disk, check_emulation, check_python, check_uv, examine
 
 
@@ -49,8 +48,8 @@ def test_an_old_python_and_a_full_disk_are_refused_with_the_command(monkeypatch,
 
 @pytest.mark.parametrize(("registered", "ok"), [(True, True), (False, False)])
 def test_emulation_is_what_the_kernel_knows(monkeypatch, tmp_path: Path, registered: bool, ok: bool) -> None:
-    monkeypatch.setattr(doctor, "_BINFMT", tmp_path)
-    monkeypatch.setattr("platform.system", lambda: "Linux")
+    monkeypatch.setattr("matinee.images.engine.BINFMT", tmp_path)
+    monkeypatch.setattr("matinee.images.engine.SYSTEM", "Linux")
     if registered:
         (tmp_path / "qemu-aarch64").touch()
     finding = check_emulation(Engine("docker", "28.0", "linux/amd64"))

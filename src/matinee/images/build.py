@@ -25,6 +25,7 @@ from matinee.manifest import to_json
 
 LABEL = "matinee.component"
 BUILDS_AT_ONCE = 3
+LINE_CHARS = 100  # of a step that are reported
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _progress(report: Report, name: str, line: str) -> None:
     """Pass on the steps that take time; the rest a builder says is for errors."""
     found = re.match(r"(?:Step \d+/\d+ : |#\d+ \[[^\]]*\] )((?:RUN|COPY|ADD) .+)", line)
     if found:
-        report(name, found[1])
+        report(name, found[1] if len(found[1]) <= LINE_CHARS else f"{found[1][:LINE_CHARS]} …")
 
 
 @contextmanager

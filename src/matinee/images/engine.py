@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from platform import system
 from typing import Any
 
 from matinee.errors import BackendError, UsageError
@@ -19,6 +20,9 @@ Json = Any
 CHOICE = "MATINEE_ENGINE"  # the name of another command
 KNOWN = ("docker", "podman", "nerdctl", "finch")
 PLATFORMS = ("linux/amd64", "linux/arm64")
+SYSTEM = system()
+BINFMT = Path("/proc/sys/fs/binfmt_misc")  # where Linux lists what runs foreign programs
+_EMULATORS = {"linux/arm64": "qemu-aarch64", "linux/amd64": "qemu-x86_64"}
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 OnLine = Callable[[str], None]
@@ -54,6 +58,13 @@ class Engine:
         if "podman" in command or "Podman" in answer.stdout:
             return cls(command, version, platform, buildkit=True, flags=("--format", "docker"))
         return cls(command, version, platform, *_builder(command, told.get("Client") or {}))
+
+    def can_run(self, platform: str) -> bool:
+        """Return whether images of a platform run here, by themselves or emulated."""
+        emulated = (
+            SYSTEM != "Linux" or (BINFMT / _EMULATORS[platform]).exists()
+        )  # Docker Desktop brings emulators along
+        return platform == self.platform or emulated
 
     # --- asking -----------------------------------------------------------------------------------------------------
 

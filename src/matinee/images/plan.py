@@ -116,7 +116,7 @@ def _plan(
     )  # fmt: skip
     base = resolve_base(engine, component.base or project.base_image or DEFAULT.format(python=python), platform)
     context = component_context(project, component)
-    planned = _environment(project, component, locked, base, environment.python, platform)
+    planned = _environment(project, component, locked, base, environment.python, platform, engine)
     own = own_dockerfile(component)
     dockerfile = check_dockerfile(component.name, own) if own.is_file() else code_dockerfile(component.name)
     manifest = replace(item.manifest, hash="", label="", image="")
@@ -167,7 +167,13 @@ def _check_imports(project: Project, component: Component) -> None:
 
 
 def _environment(
-    project: Project, component: Component, locked: Lock, base: Base, python: Path, platform: str
+    project: Project,
+    component: Component,
+    locked: Lock,
+    base: Base,
+    python: Path,
+    platform: str,
+    engine: Engine | None,
 ) -> EnvironmentPlan:
     def layer(lock: str) -> Callable[[], Path]:
         return lambda: packages.packages_layer(
@@ -189,6 +195,7 @@ def _environment(
         variables=_variables(project, component),
         folder=str(in_image(project, component.folder)),
         apt=component.apt,
+        compiled=engine is None or engine.can_run(platform),
     )
 
 

@@ -21,7 +21,7 @@ LEFT_OUT: dict[str, tuple[tuple[str, str], ...]] = {
         ("libarrow_python_parquet_encryption.so libarrow_python_parquet_encryption.so.*.*.*", "copies of one library"),
     ),
     "pandas": (("tests", "its own tests, 18 MB"),),
-    "numpy": (("distutils f2py */tests */*/tests", "tools of a compiler, tests, 8 MB"),),
+    "numpy": (("distutils f2py */tests */*/tests _core/_simd*", "tools of a compiler, tests, 9 MB"),),
     "streamlit": (("hello testing .agents", "its demonstration, help for tests and for assistants"),),
     "pydeck": (("nbextension/static", "a widget of Jupyter's, 23 MB"),),
     "pydantic": (("v1", "its previous version, which nothing here asks for"),),
@@ -35,8 +35,8 @@ _SERVICES = set(
     """batch cloudwatch dynamodb ecs events lambda logs s3 scheduler sesv2 signin sns ssm sso sso-oidc
     sts""".split()  # noqa: SIM905 (a table to read)
 )
-# Sources of what is compiled already.
-_SOURCES = ("*.pyx", "*.pxd", "*.pxi", "*.pyi", "*.h", "*.c", "*.cpp", "*.js.map")
+# Sources of what is compiled already; lists of files that are no longer true.
+_SOURCES = ("*.pyx", "*.pxd", "*.pxi", "*.pyi", "*.h", "*.c", "*.cpp", "*.a", "*.js.map", "RECORD")
 
 
 def slim(folder: Path, kept: Iterable[str] = ()) -> None:

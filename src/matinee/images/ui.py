@@ -57,6 +57,7 @@ def plan_ui(project: Project, *, platform: str, engine: Engine | None = None, up
         folder=str(APP),
         role="ui",
         port=PORT,
+        compiled=engine is None or engine.can_run(platform),
     )
     context = ui_context(project)
     own_file = project.folder / f"{NAME}.Dockerfile"

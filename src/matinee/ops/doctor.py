@@ -19,8 +19,6 @@ from matinee.errors import MatineeError
 from matinee.images.engine import PLATFORMS, Engine
 
 ROOM_GB = 5.0  # what images of an ordinary app and what the builder keeps of them need
-_BINFMT = Path("/proc/sys/fs/binfmt_misc")
-_EMULATORS = {"linux/arm64": "qemu-aarch64", "linux/amd64": "qemu-x86_64"}
 
 
 @dataclass(frozen=True)
@@ -79,13 +77,12 @@ def check_disk(engine: Engine | MatineeError | None = None) -> Finding:
 def check_emulation(engine: Engine) -> Finding:
     """Return whether images of the other architecture can run here, not only be made."""
     other = next(name for name in PLATFORMS if name != engine.platform)
-    can = (_BINFMT / _EMULATORS[other]).exists() or platform.system() != "Linux"  # Docker Desktop brings its own
-    if can:
+    if engine.can_run(other):
         return Finding("Emulation", ok=True, detail=f"images for {engine.platform} and {other} run here", needed=False)
     return Finding(
         "Emulation",
         ok=False,
-        detail=f"images for {other} can be made here, but not run, nor be given Debian packages",
+        detail=f"images for {other} can be made here, but not run: no Debian packages, slower starts",
         mend=f"{engine.command} run --privileged --rm tonistiigi/binfmt --install all",
         needed=False,
     )
