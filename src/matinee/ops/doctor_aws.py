@@ -13,6 +13,7 @@ from typing import Any
 
 from matinee.backends.aws.errors import code_of
 from matinee.backends.aws.session import AwsSettings
+from matinee.client.stage import session_on
 from matinee.environments.inspect import inspect_app
 from matinee.errors import BackendError, MatineeError
 from matinee.manifest import ComponentManifest, Release
@@ -24,7 +25,6 @@ from matinee.ops.deploy.preflight.names import check_names, check_region
 from matinee.ops.deploy.preflight.permissions import check_permissions
 from matinee.ops.deploy.stacks.state import describe
 from matinee.ops.doctor import Finding
-from matinee.ops.on_stage import session_on
 from matinee.ops.status_aws import parts_of
 from matinee.project import Project, load
 from matinee.stack import Blueprint

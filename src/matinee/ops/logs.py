@@ -15,10 +15,10 @@ from matinee.backends.aws.logs import decode, events_of
 from matinee.backends.aws.session import Session
 from matinee.backends.local.logs import FolderLogs
 from matinee.client.core import Client
+from matinee.client.stage import session_on
 from matinee.errors import NotFoundError
 from matinee.manifest import Release
 from matinee.names import Names
-from matinee.ops.on_stage import session_on
 from matinee.ops.runs import found, reader
 from matinee.ports import LogLine
 from matinee.project import Project, load

@@ -1,12 +1,10 @@
-"""A stage's names and AWS session: what commands need that look after a deployed app. Nothing is asked yet."""
+"""The cloud of a stage, for commands that look after a deployed app."""
 
 from __future__ import annotations
 
 from matinee.client.stage import session_on
 from matinee.ops.deploy.cloud import Cloud, open_cloud
 from matinee.project import Project
-
-__all__ = ["cloud_of", "session_on"]
 
 
 def cloud_of(project: Project, stage: str) -> Cloud:

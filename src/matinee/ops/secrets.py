@@ -17,10 +17,10 @@ from typing import Any
 from matinee import secrets
 from matinee.backends.aws.errors import code_of, explained
 from matinee.backends.aws.session import Session
+from matinee.client.stage import session_on
 from matinee.errors import LimitError, NotFoundError, UsageError
 from matinee.manifest import Release
 from matinee.names import Names
-from matinee.ops.on_stage import session_on
 from matinee.ops.runs import reader
 from matinee.project import Project, load
 
