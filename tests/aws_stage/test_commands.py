@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import time
 
 import pytest
 
+from matinee.access.users import Users
+from matinee.api import tokens
 from matinee.cli import main
 from matinee.testing.harness import wait_until
 
@@ -75,9 +79,26 @@ def test_many_rows(said, tmp_path):
     assert [row["result"] for row in csv.DictReader((tmp_path / "o.csv").open())] == ["1.5", "3.0"]
 
 
-@pytest.mark.parametrize("command", [["predict", "price", "pieces=1"], ["runs", "list"], ["export", "-"]])
+def test_users_and_tokens_of_the_stage(said, stage, monkeypatch, app_folder):
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\n"))
+    code, out, err = said("users", "add", "ada", "--owner")
+    assert (code, out.strip()) == (0, "ada"), err
+    assert [user["name"] for user in json.loads(said("users", "list", "--json")[1])] == ["ada"]
+    assert Users(stage.store).check("ada", "correct horse battery")
+    code, out, _ = said("token", "create", "bo", "--json")
+    made = json.loads(out)
+    assert tokens.person_of(stage.store, made["secret"], time.time()).name == "bo"
+    assert said("token", "revoke", made["id"])[0] == 0
+    assert said("users", "remove", "ada")[0] == 0
+    assert stage.store.documents("user") == {}
+    assert not (app_folder / ".matinee" / "state.db").exists(), "nothing was opened here"
+
+
+@pytest.mark.parametrize(
+    "command", [["predict", "price", "pieces=1"], ["runs", "list"], ["export", "-"], ["users", "list"]]
+)
 def test_a_stage_that_is_not_there(said, command):
-    code, out, err = said(*command, stage="prod")
+    code, out, err = said(*command.split(), stage="prod")
     assert (code, out) == (2, "")
     assert "Nothing is deployed on the stage prod of shop in eu-central-1." in err
     assert "matinee deploy --stage prod" in err

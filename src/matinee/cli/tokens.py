@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from matinee.cli import output
-from matinee.cli.options import HERE, App, AsJson
+from matinee.cli.options import HERE, App, AsJson, Stage, on
 
 if TYPE_CHECKING:
     from matinee.api.tokens import Token
@@ -26,25 +26,26 @@ def create(
         None
     ),
     app: App = HERE,
+    stage: Stage = "",
     as_json: AsJson = False,
 ) -> None:
     """Make a token and print it, once."""
     from matinee.ops import tokens
 
-    made = tokens.create(app, name, owner=owner, days=days)
+    made = tokens.create(app, name, owner=owner, days=days, stage=stage)
     if as_json:
         output.print_json({**_json(made.token), "secret": made.secret})
         return
     output.print_text(made.secret)
-    output.next_step(f"Keep it: it is not shown again. Revoke it with: matinee token revoke {made.token.id}")
+    output.next_step(f"Keep it: it is not shown again. Revoke it with: matinee token revoke {made.token.id}{on(stage)}")
 
 
 @app.command("list", epilog="Example: matinee token list")
-def list_tokens(app: App = HERE, as_json: AsJson = False) -> None:
+def list_tokens(app: App = HERE, stage: Stage = "", as_json: AsJson = False) -> None:
     """List the tokens, never their secrets."""
     from matinee.ops import tokens
 
-    found = tokens.list_tokens(app)
+    found = tokens.list_tokens(app, stage=stage)
     if as_json:
         output.print_json([_json(token) for token in found])
         return
@@ -63,12 +64,13 @@ def list_tokens(app: App = HERE, as_json: AsJson = False) -> None:
 def revoke(
     which: Annotated[str, typer.Argument(metavar="ID", help="Its id, or a name for all of that person's.")],
     app: App = HERE,
+    stage: Stage = "",
     as_json: AsJson = False,
 ) -> None:
     """Revoke a token: from now on it is refused."""
     from matinee.ops import tokens
 
-    gone = tokens.revoke(app, which)
+    gone = tokens.revoke(app, which, stage=stage)
     if as_json:
         output.print_json([_json(token) for token in gone])
         return

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from matinee.cli import output
-from matinee.cli.options import HERE, App, AsJson
+from matinee.cli.options import HERE, App, AsJson, Stage
 
 app = typer.Typer(help="Named users: add, list, remove; change a password.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name they sign in with.", show_default=False)]
@@ -19,25 +19,26 @@ def add(
     name: Name,
     owner: Annotated[bool, typer.Option("--owner", help="They own the app: they see everybody's runs.")] = False,
     app: App = HERE,
+    stage: Stage = "",
 ) -> None:
     """Add somebody; the password is asked for twice, or is the first line of stdin."""
     from matinee.ops import users
 
-    user = users.add(app, name, _password(), owner=owner)
+    user = users.add(app, name, _password(), owner=owner, stage=stage)
     output.print_text(user.name)
-    if users.is_asked_for(app):
+    if users.is_asked_for(app, stage):
         output.next_step(f"{user.name} can sign in now.")
     else:
         output.next_step('For people to sign in by name, write into matinee.toml: [auth] mode = "users"')
 
 
 @app.command("list", epilog="Example: matinee users list")
-def list_users(app: App = HERE, as_json: AsJson = False) -> None:
+def list_users(app: App = HERE, stage: Stage = "", as_json: AsJson = False) -> None:
     """List the app's users."""
     from matinee.cli import render
     from matinee.ops import users
 
-    found = users.list_all(app)
+    found = users.list_all(app, stage=stage)
     if as_json:
         output.print_json([{"name": u.name, "role": u.role, "changed_at": u.changed_at} for u in found])
     elif found:
@@ -48,20 +49,20 @@ def list_users(app: App = HERE, as_json: AsJson = False) -> None:
 
 
 @app.command("remove", epilog="Example: matinee users remove ada")
-def remove(name: Name, app: App = HERE) -> None:
+def remove(name: Name, app: App = HERE, stage: Stage = "") -> None:
     """Remove somebody, who is signed out by it; their runs stay."""
     from matinee.ops import users
 
-    output.print_text(users.remove(app, name).name)
+    output.print_text(users.remove(app, name, stage=stage).name)
     output.next_step("Removed, and signed out.")
 
 
 @app.command("password", epilog="Example: matinee users password ada")
-def password(name: Name, app: App = HERE) -> None:
+def password(name: Name, app: App = HERE, stage: Stage = "") -> None:
     """Change somebody's password, which signs them out everywhere."""
     from matinee.ops import users
 
-    output.print_text(users.change_password(app, name, _password()).name)
+    output.print_text(users.change_password(app, name, _password(), stage=stage).name)
     output.next_step("Changed, and signed out everywhere.")
 
 

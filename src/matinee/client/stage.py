@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from matinee.client.backend import on_aws
+from matinee.client.backend import on_aws, open_backend
 from matinee.client.core import Client
 from matinee.client.host import Report, open_client
 from matinee.errors import BackendError, NotFoundError
@@ -23,6 +23,23 @@ from matinee.settings import Settings
 
 if TYPE_CHECKING:
     from matinee.backends.aws.session import Session
+
+OPERATOR = "operator"  # who makes no run needs no name of AWS
+
+
+@contextmanager
+def open_store_of(project: Project, stage: str = "") -> Iterator[Store]:
+    """Give the store alone, of a deployed stage or of the app here: for users and tokens, which belong to no person."""
+    if stage:
+        client = open_stage(project, stage, user=OPERATOR)
+        store = client.backend.store
+    else:
+        project.data.mkdir(exist_ok=True)
+        store = open_backend(Settings(app=project.name, data=project.data)).store
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 @contextmanager
