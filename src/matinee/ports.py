@@ -206,10 +206,14 @@ class Invoker(Protocol):
 
 @dataclass(frozen=True)
 class LaunchStatus:
-    """What became of a launch. `reason` is for people: exit code, missing image, Spot interruption."""
+    """What became of a launch. `reason` is for people: exit code, missing image, Spot interruption.
+
+    `passes`: it is no fault of the app's, and the next may do better: no capacity, told to end, nobody knows.
+    """
 
     ended: bool
     reason: str = ""
+    passes: bool = False
 
 
 class Launcher(Protocol):

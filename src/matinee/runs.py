@@ -302,19 +302,26 @@ def release(run: Run, entry: Entry, *, now: float) -> Change:
     return _requeued(run, entry, visible_at=now)
 
 
-def lose(run: Run, entry: Entry, *, now: float) -> Change:
-    """Take a running run from a worker that is gone: queued again, or failed after MAX_LOSSES."""
-    _require(run, Status.RUNNING)
+def lose(run: Run, entry: Entry, *, now: float, unstarted: str = "") -> Change:
+    """Take a running run from a worker that is gone: queued again, or failed after MAX_LOSSES.
+
+    `unstarted` says why a worker ended before it could claim anything: counted on the queued run it was started for.
+    """
+    _require(run, Status.QUEUED if unstarted else Status.RUNNING)
     if run.cancel_requested:
         return cancelled(run, now=now)
     losses = run.losses + 1
     if losses < MAX_LOSSES:
+        if unstarted:
+            return Change(run, evolve(run, losses=losses), entry, entry)
         return _requeued(run, entry, visible_at=now, losses=losses)
     failure = Failure(
         "lost",
         f"The worker was lost {losses} times while this run was on it.",
         hint="Most often the predictor needs more memory than it has: raise memory_mb.",
     )
+    if unstarted:
+        failure = Failure("start", f"No worker could start: {unstarted}.", hint="Mend that and submit it again.")
     after = evolve(run, status=Status.FAILED, losses=losses, failure=failure, finished_at=now)
     return Change(run, after, None, None)
 

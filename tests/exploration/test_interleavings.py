@@ -7,8 +7,11 @@ read of the protocol may be stale; what DynamoDB's Query does not promise is one
 from __future__ import annotations
 
 import pytest
+from exploring import invariants
 from exploring.explore import Scenario
 from exploring.scenarios import ANY, CRASH, LATE, LOST, ONE, SIGTERM, UNKNOWN, holds_everywhere
+
+from matinee import runs
 
 QUICK = {
     "one submitter, a dead process": Scenario(**ONE, faults=1, kinds=CRASH),
@@ -41,6 +44,14 @@ LONG = {
 @pytest.mark.parametrize("name", QUICK)
 def test_every_interleaving_ends_well(name):
     holds_everywhere(name, QUICK[name])
+
+
+def test_a_run_whose_workers_never_start_has_failed_at_last(monkeypatch):
+    monkeypatch.setattr(runs, "MAX_LOSSES", 2)
+    monkeypatch.setattr(invariants, "MAX_LOSSES", 2)
+    holds_everywhere(
+        "two workers that die, of two that may", Scenario(**ONE, faults=2, kinds=frozenset({"worker crash"}))
+    )
 
 
 @pytest.mark.slow

@@ -4,7 +4,7 @@
 
     relaunch   a slot without handle: its dispatcher died between take and launch, or had no answer; the token makes it
                the same launch
-    bury       slots whose worker the launcher says has ended are freed
+    bury       slots whose worker the launcher says has ended are freed; one that never began counts against a run
     reclaim    leases whose owner holds no slot are lost
     launch     while occupied slots < min(max_workers, due and leased entries): take a slot, then launch
 
@@ -51,7 +51,7 @@ def dispatch(
 ) -> Dispatched:
     """Bring the predictor's workers to what its queue needs; never raises because a launch failed."""
     note = relaunch(store, launcher, predictor)
-    note = bury(store, launcher, predictor) or note
+    note = bury(store, launcher, predictor, now) or note
     reclaim(store, predictor, now)
     launched: list[Slot] = []
     while not note and len(launched) < max_workers:  # or workers that leave at once would be launched for ever
@@ -95,20 +95,34 @@ def launch(store: Store, launcher: Launcher, slot: Slot) -> str:
     return ""
 
 
-def bury(store: Store, launcher: Launcher, predictor: str) -> str:
+def bury(store: Store, launcher: Launcher, predictor: str, now: float) -> str:
     """Free the slots whose worker has ended; return why, if one ended before it had renewed its slot even once.
 
     Only the launcher's word counts, never time: a start may be slow. Workers that cannot start must not be started in
     a tight circle, so a note holds launches back until LAUNCH_RETRY_S have passed.
     """
     note = ""
+    blamed: list[str] = []
     launched = [slot for slot in store.pool(predictor).slots if slot.handle]
     statuses = launcher.status(launched) if launched else {}
     for slot in launched:
         status = statuses.get(slot.token)
         if status is not None and status.ended and store.free_slot(slot) and not slot.renewed_at:
-            note = f"A worker ended before it could start: {status.reason or 'no reason is known'}."
+            reason = status.reason.rstrip(".") or "no reason is known"
+            note = f"A worker ended before it could start: {reason}."
+            blamed += [] if status.passes else [reason]
+    if blamed:
+        blame(store, predictor, blamed, now)
     return note
+
+
+def blame(store: Store, predictor: str, reasons: list[str], now: float) -> None:
+    """Count each worker that never began against one of the runs that are due, so that none waits for it for ever."""
+    entries = [entry for entry in store.due(predictor, now, len(reasons)) if not entry.is_leased]
+    for entry, reason in zip(entries, reasons, strict=False):
+        run = store.run(entry.run_id)
+        if run is not None and run.status is Status.QUEUED and run.attempt == entry.attempt:
+            store.apply(lose(run, entry, now=now, unstarted=reason))  # one that has moved on needs no blame
 
 
 def reclaim(store: Store, predictor: str, now: float) -> None:

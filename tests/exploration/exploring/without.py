@@ -60,7 +60,7 @@ def the_attempt_as_fence(patch):
 
 def burying(patch):
     """The slot of a worker that has ended stays taken."""
-    patch.setattr(dispatcher, "bury", lambda store, launcher, predictor: "")
+    patch.setattr(dispatcher, "bury", lambda store, launcher, predictor, now: "")
 
 
 def keeping_the_slot_of_an_unknown_launch(patch):
@@ -71,11 +71,11 @@ def keeping_the_slot_of_an_unknown_launch(patch):
 def waiting_for_a_slow_start(patch):
     """A worker that has not reported within a lease is taken for one that never was."""
 
-    def bury(store, launcher, predictor):
+    def bury(store, launcher, predictor, now):
         for slot in store.pool(predictor).slots:
-            if not slot.renewed_at and slot.taken_at + LEASE_S < store.clock():
+            if not slot.renewed_at and slot.taken_at + LEASE_S < now:
                 store.free_slot(slot)
-        return bury_ended(store, launcher, predictor)
+        return bury_ended(store, launcher, predictor, now)
 
     bury_ended = dispatcher.bury
     patch.setattr(dispatcher, "bury", bury)

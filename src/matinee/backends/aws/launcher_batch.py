@@ -14,7 +14,7 @@ from typing import Any
 
 from matinee.backends.aws.errors import as_settled, code_of, explained, log_failure
 from matinee.backends.aws.launcher_settings import LaunchSettings, container_override, was_alive_lately
-from matinee.backends.aws.launcher_words import refused, why_ended
+from matinee.backends.aws.launcher_words import is_passing, refused, why_ended
 from matinee.backends.aws.session import Session
 from matinee.ports import LaunchStatus
 from matinee.runs import Slot
@@ -102,12 +102,13 @@ class BatchLauncher:
     def _status(self, slot: Slot, job: dict[str, Any] | None) -> LaunchStatus:
         if job is None:
             if slot.handle and not is_job(slot.handle):
-                return LaunchStatus(True, "It was never started")
+                return LaunchStatus(True, "It was never started", passes=True)
             is_quiet = not was_alive_lately(slot, self._clock())
-            return LaunchStatus(is_quiet, "AWS does not know it any more" if is_quiet else "")
+            return LaunchStatus(is_quiet, "AWS does not know it any more" if is_quiet else "", passes=is_quiet)
         if job["status"] not in _OVER:
             return LaunchStatus(False, str(job.get("statusReason", "")))
-        return LaunchStatus(True, _why(job))
+        told_to_end = bool(job.get("isTerminated") or job.get("isCancelled"))
+        return LaunchStatus(True, _why(job), passes=told_to_end or is_passing(str(job.get("statusReason", ""))))
 
     def _jobs(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}

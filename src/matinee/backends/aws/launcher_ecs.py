@@ -13,7 +13,7 @@ from typing import Any
 
 from matinee.backends.aws.errors import as_settled, code_of, explained, log_failure
 from matinee.backends.aws.launcher_settings import LaunchSettings, container_override, was_alive_lately
-from matinee.backends.aws.launcher_words import failed, is_spot_loss, refused, why_task_ended
+from matinee.backends.aws.launcher_words import ended_by_aws, failed, is_spot_loss, refused, why_task_ended
 from matinee.backends.aws.session import Session
 from matinee.errors import BackendError
 from matinee.ports import LaunchStatus
@@ -22,8 +22,8 @@ from matinee.runs import Slot
 AT_ONCE = 100  # tasks that one DescribeTasks takes
 SPOT_PAUSE_S = 900.0  # how long workers are on-demand after Spot had no capacity, or took a worker's back
 GROUP = "matinee:"  # with the predictor's name, a task's group: what its end is told by
-NEVER = LaunchStatus(True, "It was never started")
-GONE = LaunchStatus(True, "AWS does not know it any more")
+NEVER = LaunchStatus(True, "It was never started", passes=True)
+GONE = LaunchStatus(True, "AWS does not know it any more", passes=True)
 
 
 class EcsLauncher:
@@ -137,7 +137,7 @@ class EcsLauncher:
             return LaunchStatus(False)
         if is_spot_loss(task):
             self._pause_spot()
-        return LaunchStatus(True, why_task_ended(task))
+        return LaunchStatus(True, why_task_ended(task), passes=ended_by_aws(task))
 
     def _tasks(self, arns: Sequence[str]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}

@@ -123,6 +123,18 @@ def is_spot_loss(task: dict[str, Any]) -> bool:
     return bool(re.search("spot", text, re.IGNORECASE) or (of_spot and "Capacity is unavailable" in text))
 
 
+def ended_by_aws(task: dict[str, Any]) -> bool:
+    """Whether a task ended by no fault of the app's: no capacity, its machine taken away, told to end."""
+    told = f"{task.get('stopCode', '')} {task.get('stoppedReason', '')}"
+    return is_spot_loss(task) or is_passing(told)
+
+
+def is_passing(told: str) -> bool:
+    """Whether AWS's words say that the next worker may do better."""
+    pattern = r"UserInitiated|ServiceScheduler|TerminationNotice|Capacity is unavailable|Host EC2|instance.*terminated"
+    return re.search(pattern, told, re.IGNORECASE) is not None
+
+
 def why_task_ended(task: dict[str, Any]) -> str:
     """Return why a stopped ECS task ended."""
     if re.search(r"spot", f"{task.get('stopCode', '')} {task.get('stoppedReason', '')}", re.IGNORECASE):

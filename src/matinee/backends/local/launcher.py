@@ -162,10 +162,12 @@ class ProcessLauncher:
 
     def _status(self, token: str) -> LaunchStatus:
         if not self._lock_path(token).exists():
-            return LaunchStatus(ended=True, reason="It was never started on this machine.")
+            return LaunchStatus(ended=True, reason="It was never started on this machine.", passes=True)
         if self._is_held(token):
             return LaunchStatus(ended=False)
-        return LaunchStatus(ended=True, reason=self._record(token).get("reason", "It ended without saying why."))
+        record = self._record(token)
+        passes = record.get("exit_code") in (None, 0, -signal.SIGTERM)
+        return LaunchStatus(True, record.get("reason", "It ended without saying why."), passes)
 
     def _is_held(self, token: str) -> bool:
         try:
