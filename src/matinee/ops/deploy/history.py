@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from matinee.errors import NotFoundError
+from matinee.errors import ConflictError, NotFoundError
 from matinee.manifest import ComponentManifest, Release, release_from_json, to_json
 from matinee.ports import Files, Store
 
@@ -109,10 +109,20 @@ def _differs(past: Past, live: Past, name: str) -> bool:
     return {(c.name, c.hash) for c in past.components} != {(c.name, c.hash) for c in live.components}
 
 
+def document(store: Store) -> Json:
+    """Return the stage's history as it is written, None if none is: what `record` replaces."""
+    return store.document(_KIND, _KEY)
+
+
+def of(written: Json) -> History:
+    """Return a history from how it is written."""
+    known = written or {}
+    return History(tuple(map(_past, known.get("releases", []))), known.get("highest", {}))
+
+
 def read(store: Store) -> History:
     """Return the stage's history."""
-    known = store.document(_KIND, _KEY) or {}
-    return History(tuple(map(_past, known.get("releases", []))), known.get("highest", {}))
+    return of(document(store))
 
 
 def _past(data: Mapping[str, Json]) -> Past:
@@ -120,11 +130,17 @@ def _past(data: Mapping[str, Json]) -> Past:
     return Past(**{**data, "components": components, "images": tuple(data["images"])})
 
 
-def record(store: Store, files: Files, release: Release, *, by: str, note: str = "") -> History:
-    """Write down that this release is about to be live, and return the history with it."""
+def record(store: Store, files: Files, release: Release, *, before: Json, by: str, note: str = "") -> History:
+    """Write down that this release is about to be live, and return the history with it.
+
+    `before` is the history as it was when the deployment began: of two at once, one gets ConflictError.
+    """
+    history = of(before).with_release(past_of(release, by, note))
+    if not store.swap_document(_KIND, _KEY, before, json.loads(json.dumps(asdict(history)))):
+        raise ConflictError(
+            f"Another deployment went live while release {release.number} was made.", hint="Run the command again."
+        )
     files.put(_file(release.number), json.dumps(to_json(release)).encode(), media_type="application/json")
-    history = read(store).with_release(past_of(release, by, note))
-    store.put_document(_KIND, _KEY, asdict(history))
     _forget(files, history.releases)
     return history
 

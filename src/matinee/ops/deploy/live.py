@@ -8,7 +8,7 @@ from typing import Any
 
 from matinee.backends.aws.files import S3Files
 from matinee.backends.aws.store import DynamoStore
-from matinee.errors import ConflictError, MatineeError, NotFoundError
+from matinee.errors import MatineeError, NotFoundError
 from matinee.manifest import Release
 from matinee.ops.deploy import functions, history
 from matinee.ops.deploy.cloud import Cloud
@@ -30,6 +30,7 @@ class Live:
     release: Release | None = None
     history: History = field(default_factory=History)
     written: History = field(default_factory=History)
+    document: Json = None  # `written` as the table has it
 
     @property
     def number(self) -> int:
@@ -57,10 +58,10 @@ def nothing(cloud: Cloud) -> Live:
 def look(cloud: Cloud) -> Live:
     """Return what is live."""
     empty = nothing(cloud)
-    release, written = empty.store.release(), history.read(empty.store)
-    if release is None:
-        return replace(empty, written=written)
-    return replace(empty, release=release, history=written.live_at(release.number), written=written)
+    document, release = history.document(empty.store), empty.store.release()
+    written = history.of(document)
+    past = written.live_at(release.number) if release else History()
+    return replace(empty, release=release, history=past, written=written, document=document)
 
 
 def go_live(
@@ -78,12 +79,7 @@ def go_live(
 
     Raises ConflictError when another one went live meanwhile. When a step fails, what was live before goes on.
     """
-    now = live.store.release()
-    if (now.number if now else 0) != live.number:
-        raise ConflictError(
-            f"Release {now.number if now else 0} went live while this one was made.", hint="Run the command again."
-        )
-    written = history.record(live.store, live.files, release, by=by, note=note)
+    written = history.record(live.store, live.files, release, before=live.document, by=by, note=note)
     former = {name: functions.live_version(cloud, name) for name in versions}
     try:
         for name, version in versions.items():
