@@ -95,6 +95,7 @@ class Pretend:
     images: PretendImages = field(default_factory=PretendImages)
     worker: Callable[[Cloud, str], None] = lambda _cloud, _predictor: None
     more: dict[str, Any] = field(default_factory=dict)  # resources of the app's stack beyond its own
+    edge: dict[str, Any] = field(default_factory=dict)  # what stands in for the edge's
 
     @property
     def tools(self) -> Tools:
@@ -105,6 +106,8 @@ class Pretend:
 
     def adapt(self, stack: str, template: Mapping[str, Any]) -> Mapping[str, Any]:
         adapted = drop(stack, template)
+        if stack.endswith("-edge") and self.edge:
+            return {**adapted, "Resources": self.edge, "Outputs": {"Url": {"Value": "https://app.example.com"}}}
         is_app = "UiService" in adapted["Resources"]
         return {**adapted, "Resources": {**adapted["Resources"], **(self.more if is_app else {})}}
 

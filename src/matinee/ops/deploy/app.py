@@ -16,6 +16,8 @@ from matinee.ops.deploy.preflight.names import check_names
 from matinee.ops.deploy.tools import UI_COMPONENT, Tools, WantedImage
 from matinee.project import Project, load
 from matinee.stack import Blueprint
+from matinee.stack.blueprint import PASSWORD
+from matinee.stack.parameters import is_password_in_secrets_manager
 from matinee.stack.sizes import problems
 
 
@@ -83,7 +85,8 @@ def _check(project: Project, stage: str, manifests: Sequence[ComponentManifest])
 def secrets_of(app: App) -> Mapping[str, str]:
     """Return the secrets that the stage must have, with who needs each."""
     blueprint = app.blueprint()
-    wanted = dict.fromkeys(blueprint.ui_secrets, "the UI")
+    elsewhere = {PASSWORD} if is_password_in_secrets_manager(blueprint) else set()
+    wanted = dict.fromkeys((name for name in blueprint.ui_secrets if name not in elsewhere), "the UI")
     for predictor in blueprint.predictors:
         wanted |= dict.fromkeys(predictor.resources.secrets, predictor.name)
     return wanted

@@ -135,7 +135,7 @@ def _edge(work: Work, aimed: Target, state: StackState) -> tuple[str, bool]:
         edge = work.ground.edge
         if edge is None or not edge.is_as(spec):
             work.report(Step("The public address (the first time takes minutes)"))
-            edge, is_new = apply(work.cloud, spec, work.report, may_wait=work.options.may_wait), True
+            edge, is_new = _apply_edge(work, spec), True
         url = edge.outputs.get(p.URL, "")
     live.tell_url(work.ground.live.store, url)
     return url, is_new
@@ -156,6 +156,14 @@ def put_sleeping_page(cloud: Cloud, blueprint: Blueprint) -> None:
         ContentType="text/html; charset=utf-8",
         CacheControl="max-age=60",
     )
+
+
+def _apply_edge(work: Work, spec: StackSpec) -> StackState:
+    try:
+        return apply(work.cloud, spec, work.report, may_wait=work.options.may_wait)
+    except BackendError as error:
+        what = "The app is live, and has no public address" if work.ground.edge is None else "The app is live"
+        raise BackendError(f"{what}. {error.message}", hint=error.hint) from error
 
 
 def forget_images(work: Work) -> None:
