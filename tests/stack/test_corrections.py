@@ -9,11 +9,13 @@ import json
 from dataclasses import replace
 
 import pytest
+import uvicorn
 
 from matinee.errors import ProjectError
 from matinee.project import load
 from matinee.project.aws import DAYS, OfficeHours
 from matinee.stack import app_template, data_template, edge_template, network_template
+from matinee.ui import serve
 
 HOURS = {"office_hours": OfficeHours(DAYS[:5], "08:00", "18:00", "Europe/Berlin")}
 
@@ -139,6 +141,17 @@ def test_correction_09_nobody_hangs_up_on_who_is_about_to_speak(make):
     assert default["CachePolicyId"] == "4135ea2d-6df8-44a3-9df3-4b5a84be39ad", "nothing is kept"
     [origin] = config["Origins"]
     assert 30 < origin["VpcOriginConfig"]["OriginReadTimeout"] <= 120
+
+
+def test_correction_09_the_ui_s_server_keeps_a_silent_connection_longer_than_the_load_balancer(make, monkeypatch):
+    made = []
+    monkeypatch.setattr(serve, "application", lambda routes: None)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server: made.append(server.config))
+    with pytest.raises(SystemExit):
+        serve.serve("127.0.0.1", 0)
+    balancer = the(app_template(make()), "AWS::ElasticLoadBalancingV2::LoadBalancer")
+    told = {one["Key"]: one["Value"] for one in balancer["LoadBalancerAttributes"]}
+    assert made[0].timeout_keep_alive > int(told["idle_timeout.timeout_seconds"])
 
 
 def test_correction_09_the_certificate_of_cloudfront_is_in_us_east_1(tmp_path):

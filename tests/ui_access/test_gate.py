@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import httpx
 import pytest
+from streamlit.file_util import get_static_dir
 
 pytestmark = pytest.mark.slow
 COOKIE = "matinee-tiny"
@@ -42,6 +44,16 @@ def test_signed_out_nothing_of_the_app_is_reached_but_the_sign_in_page(password_
                 assert "streamlit" not in answer.text.lower()
         assert browser.get("/_stcore/health").text == "ok", "load balancers ask for it"
     assert not password_server.opens_websocket()
+
+
+def test_streamlit_s_own_files_are_anybody_s_so_that_a_cdn_keeps_them_for_all(password_server):
+    name = next((Path(get_static_dir()) / "static" / "js").glob("*.js")).name
+    with password_server.browser() as browser:
+        answer = browser.get(f"/static/js/{name}")
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert "set-cookie" not in answer.headers
+        assert browser.get("/static/js/../../index.html").status_code == 401
 
 
 def test_the_page_asks_for_name_and_password_and_needs_nothing_from_elsewhere(password_server):

@@ -31,6 +31,7 @@ PING_S = 25  # load balancers close what is silent for a minute
 TRUSTED_PROXIES = "MATINEE_TRUSTED_PROXIES"  # addresses or networks whose X-Forwarded-For and -Proto are believed
 YOUNG_OBJECTS = 50_000  # made by a few clicks; by default the collector walks through them some thirty times a click
 TURN_S = 0.02  # longer than a script runs: threads that take turns within it cost a tenth of a click
+KEEP_ALIVE_S = 150  # longer than a load balancer keeps a silent connection (130 s), or it meets a closed door (502)
 GRACE_S = 1  # to end open connections; a browser connects again by itself
 OPTIONS: dict[str, Any] = {
     "server.headless": True,
@@ -85,6 +86,7 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
         ws_per_message_deflate=False,  # packing the small messages of a click costs more than sending them
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         proxy_headers=bool(trusted),  # uvicorn by itself believes whoever is on this machine
         forwarded_allow_ips=trusted,
@@ -114,12 +116,13 @@ def application(routes: Sequence[Any] = ()) -> Any:
         lifespan=_lifespan,
         secrets=secrets_of(gate.policy, gate.cookies.secret),
     )
-    app = Static(streamlit, Path(get_static_dir()) / "static")
-    if gate.is_open:
-        return app
-    from matinee.ui.middleware import SignInMiddleware
+    app: Any = streamlit
+    if not gate.is_open:
+        from matinee.ui.middleware import SignInMiddleware
 
-    return SignInMiddleware(app, gate, session.title, [route.path for route in routes])
+        app = SignInMiddleware(streamlit, gate, session.title, [route.path for route in routes])
+    # Before the gate: they are Streamlit's, the same in every app, and a CDN keeps them for everybody.
+    return Static(app, Path(get_static_dir()) / "static")
 
 
 def _remember_theme() -> None:
