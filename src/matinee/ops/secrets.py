@@ -213,7 +213,7 @@ def _put(session: Session, names: Names, name: str, value: str) -> None:
 
 def _changed(session: Session, names: Names) -> dict[str, float | None]:
     """Return when each secret of the stage was changed."""
-    folder = names.parameter("").rstrip("/")
+    folder = names.parameter("")  # with its last slash, as policies name what is below it
     with explained(f"The secrets under {folder}", "ssm:GetParametersByPath", folder):
         pages = session.client("ssm").get_paginator("get_parameters_by_path").paginate(Path=folder)
         found: Iterable[Json] = [item for page in pages for item in page["Parameters"]]
