@@ -35,6 +35,7 @@ RUNS = {"README.md", "tutorial.md", "types.md"} | {page.name for page in (ROOT /
 GO_ON = ("matinee dev", "matinee test --containers", "make", "pytest examples")  # until ended, or elsewhere tested
 AWS = "use-the-aws-cli.md"  # needs the address of a running app
 ON_AWS = {"deploy.md", "roll-back-and-destroy.md", "deploy-from-ci.md"}  # tests/deploy runs them on an emulator
+ENGINE = "build-images.md"  # tests/images runs it
 API = "use-the-api.md"  # likewise: tests/api runs it
 BIN = Path(sys.executable).parent
 COMMAND_S = 120
@@ -86,7 +87,7 @@ def run_command(command: str, folder: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "page",
-    [p for p in PAGES if p.name in RUNS - {AWS, API} - ON_AWS and "examples" not in p.parts],
+    [p for p in PAGES if p.name in RUNS - {AWS, API, ENGINE} - ON_AWS and "examples" not in p.parts],
     ids=lambda p: p.stem,
 )
 def test_every_snippet_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,18 @@ def test_a_base_of_another_architecture_is_refused(write_app, foreign_base) -> N
         build(app, ["double"])
 
 
+def test_a_base_with_another_python_is_refused(write_app, engine, tmp_path) -> None:
+    (tmp_path / "base").mkdir()
+    (tmp_path / "base" / "Dockerfile").write_text("FROM scratch\nENV PYTHON_VERSION=3.99.1\n")
+    engine.build(tmp_path / "base", "matinee-test-python:3.99")
+    try:
+        app = write_app('[images]\nbase = "matinee-test-python:3.99"\n', double=DOUBLE)
+        with pytest.raises(ProjectError, match=r"has Python 3\.99, and its packages are for"):
+            build(app, ["double"])
+    finally:
+        engine.run("image", "rm", "--force", "matinee-test-python:3.99")
+
+
 def test_what_looks_like_a_secret_stays_out_and_is_said(write_app, build_app, run_image) -> None:
     app = write_app()
     folder = app / "double"

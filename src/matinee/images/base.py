@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from matinee.errors import ProjectError
 from matinee.images.engine import Engine
@@ -19,10 +20,11 @@ class Base:
     note: str = ""
 
 
-def resolve_base(engine: Engine | None, name: str, platform: str) -> Base:
+def resolve_base(engine: Engine | None, name: str, platform: str, python: str = "") -> Base:
     """Return the base by digest, fetched first if the engine has it not. Without an engine its name must do.
 
-    Raises BackendError when it cannot be fetched, ProjectError when it is of another platform.
+    Raises BackendError when it cannot be fetched, ProjectError when it is of another platform, or says that it has
+    another Python than `python` ("3.11").
     """
     if engine is None:
         return Base(name, name)
@@ -35,6 +37,7 @@ def resolve_base(engine: Engine | None, name: str, platform: str) -> Base:
             f"The image {name} is for {_platform(found)}, not for {platform}.",
             hint=f"Name one that is made for {platform}, or build for this one: --platform {_platform(found)}.",
         )
+    _check_python(found, name, python)
     digests = [str(digest) for digest in found.get("RepoDigests") or ()]
     repository = name.partition("@")[0].rpartition(":")[0] or name
     pinned = next((digest.rpartition("@")[2] for digest in digests), "")
@@ -44,5 +47,15 @@ def resolve_base(engine: Engine | None, name: str, platform: str) -> Base:
     return Base(f"{repository}@{pinned}", pinned)
 
 
-def _platform(found: dict[str, object]) -> str:
+def _check_python(found: dict[str, Any], name: str, python: str) -> None:
+    variables = dict(text.split("=", 1) for text in found.get("Config", {}).get("Env") or ())
+    version = ".".join(variables.get("PYTHON_VERSION", python).split(".")[:2])
+    if python and version != python:
+        raise ProjectError(
+            f"The base image {name} has Python {version}, and its packages are for {python}.",
+            hint=f'Name a base with Python {python}, or say requires-python = "=={version}.*" in the component.',
+        )
+
+
+def _platform(found: dict[str, Any]) -> str:
     return f"{found.get('Os', 'linux')}/{found.get('Architecture', '?')}"

@@ -114,7 +114,8 @@ def _plan(
         component, component.dependencies(), runtime_requirements(),
         folder=project.folder / FOLDER, platform=platform, python=python, upgrade=upgrade,
     )  # fmt: skip
-    base = resolve_base(engine, component.base or project.base_image or DEFAULT.format(python=python), platform)
+    wanted = component.base or project.base_image or DEFAULT.format(python=python)
+    base = resolve_base(engine, wanted, platform, python)
     context = component_context(project, component)
     planned = _environment(project, component, locked, base, environment.python, platform, engine)
     own = own_dockerfile(component)

@@ -41,7 +41,7 @@ def plan_ui(project: Project, *, platform: str, engine: Engine | None = None, up
         Component(NAME, project.folder / "ui.py"), pages, ui_requirements(project),
         folder=project.folder / FOLDER, platform=platform, python=version, upgrade=upgrade,
     )  # fmt: skip
-    base = resolve_base(engine, project.base_image or DEFAULT.format(python=version), platform)
+    base = resolve_base(engine, project.base_image or DEFAULT.format(python=version), platform, version)
     own = tuple(Requirement(text).name for text in pages.requirements)
     environment = environment_plan(
         NAME,
