@@ -9,10 +9,13 @@ from datetime import UTC, datetime
 import pytest
 
 from matinee.client.backend import open_backend
+from matinee.client.core import Client
+from matinee.client.host import LocalHost
 from matinee.client.scheduling import LATE_S, LOOK_S, RETRY_S, Scheduling
 from matinee.errors import BackendError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.ports import RunQuery
+from matinee.project import load
 from matinee.settings import Settings
 from matinee.testing.harness import wait_until
 
@@ -167,3 +170,25 @@ def test_the_thread_submits_and_ends(backend, clock):
     finally:
         one.stop()
     assert not one._thread.is_alive()
+
+
+def test_a_scheduled_run_is_worked_off_as_any_other(write_app, clock):
+    source = """
+        from matinee import batch
+
+        @batch(schedule="cron(0 9 * * ? *)")
+        def report(days: int = 7) -> str:
+            print("reporting")
+            return f"{days} days"
+    """
+    project = load(write_app(report=source))
+    with LocalHost(project) as host:
+        host.reload(project)
+        schedules = Scheduling(host.backend, host.settings, clock=clock)
+        clock.at += 10
+        schedules.look()
+        (run,) = submitted(host.backend)
+        client = Client(host.backend, host.settings, "ada", owner=True)
+        done = client.wait(run.id, timeout_s=30)
+        assert (done.status, client.result(done), done.user) == ("succeeded", "7 days", "schedule")
+        assert [line.message for line in client.logs(run.id)] == ["reporting"]

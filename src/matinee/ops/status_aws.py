@@ -95,11 +95,11 @@ def _service(cloud: Cloud, service: Json) -> Part:
         return Part("UI", "asleep", "No task runs: it is outside its office hours.")
     healthy = _healthy(cloud, service)
     tasks = f"{running} of {wanted} tasks run, {healthy} answer."
+    if min(running, healthy) >= wanted:
+        return Part("UI", "ok", tasks)
     if running and healthy:
-        state = "ok" if min(running, healthy) >= wanted else "attention"
-        return Part("UI", "ok" if state == "ok" else "attention", tasks, "" if state == "ok" else _last_event(service))
-    why = _why_stopped(cloud)
-    hint = why or _last_event(service) or f"matinee logs ui --stage {cloud.names.stage}"
+        return Part("UI", "attention", tasks, _last_event(service))
+    hint = _why_stopped(cloud) or _last_event(service) or f"matinee logs ui --stage {cloud.names.stage}"
     return Part("UI", "down", tasks, hint)
 
 
