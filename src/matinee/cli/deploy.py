@@ -15,7 +15,7 @@ from matinee.errors import UsageError
 if TYPE_CHECKING:
     from matinee.ops.deploy.work import Deployed
 
-Build = Annotated[str, typer.Option("--build", help="Where images are built: local.")]
+Build = Annotated[str, typer.Option("--build", help="Where images are built: local, or remote by CodeBuild.")]
 
 
 def command(

@@ -39,7 +39,11 @@ def tools(build: str = "local") -> Tools:
         from matinee.ops.deploy.engine_images import EngineImages
 
         return Tools(EngineImages())
-    raise UsageError(f"Images are not built {build!r}.", hint="--build is local.")
+    if build == "remote":
+        from matinee.ops.deploy.remote_images import RemoteImages
+
+        return Tools(RemoteImages())
+    raise UsageError(f"Images are not built {build!r}.", hint="--build is local (Docker here) or remote (CodeBuild).")
 
 
 # --- progress -------------------------------------------------------------------------------------------------------

@@ -81,12 +81,26 @@ def _build(engine: Engine, plan: ImagePlan, report: Report, stopped: threading.E
     return built
 
 
+def stage_environment(plan: EnvironmentPlan, folder: Path, stopped: threading.Event | None = None) -> None:
+    """Put what the environment's image is built from into an empty folder: layers as archives, and the Dockerfile."""
+    for layer in plan.layers:
+        _go_on(stopped)
+        _put(layer.make(), folder / f"{layer.name}.tar")
+    (folder / "Dockerfile").write_text(plan.dockerfile, "utf-8")
+
+
+def stage_code(plan: ImagePlan, environment: EnvironmentPlan, folder: Path) -> None:
+    """Put what the last layer is built from into an empty folder: the app's files, its manifest, and the Dockerfile."""
+    app = folder / "app"
+    plan.context.write(app)
+    (app / MANIFEST).write_text(json.dumps(to_json(plan.manifest), ensure_ascii=False), "utf-8")
+    packages.compile_all(app, environment.python)
+    (folder / "Dockerfile").write_text(plan.dockerfile, "utf-8")
+
+
 def _build_environment(engine: Engine, plan: EnvironmentPlan, report: Report, stopped: threading.Event) -> None:
     with _work_folder() as folder:
-        for layer in plan.layers:
-            _go_on(stopped)
-            _put(layer.make(), folder / f"{layer.name}.tar")
-        (folder / "Dockerfile").write_text(plan.dockerfile, "utf-8")
+        stage_environment(plan, folder, stopped)
         _go_on(stopped)
         engine.build(folder, plan.reference, _platform(engine, plan), lambda line: _progress(report, plan.name, line))
 
@@ -95,11 +109,7 @@ def _build_code(
     engine: Engine, plan: ImagePlan, environment: EnvironmentPlan, report: Report, stopped: threading.Event
 ) -> None:
     with _work_folder() as folder:
-        app = folder / "app"
-        plan.context.write(app)
-        (app / MANIFEST).write_text(json.dumps(to_json(plan.manifest), ensure_ascii=False), "utf-8")
-        packages.compile_all(app, environment.python)
-        (folder / "Dockerfile").write_text(plan.dockerfile, "utf-8")
+        stage_code(plan, environment, folder)
         options = ["--build-arg", f"{ARGUMENT}={environment.reference}", *_labels(plan), *_platform(engine, plan)]
         _go_on(stopped)
         engine.build(folder, plan.reference, options, lambda line: _progress(report, plan.name, line))
@@ -119,8 +129,8 @@ def _check_made(engine: Engine, plan: ImagePlan) -> None:
         raise ProjectError(f"The Dockerfile of {plan.name} {problem}.", hint=f"{HOW_TO} says what it must have.")
 
 
-def _go_on(stopped: threading.Event) -> None:
-    if stopped.is_set():
+def _go_on(stopped: threading.Event | None) -> None:
+    if stopped is not None and stopped.is_set():
         raise BackendError("The build was interrupted.")
 
 

@@ -19,6 +19,7 @@ from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.events import Note, Report, Step, silent
 from matinee.ops.deploy.ground import open_stage
 from matinee.ops.deploy.quiet import quieten
+from matinee.ops.deploy.remote_stack import build_stack
 from matinee.ops.deploy.stacks.follow import follow
 from matinee.ops.deploy.stacks.model import StackState
 from matinee.ops.deploy.stacks.remove import delete_stack
@@ -72,7 +73,8 @@ def destroy(
     project = load(path).for_stage(stage)
     cloud = open_stage(Names(project.name, stage), project.aws.region, tools)
     names = cloud.names
-    found = {name: describe(cloud, name) for name in (names.edge_stack, names.base, names.data_stack)}
+    stacks = (names.edge_stack, names.base, build_stack(names), names.data_stack)
+    found = {name: describe(cloud, name) for name in stacks}
     left = remains.tagged(cloud)
     if not any(found.values()) and not left:
         raise NotFoundError(f"There is nothing of the stage {stage} of {names.app} in {cloud.region}.")
@@ -102,6 +104,7 @@ def _remove(cloud: Cloud, found: dict[str, StackState | None], report: Report, *
     report(Step("No launches, schedules off, tasks stopped"))
     quieten(cloud, report)
     remove(names.base, "What runs")
+    remove(build_stack(names), "What built images")
     remains.remove_definitions(cloud)
     if with_data:
         report(Step("Emptying the bucket"))

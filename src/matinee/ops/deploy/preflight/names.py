@@ -18,7 +18,7 @@ from matinee.stack.blueprint import UI
 BUCKET_CHARACTERS = 63
 FUNCTION_CHARACTERS = 64
 _HASH = "-0123456789"  # what a bucket's name has beside the stage's
-_STAGES = ("data", "edge")  # what two of a stage's own stacks end with
+_STAGES = ("build", "data", "edge")  # what two of a stage's own stacks end with
 _RESERVED = ("network",)  # `matinee-network` is a stack of its own
 
 
