@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+from unittest import mock
 
 import boto3
 import pytest
@@ -119,8 +120,9 @@ def test_any_text_comes_back_as_it_was_set(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("app")
     (folder / "matinee.toml").write_text('name = "vault"\ncomponents = ["ask.py"]\n')
     (folder / "ask.py").write_text("from matinee import realtime\n\n@realtime\ndef ask() -> int:\n    return 1\n")
-    for number, value in enumerate(values):
-        ops.set_secret(folder, f"K{number}", value)
+    with mock.patch.object(ops, "_is_ignored", return_value=None):  # git takes longer than all the rest
+        for number, value in enumerate(values):
+            ops.set_secret(folder, f"K{number}", value)
     assert secrets.read(folder) == {f"K{number}": value for number, value in enumerate(values)}
 
 
