@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from matinee.cli import main
 from matinee.environments.inspect import inspect_app
 from matinee.errors import ProjectError
 from matinee.project import load
@@ -56,7 +57,10 @@ def test_a_schedule_in_matinee_toml_must_suit_its_predictor(write_app, table, pr
         inspect_app(load(folder))
 
 
-def test_a_right_one_is_part_of_the_manifest(write_app):
-    folder = write_app(plan=NEEDS.replace("{options}", '(schedule="rate(1 day)", examples=[{"days": 1}])'))
+def test_a_right_one_is_part_of_the_manifest_and_shown(write_app, capsys):
+    options = '(schedule="rate(1 day)", secrets=["KEY"], examples=[{"days": 1}])'
+    folder = write_app(plan=NEEDS.replace("{options}", options))
     (item,) = inspect_app(load(folder))
     assert item.manifest.predictors[0].resources.schedule == "rate(1 day)"
+    assert main.run(["inspect", "--app", str(folder)]) == 0
+    assert "1 worker, rate(1 day), secrets KEY" in capsys.readouterr().out

@@ -55,6 +55,8 @@ def _row(predictor: PredictorManifest) -> list[str]:
     size = f"{r.memory_mb} MB, {r.timeout_s:g} s"
     if predictor.kind == "batch":
         size += f", {r.cpu:g} vCPU, {r.max_workers} worker{'s' * (r.max_workers != 1)}"
+    size += f", {r.schedule}" if r.schedule else ""
+    size += f", secrets {' '.join(r.secrets)}" if r.secrets else ""
     return [predictor.name, predictor.kind, predictor.component, inputs, size]
 
 

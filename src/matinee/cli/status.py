@@ -93,6 +93,9 @@ def _show_tables(found: AppStatus) -> None:
 
 
 def _queue(queue: Queue) -> list[str]:
+    from matinee.ops.status import COUNTED
+
     oldest = f"{queue.oldest_s:.0f} s" if queue.waiting else ""
+    more = "+" if queue.waiting + queue.running >= COUNTED else ""
     workers = f"{queue.workers} of {queue.max_workers}"
-    return [queue.predictor, str(queue.waiting), oldest, str(queue.running), workers, queue.note]
+    return [queue.predictor, f"{queue.waiting}{more}", oldest, str(queue.running), workers, queue.note]

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from matinee import secrets
 from matinee.backends.aws.errors import code_of, explained
@@ -146,7 +146,7 @@ def _write(project: Project, name: str, value: str | None) -> Kept:
 
 
 @contextmanager
-def _private(file: Path) -> Any:
+def _private(file: Path) -> Iterator[IO[str]]:
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)  # for its owner's eyes
     with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
         yield stream
@@ -233,7 +233,7 @@ def _released(session: Session) -> Release | None:
 
 
 @contextmanager
-def _closing(session: Session) -> Any:
+def _closing(session: Session) -> Iterator[None]:
     try:
         yield
     finally:

@@ -20,6 +20,7 @@ from matinee.runs import Run, Status
 
 State = Literal["ok", "asleep", "attention", "down", "unknown"]
 ERRORS = 5
+COUNTED = 1000
 LONG_S = 900.0  # a run that waits longer than this is worth a word; the alarm of the stage says the same
 
 
@@ -45,7 +46,10 @@ class Version:
 
 @dataclass(frozen=True)
 class Queue:
-    """One batch predictor's queue and its workers. `note` says why nothing starts; `oldest_s` how long one waits."""
+    """One batch predictor's queue and its workers. `note` says why nothing starts; `oldest_s` how long one waits.
+
+    No more than COUNTED runs are counted.
+    """
 
     predictor: str
     waiting: int
@@ -149,7 +153,7 @@ def _queues(client: Client, release: Release) -> tuple[Queue, ...]:
 
 def _queue(client: Client, predictor: str, max_workers: int) -> Queue:
     store, now = client.backend.store, time.time()
-    entries, pool = store.entries(predictor), store.pool(predictor)
+    entries, pool = store.entries(predictor, COUNTED), store.pool(predictor)
     held = {entry.run_id for entry in store.leased(predictor)}
     waiting = [entry.run_id for entry in entries if entry.run_id not in held]
     oldest = store.run(min(waiting)) if waiting else None  # ids sort by time

@@ -59,7 +59,8 @@ class FolderLogs:
         found: list[LogLine] = []
         for path in [*self._runs.glob("*.jsonl"), *self._components.glob("*.jsonl")]:
             with suppress(FileNotFoundError):
-                if path not in offsets and path.stat().st_mtime < since:
+                stat = path.stat()
+                if offsets.get(path) == stat.st_size or (path not in offsets and stat.st_mtime < since):
                     continue
                 lines, offsets[path] = self._read(path, offsets.get(path, 0))
                 found += [line for line in lines if path.parent == self._runs or not line.run_id]
