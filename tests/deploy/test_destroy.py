@@ -15,6 +15,7 @@ from matinee.ops.deploy.cloud import Cloud, open_cloud
 from matinee.ops.deploy.destroy import Loss, destroy
 from matinee.ops.deploy.pipeline import DeployOptions, deploy
 from matinee.ops.deploy.rollback import rollback
+from matinee.ops.deploy.stacks.remove import delete_stack
 from matinee.ops.deploy.stacks.state import describe
 
 
@@ -126,3 +127,16 @@ def test_correction_3_tasks_are_stopped_and_nothing_launches_while_a_stage_goes(
     assert order.index("PutFunctionConcurrency") < order.index("ListTasks") < order.index("DeleteStack")
     assert "DisableRule" in order[: order.index("DeleteStack")]
     assert remains.tagged(cloud)
+
+
+def test_what_a_stack_that_somebody_deleted_left_behind_is_taken_in_again(
+    app: Callable[..., Path], cloud: Cloud, pretend: Pretend
+) -> None:
+    folder = app()
+    deploy(folder, DeployOptions(), pretend.tools)
+    destroy(folder, "dev", pretend.tools)
+    delete_stack(cloud, describe(cloud, cloud.names.data_stack), lambda _: None)
+    assert exists(cloud, "dynamodb", "describe_table", "ResourceNotFoundException", TableName=cloud.names.base)
+    remains.empty_bucket(cloud)  # the emulator takes in everything but a bucket
+    cloud.call("s3", "delete_bucket", Bucket=cloud.bucket)
+    assert deploy(folder, DeployOptions(), pretend.tools).release == 2, "the table is the one that was"

@@ -180,3 +180,16 @@ def test_a_deleted_stack_is_gone_and_deleting_it_again_is_no_error(cloud: Cloud,
     delete_stack(cloud, state, silent)
     assert describe(cloud, cloud.names.base) is None
     delete_stack(cloud, state, silent)
+
+
+def test_what_cloudformation_refuses_before_it_begins_is_told_by_name(cloud: Cloud) -> None:
+    cloud.call(
+        "s3", "create_bucket", Bucket=cloud.bucket, CreateBucketConfiguration={"LocationConstraint": cloud.region}
+    )
+    taken = {"Type": "AWS::S3::Bucket", "Properties": {"BucketName": cloud.bucket}}
+    with pytest.raises(BackendError) as raised:
+        apply(cloud, spec(cloud, Bucket=taken), silent)
+    assert "could not be created: the bucket Bucket failed: " in raised.value.message
+    assert "already exist" in raised.value.message
+    assert "DescribeEvents" not in raised.value.message
+    assert "another name in matinee.toml" in raised.value.hint

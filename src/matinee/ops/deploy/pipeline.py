@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from matinee.ops.deploy import registry, specs, target
+from matinee.ops.deploy import live, registry, specs, target
 from matinee.ops.deploy.app import read_app, secrets_of
 from matinee.ops.deploy.events import Report, Step, silent
 from matinee.ops.deploy.finish import finish
@@ -107,9 +107,11 @@ def first_summary(work: Work, aimed: Target) -> Summary:
 
 def _first(work: Work, aimed: Target) -> Deployed:
     network, data = _base_stacks(work, aimed)
-    ground = replace(work.ground, network=network, data=data, images=registry.images(work.cloud))
+    # A table and a repository that were kept have a history and images.
+    known, images = live.look(work.cloud), registry.images(work.cloud)
+    ground = replace(work.ground, network=network, data=data, live=known, images=images)
     work = replace(work, ground=ground)
-    aimed = aim(work.app, ground, aimed.blueprint.optional_secrets)  # a repository that was kept has images
+    aimed = aim(work.app, ground, aimed.blueprint.optional_secrets)
     digests = target.digests(aimed, ground, _pushed(work, aimed))
     spec = _app_spec(work, aimed, digests)
     work.report(Step("What runs"))
@@ -228,7 +230,7 @@ def _executed(work: Work, change_set: ChangeSet | None) -> StackState:
 def _summary(
     work: Work, aimed: Target, lines: tuple[Line, ...], warnings: tuple[str, ...] = (), *, is_first: bool = False
 ) -> Summary:
-    cloud, live = work.cloud, work.ground.live
+    cloud = work.cloud
     return Summary(
         cloud.names.stage,
         cloud.account,
@@ -236,7 +238,7 @@ def _summary(
         is_first,
         lines,
         aimed.versions,
-        live.aws.get("monthly_usd"),
+        work.ground.live.aws.get("monthly_usd"),
         None if work.options.data_only else target.monthly_usd(aimed.blueprint),
         warnings,
     )

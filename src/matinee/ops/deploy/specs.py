@@ -41,9 +41,10 @@ def _zones(cloud: Cloud) -> list[str]:
 
 def data_spec(cloud: Cloud, tools: Tools, blueprint: Blueprint) -> StackSpec:
     """Return what is kept; what a destroyed stage left behind is taken into it."""
-    name = cloud.names.data_stack
-    template = tools.adapt(name, data_template(blueprint))
-    return StackSpec(name, template, {p.BUCKET: cloud.bucket}, tags_of(blueprint), adopts=True)
+    name, template = cloud.names.data_stack, data_template(blueprint)
+    # What exists is found by a name that is written out: one that refers to a parameter would be made anew, and fail.
+    template["Resources"]["Bucket"]["Properties"]["BucketName"] = cloud.bucket
+    return StackSpec(name, tools.adapt(name, template), {p.BUCKET: cloud.bucket}, tags_of(blueprint), adopts=True)
 
 
 def network_facts(cloud: Cloud, blueprint: Blueprint, network: StackState | None) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.events import Report
 from matinee.ops.deploy.stacks.cause import failure
@@ -9,6 +11,9 @@ from matinee.ops.deploy.stacks.changes import make_change_set
 from matinee.ops.deploy.stacks.follow import follow, newest_event
 from matinee.ops.deploy.stacks.model import DONE, ChangeSet, StackSpec, StackState
 from matinee.ops.deploy.stacks.settle import settle
+from matinee.ops.deploy.stacks.state import refusals
+
+_REFUSED = "Call DescribeEvents"  # what the history says of what was refused before it began
 
 
 def apply(cloud: Cloud, spec: StackSpec, report: Report, *, may_wait: bool = True) -> StackState:
@@ -32,5 +37,7 @@ def execute(cloud: Cloud, change_set: ChangeSet, report: Report) -> StackState:
     cloud.call("cloudformation", "execute_change_set", on=change_set.stack, ChangeSetName=change_set.id)
     followed = follow(cloud, change_set.stack_id, report, after=after)
     if followed.state.status not in DONE:
+        if any(_REFUSED in event.reason for event in followed.events):
+            followed = replace(followed, events=(*refusals(cloud, change_set.stack_id), *followed.events))
         raise failure(followed, "created" if change_set.is_new else "updated")
     return followed.state

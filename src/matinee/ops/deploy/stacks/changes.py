@@ -56,16 +56,15 @@ def _asked(cloud: Cloud, spec: StackSpec, *, is_new: bool) -> ChangeSet:
         Tags=[{"Key": name, "Value": value} for name, value in spec.tags.items()],
         Capabilities=["CAPABILITY_NAMED_IAM"],
         **_template(cloud, spec),
-        **_of_a_new_one(spec, is_new=is_new),
+        **_also(spec, is_new=is_new),
     )
     return ChangeSet(made["Id"], made["StackId"], spec.name, is_new, ())
 
 
-def _of_a_new_one(spec: StackSpec, *, is_new: bool) -> dict[str, Json]:
-    if not is_new:
-        return {}
+def _also(spec: StackSpec, *, is_new: bool) -> dict[str, Json]:
+    """Return what a first create that fails leaves, nothing, and whether what exists under our names is taken in."""
     adopted = {"ImportExistingResources": True} if spec.adopts else {}
-    return {"OnStackFailure": "DELETE", **adopted}  # a first create that fails leaves nothing to clean up
+    return {"OnStackFailure": "DELETE", **adopted} if is_new else adopted
 
 
 def _refused(spec: StackSpec, reason: str) -> BackendError:

@@ -44,6 +44,34 @@ def events(cloud: Cloud, stack: str) -> Iterator[StackEvent]:
         )
 
 
+def refusals(cloud: Cloud, stack: str) -> tuple[StackEvent, ...]:
+    """Return what CloudFormation refused before it began: names that are taken, values that cannot be.
+
+    The history says only how many there are. https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeEvents.html
+    """
+    answer = cloud.call(
+        "cloudformation",
+        "describe_events",
+        absent=("ValidationError", "AccessDenied", "AccessDeniedException"),
+        on=stack,
+        StackName=stack,
+        Filters={"FailedEvents": True},
+    )
+    return tuple(
+        StackEvent(
+            id=event["EventId"],
+            at=event["Timestamp"],
+            resource=event.get("LogicalResourceId", ""),
+            type=event.get("ResourceType", ""),
+            status="VALIDATION_FAILED",
+            reason=event.get("ValidationStatusReason", ""),
+            stack_id=event["StackId"],
+        )
+        for event in (answer or {}).get("OperationEvents", [])
+        if event.get("EventType") == "VALIDATION_ERROR"
+    )
+
+
 def resources(cloud: Cloud, stack: str) -> tuple[dict[str, Json], ...]:
     """Return the stack's resources as CloudFormation lists them: logical and physical name, type, status."""
     found = cloud.pages("cloudformation", "list_stack_resources", "StackResourceSummaries", StackName=stack)
