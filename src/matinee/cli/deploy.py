@@ -69,7 +69,8 @@ def _show(done: Deployed, *, data_only: bool) -> None:
         output.say("Nothing was changed.")
         return
     if data_only:
-        output.next_step(f"Table and bucket of {done.stage} are there. Next: matinee dev --data {done.stage}")
+        output.say(f"Table and bucket of {done.stage} are there.")
+        output.next_step(f"Next: matinee push --stage {done.stage}, or the whole: matinee deploy --stage {done.stage}")
         return
     if done.url:
         output.print_text(done.url)

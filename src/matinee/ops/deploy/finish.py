@@ -10,6 +10,8 @@ from matinee.manifest import Release
 from matinee.ops.deploy import functions, history, live, registry, smoke, specs, target
 from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.events import Step
+from matinee.ops.deploy.health import check_answers
+from matinee.ops.deploy.money import activate_tag
 from matinee.ops.deploy.stacks.apply import apply
 from matinee.ops.deploy.stacks.model import StackSpec, StackState
 from matinee.ops.deploy.target import Target
@@ -28,6 +30,8 @@ def finish(work: Work, aimed: Target, spec: StackSpec, state: StackState, digest
     if not is_live:
         _go_live(work, aimed, state, digests, mark)
     url, is_new = _edge(work, aimed, state)
+    if url and (is_new or not is_live) and not work.cloud.endpoint:
+        check_answers(work.cloud, url, work.report)
     forget_images(work)
     return deployed(work, url=url, changed=not is_live or is_new)
 
@@ -49,7 +53,7 @@ def deployed(work: Work, *, url: str, changed: bool) -> Deployed:
 
 def _go_live(work: Work, aimed: Target, state: StackState, digests: Mapping[str, str], mark: str) -> None:
     versions = _published(work, aimed, state, digests)
-    former = work.ground.live.release
+    former = work.ground.live.release if work.ground.live.aws else None
     release = target.release_of(
         work.cloud,
         aimed,
@@ -64,6 +68,7 @@ def _go_live(work: Work, aimed: Target, state: StackState, digests: Mapping[str,
     work.report(Step(f"Release {release.number}"))
     live.go_live(work.cloud, work.ground.live, release, versions, work.report, by=work.who)
     _keep_warm(work, release, former)
+    activate_tag(work.cloud, aimed.blueprint, work.report)
     smoke_test(work, release, former)
 
 
