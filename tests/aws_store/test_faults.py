@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -144,8 +145,11 @@ def test_a_throttled_count_is_tried_again(store, wire_once):
     assert store.state_increment("key", 5) == 5
 
 
-def test_what_stays_in_conflict_is_said_in_a_sentence(store, wire, monkeypatch):
+def test_what_stays_in_conflict_is_said_in_a_sentence_and_logged_once(store, wire, monkeypatch, caplog):
     monkeypatch.setattr(store_table, "_PATIENCE", Patience(base_s=0.001, cap_s=0.001, total_s=0.005))
     wire.refuse("TransactWriteItems", "TransactionCanceledException", times=1000, **CONFLICT)
     with pytest.raises(BackendError, match="too busy"):
         store.submit([a_run()])
+    (line,) = [json.loads(record.message) for record in caplog.records if record.name == "matinee.aws"]
+    assert (line["event"], line["action"]) == ("aws_call_failed", "dynamodb:TransactWriteItems")
+    assert line["code"] == "TransactionCanceledException"

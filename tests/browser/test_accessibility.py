@@ -38,6 +38,15 @@ STILL = """() => {
   still.textContent = "*,*::before,*::after{transition:none!important;animation:none!important}";
   document.head.append(still);
 }"""
+# Streamlit redraws what is live by a timer of the page, and fades it meanwhile: while axe-core looks, no timer rings.
+PAUSABLE = """{
+  const set = window.setInterval;
+  window.setInterval = (ring, ...more) => set((...told) => window.isPaused || ring(...told), ...more);
+}"""
+SETTLED = """() => {
+  const app = document.querySelector("[data-test-script-state]");
+  return !app || app.dataset.testScriptState === "notRunning";
+}"""
 INK = "getComputedStyle(document.querySelector('.stApp') || document.body).color"
 
 
@@ -62,6 +71,7 @@ def dev(guarded_app: Path) -> Iterator[Dev]:
 def owner(visit_as: Callable[..., Any]) -> Any:
     """A browser in which the owner is signed in; axe-core is a script, and not every page lets one in."""
     page = visit_as("Olga", owner=True, bypass_csp=True)
+    page.context.add_init_script(PAUSABLE)
     page.close()
     return page.context
 
@@ -108,12 +118,15 @@ def check(page: Any) -> None:
     """Let axe-core look at the page in light and in dark."""
     page.evaluate(STILL)
     page.add_script_tag(path=AXE)
+    page.evaluate("() => { window.isPaused = true }")
     found, ink = {}, ""
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
         page.wait_for_function("([probe, ink]) => eval(probe) !== ink", arg=[INK, ink])
         ink = page.evaluate(INK)
+        page.wait_for_function(SETTLED)
         found[scheme] = grave_violations(page)
+    page.evaluate("() => { window.isPaused = false }")
     assert found == {"light": [], "dark": []}
 
 

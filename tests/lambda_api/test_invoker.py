@@ -135,3 +135,17 @@ def test_importing_and_making_an_invoker_loads_no_boto3():
         "from matinee.lambda_api import outcome; assert not {'boto3', 'botocore'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("signed", [True, False])
+def test_a_call_of_aws_that_failed_leaves_one_line_in_the_log(lambda_stub, monkeypatch, caplog, signed):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    invoker = LambdaInvoker(lambda_stub.endpoint, "eu-central-1", "app-", signed=signed, patience=QUICK)
+    lambda_stub.refuse(403, "AccessDeniedException", "not authorized to perform: lambda:InvokeFunction")
+    with pytest.raises(BackendError, match="not allowed"):
+        invoker.invoke("recommend", b"{}")
+    lines = [json.loads(record.message) for record in caplog.records if record.name == "matinee.aws"]
+    assert [(line["action"], line["resource"], line["code"]) for line in lines] == (
+        [("lambda:InvokeFunction", "function/app-recommend", "AccessDeniedException")] if signed else []
+    )

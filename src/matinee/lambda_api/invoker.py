@@ -85,7 +85,14 @@ class LambdaInvoker:
             except Exception as error:
                 refusal = refusal_of(error, function, at=self._endpoint or "AWS Lambda")
             if not (refusal.passes and next(waits)):
+                self._log(function, refusal.cause)
                 raise refusal.error from refusal.cause
+
+    def _log(self, function: str, cause: Exception) -> None:
+        if self._signed:  # it is AWS that failed, not a service of this machine
+            from matinee.lambda_api.failures import log_failure
+
+            log_failure(cause, "lambda:InvokeFunction", f"function/{self._prefix}{function}")
 
     def _open(self) -> Any:
         with _clients_lock:

@@ -7,16 +7,14 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 
 from __future__ import annotations
 
-import json
-import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from matinee.errors import BackendError, LimitError, MatineeError, UnansweredError
-
-log = logging.getLogger("matinee.aws")
+from matinee.lambda_api.failures import code_of as code_of
+from matinee.lambda_api.failures import log_failure as log_failure
 
 _DENIED = re.compile(
     r"not authorized to perform: (?P<action>[\w-]+:\w+)(?: on (?:the )?resource:? \"?(?P<resource>[^\s\"]+))?"
@@ -36,12 +34,6 @@ _BROKEN = {"InternalError", "InternalFailure", "InternalServerError", "ServerExc
 _MISSING = {"ResourceNotFoundException", "NoSuchBucket", "ClusterNotFoundException"}
 _TOO_LARGE = {"EntityTooLarge", "ItemCollectionSizeLimitExceededException", "RequestEntityTooLarge"}
 _SKEWED = {"RequestTimeTooSkewed", "RequestExpired"}
-
-
-def code_of(error: BaseException) -> str:
-    """Return AWS's own code of an answer ("" for what is no answer), as in "AccessDeniedException"."""
-    response = getattr(error, "response", None)
-    return str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
 
 
 def is_throttle(error: BaseException) -> bool:
@@ -98,23 +90,6 @@ def told_of(error: Exception, doing: str, action: str, resource: str) -> Matinee
     if isinstance(error, exceptions.BotoCoreError):
         return as_settled(_unanswered(error, doing), error)
     return None
-
-
-def log_failure(error: Exception, action: str, resource: str) -> None:
-    """Write the one line that says which call failed and why: JSON as the message, its fields as `extra`."""
-    response = getattr(error, "response", None)
-    meta: dict[str, Any] = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
-    fields = {
-        "event": "aws_call_failed",
-        "action": action,
-        "resource": resource,
-        "code": code_of(error) or type(error).__name__,
-        "status": meta.get("HTTPStatusCode", 0),
-        "request_id": meta.get("RequestId", ""),
-        "retries": meta.get("RetryAttempts", 0),
-        "error": str(error)[:500],
-    }
-    log.warning(json.dumps(fields), extra={"aws": fields})
 
 
 def _answered(error: Any, doing: str, action: str, resource: str) -> MatineeError:

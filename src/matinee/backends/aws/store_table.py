@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from matinee.backends.aws.errors import code_of, explained
+from matinee.backends.aws.errors import code_of, explained, log_failure
 from matinee.backends.aws.session import Session
 from matinee.backends.aws.store_keys import Key
 from matinee.errors import BackendError, LimitError
@@ -150,7 +150,7 @@ class Table:
             found += answer["Responses"].get(self.name, [])
             left = answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
             if left and not next(waits):
-                raise self._busy("BatchGetItem")
+                raise self._busy("BatchGetItem", None)
             waiting += left
         return found
 
@@ -188,10 +188,15 @@ class Table:
             try:
                 self._call("TransactWriteItems", TransactItems=items, ClientRequestToken=token)
                 return
-            except _CancelledError as cancelled:
+            except _CancelledError as error:
+                cancelled = error
+            try:
                 _judge(cancelled.reasons)
+            except LimitError:
+                self._log("TransactWriteItems", cancelled.cause)
+                raise
             if not next(waits):
-                raise self._busy("TransactWriteItems")
+                raise self._busy("TransactWriteItems", cancelled.cause)
 
     def _write(self, operation: str, **arguments: Any) -> dict[str, Any]:
         if "ConditionExpression" in arguments:
@@ -214,11 +219,17 @@ class Table:
                         raise known from None
                     if code_of(error) not in _BUSY:
                         raise
+                    busy = error
             if not next(waits):
-                raise self._busy(operation)
+                raise self._busy(operation, busy)
 
-    def _busy(self, operation: str) -> BackendError:
-        return BackendError(f"The table {self.name} is too busy for {operation}.", hint="Try again in a moment.")
+    def _busy(self, operation: str, error: Exception | None) -> BackendError:
+        told = BackendError(f"The table {self.name} is too busy for {operation}.", hint="Try again in a moment.")
+        self._log(operation, error or told)
+        return told
+
+    def _log(self, operation: str, error: Exception) -> None:
+        log_failure(error, f"dynamodb:{operation}", f"table/{self.name}")
 
 
 _METHODS = {
@@ -235,9 +246,10 @@ _METHODS = {
 class _CancelledError(Exception):
     """A transaction was not done. `reasons`: one for each of its items."""
 
-    def __init__(self, reasons: list[dict[str, Any]]) -> None:
+    def __init__(self, reasons: list[dict[str, Any]], cause: Exception) -> None:
         super().__init__("cancelled")
         self.reasons = reasons
+        self.cause = cause
 
 
 def _known(error: Exception) -> Exception | None:
@@ -246,7 +258,7 @@ def _known(error: Exception) -> Exception | None:
     if code_of(error) == "ConditionalCheckFailedException":
         return MovedError([response.get("Item", {})])
     if code_of(error) == "TransactionCanceledException":
-        return _CancelledError(response.get("CancellationReasons", []))
+        return _CancelledError(response.get("CancellationReasons", []), error)
     return None
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from matinee.backends.aws.errors import code_of, explained, is_throttle
+from matinee.backends.aws.errors import code_of, explained, is_throttle, log_failure
 from matinee.backends.aws.store_items import decode, encode
 from matinee.backends.aws.store_keys import Key, document_key, state_key
 from matinee.backends.aws.store_table import Item, MovedError, Table, check_size, s
@@ -121,10 +121,11 @@ def _added(table: Table, where: Key, by: int) -> int | None:
             update = f"SET #by_name = :name REMOVE #{EXPIRES} ADD #count :by"
             return int(_value(table.update_once(where, update, values, "attribute_not_exists(#value)")))
         except Exception as error:
-            outcome = _outcome(table, where, name, error)
+            outcome, failed = _outcome(table, where, name, error), error
         if outcome is not _AGAIN:
             return None if outcome is None else int(outcome)
         if not next(waits):
+            log_failure(failed, "dynamodb:UpdateItem", f"table/{table.name}")
             raise BackendError(f"The table {table.name} is too busy to count.", hint="Try again in a moment.")
 
 
@@ -144,6 +145,7 @@ def _outcome(table: Table, where: Key, name: str, error: Exception) -> Any:
     there = table.get(where) or {}
     if there.get("by_name") == s(name):
         return _value(there)
+    log_failure(error, "dynamodb:UpdateItem", f"table/{table.name}")
     hint = "It may have been counted or not: read the value before you go on."
     raise BackendError(f"The table {table.name} did not answer.", hint=hint) from error
 
