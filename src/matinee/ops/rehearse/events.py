@@ -16,10 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from matinee.ops.rehearse.credentials import Clients, Roles
 from matinee.ops.rehearse.functions import Functions, called
 from matinee.ops.rehearse.policies import allows, statements_in
-from matinee.ops.rehearse.tasks import Task
+from matinee.ops.rehearse.tasks import Hall, Task
 from matinee.schedule import parse
 
 Json = Any
@@ -46,9 +45,10 @@ class Schedule:
 class Events:
     """Plays both services in a thread of its own; `refused` collects what was not allowed."""
 
-    def __init__(self, clients: Clients, roles: Roles, functions: Functions) -> None:
-        self._clients = clients
-        self._roles = roles
+    def __init__(self, hall: Hall, functions: Functions) -> None:
+        self._clients = hall.clients
+        self._agents = hall.agents
+        self._roles = hall.roles
         self._functions = functions
         self._due: dict[Schedule, float] = {}
         self._stopping = threading.Event()
@@ -139,11 +139,12 @@ class Events:
         moment = datetime.fromtimestamp(int(due), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         body = schedule.input.replace(SCHEDULED_TIME, moment) or "{}"
         who = self._roles.credentials(schedule.role, f"schedule-{schedule.name}"[-64:])
-        reply = self._functions.call(name, qualifier, body.encode(), who, _EVENT)
-        if reply.status >= 300:
-            self.refused.append(f"The schedule {schedule.name} may not call {name}: {reply.body.decode()[:300]}")
-        else:
+        client = self._agents("lambda", who)
+        try:
+            client.invoke(FunctionName=f"{name}:{qualifier}", InvocationType="Event", Payload=body.encode())
             self.fired.append(schedule.name)
+        except client.exceptions.ClientError as error:
+            self.refused.append(f"The schedule {schedule.name} may not call {name}: {error}")
 
     def schedules(self) -> list[Schedule]:
         """Return what is on record."""

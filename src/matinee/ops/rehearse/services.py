@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-b
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
@@ -17,7 +18,9 @@ from typing import Any
 
 import urllib3
 
+from matinee.ops.rehearse.credentials import ROOT, Clients
 from matinee.ops.rehearse.ecs import Tasks
+from matinee.ops.rehearse.front import Call, Reply
 from matinee.ops.rehearse.tasks import Task
 
 Json = Any
@@ -99,6 +102,10 @@ class Services:
     def get(self, name: str) -> Service | None:
         """Return a service by its name."""
         return next((service for service in self if service.name == name), None)
+
+    def at(self, arn: str) -> Service | None:
+        """Return a service by its ARN."""
+        return self._services.get(arn)
 
     def replicas(self) -> list[Replica]:
         """Return everybody a load balancer may send people to."""
@@ -219,6 +226,31 @@ class Services:
             ecs = self._clients("ecs")
             ecs.update_service(cluster=service.cluster, service=service.name, taskDefinition=service.former)
             service.restart_at = 0.0
+
+
+class ServicePlayer:
+    """A `Player` of the administrator's DescribeServices: no workload asks for it."""
+
+    def __init__(self, services: Services, clients: Clients) -> None:
+        self._services = services
+        self._clients = clients
+
+    def wants(self, call: Call) -> bool:
+        """See `Player`."""
+        return call.operation == "DescribeServices" and call.service == "ecs" and call.key == ROOT[0]
+
+    def play(self, call: Call) -> Reply | None:
+        """See `Player`."""
+        ecs = self._clients("ecs")
+        try:
+            answer = ecs.describe_services(**json.loads(call.body))
+        except ecs.exceptions.ClientError:
+            return None
+        answer.pop("ResponseMetadata", None)
+        told = [(record, self._services.at(record["serviceArn"])) for record in answer["services"]]
+        answer["services"] = [described(record, service) if service else record for record, service in told]
+        body = json.dumps(answer, default=lambda moment: moment.timestamp()).encode()
+        return Reply(200, body, {"content-type": "application/x-amz-json-1.1"})
 
 
 def described(record: Mapping[str, Json], service: Service) -> dict[str, Json]:

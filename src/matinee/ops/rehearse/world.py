@@ -28,7 +28,8 @@ from matinee.ops.rehearse.functions import Functions
 from matinee.ops.rehearse.judge import Judge
 from matinee.ops.rehearse.logs import LogCarrier
 from matinee.ops.rehearse.machine import Machine, Processes
-from matinee.ops.rehearse.services import Services
+from matinee.ops.rehearse.record import Recorder
+from matinee.ops.rehearse.services import ServicePlayer, Services
 from matinee.ops.rehearse.stacks import StackPlayer
 from matinee.ops.rehearse.stage import Loop
 from matinee.ops.rehearse.tasks import Hall
@@ -58,6 +59,7 @@ class World:
     events: Events
     stacks: StackPlayer
     images: FolderImages
+    recorder: Recorder
 
 
 @contextmanager
@@ -89,16 +91,17 @@ def world(
         functions = Functions(hall)
         stack.callback(functions.stop)
         services = Services(tasks)
-        events = Events(clients, roles, functions)
+        events = Events(hall, functions)
         tasks.listeners.append(events.task_stopped)
         ecs = EcsPlayer(clients, roles, tasks)
         stacks = StackPlayer(clients, roles, services)
-        front.players += [functions, ecs, stacks, Judge(clients, roles)]
+        recorder = Recorder(roles.role_of)
+        front.players += [recorder, functions, ecs, stacks, ServicePlayer(services, clients), Judge(clients, roles)]
         entry = Entry(loop, lambda: [Target(r.task.id, r.task.port) for r in services.replicas()], port)
         for player in (services, events):
             player.start()
             stack.callback(player.stop)
         yield World(
             front.endpoint, region, ACCOUNT, clients, roles, front, entry, hall, tasks, ecs, services, functions,
-            events, stacks, images,
+            events, stacks, images, recorder,
         )  # fmt: skip
