@@ -46,7 +46,7 @@ class Evaluation:
 
 @batch(
     cpu=1,
-    memory_mb=1024,
+    memory_mb=2048,  # Fargate has 1 vCPU with 2 GB or more
     timeout_s=600,
     examples=[
         {"model": "support vectors"},

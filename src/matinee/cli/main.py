@@ -25,6 +25,7 @@ from matinee.cli import (
     output,
     predict,
     rollback,
+    rehearse,
     runs,
     secrets,
     status,
@@ -67,6 +68,7 @@ app.command("cost", epilog="Example: matinee cost --users 20 --predictions 10000
 app.command("doctor", epilog="Example: matinee doctor")(doctor.command)
 app.command("iam-policy", epilog="Example: matinee iam-policy --stage prod > policy.json")(iam_policy.command)
 app.command("eject", epilog="Example: matinee eject aws/ --stage prod")(eject.command)
+app.command("rehearse", epilog="Example: matinee rehearse --break spot")(rehearse.command)
 app.command("test", epilog="Example: matinee test recommend")(test.command)
 app.command("plan", epilog="Example: matinee plan --stage prod")(deploy.plan)
 app.command("deploy", epilog="Example: matinee deploy --stage prod --yes")(deploy.command)

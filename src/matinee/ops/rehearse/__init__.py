@@ -1,1 +1,104 @@
-"""Dress rehearsal."""
+"""`matinee rehearse`: the whole deployment, really running, on an emulated AWS on this machine.
+
+    world      the emulator, and who plays behind it what AWS computes                  world
+    deploy     the real one, told the emulator's endpoint and where images come from    rehearsal
+    entry      people click; or a story and trouble are played against the app          story, breaks
+    destroy    the real one; then the world ends, and what is left is looked for        leftovers
+
+What runs is read back out of what was deployed, never taken from what we meant: each function's and task definition's
+command, environment, secrets, role, memory and timeout, with temporary credentials of its own role. Names of modules:
+`wire`, `loop`, `front` carry requests; `credentials`, `policies`, `judge`, `sign` say who may what; `workload`,
+`machine`, `folders`, `source` are what runs and from where; `tasks`, `ecs`, `services`, `functions`, `events`,
+`stacks`, `logs`, `entry` play AWS.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matinee.errors import UsageError
+from matinee.ops.deploy.events import Report, Step, silent
+from matinee.ops.rehearse.breaks import KINDS
+from matinee.ops.rehearse.rehearsal import Rehearsal, as_administrator
+from matinee.ops.rehearse.secrets import bring_secrets
+from matinee.ops.rehearse.source import FolderSource
+from matinee.ops.rehearse.story import play
+from matinee.ops.rehearse.world import world
+from matinee.project import load
+from matinee.testing.emulators import REGION
+
+__all__ = ["KINDS", "Rehearsal", "RehearseOptions", "Rehearsed", "rehearse"]
+
+
+@dataclass(frozen=True)
+class RehearseOptions:
+    """`breaks` are kinds of trouble, played in order; `script` a story; `keep` leaves `.matinee/rehearsal/`."""
+
+    stage: str = "dev"
+    script: Path | None = None
+    breaks: Sequence[str] = ()
+    keep: bool = False
+    port: int = 0
+
+
+@dataclass(frozen=True)
+class Rehearsed:
+    """What came of it: a sentence for every trouble that was played."""
+
+    seconds_to_page: float
+    sentences: tuple[str, ...] = ()
+
+
+def rehearse(
+    path: Path,
+    options: RehearseOptions,
+    report: Report = silent,
+    stay: Callable[[Rehearsal], None] = lambda _stage: None,
+    tell: Callable[[str], None] = lambda _sentence: None,
+) -> Rehearsed:
+    """Deploy the app at `path` to an emulated AWS, play what is asked for, then `stay` until it returns.
+
+    `tell` gets the sentence each trouble ends in.
+
+    Raises UsageError for trouble that is not known, BackendError when the app does not do as it promises, and whatever
+    the deploy or the story raises.
+    """
+    unknown = [kind for kind in options.breaks if kind not in KINDS]
+    if unknown:
+        raise UsageError(f"There is no trouble {unknown[0]!r}.", hint=f"There is: {', '.join(KINDS)}.")
+    project = load(path).for_stage(options.stage)
+    folder = project.data.resolve() / "rehearsal"
+    try:
+        return _rehearse(path, options, project.aws.region or REGION, folder, report, stay, tell)
+    finally:
+        if not options.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rehearse(
+    path: Path,
+    options: RehearseOptions,
+    region: str,
+    folder: Path,
+    report: Report,
+    stay: Callable[[Rehearsal], None],
+    tell: Callable[[str], None],
+) -> Rehearsed:
+    with world(folder, region, port=options.port) as made, as_administrator(made):
+        stage = Rehearsal(made, path, options.stage, FolderSource(made.images), folder, report)
+        bring_secrets(stage)
+        seconds = stage.deploy().seconds
+        stage.await_usable()
+        sentences = []
+        if options.script is not None:
+            report(Step(f"The story of {options.script.name}"))
+            play(stage, options.script)
+        for kind in options.breaks:
+            report(Step(f"Trouble: {kind}"))
+            sentences.append(KINDS[kind](stage))
+            tell(sentences[-1])
+        stay(stage)
+        return Rehearsed(seconds, tuple(sentences))

@@ -13,7 +13,7 @@ from http.cookies import CookieError, SimpleCookie
 from itertools import count
 
 from matinee.ops.rehearse.front import Reply, encoded
-from matinee.ops.rehearse.stage import Loop
+from matinee.ops.rehearse.loop import Loop
 from matinee.ops.rehearse.wire import Head, close, has_body, join, pass_body, read_head
 
 COOKIE = "MATINEEALB"

@@ -74,7 +74,9 @@ class FolderImages:
         ecr = self._clients("ecr")
         manifest = manifest_of(tag)
         digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
-        with contextlib.suppress(ecr.exceptions.ImageAlreadyExistsException):
+        with contextlib.suppress(
+            ecr.exceptions.ImageAlreadyExistsException, ecr.exceptions.ImageTagAlreadyExistsException
+        ):
             ecr.put_image(
                 repositoryName=repository, imageManifest=manifest, imageTag=tag, imageManifestMediaType=_MANIFEST
             )

@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from matinee.ops.rehearse.stage import Loop
+from matinee.ops.rehearse.loop import Loop
 from matinee.ops.rehearse.wire import Head, close, has_body, pass_body, read_body, read_head
 
 _SCOPE = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")

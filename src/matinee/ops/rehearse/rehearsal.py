@@ -10,13 +10,14 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from matinee.backends.aws.session import AwsSettings
 from matinee.client.core import Client
 from matinee.client.stage import open_stage
 from matinee.errors import BackendError
+from matinee.manifest import Release
 from matinee.names import Names
 from matinee.ops.deploy import pipeline
 from matinee.ops.deploy.events import Report, silent
@@ -31,6 +32,7 @@ from matinee.stack.blueprint import UI
 
 POLL_S = 0.2  # between looks of the deploy: nothing here takes longer
 USABLE_S = 60.0
+BACKSTOP = "rate(1 minute)"  # the schedule that looks at all pools
 _OTHERS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL")
 
 
@@ -42,7 +44,9 @@ class Rehearsal:
     path: Path
     stage: str
     source: ImageSource
+    folder: Path  # of its own data
     report: Report = silent
+    _clients: dict[str, Client] = field(default_factory=dict, repr=False)
 
     @property
     def url(self) -> str:
@@ -75,8 +79,23 @@ class Rehearsal:
         return rollback(self.path, self.stage, self.tools, name=name, report=self.report)
 
     def connect(self, user: str = "rehearsal") -> Client:
-        """Return a client, as a laptop has with `matinee.connect(stage=…)`."""
-        return open_stage(self.project, self.stage, region=self.world.region, user=user)
+        """Return this person's client, as a laptop has with `matinee.connect(stage=…)`; it ends with the rehearsal."""
+        if user not in self._clients:
+            self._clients[user] = open_stage(self.project, self.stage, region=self.world.region, user=user)
+        return self._clients[user]
+
+    @property
+    def release(self) -> Release:
+        """What is live now."""
+        release = self.connect().backend.store.release()
+        assert release is not None, "it is deployed"
+        return release
+
+    def backstop(self) -> None:
+        """Do now what the clock does every minute: call the dispatcher, as the schedule's own role."""
+        for schedule in self.world.events.schedules():
+            if schedule.expression == BACKSTOP:
+                self.world.events.fire(schedule, time.time())
 
     def scale_ui(self, count: int) -> None:
         """Have so many tasks of the UI, and wait until all are healthy."""

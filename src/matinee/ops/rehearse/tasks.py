@@ -156,6 +156,8 @@ class Task:
             hall.pull(workload.image, who)
         except Exception as error:
             raise Stop("TaskFailedToStart", f"CannotPullContainerError: {error}") from error
+        if hall.trouble.spoilt(workload):
+            raise Stop("TaskFailedToStart", f"CannotPullContainerError: image {workload.image} cannot be read")
         secrets = self._secrets(who)
         self._open_log(who)
         time.sleep(hall.trouble.slowed_s(workload))

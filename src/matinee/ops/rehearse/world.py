@@ -27,11 +27,11 @@ from matinee.ops.rehearse.front import Front
 from matinee.ops.rehearse.functions import Functions
 from matinee.ops.rehearse.judge import Judge
 from matinee.ops.rehearse.logs import LogCarrier
+from matinee.ops.rehearse.loop import Loop
 from matinee.ops.rehearse.machine import Machine, Processes
 from matinee.ops.rehearse.record import Recorder
 from matinee.ops.rehearse.services import ServicePlayer, Services
 from matinee.ops.rehearse.stacks import StackPlayer
-from matinee.ops.rehearse.stage import Loop
 from matinee.ops.rehearse.tasks import Hall
 from matinee.testing.emulators import ACCOUNT, ministack
 

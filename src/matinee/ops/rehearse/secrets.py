@@ -1,0 +1,24 @@
+"""Secrets for a rehearsal: those of `.env` and of this shell are put where `matinee secret set` would put them."""
+
+from __future__ import annotations
+
+import os
+
+from matinee import secrets
+from matinee.ops.rehearse.rehearsal import Rehearsal
+
+OWN = (
+    "MATINEE_PASSWORD",
+    "MATINEE_OWNER_PASSWORD",
+    "MATINEE_COOKIE_SECRET",
+    "MATINEE_SMTP_PASSWORD",
+    *(f"MATINEE_OIDC_{name}" for name in ("CLIENT_ID", "CLIENT_SECRET", "METADATA_URL", "REDIRECT_URI")),
+)
+
+
+def bring_secrets(stage: Rehearsal) -> None:
+    """Put what is set here; what is missing, the deploy says."""
+    own = {name: os.environ[name] for name in OWN if os.environ.get(name)}
+    ssm = stage.world.clients("ssm")
+    for name, value in {**secrets.read(stage.project.folder), **own}.items():
+        ssm.put_parameter(Name=stage.names.parameter(name), Value=value, Type="SecureString", Overwrite=True)
