@@ -13,7 +13,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import pytest
-from matinee.ops.rehearse.stage import Loop
 
 from matinee.backends.aws import opening
 from matinee.backends.aws.session import AwsSettings, Session
@@ -25,6 +24,7 @@ from matinee.names import Names
 from matinee.ops.rehearse.credentials import Clients, Roles
 from matinee.ops.rehearse.front import Front
 from matinee.ops.rehearse.judge import Judge
+from matinee.ops.rehearse.loop import Loop
 from matinee.runtime import binding
 from matinee.settings import DISPATCHER, Settings
 from matinee.stack.blueprint import Blueprint

@@ -5,15 +5,23 @@ from __future__ import annotations
 import http.client
 import os
 import shutil
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from matinee.backends.aws.session import AwsSettings, Session
+from matinee.client.backend import on_aws
+from matinee.client.core import Client
+from matinee.errors import NotFoundError
 from matinee.ops.rehearse import KINDS
 from matinee.ops.rehearse.rehearsal import Rehearsal, as_administrator
 from matinee.ops.rehearse.source import FolderSource
 from matinee.ops.rehearse.world import world
+from matinee.ports import RunQuery
 from matinee.runs import Status
+from matinee.settings import DISPATCHER, Settings
 from matinee.testing.emulators import UnavailableError
 
 pytestmark = pytest.mark.slow
@@ -81,3 +89,114 @@ def test_trouble_ends_in_a_sentence_that_says_what_happened(stage, kind, capsys)
     assert sentence
     with capsys.disabled():
         print(f"\n{kind}: {sentence}")
+
+
+# --- what each role may ---------------------------------------------------------------------------------------------
+
+
+def roles(stage):
+    """Return the deployed roles by name, with their trusted service."""
+    iam, prefix = stage.world.clients("iam"), stage.names.prefix
+    found = iam.list_roles(MaxItems=1000)["Roles"]
+    return {role["RoleName"]: role["Arn"] for role in found if role["RoleName"].startswith(prefix)}
+
+
+@pytest.fixture
+def acting_as(stage):
+    """Return a function: what a process works with that has this role alone, every call of it seen by the recorder."""
+    with ExitStack() as stack:
+
+        def act(arn):
+            who = stage.world.roles.credentials(arn, "its-work")
+            patch = stack.enter_context(pytest.MonkeyPatch.context())
+            for name, value in who.environment().items():
+                patch.setenv(name, value)
+            names = stage.names
+            bucket = names.bucket(stage.world.account, stage.world.region)
+            session = Session(AwsSettings(names.base, bucket, stage.world.region, stage.world.endpoint))
+            stack.callback(session.close)
+            settings = Settings("aws", names.app, function_prefix=names.prefix)
+            return Client(on_aws(settings, session), settings, "ada", owner=True)
+
+        yield act
+
+
+def test_every_role_is_denied_what_is_not_its_own(stage):
+    names, world = stage.names, stage.world
+    bucket = names.bucket(world.account, world.region)
+    called = examples(stage, "realtime")[0].name
+    for role, arn in roles(stage).items():
+        clients = partial(world.hall.agents, who=world.roles.credentials(arn, "denied"))
+        denied = {
+            "delete the table": lambda c=clients: c("dynamodb").delete_table(TableName=names.base),
+            "list tables": lambda c=clients: c("dynamodb").list_tables(),
+            "read another prefix": lambda c=clients: c("s3").get_object(Bucket=bucket, Key="deploy/template.json"),
+            "invoke past the alias": lambda c=clients: c("lambda").invoke(FunctionName=names.resource(called)),
+            "invoke another's function": lambda c=clients: c("lambda").invoke(FunctionName="matinee-other-dev-x:live"),
+            "write logs elsewhere": lambda c=clients: c("logs").create_log_stream(
+                logGroupName="/matinee/elsewhere", logStreamName="s"
+            ),
+            "read another's secret": lambda c=clients: c("ssm").get_parameters(Names=["/matinee/other/dev/TOKEN"]),
+            "stop the UI": lambda c=clients: c("ecs").update_service(cluster=names.base, service="ui", desiredCount=0),
+        }
+        for what, call in denied.items():
+            with pytest.raises(ClientError) as refused:
+                call()
+            code = refused.value.response["Error"]["Code"]
+            assert code.startswith("AccessDenied"), f"{role} may {what}: {refused.value}"
+
+
+def test_the_rest_of_each_roles_work(stage, acting_as):
+    """What these examples have no need of, and their roles are for: large values, uploads, a missing file."""
+    mine = dict(roles(stage).items())
+    ui = acting_as(mine.pop(stage.names.resource("ui")))
+    ui.backend.files.put("inputs/R1.json", b"{}")
+    ui.backend.files.put("results/R1/0.json", b"{}")
+    ui.backend.files.put("uploads/ada/photo.png", b"png")
+    assert ui.backend.files.read("uploads/ada/photo.png") == b"png"
+    ui.backend.files.delete(["uploads/ada/photo.png"])
+    with pytest.raises(NotFoundError):
+        ui.backend.files.read("results/missing")
+    ui.runs(RunQuery(user="ada"))
+    ui.logs(ui.runs(RunQuery())[0].id)
+    for name, arn in mine.items():
+        files = acting_as(arn).backend.files
+        if name.endswith("-worker"):
+            files.put("results/R1/1.json", b"{}")
+            acting_as(arn).runs(RunQuery(user="ada"))
+        kept = "results" if not name.endswith((DISPATCHER, "scheduler", "-execution")) else "inputs"
+        if not name.endswith(("scheduler", "-execution")):
+            files.put(f"{kept}/R1/1.json", b"{}")
+            assert files.read("inputs/R1.json") == b"{}"
+            with pytest.raises(NotFoundError):
+                files.read("inputs/missing")
+
+
+def test_every_statement_of_every_role_is_necessary(stage, capsys):
+    iam, http = stage.world.clients("iam"), urllib3.PoolManager(retries=False)
+    stage.world.ecs.refuse = lambda _request: [{"reason": "the mutation test starts nothing"}]
+    proven, unproven = [], []
+    for role, arn in roles(stage).items():
+        (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+        before, who = statements_of(iam, role), stage.world.roles.credentials(arn, "mutation")
+        calls = stage.world.recorder.calls(arn)
+        assert not any(ask_again(call, stage.world.endpoint, who, http) for call in calls), f"{role}: as it is deployed"
+        for statement in before:
+            kept = [other for other in before if other is not statement]
+            put_policy(iam, role, name, kept)
+            stage.world.judge.forget()
+            is_needed = any(ask_again(call, stage.world.endpoint, who, http) for call in calls)
+            (proven if is_needed else unproven).append(f"{role.removeprefix(stage.names.prefix)}: {statement['Sid']}")
+        put_policy(iam, role, name, before)
+    stage.world.judge.forget()
+    with capsys.disabled():
+        print(f"\n{len(proven)} of {len(proven) + len(unproven)} statements are proven necessary; not: {unproven}")
+    assert not unproven
+
+
+def put_policy(iam, role, name, statements):
+    if not statements:
+        iam.delete_role_policy(RoleName=role, PolicyName=name)
+        return
+    document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=document)

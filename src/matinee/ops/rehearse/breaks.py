@@ -61,6 +61,7 @@ def capacity(stage: Rehearsal) -> str:
         asked.append(request["capacityProviderStrategy"][0]["capacityProvider"])
         return [{"reason": "RESOURCE:FARGATE", "detail": NO_CAPACITY}]
 
+    _await_leave(stage, predictor)
     with _set(stage.world.ecs, "refuse", refuse):
         run = client.submit(predictor.name, predictor.examples[0])
         why = _await(lambda: _note(client, predictor), "a word on why the run waits")
@@ -95,6 +96,7 @@ def no_s3(stage: Rehearsal) -> str:
         taskDefinition=stage.names.resource(predictor.name)
     )
     role = definition["taskDefinition"]["taskRoleArn"].rpartition("/")[2]
+    _await_leave(stage, predictor)
     with _without(stage, role, "s3:"):
         done = _await_end(stage, client, client.submit(predictor.name, predictor.examples[0]))
     if done.status is Status.SUCCEEDED:
@@ -113,6 +115,7 @@ def image(stage: Rehearsal) -> str:
     def is_spoilt(workload: Workload) -> bool:
         return workload.name == name
 
+    _await_leave(stage, predictor)
     before = {task.arn for task in stage.world.tasks}
     with _set(stage.world.hall.trouble, "spoilt", is_spoilt):
         run = client.submit(predictor.name, predictor.examples[0])
@@ -228,6 +231,12 @@ def _begun(client: Client, run_id: str) -> Run | None:
 def _worker_of(stage: Rehearsal, predictor: PredictorManifest) -> Task:
     workers = [t for t in stage.world.tasks if t.group == f"matinee:{predictor.name}" and t.state.status == "RUNNING"]
     return workers[-1]
+
+
+def _await_leave(stage: Rehearsal, predictor: PredictorManifest) -> None:
+    """Wait until no worker is left: what is submitted next needs a new one."""
+    group = f"matinee:{predictor.name}"
+    _await(lambda: all(t.is_stopped for t in stage.world.tasks if t.group == group), "the end of its workers")
 
 
 def _capacity(task: Task) -> str:

@@ -12,6 +12,7 @@ import secrets
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from matinee.ops.rehearse.front import Call, Reply
@@ -42,6 +43,17 @@ class Credentials:
         return {name: value for name, value in told.items() if value}
 
 
+@cache
+def _session() -> Any:
+    """Return the one session of all clients: what it has read of a service, it has read for everybody."""
+    from matinee.lambda_api.sdk import new_session
+
+    return new_session()
+
+
+_making = threading.Lock()  # making a client is not thread-safe, using one is
+
+
 class Clients:
     """boto3 clients at one endpoint, as the administrator or as a role."""
 
@@ -50,18 +62,19 @@ class Clients:
         self.region = region
         self.account = account
         self._made: dict[tuple[str, str], Any] = {}
-        self._lock = threading.Lock()
 
     def __call__(self, service: str, who: Credentials | None = None) -> Any:
         """Return a client; thread-safe, made once for each caller."""
         who = who or Credentials(*ROOT)
-        with self._lock:
+        found = self._made.get((service, who.key))
+        if found is not None:
+            return found
+        with _making:
             if (service, who.key) not in self._made:
                 self._made[service, who.key] = self._make(service, who)
             return self._made[service, who.key]
 
     def _make(self, service: str, who: Credentials) -> Any:
-        import boto3
         from botocore.config import Config
 
         config = Config(
@@ -70,7 +83,7 @@ class Clients:
             max_pool_connections=32,
             s3={"addressing_style": "path"},
         )
-        return boto3.Session().client(
+        return _session().client(
             service,
             endpoint_url=self.endpoint,
             region_name=self.region,

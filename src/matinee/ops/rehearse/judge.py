@@ -36,6 +36,10 @@ class Judge:
         self._callers: dict[str, tuple[float, Caller]] = {}
         self._http = urllib3.PoolManager(retries=False, timeout=_TIMEOUT_S, maxsize=32)
 
+    def forget(self) -> None:
+        """Read every role's policies again: they have just been changed."""
+        self._callers.clear()
+
     def wants(self, call: Call) -> bool:
         """See `Player`."""
         is_ours = call.service == "dynamodb" or (call.service, call.operation) in _RESOURCES

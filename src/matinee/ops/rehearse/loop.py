@@ -53,9 +53,10 @@ class Loop:
     async def _end(self) -> None:
         for server in self._servers:
             server.close()
+        await asyncio.sleep(0)  # what was being accepted has its task now
         mine = asyncio.current_task()
-        tasks = [task for task in asyncio.all_tasks() if task is not mine]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks := [task for task in asyncio.all_tasks() if task is not mine]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         await self._loop.shutdown_default_executor()

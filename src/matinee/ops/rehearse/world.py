@@ -60,6 +60,7 @@ class World:
     stacks: StackPlayer
     images: FolderImages
     recorder: Recorder
+    judge: Judge
 
 
 @contextmanager
@@ -95,13 +96,13 @@ def world(
         tasks.listeners.append(events.task_stopped)
         ecs = EcsPlayer(clients, roles, tasks)
         stacks = StackPlayer(clients, roles, services)
-        recorder = Recorder(roles.role_of)
-        front.players += [recorder, functions, ecs, stacks, ServicePlayer(services, clients), Judge(clients, roles)]
+        recorder, judge = Recorder(roles.role_of), Judge(clients, roles)
+        front.players += [recorder, functions, ecs, stacks, ServicePlayer(services, clients), judge]
         entry = Entry(loop, lambda: [Target(r.task.id, r.task.port) for r in services.replicas()], port)
         for player in (services, events):
             player.start()
             stack.callback(player.stop)
         yield World(
             front.endpoint, region, ACCOUNT, clients, roles, front, entry, hall, tasks, ecs, services, functions,
-            events, stacks, images, recorder,
+            events, stacks, images, recorder, judge,
         )  # fmt: skip
