@@ -260,3 +260,16 @@ def put_policy(iam, role, name, statements):
         return
     document = json.dumps({"Version": "2012-10-17", "Statement": statements})
     iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=document)
+
+
+# --- its end --------------------------------------------------------------------------------------------------------
+
+
+def test_destroy_leaves_nothing(stage):
+    gone = stage.destroy()
+    assert stage.names.base in gone.stacks
+    assert not roles(stage)
+    assert not stage.world.clients("dynamodb").list_tables()["TableNames"]
+    assert not stage.world.clients("s3").list_buckets()["Buckets"]
+    assert not stage.world.clients("logs").describe_log_groups(logGroupNamePrefix="/matinee/")["logGroups"]
+    wait_until(lambda: all(task.is_stopped for task in stage.world.tasks), what="the end of every task")

@@ -3,7 +3,7 @@
     world      the emulator, and who plays behind it what AWS computes                  world
     deploy     the real one, told the emulator's endpoint and where images come from    rehearsal
     entry      people click; or a story and trouble are played against the app          story, breaks
-    destroy    the real one; then the world ends, and what is left is looked for        leftovers
+    destroy    the real one, which proves that nothing is left; then the world ends     rehearsal
 
 What runs is read back out of what was deployed, never taken from what we meant: each function's and task definition's
 command, environment, secrets, role, memory and timeout, with temporary credentials of its own role. Names of modules:
@@ -25,7 +25,7 @@ from matinee.ops.rehearse.breaks import KINDS
 from matinee.ops.rehearse.rehearsal import Rehearsal, as_administrator
 from matinee.ops.rehearse.secrets import bring_secrets
 from matinee.ops.rehearse.source import FolderSource
-from matinee.ops.rehearse.story import play
+from matinee.ops.rehearse.story import check_script, play
 from matinee.ops.rehearse.world import world
 from matinee.project import load
 from matinee.testing.emulators import REGION
@@ -69,6 +69,8 @@ def rehearse(
     unknown = [kind for kind in options.breaks if kind not in KINDS]
     if unknown:
         raise UsageError(f"There is no trouble {unknown[0]!r}.", hint=f"There is: {', '.join(KINDS)}.")
+    if options.script is not None:
+        check_script(options.script)
     project = load(path).for_stage(options.stage)
     folder = project.data.resolve() / "rehearsal"
     try:
@@ -101,4 +103,5 @@ def _rehearse(
             sentences.append(KINDS[kind](stage))
             tell(sentences[-1])
         stay(stage)
+        stage.destroy()
         return Rehearsed(seconds, tuple(sentences))

@@ -20,6 +20,7 @@ from matinee.errors import BackendError
 from matinee.manifest import Release
 from matinee.names import Names
 from matinee.ops.deploy import pipeline
+from matinee.ops.deploy.destroy import Destroyed, destroy
 from matinee.ops.deploy.events import Report, silent
 from matinee.ops.deploy.rollback import RolledBack, rollback
 from matinee.ops.deploy.tools import ImageSource, Tools
@@ -77,6 +78,13 @@ class Rehearsal:
     def rollback(self, name: str = "") -> RolledBack:
         """Make what was live before live again, as `matinee rollback` does."""
         return rollback(self.path, self.stage, self.tools, name=name, report=self.report)
+
+    def destroy(self) -> Destroyed:
+        """Destroy the stage and its data, as `matinee destroy --data` does; BackendError when anything is left."""
+        gone = destroy(self.path, self.stage, self.tools, with_data=True, report=self.report)
+        if gone.left:
+            raise BackendError(f"After destroy there is still {', '.join(gone.left)}.")
+        return gone
 
     def connect(self, user: str = "rehearsal") -> Client:
         """Return this person's client, as a laptop has with `matinee.connect(stage=…)`; it ends with the rehearsal."""

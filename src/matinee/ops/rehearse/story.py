@@ -17,10 +17,14 @@ class StoryError(MatineeError):
     """A story did not go as it is told."""
 
 
-def play(stage: Rehearsal, script: Path) -> None:
-    """Run the story. Raises UsageError for a file that is none, StoryError with the line where it went otherwise."""
+def check_script(script: Path) -> None:
+    """Raise UsageError for a file that is none."""
     if not script.is_file():
         raise UsageError(f"There is no story {script}.", hint="Name a Python file with `def story(stage):` in it.")
+
+
+def play(stage: Rehearsal, script: Path) -> None:
+    """Run the story. Raises UsageError for a file without one, StoryError with the line where it went otherwise."""
     try:
         story = runpy.run_path(str(script)).get("story")
     except Exception as error:
