@@ -8,37 +8,79 @@ import urllib.error
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from matinee.images import BuiltImage, Engine
+from matinee.images import UI_NAME, BuiltImage, Engine
 from matinee.ops.build import Build, build
+from matinee.project import load
+
+Building = Callable[[], AbstractContextManager[Callable[..., Build]]]
+OF_OTHER_TESTS_TOO = {UI_NAME, "recommend", "classify"}
 
 
 @pytest.fixture(scope="session")
 def environments(engine: Engine) -> Iterator[set[str]]:
-    """Return where tests note environments they made: they are shared, and removed when all is done."""
+    """Return where tests note environments they made, to be removed when all is done.
+
+    They are shared by content, also with what other processes test: under xdist they stay.
+    """
     made: set[str] = set()
     yield made
-    if made:
+    if made and "PYTEST_XDIST_WORKER" not in os.environ:
         engine.run("image", "rm", "--force", *made, check=False)
 
 
 @pytest.fixture
-def build_app(engine: Engine, environments: set[str]) -> Iterator[Callable[..., Build]]:
+def write_app(write_app: Callable[..., Path]) -> Callable[..., Path]:
+    """Return the same function, but each app has a name of its own: images are named after it."""
+
+    def write(toml: str = "", **components: str) -> Path:
+        folder = write_app(toml, **components)
+        file = folder / "matinee.toml"
+        file.write_text(file.read_text().replace('name = "tiny"', f'name = "tiny-{uuid.uuid4().hex[:8]}"'))
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def build_app(building: Building) -> Iterator[Callable[..., Build]]:
     """Return a function that builds an app's images; they are removed afterwards."""
+    with building() as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def building(engine: Engine, environments: set[str]) -> Building:
+    """Return the same as a block, for what several tests share."""
+    return partial(_building, engine, environments)
+
+
+@contextmanager
+def _building(engine: Engine, environments: set[str]) -> Iterator[Callable[..., Build]]:
     made: list[Build] = []
 
     def run(folder: Path, *names: str, **options: Any) -> Build:
         made.append(build(folder, names, **options))
-        environments.update(plan.environment.reference for plan in made[-1].plans if plan.environment)
+        for plan in made[-1].plans:
+            if plan.environment and plan.name not in OF_OTHER_TESTS_TOO:
+                environments.add(plan.environment.reference)
         return made[-1]
 
     yield run
     if made:
         engine.run("image", "rm", "--force", *{p.reference for one in made for p in one.plans}, check=False)
+
+
+@pytest.fixture
+def images_of(engine: Engine) -> Callable[[Path], list[str]]:
+    """Return a function that gives the ids of an app's images."""
+    return lambda app: engine.run("images", "--quiet", f"matinee-{load(app).name}").stdout.split()
 
 
 class Lambda:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from matinee.cli.main import run as matinee
 from matinee.errors import BackendError, ComponentError, ProjectError, UsageError
 from matinee.images import Engine, plan_images
+from matinee.images.layers import folder_of_layers
 from matinee.ops.build import build
 from matinee.ops.inspect import inspect
 from matinee.project import load
@@ -142,21 +145,31 @@ def test_a_module_beside_that_is_not_shared_is_named_before_it_is_missed(write_a
         plan_images(load(app), inspect(app).components, platform="linux/amd64")
 
 
-def test_a_build_that_is_interrupted_leaves_no_image_and_no_files(write_app, engine) -> None:
+def test_a_build_that_is_interrupted_leaves_no_image_and_no_files(write_app, engine, images_of) -> None:
     app = write_app(double=DOUBLE)
     lines = ["ARG MATINEE_ENVIRONMENT", "FROM ${MATINEE_ENVIRONMENT}", "COPY app/ /app/"]
-    (app / "double.Dockerfile").write_text("\n".join([*lines, "RUN sleep 300"]))
-    before = (engine.run("images", "--quiet", "matinee-tiny").stdout, engine.run("ps", "--quiet").stdout)
+    (app / "double.Dockerfile").write_text("\n".join([*lines, "RUN sleep 317"]))
     command = [sys.executable, "-m", "matinee.cli.main", "build", "double", "--app", str(app)]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "XDG_CACHE_HOME": str(app)}
-    )
+    layers = app / "matinee" / "images"
+    shutil.copytree(folder_of_layers(), layers, copy_function=link, ignore=shutil.ignore_patterns("tmp*", "*.half"))
+    environment = {**os.environ, "XDG_CACHE_HOME": str(app)}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     assert process.stderr is not None
     for line in process.stderr:
         if "RUN sleep" in line:
             break
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=30) == 130
-    after = (engine.run("images", "--quiet", "matinee-tiny").stdout, engine.run("ps", "--quiet").stdout)
-    assert after == before
-    assert not list((app / "matinee" / "images").glob("tmp*"))
+    assert not images_of(app)
+    assert not list(layers.glob("tmp*"))
+    deadline = time.monotonic() + 20  # the engine hears of it when the connection is gone
+    while "sleep 317" in engine.run("ps", "--no-trunc", "--format", "{{.Command}}").stdout:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)

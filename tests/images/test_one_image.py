@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
+
+import pytest
+
+from matinee.images import Engine
 
 TINY = """
     import os
@@ -44,3 +49,14 @@ def test_what_did_not_change_costs_nothing_and_changed_code_a_layer(write_app, b
     assert first.tag != second.tag
     assert layers[0][:-1] == layers[1][:-1]
     assert layers[0][-1] != layers[1][-1]
+
+
+def test_both_builders_of_docker_make_the_same_of_it(write_app, build_app, start_lambda, monkeypatch) -> None:
+    older = shutil.which("docker", path="/usr/bin")  # before 23, BuildKit was part of the client
+    monkeypatch.setenv("DOCKER_BUILDKIT", "1")
+    monkeypatch.setenv("MATINEE_ENGINE", older or "docker")
+    if not Engine.detect().buildkit:
+        pytest.skip("BuildKit needs `docker buildx` or Docker's client before 23.")
+    (image,) = build_app(write_app(double=TINY), "double").images
+    answer = start_lambda(image, "--read-only", "--env", "MATINEE_PREDICTOR=double").invoke({"n": 4})
+    assert answer["twice"] == 8

@@ -5,40 +5,29 @@ from __future__ import annotations
 import time
 import urllib.error
 import urllib.request
+import uuid
 
 import pytest
 
 from matinee.images import UI_NAME
 
-APP = {
-    "toml": """
-        [ui]
-        logo = "logo.svg"
-    """,
-    "double": """
-        from matinee import realtime
 
-        @realtime
-        def double(n: int) -> int:
-            return 2 * n
-    """,
-}
-
-
-@pytest.fixture
-def app(write_app):
-    folder = write_app(**APP)
+@pytest.fixture(scope="module")
+def image(building, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("app")
+    (folder / "matinee.toml").write_text(f'name = "tiny-{uuid.uuid4().hex[:8]}"\n[ui]\nlogo = "logo.svg"\n')
+    (folder / "double.py").write_text("from matinee import realtime\n@realtime\ndef double(n: int) -> int: ...\n")
     (folder / "ui.py").write_text("import streamlit as st\nimport helper\nst.title(helper.TITLE)\n")
     (folder / "helper.py").write_text("TITLE = 'From the side'\n")
     (folder / "README.md").write_text("# About\n\n![a picture](picture.svg)\n")
     for picture in ("picture.svg", "logo.svg"):
         (folder / picture).write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
     (folder / ".env").write_text("KEY=secret\n")
-    return folder
+    with building() as build_app:
+        yield build_app(folder, UI_NAME).images[0]
 
 
-def test_it_holds_pages_what_they_import_logo_and_readme_but_no_algorithm(app, build_app, run_image) -> None:
-    (image,) = build_app(app, UI_NAME).images
+def test_it_holds_pages_what_they_import_logo_and_readme_but_no_algorithm(image, run_image) -> None:
     found = run_image(image, "/app", "-type", "f", "-not", "-name", "*.pyc", entrypoint="find").stdout.split()
     wanted = {
         f"/app/{name}" for name in ("ui.py", "helper.py", "README.md", "picture.svg", "logo.svg", "manifest.json")
@@ -46,16 +35,14 @@ def test_it_holds_pages_what_they_import_logo_and_readme_but_no_algorithm(app, b
     assert set(found) == wanted
 
 
-def test_it_has_no_tool_of_the_developer_and_is_small(app, build_app, run_image) -> None:
-    (image,) = build_app(app, UI_NAME).images
+def test_it_has_no_tool_of_the_developer_and_is_small(image, run_image) -> None:
     code = "import importlib.util as u; print([m for m in {} if u.find_spec(m)])"
     tools = ["typer", "rich", "troposphere", "uv", "watchfiles", "matinee.ops", "matinee.cli", "matinee.images"]
     assert run_image(image, "-c", code.format(tools), entrypoint="python").stdout.strip() == "[]"
     assert image.size_bytes < 450e6
 
 
-def test_it_serves_pages_as_nobody_on_a_read_only_root_and_ends_when_told(app, build_app, engine) -> None:
-    (image,) = build_app(app, UI_NAME).images
+def test_it_serves_pages_as_nobody_on_a_read_only_root_and_ends_when_told(image, engine) -> None:
     options = ("--detach", "--read-only", "--publish", "127.0.0.1::8501")
     container = engine.run("run", *options, image.reference, "ui", "--without-sign-in").stdout.strip()
     try:
@@ -71,15 +58,13 @@ def test_it_serves_pages_as_nobody_on_a_read_only_root_and_ends_when_told(app, b
         engine.run("rm", "--force", "--volumes", container)
 
 
-def test_it_asks_for_a_way_to_sign_in_when_others_would_reach_it(app, build_app, run_image) -> None:
-    (image,) = build_app(app, UI_NAME).images
+def test_it_asks_for_a_way_to_sign_in_when_others_would_reach_it(image, run_image) -> None:
     ended = run_image(image, "ui")
     assert ended.returncode == 2
     assert "it has no sign-in" in ended.stderr
 
 
-def test_figures_and_tables_are_whole_after_what_was_left_out(app, build_app, run_image) -> None:
-    (image,) = build_app(app, UI_NAME).images
+def test_figures_and_tables_are_whole_after_what_was_left_out(image, run_image) -> None:
     code = """
 import io, altair, numpy, pandas, pyarrow.parquet, streamlit, boto3, PIL.Image, matinee.runtime.dispatcher, matinee.api
 frame = pandas.DataFrame({"a": [1, 2]})

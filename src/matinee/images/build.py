@@ -102,7 +102,8 @@ def _build_environment(engine: Engine, plan: EnvironmentPlan, report: Report, st
     with _work_folder() as folder:
         stage_environment(plan, folder, stopped)
         _go_on(stopped)
-        engine.build(folder, plan.reference, _platform(engine, plan), lambda line: _progress(report, plan.name, line))
+        options = [*_labels(plan), *_platform(engine, plan)]
+        engine.build(folder, plan.reference, options, lambda line: _progress(report, plan.name, line))
 
 
 def _build_code(
@@ -141,8 +142,9 @@ def _put(file: Path, target: Path) -> None:
         shutil.copyfile(file, target)
 
 
-def _labels(plan: ImagePlan) -> list[str]:
-    return ["--label", f"{LABEL}={plan.name}", "--label", f"matinee.repository={plan.repository}"]
+def _labels(plan: ImagePlan | EnvironmentPlan) -> list[str]:
+    """Return what `docker image prune --filter label=…` finds all of ours by."""
+    return ["--label", f"{LABEL}={plan.name}"]
 
 
 def _platform(engine: Engine, plan: ImagePlan | EnvironmentPlan) -> list[str]:

@@ -123,7 +123,7 @@ def _system(apt: Sequence[str]) -> list[str]:
     return [
         "RUN apt-get update \\",
         f" && apt-get install -y --no-install-recommends {' '.join(apt)} \\",
-        " && rm -rf /var/lib/apt/lists/*",
+        " && rm -rf /var/lib/apt/lists/* /var/cache/apt/*",
     ]
 
 

@@ -70,7 +70,8 @@ def check_disk(engine: Engine | MatineeError | None = None) -> Finding:
     told = f"{free:.0f} GB free in {folder}"
     if free >= ROOM_GB:
         return Finding("Disk", ok=True, detail=told)
-    mend = "docker system prune" if isinstance(engine, Engine) else f"Make room, or rm -r {cache_folder().parent}"
+    prune = "image prune --all --filter label=matinee.component"
+    mend = f"{engine.command} {prune}" if isinstance(engine, Engine) else f"Make room, or rm -r {cache_folder().parent}"
     return Finding("Disk", ok=False, detail=f"{told}; images need about {ROOM_GB:.0f}", mend=mend)
 
 
