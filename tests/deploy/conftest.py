@@ -124,3 +124,17 @@ def pretend(endpoint: str):
     from pretending import Pretend
 
     return Pretend(endpoint, REGION, answers={"hello": "Hello Ada"})
+
+
+@pytest.fixture
+def go(pretend) -> Callable:
+    """Return a function that deploys and remembers what was told, as `go.told`."""
+
+    from matinee.ops.deploy.pipeline import DeployOptions, deploy
+
+    def run(folder: Path, **options):
+        run.told.clear()
+        return deploy(folder, DeployOptions(**options), pretend.tools, run.told.append)
+
+    run.told = []
+    return run

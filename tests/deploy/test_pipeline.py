@@ -21,18 +21,6 @@ from matinee.ops.deploy.stacks.state import describe
 from matinee.testing.emulators import REGION
 
 
-@pytest.fixture
-def go(pretend: Pretend) -> Callable[..., Deployed]:
-    """Return a function that deploys and remembers what was told, as `go.told`."""
-
-    def run(folder: Path, **options) -> Deployed:
-        run.told.clear()
-        return deploy(folder, DeployOptions(**options), pretend.tools, run.told.append)
-
-    run.told = []
-    return run
-
-
 def alias(cloud: Cloud, predictor: str = "hello") -> dict:
     found = cloud.call("lambda", "get_alias", FunctionName=cloud.names.resource(predictor), Name="live")
     return {k: found[k] for k in ("FunctionVersion",)}
@@ -354,41 +342,17 @@ def test_correction_5_without_cloudfront_the_app_is_live_and_the_way_out_is_said
     assert go(folder).changed is False
 
 
-def test_a_password_that_people_sign_in_with_is_made_and_told_once(
+def test_a_part_of_the_calls_goes_to_a_new_version_until_it_gets_all(
     app: Callable[..., Path], cloud: Cloud, go: Callable[..., Deployed]
 ) -> None:
-    folder = app(toml='[auth]\nmode = "password"\n')
-    done = go(folder)
-    assert done.sign_in == "password"
-    kept = cloud.call("ssm", "get_parameter", Name=cloud.names.parameter("MATINEE_PASSWORD"), WithDecryption=True)
-    assert done.password == kept["Parameter"]["Value"]
-    assert go(folder).password == ""
-
-
-def test_a_secret_that_is_missing_stops_a_deployment_before_anything_is_made(
-    app: Callable[..., Path], cloud: Cloud, go: Callable[..., Deployed]
-) -> None:
-    with pytest.raises(UsageError) as raised:
-        go(app(more=", secrets=['API_KEY']"))
-    assert raised.value.message == "The secret API_KEY of count is not set on the stage dev."
-    assert raised.value.hint == "matinee secret set API_KEY --stage dev"
-    assert describe(cloud, cloud.names.data_stack) is None
-
-
-SIZES = {
-    "a pair Fargate has not": ("[predictors.count]\ncpu = 0.25\nmemory_mb = 4096\n", "Fargate has no such size"),
-    "memory beyond Lambda": ("[predictors.hello]\nmemory_mb = 20000\n", "AWS Lambda has at most 10,240 MB"),
-    "time beyond Lambda": ("[predictors.hello]\ntimeout_s = 1000\n", "AWS Lambda has at most 900 s"),
-}
-
-
-@pytest.mark.parametrize(("toml", "said"), SIZES.values(), ids=SIZES)
-def test_a_size_that_aws_has_not_is_said_before_aws_is_asked(
-    app: Callable[..., Path], go: Callable[..., Deployed], asked: list[str], toml: str, said: str
-) -> None:
-    asked.clear()
-    with pytest.raises(UsageError) as raised:
-        go(app(toml=toml))
-    assert said in raised.value.message
-    assert raised.value.hint
-    assert asked == []
+    go(app())
+    folder = app(word="Hi")
+    go(folder, only="hello", share=0.1)
+    found = cloud.call("lambda", "get_alias", FunctionName=cloud.names.resource("hello"), Name="live")
+    assert (found["FunctionVersion"], found["RoutingConfig"]["AdditionalVersionWeights"]) == ("1", {"2": 0.1})
+    assert go(folder, only="hello", share=0.5).changed
+    found = cloud.call("lambda", "get_alias", FunctionName=cloud.names.resource("hello"), Name="live")
+    assert found["RoutingConfig"]["AdditionalVersionWeights"] == {"2": 0.5}
+    assert go(folder, only="hello").changed
+    assert alias(cloud) == {"FunctionVersion": "2"}
+    assert go(folder, only="hello").changed is False

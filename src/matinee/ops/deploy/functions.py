@@ -73,6 +73,16 @@ def live_version(cloud: Cloud, predictor: str) -> str:
     return str(found["FunctionVersion"]) if found else ""
 
 
+def shares_with(cloud: Cloud, predictor: str) -> str:
+    """Return the version that still gets the rest of the calls, "" when the alias points at one alone."""
+    name = cloud.names.resource(predictor)
+    found = cloud.call(
+        "lambda", "get_alias", absent=("ResourceNotFoundException",), on=name, FunctionName=name, Name=LIVE
+    )
+    weights = (found or {}).get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
+    return str(found["FunctionVersion"]) if weights else ""
+
+
 def point(cloud: Cloud, predictor: str, version: str, *, share: float = 1.0, former: str = "") -> None:
     """Point the alias at a version; with `share` below 1 only that part of the calls, the rest stays with `former`."""
     name = cloud.names.resource(predictor)

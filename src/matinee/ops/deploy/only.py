@@ -34,7 +34,7 @@ def deploy_only(work: Work, confirm: Confirm) -> Deployed:
     assert known is not None, "an unknown component has no shape"
     url = str(work.ground.live.aws.get("url", ""))
     if known.hash == wanted.hash:
-        return deployed(work, url=url, changed=False)
+        return deployed(work, url=url, changed=_shared_anew(work, known))
     label = work.ground.live.written.label_of(wanted)
     if not confirm(_summary(work, Version(wanted.name, known.label, label, _is_missing(work, wanted)))):
         return Deployed(work.options.stage, work.cloud.account, work.cloud.region, declined=True)
@@ -42,6 +42,18 @@ def deploy_only(work: Work, confirm: Confirm) -> Deployed:
     component = replace(wanted, label=label, image=digest)
     _go_live(work, former, component)
     return deployed(work, url=url, changed=True)
+
+
+def _shared_anew(work: Work, component: ComponentManifest) -> bool:
+    """Give a version that has a part of the calls another part, or all of them; return whether it did."""
+    changed = False
+    for predictor in component.predictors:
+        version = work.ground.live.aws["functions"].get(predictor.name, "")
+        former = functions.shares_with(work.cloud, predictor.name) if version else ""
+        if former:
+            functions.point(work.cloud, predictor.name, version, share=work.options.share, former=former)
+            changed = True
+    return changed
 
 
 def check_same_shape(wanted: ComponentManifest, live: ComponentManifest | None) -> None:

@@ -1,0 +1,53 @@
+"""What stands in the way of a deployment, and what is made before it: secrets, sizes, a password."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from matinee.errors import UsageError
+from matinee.ops.deploy.cloud import Cloud
+from matinee.ops.deploy.pipeline import Deployed
+from matinee.ops.deploy.stacks.state import describe
+
+
+def test_a_password_that_people_sign_in_with_is_made_and_told_once(
+    app: Callable[..., Path], cloud: Cloud, go: Callable[..., Deployed]
+) -> None:
+    folder = app(toml='[auth]\nmode = "password"\n')
+    done = go(folder)
+    assert done.sign_in == "password"
+    kept = cloud.call("ssm", "get_parameter", Name=cloud.names.parameter("MATINEE_PASSWORD"), WithDecryption=True)
+    assert done.password == kept["Parameter"]["Value"]
+    assert go(folder).password == ""
+
+
+def test_a_secret_that_is_missing_stops_a_deployment_before_anything_is_made(
+    app: Callable[..., Path], cloud: Cloud, go: Callable[..., Deployed]
+) -> None:
+    with pytest.raises(UsageError) as raised:
+        go(app(more=", secrets=['API_KEY']"))
+    assert raised.value.message == "The secret API_KEY of count is not set on the stage dev."
+    assert raised.value.hint == "matinee secret set API_KEY --stage dev"
+    assert describe(cloud, cloud.names.data_stack) is None
+
+
+SIZES = {
+    "a pair Fargate has not": ("[predictors.count]\ncpu = 0.25\nmemory_mb = 4096\n", "Fargate has no such size"),
+    "memory beyond Lambda": ("[predictors.hello]\nmemory_mb = 20000\n", "AWS Lambda has at most 10,240 MB"),
+    "time beyond Lambda": ("[predictors.hello]\ntimeout_s = 1000\n", "AWS Lambda has at most 900 s"),
+}
+
+
+@pytest.mark.parametrize(("toml", "said"), SIZES.values(), ids=SIZES)
+def test_a_size_that_aws_has_not_is_said_before_aws_is_asked(
+    app: Callable[..., Path], go: Callable[..., Deployed], asked: list[str], toml: str, said: str
+) -> None:
+    asked.clear()
+    with pytest.raises(UsageError) as raised:
+        go(app(toml=toml))
+    assert said in raised.value.message
+    assert raised.value.hint
+    assert asked == []
