@@ -150,3 +150,17 @@ def foreign_base(engine: Engine, tmp_path: Path) -> Iterator[tuple[str, str]]:
     engine.build(tmp_path / "base", name, ("--platform", platform))
     yield name, platform
     engine.run("image", "rm", "--force", name)
+
+
+@pytest.fixture
+def fake_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that puts a shell script in an engine's place."""
+
+    def put(script: str, name: str = "docker") -> None:
+        command = tmp_path / "bin" / name
+        command.parent.mkdir(exist_ok=True)
+        command.write_text(f"#!/bin/sh\n{script}\n")
+        command.chmod(0o755)
+        monkeypatch.setenv("MATINEE_ENGINE", str(command))
+
+    return put

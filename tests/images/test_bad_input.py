@@ -24,20 +24,6 @@ DOUBLE = "from matinee import realtime\n@realtime\ndef double(n: int) -> int:\n 
 VERSION = '{"Client": {"Version": "28.0"}, "Server": {"Version": "28.0", "Os": "linux", "Arch": "amd64"}}'
 
 
-@pytest.fixture
-def fake_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Return a function that puts a shell script in an engine's place."""
-
-    def put(script: str) -> None:
-        command = tmp_path / "bin" / "docker"
-        command.parent.mkdir(exist_ok=True)
-        command.write_text(f"#!/bin/sh\n{script}\n")
-        command.chmod(0o755)
-        monkeypatch.setenv("MATINEE_ENGINE", str(command))
-
-    return put
-
-
 def test_without_an_engine_it_says_what_to_install(monkeypatch, write_app, capsys) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     assert matinee(["build", "--app", str(write_app(double=DOUBLE))]) == 1

@@ -39,12 +39,11 @@ def resolve_base(engine: Engine | None, name: str, platform: str, python: str = 
         )
     _check_python(found, name, python)
     digests = [str(digest) for digest in found.get("RepoDigests") or ()]
-    repository = name.partition("@")[0].rpartition(":")[0] or name
     pinned = next((digest.rpartition("@")[2] for digest in digests), "")
     if not pinned:
         note = f"The base image {name} was made on this engine, so it has no digest to be pinned by."
         return Base(name, str(found["Id"]), note)
-    return Base(f"{repository}@{pinned}", pinned)
+    return Base(f"{name.partition('@')[0]}@{pinned}", pinned)
 
 
 def _check_python(found: dict[str, Any], name: str, python: str) -> None:

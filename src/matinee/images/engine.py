@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from platform import system
+from platform import machine, system
 from typing import Any
 
 from matinee.errors import BackendError, UsageError
@@ -20,7 +20,7 @@ Json = Any
 CHOICE = "MATINEE_ENGINE"  # the name of another command
 KNOWN = ("docker", "podman", "nerdctl", "finch")
 PLATFORMS = ("linux/amd64", "linux/arm64")
-SYSTEM = system()
+SYSTEM, MACHINE = system(), machine()
 BINFMT = Path("/proc/sys/fs/binfmt_misc")  # where Linux lists what runs foreign programs
 _EMULATORS = {"linux/arm64": "qemu-aarch64", "linux/amd64": "qemu-x86_64"}
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -52,8 +52,8 @@ class Engine:
             raise not_running(command, answer.stderr)
         told = json.loads(answer.stdout)
         server = told.get("Server") or told.get("Client") or {}
-        machine = str(server.get("Arch") or server.get("OsArch") or "").rpartition("/")[2]
-        platform = f"linux/{_MACHINES.get(machine, machine)}"
+        arch = str(server.get("Arch") or server.get("OsArch") or MACHINE).rpartition("/")[2]
+        platform = f"linux/{_MACHINES.get(arch, arch)}"
         version = str(server.get("Version", ""))
         if "podman" in command or "Podman" in answer.stdout:
             return cls(command, version, platform, buildkit=True, flags=("--format", "docker"))
