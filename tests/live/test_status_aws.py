@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import contextmanager
 from datetime import date
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
@@ -215,3 +218,35 @@ def test_who_may_not_see_costs_is_told_what_is_missing(cloud, stubs):
     found = status_aws.cost_of(cloud, date(2026, 11, 26))
     assert found.usd is None
     assert "Allow ce:GetCostAndUsage" in found.text
+
+
+# --- the address ----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def answering(code):
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(code if self.path == "/_stcore/health" else 404)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_the_address_is_asked_as_a_visitor_would():
+    with answering(200) as url:
+        part = status_aws._address(url)
+        assert (part.state, part.text.startswith(f"{url} answers in ")) == ("ok", True)
+    assert status_aws._address(url).text == f"{url} does not answer ([Errno 111] Connection refused)."
+    with answering(502) as url:
+        part = status_aws._address(url)
+        assert (part.state, part.text) == ("down", f"{url} answers 502.")

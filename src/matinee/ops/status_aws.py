@@ -5,6 +5,9 @@ A question that may not be asked makes its part "unknown" and leaves the others.
 
 from __future__ import annotations
 
+import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -12,6 +15,7 @@ from typing import Any
 from matinee.errors import MatineeError
 from matinee.manifest import Release
 from matinee.ops.deploy.cloud import Cloud
+from matinee.ops.deploy.health import PATH
 from matinee.ops.deploy.stacks.model import USABLE
 from matinee.ops.deploy.stacks.state import describe
 from matinee.ops.status import Cost, Part
@@ -20,13 +24,15 @@ from matinee.settings import DISPATCHER
 
 Json = Any
 LIVE = "live"
-TAG = "matinee:name"  # of everything of a stage: what costs are found by
+ANSWER_S = 5.0  # how long an address may take
 UI = "ui"
 
 
 def parts_of(cloud: Cloud, aws: Aws, release: Release | None) -> tuple[Part, ...]:
     """Return the parts in the order in which a visitor meets them."""
-    parts = [*_asked("stacks", lambda: _stacks(cloud, aws)), *_asked("UI", lambda: _ui(cloud))]
+    url = str((release.details.get("aws") or {}).get("url", "")) if release else ""
+    parts = [_address(url)] if url and not cloud.endpoint else []
+    parts += [*_asked("stacks", lambda: _stacks(cloud, aws)), *_asked("UI", lambda: _ui(cloud))]
     functions = _functions_of(release)
     for predictor, version in functions.items():
         parts += _asked(predictor, lambda p=predictor, v=version: [_function(cloud, p, v)])  # type: ignore[misc]
@@ -46,6 +52,19 @@ def _functions_of(release: Release | None) -> Mapping[str, str]:
         return {}
     told: Mapping[str, str] = (release.details.get("aws") or {}).get("functions") or {}
     return {p.name: str(told.get(p.name, "")) for p in release.predictors if p.kind == "realtime"}
+
+
+def _address(url: str) -> Part:
+    """Ask the address as a visitor would; an app that is asleep answers too."""
+    begun = time.monotonic()
+    try:
+        with urllib.request.urlopen(url + PATH, timeout=ANSWER_S):  # noqa: S310 - our own address
+            return Part("address", "ok", f"{url} answers in {(time.monotonic() - begun) * 1000:.0f} ms.")
+    except urllib.error.HTTPError as error:
+        why = f"answers {error.code}"
+    except OSError as error:
+        why = f"does not answer ({getattr(error, 'reason', None) or error})"
+    return Part("address", "down", f"{url} {why}.", "What is wrong behind it says the rest of this list.")
 
 
 # --- stacks ---------------------------------------------------------------------------------------------------------
@@ -160,9 +179,11 @@ def cost_of(cloud: Cloud, today: date | None = None) -> Cost:
 
     https://docs.aws.amazon.com/aws-cost-management/latest/APIReference/API_GetCostAndUsage.html
     """
+    from matinee.stack.sheet import NAME_TAG
+
     today = today or datetime.now(UTC).date()
     period = {"Start": today.replace(day=1).isoformat(), "End": (today + timedelta(days=1)).isoformat()}
-    tags = {"Tags": {"Key": TAG, "Values": [cloud.names.base], "MatchOptions": ["EQUALS"]}}
+    tags = {"Tags": {"Key": NAME_TAG, "Values": [cloud.names.base], "MatchOptions": ["EQUALS"]}}
     try:
         answer = cloud.call(
             "ce",
@@ -179,7 +200,7 @@ def cost_of(cloud: Cloud, today: date | None = None) -> Cost:
     if usd == 0:
         return Cost(
             None,
-            f"AWS has no cost under the tag {TAG} yet: activate it under Billing, Cost allocation tags; "
+            f"AWS has no cost under the tag {NAME_TAG} yet: activate it under Billing, Cost allocation tags; "
             "what is used from then on shows a day later.",
         )
     return Cost(usd, f"since {period['Start']}, as billed so far; AWS is a day behind")
