@@ -29,6 +29,7 @@ from matinee.settings import Settings
 from matinee.testing.emulators import UnavailableError, dynamodb_local, make_bucket, make_table, ministack, session_on
 
 N = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
+WRONG_CLOCK = "import os, time; right = time.time; time.time = lambda: right() + float(os.environ['WRONG_S'])"
 ATTEMPTS = 3  # AWS repeats an asynchronous call that failed twice
 
 
@@ -77,8 +78,7 @@ class Stage:
         (folder / "manifest.json").write_text(json.dumps(to_json(self.component)))
         # Where no function answers: a worker's poke is lost, and the news of its end must do.
         self.settings = Settings(backend="aws", app="app", lambda_endpoint="http://127.0.0.1:9")
-        self.more: dict[str, str] = {}  # what workers are told besides
-        self.clocks: list[float] = []  # seconds by which the clocks of the next workers are wrong
+        self.clocks_s: list[float] = []  # by how much the clocks of workers are wrong, in turn
         self.launched: list[Slot] = []
         self._closed = False
         self.launcher = ProcessLauncher(self._command, folder, on_exit=self._ended)
@@ -119,11 +119,16 @@ class Stage:
             slot_token=slot.token,
             slot_number=slot.number,
         )
-        return {**os.environ, **settings.environment(), **self.session.settings.environment(), **self.more}
+        return {**os.environ, **settings.environment(), **self.session.settings.environment()}
 
     def _command(self, slot: Slot) -> LaunchCommand:
+        environment = self.environment(slot)
+        if self.clocks_s:
+            (self.folder / "sitecustomize.py").write_text(WRONG_CLOCK)
+            wrong_s = self.clocks_s[len(self.launched) % len(self.clocks_s)]
+            environment |= {"PYTHONPATH": str(self.folder), "WRONG_S": str(wrong_s)}
         self.launched.append(slot)
-        return LaunchCommand([sys.executable, "-m", "matinee.runtime.worker"], self.environment(slot), str(self.folder))
+        return LaunchCommand([sys.executable, "-m", "matinee.runtime.worker"], environment, str(self.folder))
 
     def _ended(self, slot: Slot) -> None:
         self.act({"source": "aws.ecs", "detail": {"lastStatus": "STOPPED", "group": f"matinee:{slot.predictor}"}})

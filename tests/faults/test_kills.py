@@ -15,7 +15,7 @@ from matinee.testing.disturbance import Disturbance
 from .conftest import Stage, wait_until
 
 RUNS, WORKERS, KILL_S, LOOK_S = 1000, 4, 1.0, 5.0
-FINISHED = 10  # runs between two kills at least: on a busy machine workers take seconds to start
+FINISHED = 20  # runs between two kills at least: on a busy machine workers take seconds to start
 WORK = """
     import time
     from matinee import batch, context
