@@ -36,7 +36,7 @@ def disturbed(dynamodb):
 
 
 @pytest.mark.slow
-def test_a_thousand_runs_outlive_kills_throttles_and_lost_answers(make_stage, dynamodb, disturbed):
+def test_a_thousand_runs_outlive_kills_throttles_and_lost_answers(disturbed, dynamodb, make_stage):
     chance, begun = random.Random(11), time.monotonic()
     stage: Stage = make_stage(dynamodb, WORK, through=disturbed.endpoint, max_workers=WORKERS)
     submitted = stage.submit(*range(RUNS))
