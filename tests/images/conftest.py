@@ -86,13 +86,13 @@ def images_of(engine: Engine) -> Callable[[Path], list[str]]:
 class Lambda:
     """A container of a realtime image under AWS's Runtime Interface Emulator: it takes one request at a time."""
 
-    def __init__(self, engine: Engine, image: str, options: tuple[str, ...]) -> None:
+    def __init__(self, engine: Engine, image: str, options: tuple[str, ...], role: str) -> None:
         self.engine = engine
         self.name = f"matinee-test-{uuid.uuid4().hex[:8]}"
         emulator = Path(os.environ["LAMBDA_RIE"])
         engine.run(
             "run", "--detach", "--name", self.name, "--publish", "127.0.0.1::8080", "--volume", f"{emulator}:/rie:ro",
-            *options, "--entrypoint", "/rie", image, "python", "-m", "matinee.runtime.start", "realtime",
+            *options, "--entrypoint", "/rie", image, "python", "-m", "matinee.runtime.start", role,
         )  # fmt: skip
         self.port = engine.run("port", self.name, "8080").stdout.strip().rpartition(":")[2]
 
@@ -119,8 +119,8 @@ def start_lambda(engine: Engine) -> Iterator[Callable[..., Lambda]]:
         pytest.skip("LAMBDA_RIE must name AWS's Runtime Interface Emulator.")
     started: list[Lambda] = []
 
-    def start(image: BuiltImage, *options: str) -> Lambda:
-        started.append(Lambda(engine, image.reference, options))
+    def start(image: BuiltImage, *options: str, role: str = "realtime") -> Lambda:
+        started.append(Lambda(engine, image.reference, options, role))
         return started[-1]
 
     yield start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 
 import pytest
 
@@ -60,3 +61,19 @@ def test_both_builders_of_docker_make_the_same_of_it(write_app, build_app, start
     (image,) = build_app(write_app(double=TINY), "double").images
     answer = start_lambda(image, "--read-only", "--env", "MATINEE_PREDICTOR=double").invoke({"n": 4})
     assert answer["twice"] == 8
+
+
+def test_a_function_that_waits_for_a_request_ends_when_it_is_told(write_app, build_app, engine) -> None:
+    (image,) = build_app(write_app(double=TINY), "double").images
+    with socket.create_server(("127.0.0.1", 0)) as service:
+        service.settimeout(30)
+        address = f"AWS_LAMBDA_RUNTIME_API=127.0.0.1:{service.getsockname()[1]}"
+        options = ("--detach", "--network", "host", "--env", address, "--env", "MATINEE_PREDICTOR=double")
+        container = engine.run("run", *options, image.reference).stdout.strip()
+        try:
+            waiting, _ = service.accept()
+            assert b"/invocation/next" in waiting.recv(4096)
+            engine.run("kill", "--signal", "TERM", container)
+            assert engine.run("wait", container).stdout.strip() == "143"
+        finally:
+            engine.run("rm", "--force", "--volumes", container)

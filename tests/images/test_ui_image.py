@@ -58,6 +58,11 @@ def test_it_serves_pages_as_nobody_on_a_read_only_root_and_ends_when_told(image,
         engine.run("rm", "--force", "--volumes", container)
 
 
+def test_it_is_the_dispatcher_too(image, start_lambda) -> None:
+    answer = start_lambda(image, "--read-only", "--env", "MATINEE_BACKEND=aws", role="dispatcher").invoke({})
+    assert "has no MATINEE_TABLE" in answer["errorMessage"]
+
+
 def test_it_asks_for_a_way_to_sign_in_when_others_would_reach_it(image, run_image) -> None:
     ended = run_image(image, "ui")
     assert ended.returncode == 2
