@@ -74,7 +74,7 @@ def test_a_command_that_writes_templates_loads_neither_boto3_nor_what_images_nee
     code = (
         "import sys; from pathlib import Path; from matinee.ops.eject import eject\n"
         f"eject(Path({str(greeting_app)!r}), Path({str(tmp_path / 'out')!r}), 'dev', images=False)\n"
-        "print(*sys.modules.keys() & {'boto3', 'botocore', 'pydantic', 'streamlit', 'matinee.images'})"
+        "print(*sys.modules.keys() & {'boto3', 'botocore', 'pydantic', 'streamlit', 'matinee.images', 'yaml'})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.split() == []

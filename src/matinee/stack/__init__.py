@@ -12,6 +12,8 @@ What each is given at deployment (`Parameters`) and gives back (`Outputs`) is in
 from __future__ import annotations
 
 import json
+import sys
+from types import ModuleType
 from typing import Any
 
 from matinee.stack.blueprint import Blueprint
@@ -24,6 +26,7 @@ __all__ = ["Blueprint", "Template", "app_template", "data_template", "edge_templ
 
 def network_template(zones: int = 3) -> Template:
     """Return the stack of the network that all apps of an account and region share, over so many zones."""
+    _load_troposphere()
     from matinee.stack import network
 
     return network.template(zones)
@@ -31,6 +34,7 @@ def network_template(zones: int = 3) -> Template:
 
 def data_template(blueprint: Blueprint) -> Template:
     """Return the stack of what is kept when the app is destroyed."""
+    _load_troposphere()
     from matinee.stack import data
 
     return data.template(blueprint)
@@ -38,6 +42,7 @@ def data_template(blueprint: Blueprint) -> Template:
 
 def app_template(blueprint: Blueprint) -> Template:
     """Return the stack of what runs."""
+    _load_troposphere()
     from matinee.stack import app
 
     return app.template(blueprint)
@@ -47,6 +52,7 @@ def edge_template(blueprint: Blueprint) -> Template | None:
     """Return the stack of the public address; None with `edge = "alb"`."""
     if blueprint.aws.edge != "cloudfront":
         return None
+    _load_troposphere()
     from matinee.stack import edge
 
     return edge.template(blueprint)
@@ -55,3 +61,14 @@ def edge_template(blueprint: Blueprint) -> Template | None:
 def to_text(template: Template) -> str:
     """Return the template as people read it; the same template is the same text."""
     return json.dumps(template, indent=1, ensure_ascii=False) + "\n"
+
+
+def _load_troposphere() -> None:
+    """Import troposphere without its YAML writer, which takes as long as all the rest and is never asked here."""
+    if "troposphere" in sys.modules or "cfn_flip" in sys.modules:
+        return
+    sys.modules["cfn_flip"] = ModuleType("cfn_flip")
+    try:
+        import troposphere  # noqa: F401 (for what imports it next)
+    finally:
+        del sys.modules["cfn_flip"]
