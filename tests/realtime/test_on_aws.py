@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 
+from matinee.runtime.realtime_log import RequestLines
 from matinee.testing.harness import wait_until
 
 AWS = {"MATINEE_BACKEND": "aws", "MATINEE_TABLE": "app", "MATINEE_BUCKET": "app"}
@@ -84,3 +86,25 @@ def test_the_label_of_the_stage_beats_that_of_the_image(call):
 @pytest.mark.parametrize("label", ["v7", ""])
 def test_a_label_may_be_set_locally_too(call, label):
     assert call("who", {}, environment={"MATINEE_LABEL": label})[1][2] == (label or "v3")
+
+
+def test_what_prints_while_a_line_is_written_does_not_wait_for_itself():
+    """As a finaliser does, which may run at any moment."""
+
+    class Stream:
+        def __init__(self):
+            self.written = []
+
+        def write(self, text):
+            self.written.append(json.loads(text)["message"])
+            if len(self.written) == 1:
+                lines.write("collected\n")
+
+    stream = Stream()
+    lines = RequestLines(stream)
+    lines.begin("R1")
+    writer = threading.Thread(target=lines.write, args=("first\nsecond\n",), daemon=True)
+    writer.start()
+    writer.join(5)
+    assert not writer.is_alive()
+    assert sorted(stream.written) == ["collected", "first", "second"]

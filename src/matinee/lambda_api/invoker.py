@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from matinee.errors import BackendError, MatineeError
 from matinee.lambda_api.patience import Patience
 from matinee.lambda_api.refusals import refusal_of
+from matinee.lambda_api.sdk import identity, new_session
 from matinee.ports import Invocation
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 READ_TIMEOUT_S = 905.0  # longer than any function may run (900 s)
 _POOL_SIZE = 128
-_clients: dict[tuple[str, str, bool], Any] = {}
+_clients: dict[tuple[Any, ...], Any] = {}
 _clients_lock = threading.Lock()
 
 
@@ -96,17 +97,16 @@ class LambdaInvoker:
 
     def _open(self) -> Any:
         with _clients_lock:
-            key = (self._endpoint, self._region, self._signed)
+            at = (self._endpoint, self._region, self._signed)
+            key = (*at, *identity()) if self._signed else at
             if key not in _clients:
-                _clients[key] = _make_client(*key)
+                _clients[key] = _make_client(*at)
             self._client = _clients[key]
         return self._client
 
 
 def _make_client(endpoint: str, region: str, signed: bool) -> Any:
     from botocore.config import Config
-
-    from matinee.lambda_api.sdk import new_session
 
     try:
         session = new_session()

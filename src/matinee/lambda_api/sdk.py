@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import Any
+
+_IDENTITY = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID")
+
+
+def identity() -> tuple[str, ...]:
+    """Return who is meant at the moment: it may change within a process, as in a notebook."""
+    return tuple(os.environ.get(name, "") for name in _IDENTITY)
 
 
 def new_session(region: str = "") -> Any:

@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import time
-from _thread import allocate_lock  # `threading` is not loaded yet
+from _thread import RLock  # `threading` may not be loaded; what is collected meanwhile may print, too
 from typing import Any
 
 MAX_MESSAGE_CHARS = 4000  # as everywhere: `backends.aws.logs`
@@ -23,7 +23,7 @@ class RequestLines:
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._partial = ""
-        self._lock = allocate_lock()
+        self._lock = RLock()
         self._run_id = ""
 
     def begin(self, run_id: str) -> None:

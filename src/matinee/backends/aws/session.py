@@ -42,7 +42,6 @@ class AwsSettings:
 
 
 _boto_sessions: dict[tuple[str, ...], Any] = {}  # what makes clients reads its descriptions of services once
-_IDENTITY = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID")  # who is meant may change within a process: a notebook
 _making = threading.Lock()  # making a client is not thread-safe, using one is
 
 
@@ -86,11 +85,11 @@ class Session:
         from botocore.config import Config
 
         from matinee.backends.aws.errors import explained
-        from matinee.lambda_api.sdk import new_session
+        from matinee.lambda_api.sdk import identity, new_session
 
         settings = self.settings
         with explained(f"AWS ({service})", f"{service}:*", service):
-            key = (settings.region, *(os.environ.get(name, "") for name in _IDENTITY))
+            key = (settings.region, *identity())
             if key not in _boto_sessions:
                 _boto_sessions[key] = new_session(settings.region)
             return _boto_sessions[key].client(
