@@ -50,7 +50,8 @@ class EngineImages:
             try:
                 self._engine = Engine.detect()
             except BackendError as error:
-                hint = f"{error.hint} Or build on AWS: `matinee deploy --build remote`.".strip()
+                mend = error.hint if error.hint.endswith(".") or not error.hint else f"{error.hint}."
+                hint = f"{mend} Or build on AWS: matinee deploy --build remote".strip()
                 raise BackendError(error.message, hint=hint) from error
         return self._engine
 
