@@ -11,14 +11,15 @@ from botocore.stub import ANY, Stubber
 
 from matinee.backends.aws.session import AwsSettings, Session
 from matinee.errors import BackendError, UsageError
-from matinee.manifest import PredictorManifest, Resources
+from matinee.manifest import ComponentManifest, PredictorManifest, Resources
 from matinee.names import Names
 from matinee.ops.deploy import cloud as clouds
 from matinee.ops.deploy.cloud import Cloud
-from matinee.ops.deploy.preflight import quotas, roles, secrets
+from matinee.ops.deploy.preflight import checks, quotas, roles, secrets
 from matinee.ops.deploy.preflight.model import Finding, refuse
 from matinee.ops.deploy.preflight.names import check_names, check_region
 from matinee.ops.deploy.preflight.permissions import check_permissions, principal_of
+from matinee.stack import Blueprint
 
 Answers = Callable[[str], Stubber]
 
@@ -240,3 +241,19 @@ def test_all_that_stands_in_the_way_is_said_at_once() -> None:
         refuse([Finding("One.", "Do."), Finding("Two."), Finding("Not this.", stops=False)])
     assert raised.value.message == "2 things stand in the way:\n  - One. Do.\n  - Two."
     refuse([Finding("Not this.", stops=False)])
+
+
+def test_all_quotas_are_asked_before_a_change_and_what_stops_it_is_raised(recorded: Cloud, answers: Answers) -> None:
+    component = ComponentManifest("paint", "1f", predictors=(predictor("paint", "batch", gpu=1),))
+    blueprint = Blueprint(recorded.names, "Activity", (component,))
+    concurrency(answers, 10)
+    quota(answers, "fargate", quotas.FARGATE, 6)
+    quota(answers, "ec2", quotas.GPU, 0)
+    with pytest.raises(UsageError, match="paint asks for a GPU"):
+        checks.before_a_change(recorded, blueprint, pytest.fail)
+    concurrency(answers, 10)
+    quota(answers, "fargate", quotas.FARGATE, 6)
+    quota(answers, "ec2", quotas.GPU, 8)
+    told = []
+    checks.before_a_change(recorded, blueprint, told.append)
+    assert ["more people than that will wait" in note.text for note in told] == [True]

@@ -65,15 +65,24 @@ def _all(work: Work, confirm: Confirm) -> Deployed:
     optional, makeable = checks.secrets_or_refuse(work.cloud, secrets_of(work.app))
     aimed = aim(work.app, work.ground, optional)
     if work.ground.app is not None:
-        made = secrets.make(work.cloud, makeable)
-        return replace(_later(work, aimed, confirm), password=made.password)
+        made: list[secrets.Made] = []
+
+        def agreed_to(summary: Summary) -> bool:
+            if confirm(summary):
+                made.append(secrets.make(work.cloud, makeable))
+            return bool(made)
+
+        done = _later(work, aimed, agreed_to)
+        if not made and not done.declined:  # nothing to agree to, and one that was there is gone
+            made.append(secrets.make(work.cloud, makeable))
+        return replace(done, password=made[0].password if made else "")
     makes_network = work.ground.network is None and not aimed.blueprint.aws.vpc
     checks.before_the_first(work.cloud, aimed.blueprint, makes_network=makes_network, report=work.report)
     if not confirm(first_summary(work, aimed)):
         return _declined(work)
     checks.make_roles(work.cloud, aimed.blueprint, work.report)
-    made = secrets.make(work.cloud, makeable)
-    return replace(_first(work, aimed), password=made.password)
+    password = secrets.make(work.cloud, makeable).password
+    return replace(_first(work, aimed), password=password)
 
 
 def _data_only(work: Work, confirm: Confirm) -> Deployed:
@@ -154,6 +163,8 @@ def _later(work: Work, aimed: Target, confirm: Confirm) -> Deployed:
     if sets or target.facts(work.cloud, aimed, work.ground.network, work.ground.data) is None:
         return _with_base_changes(work, aimed, digests, sets, confirm)
     spec = _app_spec(work, aimed, digests)
+    if work.ground.app is not None and not work.ground.app.is_as(spec):
+        checks.before_a_change(work.cloud, aimed.blueprint, work.report)
     change_set = app_changes(work, spec)
     lines = (*(lines_of(spec, change_set.changes) if change_set else ()), *edge_lines(work, aimed))
     summary = _summary(work, aimed, lines)

@@ -28,21 +28,31 @@ def secrets_or_refuse(cloud: Cloud, wanted_by: Mapping[str, str]) -> tuple[tuple
 
 def before_the_first(cloud: Cloud, blueprint: Blueprint, *, makes_network: bool, report: Report) -> None:
     """Check what a first deployment is stopped by: permissions and quotas. Raises UsageError that names all of it."""
-    findings = [*check_permissions(cloud)]
-    if not cloud.endpoint:
-        findings += _quotas(cloud, blueprint, makes_network=makes_network)
+    findings = check_permissions(cloud)
+    if makes_network and not cloud.endpoint:
+        findings += quotas.check_vpcs(cloud)
+    _tell([*findings, *_quotas(cloud, blueprint)], report)
+
+
+def before_a_change(cloud: Cloud, blueprint: Blueprint, report: Report) -> None:
+    """Check what a change of the app can be stopped by: the quotas of what it now asks for. Raises UsageError."""
+    _tell(_quotas(cloud, blueprint), report)
+
+
+def _tell(findings: list[Finding], report: Report) -> None:
     refuse(findings)
     for finding in findings:
         report(Note(finding.message, finding.hint))
 
 
-def _quotas(cloud: Cloud, blueprint: Blueprint, *, makes_network: bool) -> list[Finding]:
+def _quotas(cloud: Cloud, blueprint: Blueprint) -> list[Finding]:
+    if cloud.endpoint:
+        return []  # emulators have none
     predictors = blueprint.predictors
     return [
         *quotas.check_lambda(cloud, predictors),
         *quotas.check_fargate(cloud, predictors, blueprint.aws.ui.cpu),
         *quotas.check_gpu(cloud, predictors),
-        *(quotas.check_vpcs(cloud) if makes_network else ()),
     ]
 
 
