@@ -113,7 +113,7 @@ def _remove_secrets(cloud: Cloud) -> None:
     cloud.call(
         "secretsmanager",
         "delete_secret",
-        absent=("ResourceNotFoundException",),
+        absent=("ResourceNotFoundException", "AccessDeniedException"),  # allowed where the app has one
         SecretId=cloud.names.parameter("MATINEE_PASSWORD").lstrip("/"),
         ForceDeleteWithoutRecovery=True,
     )
