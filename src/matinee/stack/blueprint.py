@@ -14,7 +14,8 @@ UI_COMPONENT = "matinee-ui"  # the component of the image that UI and dispatcher
 PASSWORD = "MATINEE_PASSWORD"  # noqa: S105 - a variable's name, as the next ones
 COOKIE_SECRET = "MATINEE_COOKIE_SECRET"  # noqa: S105
 SMTP_PASSWORD = "MATINEE_SMTP_PASSWORD"  # noqa: S105
-_OF_THE_PROVIDER = tuple(f"MATINEE_OIDC_{n}" for n in ("CLIENT_ID", "CLIENT_SECRET", "METADATA_URL", "REDIRECT_URI"))
+REDIRECT_URI = "MATINEE_OIDC_REDIRECT_URI"
+_OF_THE_PROVIDER = ("MATINEE_OIDC_CLIENT_ID", "MATINEE_OIDC_CLIENT_SECRET", "MATINEE_OIDC_METADATA_URL")
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,9 @@ class Blueprint:
 
     @property
     def ui_secrets(self) -> tuple[str, ...]:
-        """The secrets that the UI is given."""
-        found = {"password": (PASSWORD,), "oidc": _OF_THE_PROVIDER}.get(self.auth.mode, ())
+        """The secrets that the UI is given. Where the provider sends people back to follows from a domain."""
+        provider = _OF_THE_PROVIDER if self.aws.domain else (*_OF_THE_PROVIDER, REDIRECT_URI)
+        found = {"password": (PASSWORD,), "oidc": provider}.get(self.auth.mode, ())
         cookie = (COOKIE_SECRET,) if self.auth.mode != "none" else ()
         return tuple(dict.fromkeys((*found, *cookie, *self.dispatcher_secrets, *self.optional_secrets)))
 

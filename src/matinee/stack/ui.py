@@ -6,15 +6,17 @@ are is never said here: a stack that says it undoes what the autoscaling did, at
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from troposphere import GetAtt, Join, Ref, applicationautoscaling, ec2, ecs
 
 from matinee.project.aws import Aws, OfficeHours
+from matinee.settings import AUTH_VARIABLE
 from matinee.stack import balancer
 from matinee.stack import parameters as p
 from matinee.stack.batch import task
-from matinee.stack.blueprint import PASSWORD, UI, UI_COMPONENT, Blueprint
+from matinee.stack.blueprint import PASSWORD, REDIRECT_URI, UI, UI_COMPONENT, Blueprint
 from matinee.stack.sheet import RETAINED, Sheet
 from matinee.stack.sizes import FargateSize
 from matinee.stack.workloads import container, environment, from_parameters
@@ -61,16 +63,25 @@ def _container(b: Blueprint) -> ecs.ContainerDefinition:
         b,
         UI,
         UI_COMPONENT,
-        {**environment(b), "MATINEE_TRUSTED_PROXIES": Ref(p.VPC_CIDR)},
+        {**environment(b), **_sign_in(b), "MATINEE_TRUSTED_PROXIES": Ref(p.VPC_CIDR)},
         log_name=UI,
         log_mode=LOG_MODE,
         secrets=secrets,
-        Command=["ui"],
+        # Without `[auth]` everybody who has the address gets in. A deployment says so; the UI is told that it is meant.
+        Command=["ui"] if b.auth.mode != "none" else ["ui", "--without-sign-in"],
         PortMappings=[ecs.PortMapping(ContainerPort=balancer.PORT, Protocol="tcp")],
         HealthCheck=ecs.HealthCheck(
             Command=["CMD", "python", "-c", _ASK], Interval=30, Timeout=10, Retries=3, StartPeriod=60
         ),
     )
+
+
+def _sign_in(b: Blueprint) -> dict[str, str]:
+    """Return what the UI asks people for. Not from the release: the first one comes after the UI is up."""
+    told = {AUTH_VARIABLE: json.dumps(vars(b.auth), sort_keys=True)}
+    if b.auth.mode == "oidc" and b.aws.domain:
+        told[REDIRECT_URI] = f"https://{b.aws.domain}/oauth2callback"
+    return told
 
 
 def _security_group() -> ec2.SecurityGroup:

@@ -1,0 +1,76 @@
+"""What the UI's task is told: whom it lets in, before there is any release."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from matinee.access.start import check_reach, policy_of
+from matinee.project import Auth
+from matinee.stack import app_template
+
+from .iam import resolved
+
+CERTIFICATE = "arn:aws:acm:us-east-1:111122223333:certificate/abc"
+
+
+def container(b):
+    [found] = app_template(b)["Resources"]["UiDefinition"]["Properties"]["ContainerDefinitions"]
+    return found
+
+
+def environment(b):
+    """The variables of the task as its process has them, secrets with some value."""
+    told = container(b)
+    plain = {one["Name"]: one["Value"] for one in told["Environment"]}
+    return plain | {one["Name"]: f"https://x/oauth2callback?{one['Name']}" for one in told.get("Secrets", [])}
+
+
+AUTHS = [Auth("password", owners=("ada",)), Auth("users"), Auth("oidc", allow=("@example.com",), days=1)]
+
+
+@pytest.mark.parametrize("auth", AUTHS, ids=lambda auth: auth.mode)
+def test_the_ui_starts_with_its_sign_in_before_anything_is_live(make, auth):
+    b = replace(make(), auth=auth)
+    variables = environment(b)
+    if auth.mode == "oidc":
+        variables["MATINEE_OIDC_REDIRECT_URI"] = "https://d1.cloudfront.net/oauth2callback"
+    policy = policy_of(json.loads(variables["MATINEE_AUTH"]), variables)
+    assert policy.mode == auth.mode
+    check_reach(policy, "0.0.0.0", without_sign_in="--without-sign-in" in container(b)["Command"])
+    assert container(b)["Command"] == ["ui"], "nobody gets in without"
+
+
+def test_without_auth_the_ui_is_told_that_this_is_meant(make):
+    b = make()
+    assert container(b)["Command"] == ["ui", "--without-sign-in"]
+    policy = policy_of(json.loads(environment(b)["MATINEE_AUTH"]), {})
+    check_reach(policy, "0.0.0.0", without_sign_in=True)
+
+
+def test_all_tasks_of_the_ui_sign_cookies_with_one_secret(make):
+    for auth in AUTHS:
+        assert "MATINEE_COOKIE_SECRET" in {s["Name"] for s in container(replace(make(), auth=auth))["Secrets"]}
+    assert container(make())["Secrets"] == []
+
+
+def test_where_the_provider_sends_people_back_to_follows_from_the_domain(make):
+    b = replace(make({"domain": "app.example.com", "certificate": CERTIFICATE}), auth=Auth("oidc"))
+    found = {one["Name"]: one["Value"] for one in container(b)["Environment"]}
+    assert found["MATINEE_OIDC_REDIRECT_URI"] == "https://app.example.com/oauth2callback"
+    assert "MATINEE_OIDC_REDIRECT_URI" not in b.ui_secrets
+    assert "MATINEE_OIDC_REDIRECT_URI" in replace(make(), auth=Auth("oidc")).ui_secrets
+
+
+def test_no_value_of_a_secret_is_in_the_template(make):
+    b = replace(make({"password_in": "secrets-manager"}), auth=Auth("password"))
+    for secret in container(b)["Secrets"]:
+        where = resolved(secret["ValueFrom"])
+        assert where == {"Ref": "PasswordSecretArn"} or where.startswith("arn:aws:ssm:"), secret["Name"]
+
+
+def test_forwarded_addresses_are_believed_from_inside_the_network_alone(make):
+    found = {one["Name"]: one["Value"] for one in container(make())["Environment"]}
+    assert found["MATINEE_TRUSTED_PROXIES"] == {"Ref": "VpcCidr"}
