@@ -61,3 +61,23 @@ def test_a_wait_that_was_broken_off_is_taken_up_again():
         pending.result(leave)
     gate.set()
     assert pending.result(lambda words: None) is True
+
+
+def test_threads_are_kept_for_the_next_calls_and_never_make_one_wait():
+    threads = waiting.Threads(kept=2)
+    gate, running, who = threading.Event(), threading.Semaphore(0), []
+
+    def busy():
+        who.append(threading.get_ident())
+        running.release()
+        gate.wait(10)
+
+    for _ in range(5):
+        threads.run(busy)
+    for _ in range(5):
+        assert running.acquire(timeout=10)  # all at once, though none has ended
+    gate.set()
+    first = set(who)
+    while who[5:6] == [] or who[-1] not in first:  # one of the first five is free sooner or later
+        threads.run(busy)
+        assert running.acquire(timeout=10)

@@ -12,7 +12,7 @@ import gc
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from matinee.access.start import check_reach
 from matinee.api import routes as api_routes
 from matinee.errors import MatineeError
 from matinee.ui import downloads, session
+from matinee.ui.delivery import gather_messages, reuse_threads
 from matinee.ui.look import PRIMARY
 from matinee.ui.sign_in_provider import secrets_of
 from matinee.ui.static import Static
@@ -75,6 +76,8 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
     """Serve the UI, with `routes` (Starlette's) before it, on uvloop and httptools where they are."""
     import uvicorn
 
+    from matinee.ui.frames import Frames
+
     trusted = os.environ.get(TRUSTED_PROXIES, "")
     config = uvicorn.Config(
         application(routes),
@@ -82,7 +85,7 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
         port=port,
         log_level="warning",
         access_log=False,
-        ws="websockets-sansio",
+        ws=Frames,
         ws_per_message_deflate=False,  # packing the small messages of a click costs more than sending them
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
@@ -108,7 +111,9 @@ def application(routes: Sequence[Any] = ()) -> Any:
     from streamlit.web.bootstrap import load_config_options
 
     load_config_options({name.replace(".", "_"): value for name, value in OPTIONS.items()})
-    _remember_theme()
+    _remember_settings()
+    gather_messages()
+    reuse_threads()
     gate = session.gate()
     streamlit = App(
         SCRIPT,
@@ -125,27 +130,30 @@ def application(routes: Sequence[Any] = ()) -> Any:
     return Static(app, Path(get_static_dir()) / "static")
 
 
-def _remember_theme() -> None:
-    """Read each section of the theme once: Streamlit walks through all its settings six times in every run."""
-    from streamlit.proto.NewSession_pb2 import CustomThemeConfig
+def _remember_settings() -> None:
+    """Read once what every run tells the browser of settings and theme: Streamlit walks through them all each time."""
     from streamlit.runtime import app_session
 
-    if hasattr(app_session._populate_theme_msg, "__wrapped__"):
-        return
-    populate = app_session._populate_theme_msg
+    for name in ("_populate_theme_msg", "_populate_config_msg", "_populate_user_info_msg"):
+        populate = getattr(app_session, name)
+        if not hasattr(populate, "__wrapped__"):
+            setattr(app_session, name, _remembered(populate))
 
-    @functools.cache
-    def read(section: str) -> CustomThemeConfig:
-        theme = CustomThemeConfig()
-        populate(theme, section)
-        return theme
+
+def _remembered(populate: Callable[..., None]) -> Callable[..., None]:
+    """Return what fills a message just as `populate` did the first time."""
+    known: dict[tuple[Any, ...], Any] = {}
 
     @functools.wraps(populate)
-    def remembered(message: CustomThemeConfig, section: str = "theme") -> None:
-        if read(section).ByteSize():
-            message.MergeFrom(read(section))
+    def fill(message: Any, *section: str) -> None:
+        if section not in known:
+            first = type(message)()
+            populate(first, *section)
+            known[section] = first
+        if known[section].ByteSize():
+            message.MergeFrom(known[section])
 
-    app_session._populate_theme_msg = remembered
+    return fill
 
 
 @asynccontextmanager
