@@ -133,12 +133,14 @@ def first_view(process: Process, address: str) -> dict[str, Any] | None:
 
 
 @contextmanager
-def matinee(*, is_limited: bool = True) -> Iterator[tuple[Process, str]]:
+def matinee(
+    *, is_limited: bool = True, predictor: Path = HERE / "floors" / "ui_echo.py"
+) -> Iterator[tuple[Process, str]]:
     """Give the UI of a one-predictor app and its address."""
     from matinee.settings import Settings
 
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(HERE / "floors" / "ui_echo.py", Path(folder) / "echo.py")
+        shutil.copy(predictor, Path(folder) / "echo.py")
         host = subprocess.Popen(
             [sys.executable, str(HERE / "floors" / "ui_host.py"), str(Path(folder) / "echo.py")],
             stdin=subprocess.PIPE,

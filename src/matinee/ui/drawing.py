@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -16,6 +17,19 @@ from matinee.ui.forms import MISSING, Field, Json
 from matinee.ui.words import escaped
 
 Upload = Callable[[bytes, str, str], Json]
+
+
+class Filled:
+    """In Streamlit's place where a still form is drawn already: each widget is what is filled in, nothing is drawn."""
+
+    def __getattr__(self, _: str) -> Callable[..., Any]:
+        return self._value
+
+    def _value(self, *_: Any, key: str = "", **__: Any) -> Any:
+        return st.session_state[key] if key else None
+
+    def container(self, **_: Any) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 @dataclass
@@ -33,6 +47,7 @@ class Drawing:
     is_still: bool = False  # the browser keeps what is filled in until something is pressed: no run per field
     problems: list[Problem] = field(default_factory=list)
     slots: dict[str, DeltaGenerator] = field(default_factory=dict)
+    st: Any = st  # what draws: Streamlit, or for a form that is drawn already `Filled`
 
     def key_of(self, path: str) -> str:
         """Return the key of the widget at the path."""

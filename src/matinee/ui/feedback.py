@@ -62,6 +62,11 @@ def words_of(feedback: Feedback) -> str:
     return " ".join(part for part in parts if part)
 
 
+def nothing_said(run: Run) -> None:
+    """Take for read that nobody said anything: the run was just made."""
+    st.session_state[SAID] = (run.id, (Feedback(run.id, session.client().user, None), []))
+
+
 def _read(run_id: str) -> tuple[Feedback, list[Feedback]]:
     """What this person said before (nothing yet: `updated_at` is 0) and what others said, read once a run.
 

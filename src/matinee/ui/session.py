@@ -148,6 +148,12 @@ def live(run_id: str) -> Live:
     return poll.read(("run", run_id, _key(reader)), RUNS_S, lambda: look(reader.run(run_id)))
 
 
+def made(run: Run) -> None:
+    """Take a run this person just made for read, where nothing of it can change any more."""
+    if run.status.is_final:
+        poll.keep(("run", run.id, _key(client())), Live(run))
+
+
 def page(predictor: str | None, before: str, limit: int) -> list[Live]:
     """Return a page of the user's runs, newest first, the unfinished ones with their progress."""
     reader = client()

@@ -11,7 +11,7 @@ import streamlit as st
 
 from matinee.errors import Problem
 from matinee.ui import uploads, values
-from matinee.ui.drawing import Drawing, help_of, label_of
+from matinee.ui.drawing import Drawing, Filled, help_of, label_of
 from matinee.ui.forms import MISSING, Field, Form, Json, messages_by_field, moved
 from matinee.ui.words import escaped
 
@@ -25,6 +25,11 @@ def draw_form(form: Form, inputs: Json, drawing: Drawing) -> dict[str, Json]:
     drawn = {f.name: draw(f, values.initial_value(f, inputs), drawing) for f in form.fields}
     drawing.slot("")
     return {name: value for name, value in drawn.items() if value is not MISSING}
+
+
+def filled_in(form: Form, inputs: Json, drawing: Drawing) -> dict[str, Json]:
+    """Return the inputs of a still form as they stand, once `draw_form` has drawn it: nothing is drawn here."""
+    return draw_form(form, inputs, replace(drawing, st=Filled()))
 
 
 def show_problems(form: Form, problems: list[Problem], drawing: Drawing) -> None:
@@ -43,7 +48,7 @@ def draw(f: Field, value: Json, drawing: Drawing) -> Json:
 
 
 def _text(f: Field, value: Json, drawing: Drawing) -> Json:
-    widget = st.text_input if f.kind == "text" else st.text_area
+    widget = drawing.st.text_input if f.kind == "text" else drawing.st.text_area
     hints = {
         "lines": "One per line",
         "pairs": "One per line, as in  name: value",
@@ -61,7 +66,7 @@ def _number(f: Field, value: Json, drawing: Drawing) -> Json:
     def bound(limit: float | None) -> float | None:
         return None if limit is None or abs(limit) > EXACT else kind(limit)
 
-    raw = st.number_input(
+    raw = drawing.st.number_input(
         value=values.to_widget(f, value),
         min_value=bound(f.minimum),
         max_value=bound(f.maximum),
@@ -82,19 +87,20 @@ def _range_words(f: Field) -> str | None:
 
 
 def _switch(f: Field, value: Json, drawing: Drawing) -> Json:
-    return bool(st.toggle(value=value is True, **drawing.common(f)))
+    return bool(drawing.st.toggle(value=value is True, **drawing.common(f)))
 
 
 def _choice(f: Field, value: Json, drawing: Drawing) -> Json:
     indexes = range(len(f.choices))
     at = next((i for i in indexes if f.choices[i].value == value and type(f.choices[i].value) is type(value)), None)
     labels = [escaped(choice.label) for choice in f.choices]
+    common = drawing.common(f)
     if len(labels) <= FEW and sum(map(len, labels)) <= SHORT:
-        chosen = st.segmented_control(options=indexes, default=at, format_func=labels.__getitem__, **drawing.common(f))
+        chosen = drawing.st.segmented_control(options=indexes, default=at, format_func=labels.__getitem__, **common)
     else:
         plain = [choice.label for choice in f.choices]
-        chosen = st.selectbox(
-            options=indexes, index=at, format_func=plain.__getitem__, placeholder="Choose…", **drawing.common(f)
+        chosen = drawing.st.selectbox(
+            options=indexes, index=at, format_func=plain.__getitem__, placeholder="Choose…", **common
         )
     return drawing.read(f, None if chosen is None else f.choices[chosen].value)
 
@@ -102,7 +108,7 @@ def _choice(f: Field, value: Json, drawing: Drawing) -> Json:
 def _choices(f: Field, value: Json, drawing: Drawing) -> Json:
     indexes = range(len(f.choices))
     given = value if isinstance(value, list) else []
-    chosen = st.multiselect(
+    chosen = drawing.st.multiselect(
         options=indexes,
         default=[i for i in indexes if f.choices[i].value in given],
         format_func=lambda i: f.choices[i].label,
@@ -114,11 +120,11 @@ def _choices(f: Field, value: Json, drawing: Drawing) -> Json:
 def _date(f: Field, value: Json, drawing: Drawing) -> Json:
     # The widget's own limits are ten years around its value: far too near for a date of birth.
     limits: dict[str, Any] = {"min_value": date.min, "max_value": date.max, "format": "YYYY-MM-DD"}
-    return drawing.read(f, st.date_input(value=values.to_widget(f, value), **limits, **drawing.common(f)))
+    return drawing.read(f, drawing.st.date_input(value=values.to_widget(f, value), **limits, **drawing.common(f)))
 
 
 def _datetime(f: Field, value: Json, drawing: Drawing) -> Json:
-    raw = st.datetime_input(
+    raw = drawing.st.datetime_input(
         value=values.to_widget(f, value),
         min_value=datetime.min,
         max_value=datetime.max,
@@ -130,7 +136,7 @@ def _datetime(f: Field, value: Json, drawing: Drawing) -> Json:
 
 
 def _time(f: Field, value: Json, drawing: Drawing) -> Json:
-    return drawing.read(f, st.time_input(value=values.to_widget(f, value), step=60, **drawing.common(f)))
+    return drawing.read(f, drawing.st.time_input(value=values.to_widget(f, value), step=60, **drawing.common(f)))
 
 
 def _constant(f: Field, value: Json, _: Drawing) -> Json:
@@ -138,7 +144,7 @@ def _constant(f: Field, value: Json, _: Drawing) -> Json:
 
 
 def _record(f: Field, value: Json, drawing: Drawing) -> Json:
-    with st.container(border=True):
+    with drawing.st.container(border=True):
         if not _is_given(f, isinstance(value, Mapping), drawing):
             return None
         drawn = {part.name: draw(part, values.initial_value(part, value), drawing) for part in f.fields}
@@ -147,7 +153,7 @@ def _record(f: Field, value: Json, drawing: Drawing) -> Json:
 
 
 def _tuple(f: Field, value: Json, drawing: Drawing) -> Json:
-    with st.container(border=True):
+    with drawing.st.container(border=True):
         if not _is_given(f, isinstance(value, list), drawing):
             return None
         drawn = [draw(part, values.initial_value(part, value), drawing) for part in f.fields]
@@ -160,9 +166,9 @@ def _tuple(f: Field, value: Json, drawing: Drawing) -> Json:
 def _is_given(f: Field, was_given: bool, drawing: Drawing) -> bool:
     """Head a group of fields; one that may be null has a switch."""
     if not f.nullable:
-        st.markdown(f"**{label_of(f)}**", help=help_of(f))
+        drawing.st.markdown(f"**{label_of(f)}**", help=help_of(f))
         return True
-    if st.toggle(value=was_given, **drawing.common(f)):
+    if drawing.st.toggle(value=was_given, **drawing.common(f)):
         return True
     drawing.slot(f.path)
     return False

@@ -5,17 +5,19 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from matinee.client.limits import limits_of
 from matinee.errors import InputError, MatineeError, Problem
 from matinee.manifest import PredictorManifest, Release
 from matinee.runs import Json, Run
 from matinee.schema import validate
-from matinee.ui import links, outcome, session, waiting, widgets
+from matinee.ui import feedback, links, outcome, session, waiting, widgets
 from matinee.ui.drawing import Drawing
 from matinee.ui.forms import Form, form_of
 from matinee.ui.history import summary_of
@@ -38,9 +40,34 @@ def draw(predictor: PredictorManifest, release: Release) -> None:
     if predictor.kind == "realtime":
         links.link(links.ROWS, "Many rows at once", icon=":material/table_rows:", query={"predictor": predictor.name})
     form = form_of(predictor.parameters)
+    drawing = _drawing(predictor, release, form)
+    if drawing.is_still and _is_one_piece(predictor, form):
+        _still(predictor, release, form, drawing)
+        return
     st.fragment(told(_form))(predictor, release, form)
     if not _is_one_piece(predictor, form):
         _last_run(predictor, release, is_inside=False)
+
+
+def _still(predictor: PredictorManifest, release: Release, form: Form, drawing: Drawing) -> None:
+    """A click draws the button and the result; the fields stay as they are, so they are no part of the fragment."""
+    box = st.container(border=True)
+    result = st.container()
+    inputs, _ = links.seed(predictor.name)
+    with box:
+        widgets.draw_form(form, inputs, drawing)
+        st.fragment(told(_click))(predictor, release, form, drawing, inputs, result)
+
+
+def _click(
+    predictor: PredictorManifest, release: Release, form: Form, drawn: Drawing, inputs: Json, result: DeltaGenerator
+) -> None:
+    drawing = replace(drawn, problems=[])
+    given = widgets.filled_in(form, inputs, drawing)
+    _button(predictor, given, drawing, is_one_piece=True)
+    with result:
+        if not _last_run(predictor, release, is_inside=True):
+            st.empty()  # a fragment may draw outside of itself only where it did when the page was drawn
 
 
 def _is_one_piece(predictor: PredictorManifest, form: Form) -> bool:
@@ -69,29 +96,42 @@ def _example_labels(examples: Sequence[Json]) -> list[str]:
 
 def _form(predictor: PredictorManifest, release: Release, form: Form) -> None:
     """The form is a fragment: what is filled in never draws the result below again, and is kept as it is typed."""
-    client = session.client()
-    inputs, generation = links.seed(predictor.name)
-    shape = zlib.crc32(json.dumps(predictor.parameters).encode())  # other fields are other widgets
-    tried = f"tried:{predictor.name}:{generation}"
-    is_still = form.is_still and tried not in st.session_state
-    key, upload_mb = f"{predictor.name}:{shape:x}:{generation}", int(limits_of(release).upload_mb)
-    drawing = Drawing(key, client.read_blob, client.upload, upload_mb, is_still=is_still)
-    label, icon = SUBMIT[predictor.kind]
+    drawing = _drawing(predictor, release, form)
+    is_one_piece = _is_one_piece(predictor, form)
     with st.container(border=True):
-        given = widgets.draw_form(form, inputs, drawing)
-        pressed = st.button(label, key=f"go:{predictor.name}", type="primary", icon=icon)
-        place = st.empty()
-    if pressed or f"pending:{predictor.name}" in st.session_state:
-        problems = _start(predictor, given, drawing.problems, place)
-        if problems:
-            st.session_state[tried] = (given, problems)
-        else:
-            st.session_state.pop(tried, None)
-        if drawing.is_still if problems else not _is_one_piece(predictor, form):
-            st.rerun()  # to answer every change from now on; to draw the result
-    widgets.show_problems(form, _standing(predictor, given, drawing, st.session_state.get(tried)), drawing)
-    if _is_one_piece(predictor, form):
+        given = widgets.draw_form(form, links.seed(predictor.name)[0], drawing)
+        _button(predictor, given, drawing, is_one_piece=is_one_piece)
+    tried = st.session_state.get(_tried(predictor))
+    widgets.show_problems(form, _standing(predictor, given, drawing, tried), drawing)
+    if is_one_piece:
         _last_run(predictor, release, is_inside=True)
+
+
+def _drawing(predictor: PredictorManifest, release: Release, form: Form) -> Drawing:
+    client, (_, generation) = session.client(), links.seed(predictor.name)
+    shape = zlib.crc32(json.dumps(predictor.parameters).encode())  # other fields are other widgets
+    key, upload_mb = f"{predictor.name}:{shape:x}:{generation}", int(limits_of(release).upload_mb)
+    is_still = form.is_still and _tried(predictor) not in st.session_state
+    return Drawing(key, client.read_blob, client.upload, upload_mb, is_still=is_still)
+
+
+def _tried(predictor: PredictorManifest) -> str:
+    return f"tried:{predictor.name}:{links.seed(predictor.name)[1]}"
+
+
+def _button(predictor: PredictorManifest, given: Json, drawing: Drawing, *, is_one_piece: bool) -> None:
+    """Draw the button, and do what it says when it was pressed, or go on with it."""
+    label, icon = SUBMIT[predictor.kind]
+    pressed = st.button(label, key=f"go:{predictor.name}", type="primary", icon=icon)
+    if not pressed and _pending(predictor) not in st.session_state:
+        return
+    problems = _start(predictor, given, drawing.problems)
+    if problems:
+        st.session_state[_tried(predictor)] = (given, problems)
+    elif not drawing.is_still:
+        st.session_state.pop(_tried(predictor), None)
+    if drawing.is_still if problems else not is_one_piece:
+        st.rerun()  # to answer every change from now on; to draw the result
 
 
 def _standing(predictor: PredictorManifest, given: Json, drawing: Drawing, tried: Any) -> list[Problem]:
@@ -103,53 +143,72 @@ def _standing(predictor: PredictorManifest, given: Json, drawing: Drawing, tried
     return drawing.problems or validate.problems(predictor.parameters, given)
 
 
-def _start(predictor: PredictorManifest, given: Json, unreadable: Sequence[Problem], place: Any) -> tuple[Problem, ...]:
+def _start(predictor: PredictorManifest, given: Json, unreadable: Sequence[Problem]) -> tuple[Problem, ...]:
     """Predict or submit; return what is wrong with the inputs, nothing when the run was made."""
     try:
-        run = _run(predictor, given, unreadable, place)
+        run = _run(predictor, given, unreadable)
     except InputError as error:
         return error.problems
     except MatineeError as error:
-        with place.container():
-            show_error(error)
+        show_error(error)
         st.stop()
-    finally:
-        place_key = f"pending:{predictor.name}"
-        pending = st.session_state.get(place_key)
-        if pending is not None and pending.future.done():
-            del st.session_state[place_key]
     st.session_state[f"run:{predictor.name}"] = run.id
+    session.made(run)
+    feedback.nothing_said(run)
     return ()
 
 
-def _run(predictor: PredictorManifest, given: Json, unreadable: Sequence[Problem], place: Any) -> Run:
+def _run(predictor: PredictorManifest, given: Json, unreadable: Sequence[Problem]) -> Run:
     """Make the run, or go on waiting for the one begun before a click elsewhere on the page."""
-    client, key = session.client(), f"pending:{predictor.name}"
-    pending: waiting.Pending[Run] | None = st.session_state.get(key)
-    if pending is None:
-        if unreadable:
-            raise InputError(problems=tuple(unreadable))
-        if predictor.kind == "batch":
-            return client.submit(predictor.name, given)
-        pending = waiting.begin(predictor.name, partial(client.predict, predictor.name, given))
-        st.session_state[key] = pending
+    client = session.client()
+    begun: waiting.Pending[Run] | None = st.session_state.get(_pending(predictor))
+    if begun is not None:
+        return _awaited(predictor, begun, is_kept=True)
+    if unreadable:
+        raise InputError(problems=tuple(unreadable))
+    if predictor.kind == "batch":
+        return client.submit(predictor.name, given)
+    call = partial(client.predict, predictor.name, given)
+    return _awaited(predictor, waiting.begin(predictor.name, call), is_kept=False)
+
+
+def _awaited(predictor: PredictorManifest, pending: waiting.Pending[Run], *, is_kept: bool) -> Run:
+    """Wait for the answer; what takes long is kept, since from the first word on a click can break this off."""
+    place: DeltaGenerator | None = None
+
+    def tell(words: str) -> None:
+        nonlocal place, is_kept
+        if not is_kept:
+            st.session_state[_pending(predictor)] = pending
+            is_kept = True
+        place = place or st.empty()  # most answers come before there is anything to say
+        place.info(words, icon=":material/hourglass_top:")
+
     try:
-        return pending.result(lambda words: place.info(words, icon=":material/hourglass_top:"))
+        return pending.result(tell)
     finally:
-        if pending.is_slow:
+        if is_kept and pending.future.done():
+            del st.session_state[_pending(predictor)]
+        if place is not None:
             place.empty()
 
 
-def _last_run(predictor: PredictorManifest, release: Release, *, is_inside: bool) -> None:
+def _pending(predictor: PredictorManifest) -> str:
+    return f"pending:{predictor.name}"
+
+
+def _last_run(predictor: PredictorManifest, release: Release, *, is_inside: bool) -> bool:
+    """Draw the last run from here; return whether there is one."""
     run_id = st.session_state.get(f"run:{predictor.name}")
     if not run_id:
-        return
+        return False
     st.header("Result", anchor=False)
     try:
         run = outcome.draw(run_id, release, is_inside=is_inside)
     except MatineeError as error:
         show_error(error)
-        return
+        return True
     if run.cold_start:
         st.caption("This was the first prediction after a pause, so it had to start first: the next one is quicker.")
     links.link(links.RUN, "Permanent link to this run", icon=":material/link:", query={"id": run_id})
+    return True
