@@ -49,7 +49,7 @@ def rendered(page):
     kinds = ("title", "header", "subheader", "markdown", "caption", "error", "info", "warning", "success", "expander")
     found = [element for kind in kinds for element in page.get(kind)]
     texts = [str(getattr(element, "value", "") or getattr(element, "label", "")) for element in found]
-    labels = ("button", "toggle", "text_input", "number_input", "selectbox", "tab", "download_button", "metric")
+    labels = ("button", "toggle", "text_input", "number_input", "selectbox", "tab", "download_button")
     texts += [str(element.label) for kind in labels for element in page.get(kind)]
     return texts
 
@@ -82,6 +82,15 @@ def test_a_result_of_every_kind(fake, open_page, nasty):
     fake.answers["recommend"] = {**result, "picture": picture}
     run = fake.predict("recommend", {"gender": "female", "past_activity": nasty})
     check(open_page("run", id=run.id))
+
+
+def test_short_values_are_text_in_our_own_html(fake, open_page, nasty):
+    fake.answers["recommend"] = {nasty: 1, "said": nasty}
+    page = open_page("run", id=fake.predict("recommend", {"gender": "female"}).id)
+    [values] = [e.proto.body for e in page.get("html") if "<dl" in e.proto.body]
+    assert set(re.findall("<[^>]*>?", values)) <= {'<dl class="matinee-values">', "</dl>"} | {
+        f"<{end}{tag}>" for end in ("", "/") for tag in ("div", "dt", "dd")
+    }
 
 
 def test_a_predictors_markdown_cannot_hold_html(fake, open_page, nasty):

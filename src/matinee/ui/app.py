@@ -24,6 +24,10 @@ STYLE = """<style>
 [data-testid=stCaptionContainer]{color:inherit;opacity:.8}
 .stButtonGroup button[data-selected]{color:inherit!important}
 pre,pre code{white-space:pre-wrap!important;overflow-wrap:anywhere}
+.matinee-values{display:flex;flex-wrap:wrap;gap:1rem 4rem}
+.matinee-values,.matinee-values :is(dt,dd){margin:0!important;padding:0!important}
+.matinee-values dt{font-size:.875rem}
+.matinee-values dd{font-size:2.25rem;line-height:1.4;overflow-wrap:anywhere}
 .token{color:inherit!important}
 .token:is(.keyword,.function){font-weight:600}
 </style>"""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from html import escape
 from typing import Any, Literal
 
 import streamlit as st
@@ -31,7 +32,7 @@ def draw(block: Block, key: str, read_blob: ReadBlob, *, extra: Sequence[Downloa
     """Draw a block and below it what there is to download; `key` keeps the buttons of a page apart."""
     _draw(block, read_blob)
     buttons = [*_downloads(block), *extra]
-    with st.container(horizontal=True):
+    with st.container(horizontal=True) if len(buttons) > 1 else nullcontext():
         for i, download in enumerate(buttons):
             _button(download, f"{key}:{i}", read_blob)
 
@@ -39,7 +40,7 @@ def draw(block: Block, key: str, read_blob: ReadBlob, *, extra: Sequence[Downloa
 def draw_inputs(block: Block, key: str, read_blob: ReadBlob) -> None:
     """Draw inputs: short values in small type, one a line."""
     entries = block.entries if isinstance(block, results.Record) else (("", block),)
-    short = [f"{escaped(name)}  **{_short(part)}**" for name, part in entries if _is_short(part)]
+    short = [f"{escaped(name)}  **{escaped(_short(part))}**" for name, part in entries if _is_short(part)]
     if short:
         st.markdown("  \n".join(short))
     long = tuple((name, part) for name, part in entries if not _is_short(part))
@@ -99,11 +100,10 @@ def _tree(block: results.Tree) -> None:
 
 def _record(block: results.Record, read_blob: ReadBlob) -> None:
     """Short values stand side by side in large type, in front of what needs the width."""
-    short = [(name, part) for name, part in block.entries if _is_short(part)]
-    if short:
-        with st.container(horizontal=True, gap="large"):
-            for name, part in short:
-                st.metric(escaped(name), _short(part), width="content")
+    short = [(name, _short(part)) for name, part in block.entries if _is_short(part)]
+    if short:  # one element, where st.metric makes one for each and a row around them
+        values = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in short)
+        st.html(f'<dl class="matinee-values">{values}</dl>')
     for name, part in block.entries:
         if not _is_short(part):
             st.caption(escaped(name))
@@ -120,7 +120,7 @@ def _is_short(part: Block) -> bool:
 def _short(part: Block) -> str:
     if isinstance(part, results.Number):
         return _figure(part)
-    return escaped(part.text) if isinstance(part, results.Text) and part.text else "—"
+    return part.text if isinstance(part, results.Text) and part.text else "—"
 
 
 def _table(block: results.Table) -> None:
