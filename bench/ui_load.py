@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -23,41 +23,75 @@ from urllib.request import urlopen
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 from dev_start import free_port  # noqa: E402
-from floors import ui_gradio_load, ui_sessions  # noqa: E402
+from floors import ui_gradio_load, ui_history, ui_sessions  # noqa: E402
 from floors.ui_box import Process, boxed  # noqa: E402
 from floors.ui_sessions import Visitors  # noqa: E402
 
 FUNCTION_MS = 50.0
 PEOPLE = 100
 PEERS = 20  # sessions, every 5 s: what stock Streamlit can still do on ¼ CPU
+PEERS_S = 20.0
 IDLE_S = 10.0
 VIEWS = 5
 START_S = 90
+CLIENT_NICE = -10  # the client goes before the machine's neighbours too, where it may
 QUIET = {**os.environ, "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false", "GRADIO_ANALYTICS_ENABLED": "False"}
 
 
 def measure(seconds: float = 60) -> dict[str, Any]:
-    """Return percentiles and failures of 100 people, memory, CPU per rerun and its ratios to the peers.
+    """Return the figures of 100 people, a click's CPU and its ratios to the peers, and each aim with what was measured.
 
-    A shorter `seconds` (10 or more) is for trying; figures are stated for 60.
+    It takes five minutes. A shorter `seconds` (10 or more) is for trying; figures are stated for 60.
     """
     begun = os.getloadavg()[0]
+    go_first()
     ours = asyncio.run(_ours(seconds))
-    peers = {"stock_streamlit": _peer(_stock, seconds), "gradio": _peer(_gradio, seconds)}
+    peers = {"stock_streamlit": _peer(_stock), "gradio": _peer(_gradio)}
     mine = ours["cpu_ms_per_rerun"]
-    ratios = {f"cpu_ratio_{name}": mine / cpu if cpu else None for name, cpu in peers.items()}
-    return {
+    figures = {
         **ours,
         **{f"cpu_ms_per_rerun_{name}": cpu for name, cpu in peers.items()},
-        **ratios,
-        "target_p99_ms_at_5_s": 2 * FUNCTION_MS,
-        "target_p95_ms_at_2_s": 1000.0,
-        "target_memory_mb": 300,
-        "target_cpu_ratio_stock_streamlit": 0.2,
-        "target_cpu_ratio_gradio": 0.5,
-        "target_first_view_cpu_ms": 80,
+        **{f"cpu_ratio_{name}": mine / cpu if cpu else None for name, cpu in peers.items()},
+        "history_queries_per_interval": history_queries(),
         "load_before_and_after": [begun, os.getloadavg()[0]],
     }
+    return {**figures, "aims": aims(figures)}
+
+
+def aims(figures: dict[str, Any]) -> dict[str, str]:
+    """Return each aim with what was measured and whether it is met."""
+    slow, fast = figures["100_people_every_5_s"], figures["100_people_every_2_s"]
+    rows: list[tuple[str, float | None, float]] = [
+        ("p99_ms_of_100_people_every_5_s", slow.get("p99_ms"), 2 * FUNCTION_MS),
+        ("p95_ms_of_100_people_every_2_s", fast.get("p95_ms"), 1000),
+        ("failures_every_5_s", slow["failures"], 0),
+        ("failures_every_2_s", fast["failures"], 0),
+        ("memory_peak_mb", figures["memory_peak_mb"], 300),
+        ("cpu_ratio_stock_streamlit", figures["cpu_ratio_stock_streamlit"], 0.2),
+        ("cpu_ratio_gradio", figures["cpu_ratio_gradio"], 0.5),
+        ("first_view_cpu_ms", (figures["first_view"] or {}).get("cpu_ms"), 80),
+        ("history_queries_per_interval", figures["history_queries_per_interval"], 1),
+    ]
+    return {name: verdict(value, most) for name, value, most in rows}
+
+
+def verdict(value: float | None, most: float) -> str:
+    """Return a figure beside the most it may be, in words."""
+    if value is None:
+        return f"not measured (at most {most:g})"
+    return f"{value:.4g} (at most {most:g}): {'met' if value <= most else 'MISSED'}"
+
+
+def go_first() -> None:
+    """Take precedence over what else runs here, where that is allowed."""
+    with suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, 0, CLIENT_NICE)
+
+
+def history_queries() -> float:
+    """Return how many queries an interval 100 open History pages cost."""
+    with tempfile.TemporaryDirectory() as folder:
+        return ui_history.queries_per_interval(PEOPLE, Path(folder))
 
 
 async def _ours(seconds: float) -> dict[str, Any]:
@@ -65,7 +99,7 @@ async def _ours(seconds: float) -> dict[str, Any]:
         figures: dict[str, Any] = {"limits": " and ".join(process.box.limits) or "none" if process.box else "none"}
         figures["first_view"] = await asyncio.to_thread(first_view, process, address)
         async with Visitors(lambda: ui_sessions.Session(address), PEERS) as few:
-            figures["cpu_ms_per_rerun"] = await cpu_per_rerun(few, process, seconds / 2)
+            figures["cpu_ms_per_rerun"] = await cpu_per_rerun(few, process)
         async with Visitors(lambda: ui_sessions.Session(address), PEOPLE) as people:
             await asyncio.sleep(1)
             figures["idle_100_sessions_cpu_ms_per_s"] = await idle_cpu(process)
@@ -87,10 +121,10 @@ async def loaded(people: Visitors, process: Process, every_s: float, seconds: fl
     return figures
 
 
-async def cpu_per_rerun(people: Visitors, process: Process, seconds: float) -> float:
+async def cpu_per_rerun(people: Visitors, process: Process) -> float:
     """Return the CPU milliseconds of a click, the first ones left out."""
     await people.click(every_s=5, seconds=5)
-    figures = await loaded(people, process, 5, max(5.0, seconds))
+    figures = await loaded(people, process, 5, PEERS_S)
     if figures["failures"]:
         raise RuntimeError(people.failures[-1])
     return float(figures["cpu_ms_per_rerun"])
@@ -179,13 +213,13 @@ def _gradio() -> Iterator[tuple[Process, Callable[[], Any]]]:
         yield process, lambda: ui_gradio_load.Session(address)
 
 
-def _peer(server: Callable[[], Any], seconds: float) -> float | None:
+def _peer(server: Callable[[], Any]) -> float | None:
     """Return the CPU milliseconds of a peer's rerun, None where it cannot be installed or does not answer."""
 
     async def clicks() -> float:
         with server() as (process, make):
             async with Visitors(make, PEERS) as people:
-                return await cpu_per_rerun(people, process, seconds / 2)
+                return await cpu_per_rerun(people, process)
 
     try:
         return asyncio.run(clicks())

@@ -1,5 +1,8 @@
 """A process in a small box: ¼ CPU and 512 MB by the kernel's own control groups, and what it uses, from /proc.
 
+Within its quarter the box goes before what else runs on the machine (`cpu.shares`), so neighbours take none of it; they
+still share the caches.
+
 Control groups are made below the caller's own and only with the rights it has. Where that fails the process runs
 without a limit and `limits` says so: a figure without its limit is no figure for a small machine.
 """
@@ -72,11 +75,20 @@ class Box:
         self.limits.append(controller)
 
 
-_CPU_V1 = {"cpu.cfs_period_us": str(CPU_PERIOD_US), "cpu.cfs_quota_us": str(CPU_QUOTA_US)}
+FIRST = {False: "262144", True: "10000"}  # the most that cpu.shares, cpu.weight take
+_CPU_V1 = {
+    "cpu.cfs_period_us": str(CPU_PERIOD_US),
+    "cpu.cfs_quota_us": str(CPU_QUOTA_US),
+    "cpu.shares": FIRST[False],
+}
 _SETTINGS = {
     ("cpu", False): _CPU_V1,
     ("memory", False): {"memory.limit_in_bytes": str(MEMORY_BYTES)},
-    ("cpu+memory", True): {"cpu.max": f"{CPU_QUOTA_US} {CPU_PERIOD_US}", "memory.max": str(MEMORY_BYTES)},
+    ("cpu+memory", True): {
+        "cpu.max": f"{CPU_QUOTA_US} {CPU_PERIOD_US}",
+        "cpu.weight": FIRST[True],
+        "memory.max": str(MEMORY_BYTES),
+    },
 }
 
 
