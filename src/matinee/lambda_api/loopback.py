@@ -1,6 +1,6 @@
 """The local Lambda service called over kept connections, as boto3's client would but without it.
 
-boto3 is made for signatures, TLS, proxies and every service there is: nine tenths of what a call to the process next
+boto3 is made for signatures, TLS, proxies and every service there is: four fifths of what a call to the process next
 door costs, and 0.4 s at the first one. AWS and its emulators are called by boto3.
 """
 

@@ -106,6 +106,8 @@ def gather_messages() -> None:
         held.deliver()  # the request may end the script that is running, whose later words nobody hears
         held.expect()
         take_request(self, request)
+        if not self._browser_queue.is_empty():  # what waited for this browser to come back
+            send(self)
 
     @functools.wraps(AppSession._enqueue_forward_msg)
     def enqueue(self: Any, message: Any) -> None:
