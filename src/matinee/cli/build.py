@@ -39,6 +39,7 @@ def command(
         output.print_json(_json(made))
         return
     output.print_table(["COMPONENT", "IMAGE", "SIZE", ""], [_row(image) for image in made.images])
+    output.next_step("Next: matinee test --containers, or matinee dev --containers")
 
 
 def _json(made: Build) -> Any:
