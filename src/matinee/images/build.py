@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from matinee.environments import Report
 from matinee.errors import BackendError, ProjectError
@@ -23,7 +24,8 @@ from matinee.images.layers import folder_of_layers, unwritable
 from matinee.images.plan import MANIFEST, EnvironmentPlan, ImagePlan
 from matinee.manifest import to_json
 
-LABEL = "matinee.component"
+Json = Any
+LABEL = "matinee.component"  # what `docker image prune --filter label=…` finds all of ours by
 BUILDS_AT_ONCE = 3
 LINE_CHARS = 100  # of a step that are reported
 
@@ -75,8 +77,8 @@ def _build(engine: Engine, plan: ImagePlan, report: Report, stopped: threading.E
             if plan.environment.note:
                 report(plan.name, plan.environment.note)
             _build_environment(engine, plan.environment, report, stopped)
-        _build_code(engine, plan, plan.environment, report, stopped)
-    built = _built(plan, engine.inspect(plan.reference) or {}, began, was_cached=False)
+        found = _build_code(engine, plan, plan.environment, report, stopped)
+    built = _built(plan, found or engine.inspect(plan.reference) or {}, began, was_cached=False)
     report(plan.name, f"{plan.tag}: {built.size_bytes / 1e6:.0f} MB, in {built.seconds:.1f} s")
     return built
 
@@ -94,7 +96,7 @@ def stage_code(plan: ImagePlan, environment: EnvironmentPlan, folder: Path) -> N
     app = folder / "app"
     plan.context.write(app)
     (app / MANIFEST).write_text(json.dumps(to_json(plan.manifest), ensure_ascii=False), "utf-8")
-    packages.compile_all(app, environment.python)
+    packages.compile_few(app, environment.python)
     (folder / "Dockerfile").write_text(plan.dockerfile, "utf-8")
 
 
@@ -102,24 +104,25 @@ def _build_environment(engine: Engine, plan: EnvironmentPlan, report: Report, st
     with _work_folder() as folder:
         stage_environment(plan, folder, stopped)
         _go_on(stopped)
-        options = [*_labels(plan), *_platform(engine, plan)]
+        # The code's image has the label from here: a step less in what is built at each save.
+        options = ["--label", f"{LABEL}={plan.name}", *_platform(engine, plan)]
         engine.build(folder, plan.reference, options, lambda line: _progress(report, plan.name, line))
 
 
 def _build_code(
     engine: Engine, plan: ImagePlan, environment: EnvironmentPlan, report: Report, stopped: threading.Event
-) -> None:
+) -> dict[str, Json]:
     with _work_folder() as folder:
         stage_code(plan, environment, folder)
-        options = ["--build-arg", f"{ARGUMENT}={environment.reference}", *_labels(plan), *_platform(engine, plan)]
+        options = ["--build-arg", f"{ARGUMENT}={environment.reference}", *_platform(engine, plan)]
         _go_on(stopped)
-        engine.build(folder, plan.reference, options, lambda line: _progress(report, plan.name, line))
-    _check_made(engine, plan)
+        found = engine.build(folder, plan.reference, options, lambda line: _progress(report, plan.name, line))
+    _check_made(engine, plan, found.get("Config", {}))
+    return found
 
 
-def _check_made(engine: Engine, plan: ImagePlan) -> None:
+def _check_made(engine: Engine, plan: ImagePlan, config: dict[str, Json]) -> None:
     """Raise ProjectError, and leave no image, if a Dockerfile of somebody's own changed what every image must have."""
-    config = (engine.inspect(plan.reference) or {}).get("Config", {})
     problem = ""
     if tuple(config.get("Entrypoint") or ()) != ENTRYPOINT:
         problem = f"has another ENTRYPOINT than {json.dumps(list(ENTRYPOINT))}"
@@ -140,11 +143,6 @@ def _put(file: Path, target: Path) -> None:
         target.hardlink_to(file)
     except OSError:  # another file system, or one without links
         shutil.copyfile(file, target)
-
-
-def _labels(plan: ImagePlan | EnvironmentPlan) -> list[str]:
-    """Return what `docker image prune --filter label=…` finds all of ours by."""
-    return ["--label", f"{LABEL}={plan.name}"]
 
 
 def _platform(engine: Engine, plan: ImagePlan | EnvironmentPlan) -> list[str]:

@@ -110,8 +110,10 @@ class Engine:
 
     # --- making -----------------------------------------------------------------------------------------------------
 
-    def build(self, folder: Path, tag: str, options: Sequence[str] = (), on_line: OnLine | None = None) -> str:
-        """Build the folder (with its Dockerfile) under `tag` and return the image's id.
+    def build(
+        self, folder: Path, tag: str, options: Sequence[str] = (), on_line: OnLine | None = None
+    ) -> dict[str, Json]:
+        """Build the folder (with its Dockerfile) under `tag` and return what the engine then knows of the image.
 
         The tag is set when all is done: an interrupted build leaves none. Raises BackendError with the builder's words.
         """
@@ -124,7 +126,7 @@ class Engine:
         found = self.inspect(tag)
         if found is None:
             raise BackendError(f"{self.command} built {tag} but does not have it.", hint="Is its disk full?")
-        return str(found["Id"])
+        return found
 
     def cancel_builds(self) -> None:
         """End the builds that run: they fail, and leave no tag."""

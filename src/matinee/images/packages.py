@@ -5,14 +5,17 @@ A package that would have to be compiled is refused: no compiler of this machine
 
 from __future__ import annotations
 
+import compileall
 import hashlib
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+from py_compile import PycInvalidationMode
 
 from matinee.environments import uv
 from matinee.errors import BackendError, ComponentError
@@ -127,11 +130,21 @@ def _put_framework(folder: Path, python_version: str, files: Iterable[tuple[str,
 def compile_all(folder: Path, python: Path) -> None:
     """Compile what is below `folder`: a read-only image cannot, and would at every start.
 
-    By content rather than by time (PEP 552), since copying changes times.
+    By content rather than by time (PEP 552), since copying changes times. What cannot be compiled (a template, code for
+    another Python) cannot be imported either: not ours to say.
     """
+    options = ["-s", str(folder), "-p", "/", str(folder)]
     command = [str(python), "-m", "compileall", "-qq", "-j", "0", "--invalidation-mode", "unchecked-hash"]
-    # What cannot be compiled (a template, code for another Python) cannot be imported either: not ours to say.
-    subprocess.run([*command, "-s", str(folder), "-p", "/", str(folder)], stdin=subprocess.DEVNULL, check=False)
+    subprocess.run([*command, *options], stdin=subprocess.DEVNULL, check=False)
+
+
+def compile_few(folder: Path, python: Path) -> None:
+    """Do the same for a few files: in this process, if it is of the same version, since another takes time to start."""
+    if python_version(python) != "{}.{}".format(*sys.version_info):
+        compile_all(folder, python)
+        return
+    mode = PycInvalidationMode.UNCHECKED_HASH
+    compileall.compile_dir(folder, quiet=2, stripdir=folder, prependdir="/", invalidation_mode=mode)
 
 
 @lru_cache(maxsize=16)
