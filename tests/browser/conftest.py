@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from matinee.testing.harness import Dev, running_app
+from matinee.client.host import DevRecord
+from matinee.testing.harness import Dev, running_app, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FLAGS = (
@@ -22,10 +29,16 @@ PATIENCE_MS = 60_000  # on a machine busy with other tests
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Play a module's story once for each of its WAYS to run `matinee dev`: options, as in "--containers"."""
+    """Play a module's story once for each of its WAYS to run the app.
+
+    They are options of `matinee dev`, as in "--containers"; or DEPLOYED, by `matinee rehearse`, as on AWS.
+    """
     ways = getattr(metafunc.module, "WAYS", None)
     if ways and "dev" in metafunc.fixturenames:
         metafunc.parametrize("dev", ways, indirect=True, ids=lambda way: way or "processes", scope="module")
+
+
+DEPLOYED = "rehearse"
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +49,38 @@ def dev(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         request.getfixturevalue("engine")
     folder = tmp_path_factory.mktemp("apps") / name
     shutil.copytree(EXAMPLES / name, folder, ignore=shutil.ignore_patterns(".matinee", "__pycache__"))
-    with running_app(folder, *way.split(), timeout_s=240) as running:
+    run = partial(deployed_app, folder) if way == DEPLOYED else partial(running_app, folder, *way.split())
+    with run(timeout_s=240) as running:
         yield running
+
+
+@contextmanager
+def deployed_app(folder: Path, timeout_s: float) -> Iterator[Dev]:
+    """Run `matinee rehearse` on an app until the block ends: the same pages, deployed to an emulated AWS."""
+    output = folder / ".matinee" / "rehearse.log"
+    output.parent.mkdir(exist_ok=True)
+    with output.open("wb") as log:
+        command = [sys.executable, "-m", "matinee.cli.main", "rehearse", "--app", str(folder)]
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        wait_until(
+            lambda: process.poll() is not None or "Ready after" in output.read_text(),
+            timeout_s=timeout_s,
+            what="`matinee rehearse`",
+        )
+        told = re.search(r"Ready after .* s: (http://\S+)", output.read_text())
+        assert told, output.read_text()
+        yield Dev(process, DevRecord(process.pid, "", told[1]), output)
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(60)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -55,14 +98,17 @@ def loaded_by_ui(dev: Dev) -> Callable[[], str]:
     """Return what the process that serves the UI has loaded: /proc's list of its libraries."""
 
     def read() -> str:
-        port = dev.url.rpartition(":")[2].strip("/")
+        port, app = dev.url.rpartition(":")[2].strip("/"), dev.output.parents[1]
         for process in Path("/proc").iterdir():
             if process.name.isdigit() and int(process.name) != os.getpid():
                 try:
                     command = (process / "cmdline").read_bytes().split(b"\0")
+                    told = (process / "environ").read_bytes()
                 except OSError:
                     continue
-                if b"matinee.ui.serve" in command and port.encode() in command:
+                is_local = b"matinee.ui.serve" in command and port.encode() in command
+                is_deployed = command[2:4] == [b"matinee.runtime.start", b"ui"] and str(app).encode() in told
+                if is_local or is_deployed:
                     return (process / "maps").read_text()
         raise AssertionError(f"nobody serves {dev.url}")
 

@@ -9,7 +9,7 @@ import pytest
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 EXAMPLE = "digits"
-WAYS = ("", "--containers")
+WAYS = ("", "--containers", "rehearse")
 SEVEN = Path(__file__).parents[2] / "examples" / "digits" / "samples" / "seven.png"
 PATIENCE_MS = 120_000  # importing scikit-learn on a busy machine
 

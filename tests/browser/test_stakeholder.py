@@ -13,7 +13,7 @@ import pytest
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 EXAMPLE = "activity"
-WAYS = ("", "--containers")
+WAYS = ("", "--containers", "rehearse")
 NASTY = "<img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
 PATIENCE_MS = 60_000  # for ninety predictions on a busy machine
 
