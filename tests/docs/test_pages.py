@@ -32,7 +32,8 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md")]
 PAGES += sorted((ROOT / "docs").rglob("*.md")) + sorted((ROOT / "examples").glob("*/README.md"))
 RUNS = {"README.md", "tutorial.md", "types.md"} | {page.name for page in (ROOT / "docs" / "how-to").glob("*.md")}
-GO_ON = ("matinee dev", "matinee test --containers", "make", "pytest examples")  # until ended, or elsewhere tested
+# Until ended, or tested elsewhere.
+GO_ON = ("matinee dev", "matinee rehearse", "matinee test --containers", "make", "pytest examples")
 AWS = "use-the-aws-cli.md"  # needs the address of a running app
 ON_AWS = {"deploy.md", "roll-back-and-destroy.md", "deploy-from-ci.md"}  # tests/deploy runs them on an emulator
 ENGINE = "build-images.md"  # tests/images runs it

@@ -77,7 +77,9 @@ def _stay(began: float) -> Callable[[Rehearsal], None]:
         over = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: over.set())
-        output.say(f"Ready after {time.monotonic() - began:.0f} s: {stage.url}   (Ctrl-C ends it)")
+        shell = " ".join(f"{name}={value}" for name, value in stage.environment().items())
+        output.say(f"From another shell, for `--stage {stage.stage}`: export {shell}")
+        output.say(f"Ready after {time.monotonic() - began:.0f} s: {stage.url} (Ctrl-C ends it)")
         over.wait()
 
     return stay

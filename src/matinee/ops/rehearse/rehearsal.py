@@ -79,6 +79,10 @@ class Rehearsal:
         """Make what was live before live again, as `matinee rollback` does."""
         return rollback(self.path, self.stage, self.tools, name=name, report=self.report)
 
+    def environment(self) -> dict[str, str]:
+        """Return what another process is told to work on this stage as the administrator."""
+        return administrator(self.world)
+
     def destroy(self) -> Destroyed:
         """Destroy the stage and its data, as `matinee destroy --data` does; BackendError when anything is left."""
         gone = destroy(self.path, self.stage, self.tools, with_data=True, report=self.report)
@@ -139,16 +143,20 @@ class Rehearsal:
             time.sleep(0.1)
 
 
+def administrator(world: World) -> dict[str, str]:
+    """Return the variables with which a process works as the emulated account's administrator."""
+    return {
+        "MATINEE_AWS_ENDPOINT": world.endpoint,
+        "AWS_REGION": world.region,
+        "AWS_ACCESS_KEY_ID": ROOT[0],
+        "AWS_SECRET_ACCESS_KEY": ROOT[1],
+    }
+
+
 @contextmanager
 def as_administrator(world: World) -> Iterator[None]:
     """Have this process work as the emulated account's administrator: never with anybody's real credentials."""
-    told = {
-        "AWS_ACCESS_KEY_ID": ROOT[0],
-        "AWS_SECRET_ACCESS_KEY": ROOT[1],
-        "AWS_REGION": world.region,
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "MATINEE_AWS_ENDPOINT": world.endpoint,
-    }
+    told = administrator(world)
     before = {name: os.environ.get(name) for name in (*told, *_OTHERS)}
     for name in _OTHERS:
         os.environ.pop(name, None)
