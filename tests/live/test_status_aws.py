@@ -52,7 +52,7 @@ def test_a_stack_that_is_stuck_busy_or_missing_is_named_with_the_way_out(cloud, 
         "There is no stack matinee-shop-dev-edge.",
     ]
     assert {part.state for part in found} == {"attention"}
-    assert found[1].hint == "`matinee deploy --stage dev` brings it out of that."
+    assert found[1].hint == "`matinee deploy --stage dev` puts it right."
 
 
 def test_without_cloudfront_no_edge_is_missed(cloud, stubs):

@@ -38,9 +38,7 @@ def command(
 
 def _show(found: tuple[Finding, ...]) -> None:
     output.print_table(["", "", ""], [[_mark(f.ok, f.needed), f.what, f.detail] for f in found])
-    for finding in found:
-        if finding.mend:
-            output.next_step(f"{finding.what}: {finding.mend}")
+    output.show_mends((finding.what, finding.mend) for finding in found)
 
 
 def _mark(ok: bool, needed: bool) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from rich.console import Console
@@ -56,6 +56,16 @@ def say(text: str) -> None:
 def next_step(text: str) -> None:
     """Say what to do next, after a success."""
     stderr().print(f"[dim]{escape(text)}[/dim]")
+
+
+def show_mends(mends: Iterable[tuple[str, str]]) -> None:
+    """Say what mends each of several things, once for all that the same mends; "" = nothing is to be done."""
+    names: dict[str, list[str]] = {}
+    for name, mend in mends:
+        if mend and name not in names.setdefault(mend, []):
+            names[mend].append(name)
+    for mend, of in names.items():
+        next_step(f"{', '.join(of)}: {mend}")
 
 
 def show_error(message: str, hint: str = "", detail: str = "") -> None:

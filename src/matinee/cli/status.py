@@ -13,13 +13,8 @@ from matinee.cli.options import HERE, App, AsJson, Stage, on
 if TYPE_CHECKING:
     from matinee.ops.status import AppStatus, Queue
 
-_SIGNS = {
-    "ok": "[green]ok[/green]",
-    "asleep": "[blue]asleep[/blue]",
-    "attention": "[yellow]look[/yellow]",
-    "down": "[bold red]DOWN[/bold red]",
-    "unknown": "[yellow]?[/yellow]",
-}
+_SIGNS = {"ok": ("ok", "green"), "asleep": ("asleep", "blue"), "attention": ("look", "yellow"),
+          "down": ("DOWN", "bold red"), "unknown": ("?", "yellow")}  # fmt: skip
 
 
 def command(
@@ -61,10 +56,10 @@ def _show(found: AppStatus) -> None:
     live = f"release {found.release} of {released}" if found.release else "nothing is live"
     output.print_text(f"{found.app}, {where}: {live}" + (f", {found.url}" if found.url else ""))
     for part in found.parts:
-        output.stdout().print(f"{_SIGNS[part.state]:<24} [bold]{part.name:<14}[/bold]", end="")
+        sign, colour = _SIGNS[part.state]
+        output.stdout().print(f"[{colour}]{sign:<7}[/{colour}] [bold]{part.name:<14}[/bold] ", end="")
         output.print_text(part.text)
-        if part.hint and part.state != "ok":
-            output.say(f"       {part.hint}")
+    output.show_mends((part.name, part.hint) for part in found.parts if part.state != "ok")
     _show_tables(found)
 
 

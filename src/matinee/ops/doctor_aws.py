@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from matinee.backends.aws.errors import code_of
+from matinee.backends.aws.identity import name_in
 from matinee.backends.aws.session import AwsSettings
 from matinee.client.stage import session_on
 from matinee.environments.inspect import inspect_app
@@ -50,7 +51,7 @@ def doctor_aws(path: Path, stage: str, report: Report | None = None) -> Iterator
     except MatineeError as error:
         yield _wrong("credentials", error.message, error.hint)
         return
-    who = cloud.caller.rpartition("/")[2] or cloud.caller
+    who = name_in(cloud.caller)
     yield _well("credentials", f"You are {who} in account {cloud.account}, region {cloud.region}.")
     try:
         yield from _account(cloud, blueprint)

@@ -92,7 +92,7 @@ def _stacks(cloud: Cloud, aws: Aws) -> Iterator[Part]:
 
 
 def _again(cloud: Cloud) -> str:
-    return f"`matinee deploy --stage {cloud.names.stage}` brings it out of that."
+    return f"`matinee deploy --stage {cloud.names.stage}` puts it right."
 
 
 # --- the UI ---------------------------------------------------------------------------------------------------------
