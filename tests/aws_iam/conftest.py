@@ -28,7 +28,8 @@ from matinee.ops.rehearse.loop import Loop
 from matinee.runtime import binding
 from matinee.settings import DISPATCHER, Settings
 from matinee.stack.blueprint import Blueprint
-from matinee.stack.permissions import policy, roles
+from matinee.stack.permissions import roles
+from matinee.stack.policies import policy
 from matinee.testing.emulators import ACCOUNT, REGION, UnavailableError, make_bucket, make_table, ministack
 
 NAMES = Names("shop", "dev")

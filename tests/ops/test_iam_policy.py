@@ -6,6 +6,7 @@ import ast
 import fnmatch
 from pathlib import Path
 
+import botocore.session
 import pytest
 
 import matinee
@@ -109,7 +110,8 @@ def test_only_what_reads_and_what_aws_has_no_resource_for_is_allowed_everywhere(
     assert look.forced.startswith("https://docs.aws.amazon.com/")
     reads = ("Describe", "List", "Get", "Validate", "Simulate")
     others = {action for action in look.actions if not action.partition(":")[2].startswith(reads)}
-    assert others == {"ecs:DeregisterTaskDefinition", "batch:DeregisterJobDefinition"}
+    tags = "ce:UpdateCostAllocationTagsStatus"
+    assert others == {"ecs:DeregisterTaskDefinition", "batch:DeregisterJobDefinition", tags}
 
 
 def test_roles_are_made_within_the_boundary_where_there_is_one_and_given_to_aws_s_services_alone():
@@ -137,3 +139,16 @@ def test_the_policy_of_an_app_says_whether_it_is_bounded(greeting_app):
     with (greeting_app / "matinee.toml").open("a") as toml:
         toml.write(f'[aws]\npermissions_boundary = "{BOUNDARY}"\n')
     assert iam_policy(greeting_app, "dev").is_bounded
+
+
+# Actions that no operation of the same name is behind.
+OF_THEIR_OWN = {"iam:PassRole", "elasticloadbalancing:AddTags", "ec2:GetManagedPrefixListEntries"}
+CLIENTS = {"elasticloadbalancing": "elbv2", "servicequotas": "service-quotas", "tag": "resourcegroupstaggingapi"}
+
+
+def test_every_action_is_one_that_aws_has():
+    for statement in statements(scope(EVERYTHING, gpu=True, remote_builds=True)):
+        for action in set(statement.actions) - OF_THEIR_OWN:
+            service, _, pattern = action.partition(":")
+            model = botocore.session.get_session().get_service_model(CLIENTS.get(service, service))
+            assert fnmatch.filter(model.operation_names, pattern), action

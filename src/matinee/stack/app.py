@@ -6,7 +6,7 @@ from typing import Any
 
 from troposphere import Ref, Sub, ecs, iam
 
-from matinee.stack import batch, dispatcher, gpu, parameters, permissions, realtime, ui, watch
+from matinee.stack import batch, dispatcher, gpu, parameters, permissions, policies, realtime, ui, watch
 from matinee.stack.blueprint import Blueprint
 from matinee.stack.sheet import Sheet, tags_of
 
@@ -43,10 +43,10 @@ def _role(b: Blueprint, role: permissions.Role) -> iam.Role:
     made = iam.Role(
         role.id,
         RoleName=role.name,
-        AssumeRolePolicyDocument=permissions.trust(role),
+        AssumeRolePolicyDocument=policies.trust(role),
     )
     if role.statements:
-        made.Policies = [iam.Policy(PolicyName="own", PolicyDocument=permissions.policy(role.statements))]
+        made.Policies = [iam.Policy(PolicyName="own", PolicyDocument=policies.policy(role.statements))]
     if role.managed:
         made.ManagedPolicyArns = [Sub(f"arn:${{AWS::Partition}}:iam::aws:policy/{name}") for name in role.managed]
     if b.aws.permissions_boundary:

@@ -14,7 +14,7 @@ from troposphere import AWSObject, GetAtt, Ref, dynamodb, ecr, logs, s3, secrets
 
 from matinee.settings import DISPATCHER
 from matinee.stack import parameters as p
-from matinee.stack import permissions
+from matinee.stack import policies
 from matinee.stack.blueprint import PASSWORD, UI, Blueprint
 from matinee.stack.ids import logical
 from matinee.stack.sheet import KEPT, RETAINED, Sheet, tags_of
@@ -61,7 +61,7 @@ def _repository(sheet: Sheet, b: Blueprint) -> Any:
                 EmptyOnDelete=True,
                 # Images that a release may need are the tool's to remove: it knows the releases.
                 LifecyclePolicy=ecr.LifecyclePolicy(LifecyclePolicyText=_compact({"rules": [untagged]})),
-                RepositoryPolicyText=permissions.repository_policy(b),
+                RepositoryPolicyText=policies.repository_policy(b),
             )
         )
     )
@@ -132,7 +132,7 @@ def _bucket(sheet: Sheet, b: Blueprint) -> Any:
         )
     )
     # It goes with its stack: a policy that stayed would keep the next one from being made.
-    sheet.add(s3.BucketPolicy("BucketPolicy", Bucket=Ref(bucket), PolicyDocument=permissions.bucket_policy(b)))
+    sheet.add(s3.BucketPolicy("BucketPolicy", Bucket=Ref(bucket), PolicyDocument=policies.bucket_policy(b)))
     return bucket
 
 

@@ -100,15 +100,7 @@ def _roles(s: Scope) -> tuple[Statement, ...]:
             (s.arn("iam", "role/aws-service-role/*", region=""),),
             linked,
         ),
-        *(
-            (
-                Statement(
-                    "Profiles", tuple(f"iam:{a}" for a in (*in_profiles, "RemoveRoleFromInstanceProfile")), profiles
-                ),
-            )
-            if s.gpu
-            else ()
-        ),
+        *((Statement("Profiles", tuple(f"iam:{a}InstanceProfile" for a in in_profiles), profiles),) if s.gpu else ()),
     )
 
 
@@ -226,7 +218,8 @@ def _looking(s: Scope) -> tuple[Statement, ...]:
         "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions",
         "elasticloadbalancing:Describe*", "iam:ListRoles", "iam:SimulatePrincipalPolicy", "lambda:GetAccountSettings",
         "logs:DescribeLogGroups", "servicequotas:GetServiceQuota", "ssm:DescribeParameters", "sts:GetCallerIdentity",
-        "tag:GetResources", "ce:GetCostAndUsage", "application-autoscaling:Describe*",
+        "tag:GetResources", "ce:GetCostAndUsage", "ce:UpdateCostAllocationTagsStatus",
+        "application-autoscaling:Describe*",
     ]  # fmt: skip
     if s.aws.edge == "cloudfront":
         actions += ["cloudfront:Get*", "cloudfront:List*"]

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from troposphere import Join, Ref, Select, ec2
+from troposphere import Join, Ref, Select, Sub, ec2
 
 from matinee.stack import parameters as p
-from matinee.stack.sheet import Sheet, Sub
+from matinee.stack.sheet import Sheet
 
 CIDR = "10.87.0.0/16"
 _TAGS = {"matinee:network": "shared"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from troposphere import AWSHelperFn, AWSObject, GetAtt, Output, Parameter, Ref, Sub, Tags, Template
+from troposphere import AWSObject, Output, Parameter, Sub, Tags, Template
 
 from matinee.stack.blueprint import Blueprint
 from matinee.stack.parameters import Told
@@ -60,6 +60,3 @@ def said(text: str) -> Any:
 def arn(service: str, resource: str, *, region: str = "${AWS::Region}", account: str = "${AWS::AccountId}") -> str:
     """Return an ARN with what CloudFormation fills in."""
     return f"arn:${{AWS::Partition}}:{service}:{region}:{account}:{resource}"
-
-
-__all__ = ["KEPT", "RETAINED", "AWSHelperFn", "GetAtt", "Ref", "Sheet", "Sub", "arn", "said", "tags_of"]

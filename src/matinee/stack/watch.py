@@ -16,7 +16,7 @@ from troposphere import AWSHelperFn, GetAtt, Ref, Sub, budgets, cloudwatch, logs
 
 from matinee.manifest import PredictorManifest
 from matinee.settings import DISPATCHER, LIVE
-from matinee.stack import permissions
+from matinee.stack import policies
 from matinee.stack.blueprint import Blueprint
 from matinee.stack.ids import logical
 from matinee.stack.sheet import NAME_TAG, Sheet
@@ -108,7 +108,7 @@ def _topic(sheet: Sheet, b: Blueprint) -> sns.Topic:
             Subscription=[sns.Subscription(Endpoint=b.aws.alarms_to, Protocol="email")],
         )
     )
-    sheet.add(sns.TopicPolicy("AlarmTopicPolicy", Topics=[Ref(topic)], PolicyDocument=permissions.topic_policy(b)))
+    sheet.add(sns.TopicPolicy("AlarmTopicPolicy", Topics=[Ref(topic)], PolicyDocument=policies.topic_policy(b)))
     return topic
 
 
