@@ -32,6 +32,7 @@ class Settings:
     slot_token: str = ""  # batch workers: the slot they hold
     slot_number: int = 0
     lifeline_fd: int = -1  # read end of a pipe: its end means that the host is gone
+    logs: Literal["", "folder"] = ""  # "folder": in `data`, whatever the backend; "" = where the backend has them
 
     def environment(self) -> dict[str, str]:
         """Return the variables that carry these settings."""
@@ -57,4 +58,5 @@ class Settings:
             slot_token=text("SLOT_TOKEN"),
             slot_number=int(text("SLOT_NUMBER", "0")),
             lifeline_fd=int(text("LIFELINE_FD", "-1")),
+            logs="folder" if text("LOGS") == "folder" else "",
         )

@@ -36,6 +36,9 @@ def command(
     containers: Annotated[
         bool, typer.Option("--containers", help="Every component in its image, within the limits it declares.")
     ] = False,
+    data: Annotated[
+        str, typer.Option("--data", metavar="STAGE", help="Keep runs and files in this stage's table and bucket.")
+    ] = "",
     app: App = HERE,
     as_json: AsJson = False,
 ) -> None:
@@ -43,7 +46,15 @@ def command(
     from matinee.ops import dev
 
     options = dev.DevOptions(
-        path or app, host, port, ui=ui, watch=watch, lan=lan, without_sign_in=without_sign_in, containers=containers
+        path or app,
+        host,
+        port,
+        ui=ui,
+        watch=watch,
+        lan=lan,
+        without_sign_in=without_sign_in,
+        containers=containers,
+        data=data,
     )
     dev.run(options, _print_event if as_json else _renderer())
 

@@ -63,8 +63,16 @@ def on_aws(settings: Settings, session: Session, store: Store | None = None) -> 
         store=store,
         files=opening.open_files(session),
         invoker=open_invoker(settings, session.settings),
-        logs=opening.open_logs(store.run, settings.function_prefix, session),
+        logs=_folder_logs(settings)
+        if settings.logs == "folder"
+        else opening.open_logs(store.run, settings.function_prefix, session),
     )
+
+
+def _folder_logs(settings: Settings) -> Logs:
+    from matinee.backends.local.logs import FolderLogs
+
+    return FolderLogs(settings.data / "logs")
 
 
 def open_invoker(settings: Settings, aws: AwsSettings | None = None) -> Invoker:

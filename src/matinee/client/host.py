@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from matinee import secrets
+from matinee.backends.aws.session import AwsSettings
 from matinee.backends.local.lambda_service import LambdaService, LocalFunction
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
 from matinee.backends.local.logs import FolderLogs
@@ -24,6 +25,7 @@ from matinee.client.delivering import Delivering
 from matinee.client.dispatching import Dispatching
 from matinee.client.hosted_logs import HostedLogs
 from matinee.client.housing import Housing, Processes
+from matinee.client.stage_data import StageData
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.errors import BackendError, DiskError, MatineeError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Trouble
@@ -42,6 +44,7 @@ class DevRecord:
     pid: int
     lambda_endpoint: str
     url: str = ""
+    aws: dict[str, str] | None = None  # where its data is, if on AWS
 
 
 @contextmanager
@@ -50,7 +53,10 @@ def open_client(project: Project, *, user: str = "local", report: Report | None 
     running = running_dev(project)
     if running:
         settings = Settings(app=project.name, data=project.data, lambda_endpoint=running.lambda_endpoint)
-        client = Client(open_backend(settings), settings, user, owner=True)  # whoever has the folder
+        place = StageData(AwsSettings(**running.aws)) if running.aws else None
+        settings = place.settings(settings) if place else settings
+        backend = place.open(settings) if place else open_backend(settings)
+        client = Client(backend, settings, user, owner=True)  # whoever has the folder
         try:
             yield client
         finally:
@@ -79,7 +85,7 @@ class LocalHost:
     """The app's backend side on this machine. `reload` makes what is on disk live; `stop` ends all it started.
 
     `housing` says how components are started: as processes, unless told otherwise. `data` is another folder than the
-    app's own.
+    app's own; `place` a stage's table and bucket, in which runs and files are kept instead of there.
     """
 
     def __init__(
@@ -89,9 +95,14 @@ class LocalHost:
         *,
         housing: Housing | None = None,
         data: Path | None = None,
+        place: StageData | None = None,
     ) -> None:
         self.project = project
         self._housing = housing or Processes()
+        if place is not None:
+            self._housing = place.housing(self._housing)
+        self._place = place
+        self.told = place.environment() if place else {}  # what the UI's process is told beside the settings
         data = data or project.data
         self._report = report or (lambda _component, _line: None)
         self._functions: dict[str, LocalFunction] = {}
@@ -102,8 +113,10 @@ class LocalHost:
         self.service = LambdaService(on_log=self._logs.take)
         self.service.start()
         self.settings = Settings(app=project.name, data=data.resolve(), lambda_endpoint=self.service.endpoint)
+        if place is not None:
+            self.settings = place.settings(self.settings)
         try:
-            self.backend: Backend = open_backend(self.settings)
+            self.backend: Backend = place.open(self.settings) if place else open_backend(self.settings)
         except BaseException:
             self.service.stop()
             raise
@@ -173,7 +186,7 @@ class LocalHost:
             number=last.number + 1 if last else 1,
             created_at=time.time(),
             components=components,
-            details=details(self.project, self.project.folder),
+            details={**details(self.project, self.project.folder), **(self._place.details() if self._place else {})},
         )
 
     # --- realtime -----------------------------------------------------------------------------------------------

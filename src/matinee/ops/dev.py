@@ -17,7 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from watchfiles import DefaultFilter, watch
@@ -30,6 +30,7 @@ from matinee.client.scheduling import Scheduling, schedules_of
 from matinee.errors import BackendError, MatineeError
 from matinee.images import Engine
 from matinee.manifest import Release
+from matinee.ops.data_of import data_of
 from matinee.ops.reach import EVERYWHERE, Reach, network_address, qr_code, reach_of
 from matinee.project import Auth, Project, load
 from matinee.schedule import Schedule
@@ -55,6 +56,7 @@ class DevOptions:
     lan: bool = False
     without_sign_in: bool = False
     containers: bool = False  # every component in its image
+    data: str = ""  # a stage whose table and bucket are used instead of the folder here
 
 
 @dataclass(frozen=True)
@@ -141,13 +143,15 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
     project = reach.of(on_disk)
     with _stop_signals() as stop, dev_lock(project):
         housing = Containers(Engine.detect()) if options.containers else None
-        host = LocalHost(project, lambda component, line: report(Line(component, line)), housing=housing)
+        place = data_of(on_disk, options.data) if options.data else None
+        host = LocalHost(project, lambda component, line: report(Line(component, line)), housing=housing, place=place)
         schedules = Scheduling(host.backend, host.settings)
         ui: UiProcess | None = None
         try:
             if options.ui:
                 ui = UiProcess(host, options.port, reach, report)
-            write_dev_record(project, DevRecord(os.getpid(), host.service.endpoint, ui.url if ui else ""))
+            kept = asdict(place.aws) if place else None
+            write_dev_record(project, DevRecord(os.getpid(), host.service.endpoint, ui.url if ui else "", kept))
             _reload(host, project, report, is_first=True)
             schedules.start()
             if ui:
@@ -203,7 +207,7 @@ class UiProcess:
         lifeline, self._lifeline = os.pipe()
         command = [sys.executable, "-m", "matinee.ui.serve", "--host", reach.host, "--port", str(self.port)]
         command += ["--without-sign-in"] if reach.without_sign_in else []
-        told = {**host.settings.environment(), **reach.made, AUTH_VARIABLE: json.dumps(vars(reach.auth))}
+        told = {**host.settings.environment(), **host.told, **reach.made, AUTH_VARIABLE: json.dumps(vars(reach.auth))}
         self._process = subprocess.Popen(
             [*command, "--lifeline-fd", str(lifeline)],
             env={**os.environ, **told},

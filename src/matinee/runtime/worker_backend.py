@@ -41,7 +41,7 @@ def open_files(settings: Settings) -> Files:
 
 def open_log_writer(settings: Settings) -> LogWriter:
     """Open the writer of log lines."""
-    if settings.backend == "aws":
+    if settings.backend == "aws" and settings.logs != "folder":
         from matinee.backends.aws import opening
 
         return opening.open_log_writer()

@@ -53,7 +53,7 @@ def deployed(work: Work, *, url: str, changed: bool) -> Deployed:
 
 def _go_live(work: Work, aimed: Target, state: StackState, digests: Mapping[str, str], mark: str) -> None:
     versions = _published(work, aimed, state, digests)
-    former = work.ground.live.release if work.ground.live.aws else None
+    former = work.ground.live.release if work.ground.live.aws.get("stack") else None  # not one of `dev --data`
     release = target.release_of(
         work.cloud,
         aimed,

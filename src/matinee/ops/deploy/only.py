@@ -26,7 +26,7 @@ Json = Any
 def deploy_only(work: Work, confirm: Confirm) -> Deployed:
     """Bring one component live. Raises UsageError when what changed needs the stack."""
     former = work.ground.live.release
-    if former is None or work.ground.app is None:
+    if former is None or work.ground.app is None or not work.ground.live.aws.get("stack"):
         raise NotFoundError("Nothing is live on this stage yet.", hint="Deploy the whole app first: `matinee deploy`.")
     wanted = work.app.component(work.options.only)
     known = next((c for c in former.components if c.name == wanted.name), None)

@@ -78,7 +78,7 @@ def _open(path: Path, stage: str, tools: Tools) -> tuple[Cloud, Live]:
     cloud = open_stage(Names(project.name, stage), project.aws.region, tools)
     is_there = describe(cloud, cloud.names.data_stack) is not None
     found = live.look(cloud) if is_there else live.nothing(cloud)
-    if found.release is None:
+    if found.release is None or not found.aws.get("stack"):
         raise NotFoundError(f"Nothing is live on the stage {stage} yet.", hint="`matinee deploy` deploys it.")
     return cloud, found
 
