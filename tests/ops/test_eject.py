@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from matinee.errors import ComponentError, UsageError
+from matinee.errors import ComponentError, ProjectError, UsageError
 from matinee.names import NETWORK_STACK
 from matinee.ops.eject import eject
 from matinee.stack import network_template
@@ -67,6 +67,14 @@ def test_a_component_that_does_not_load_is_told_and_nothing_is_written(write_app
     app = write_app(broken=source)
     with pytest.raises(ComponentError, match=r"broken: .*no"):
         eject(app, tmp_path / "out", "dev", images=False)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_size_that_aws_has_not_is_told_and_nothing_is_written(greeting_app, tmp_path):
+    with (greeting_app / "matinee.toml").open("a") as toml:
+        toml.write("[predictors.greet_all]\nmemory_mb = 3000\n")
+    with pytest.raises(ProjectError, match="Fargate has no such size"):
+        eject(greeting_app, tmp_path / "out", "dev", images=False)
     assert not (tmp_path / "out").exists()
 
 

@@ -63,6 +63,12 @@ def test_a_timeout_above_lambda_s_says_make_it_batch():
     check_predictor(predictor("realtime", timeout_s=900))
 
 
+def test_a_gpu_on_realtime_says_make_it_batch():
+    message, hint = said(check_predictor, predictor("realtime", gpu=1))
+    assert message == "The realtime predictor work asks for gpu = 1; AWS Lambda has none."
+    assert hint.startswith("Make it batch")
+
+
 def test_workers_with_a_gpu_are_free_of_fargate_s_sizes():
     check_predictor(predictor("batch", gpu=1, cpu=3, memory_mb=15_000))
 

@@ -15,6 +15,7 @@ from matinee.names import NETWORK_STACK, Names
 from matinee.ops.inspect import Inspection, inspect
 from matinee.settings import LIVE
 from matinee.stack import Blueprint, app_template, data_template, edge_template, network_template, to_text
+from matinee.stack.sizes import problems
 
 Json = Any
 README = "README.md"
@@ -36,12 +37,14 @@ def eject(
     """Write a stage's templates, and with `images` what its images are built from, below `folder`.
 
     Raises UsageError for a folder that has other files (unless `force`), ComponentError for a component that does not
-    load, DiskError for a folder that cannot be written.
+    load, ProjectError for a size that AWS has not, DiskError for a folder that cannot be written.
     """
     check_folder(folder, force=force)
     found = inspect(path, report, stage=stage)
     _check_loads(found)
     b = Blueprint.of(found.project, stage, [item.manifest for item in found.components])
+    for problem in problems(b.aws.ui, b.predictors):
+        raise problem
     try:
         stacks = _write_stacks(folder, b)
         built = _write_images(folder / IMAGES, found, b) if images else ()
@@ -55,7 +58,7 @@ def check_folder(folder: Path, *, force: bool) -> None:
     """Raise UsageError for a folder that something else is in."""
     if folder.is_file():
         raise UsageError(f"{folder} is a file.", hint="Name a folder.")
-    if not force and folder.is_dir() and any(folder.iterdir()) and not (folder / f"{NETWORK_STACK}.json").is_file():
+    if not force and folder.is_dir() and any(folder.iterdir()) and not any(folder.glob("matinee-*.json")):
         raise UsageError(f"{folder} has files of its own.", hint="Name an empty folder, or say --force.")
 
 

@@ -101,14 +101,16 @@ def check_predictor(predictor: PredictorManifest) -> None:
         if not resources.gpu:
             check_size(f"The predictor {name}", resources.cpu, resources.memory_mb)
         return
+    if resources.gpu:
+        raise _too_much(name, f"gpu = {resources.gpu}", "none")
     if resources.memory_mb > LAMBDA_MEMORY_MB:
-        raise _too_much(name, f"memory_mb = {resources.memory_mb}", f"{LAMBDA_MEMORY_MB:,} MB")
+        raise _too_much(name, f"memory_mb = {resources.memory_mb}", f"at most {LAMBDA_MEMORY_MB:,} MB")
     if resources.timeout_s > LAMBDA_TIMEOUT_S:
-        raise _too_much(name, f"timeout_s = {resources.timeout_s:g}", f"{LAMBDA_TIMEOUT_S} s")
+        raise _too_much(name, f"timeout_s = {resources.timeout_s:g}", f"at most {LAMBDA_TIMEOUT_S} s")
 
 
 def _too_much(name: str, asked: str, limit: str) -> ProjectError:
     return ProjectError(
-        f"The realtime predictor {name} asks for {asked}; AWS Lambda has at most {limit}.",
-        hint="Make it batch: @batch instead of @realtime, and Fargate runs it.",
+        f"The realtime predictor {name} asks for {asked}; AWS Lambda has {limit}.",
+        hint="Make it batch: @batch instead of @realtime, and a worker runs it.",
     )
