@@ -32,7 +32,7 @@ from matinee.ops.build import build  # noqa: E402
 
 STARTS = 9
 REBUILDS = 5
-UI_STARTS = 3
+UI_STARTS = 5
 PREDICTOR = """
 from matinee import realtime
 
@@ -53,27 +53,30 @@ def measure() -> dict[str, Any]:
         (app / "double.py").write_text(PREDICTOR)
         made = build(app)
         images = {image.name: image for image in made.images}
-        bare = _bare(engine, made.plans[0].environment, Path(place) / "bare")
-        names = [bare, *(p.reference for p in made.plans), *(p.environment.reference for p in made.plans)]
+        environment = made.plans[0].environment
+        bare = _plain(engine, environment, Path(place) / "bare")
+        same = _plain(engine, environment, Path(place) / "same", above=environment.reference)
+        names = [bare, same, *(p.reference for p in made.plans), *(p.environment.reference for p in made.plans)]
         try:
             return {
                 "figures": {**_sizes(engine, images), **_rebuilds(app), **_ui(engine, images[UI_NAME])},
-                **_starts(engine, images["double"].reference, bare),
+                **_starts(engine, images["double"].reference, bare, same),
             }
         finally:
             found = engine.run("images", "--format", "{{.Repository}}:{{.Tag}}", "matinee-bench-images").stdout.split()
             engine.run("image", "rm", "--force", *{*names, *found}, check=False)
 
 
-def _bare(engine: Engine, environment: Any, folder: Path) -> str:
-    """Build the floor: the same base and the same packages, a plain handler, and nothing else."""
+def _plain(engine: Engine, environment: Any, folder: Path, above: str = "") -> str:
+    """Build a plain handler above an image; without one, the floor: the same base and packages, and nothing else."""
     folder.mkdir()
-    base = next(line for line in environment.dockerfile.splitlines() if line.startswith("FROM "))
+    first = next(line for line in environment.dockerfile.splitlines() if line.startswith("FROM "))
     shutil.copyfile(environment.layers[0].make(), folder / "common.tar")
     (folder / "plain.py").write_text(PLAIN)
     (folder / "Dockerfile").write_text(
-        f"{base}\nADD common.tar /\nCOPY plain.py /app/\nENV PYTHONPATH=/app\n"
-        'ENTRYPOINT ["python", "-m", "awslambdaric", "plain.handler"]\n'
+        (f"FROM {above}\n" if above else f"{first}\nADD common.tar /\n")
+        + "COPY plain.py /app/\nENV PYTHONPATH=/app\n"
+        + 'ENTRYPOINT ["python", "-m", "awslambdaric", "plain.handler"]\nCMD []\n'
     )
     name = f"matinee-bench-bare:{uuid.uuid4().hex[:8]}"
     engine.build(folder, name)
@@ -84,6 +87,7 @@ def _sizes(engine: Engine, images: dict[str, BuiltImage]) -> dict[str, float]:
     predictor = images["double"].reference
     base = engine.inspect("python:{}.{}-slim".format(*sys.version_info))
     layers = engine.run("history", "--no-trunc", "--human=false", "--format", "{{.Size}} {{.CreatedBy}}", predictor)
+    compiled = [int(line.split()[0]) / 1e6 for line in layers.stdout.splitlines() if "import argparse" in line]
     added = [int(line.split()[0]) / 1e6 for line in layers.stdout.splitlines() if " ADD " in line or " COPY " in line]
     code, framework, packages = added[:3]
     base_mb = base["Size"] / 1e6 if base else 0.0
@@ -92,6 +96,7 @@ def _sizes(engine: Engine, images: dict[str, BuiltImage]) -> dict[str, float]:
         "predictor_mb": images["double"].size_bytes / 1e6,
         "predictor_over_base_mb": images["double"].size_bytes / 1e6 - base_mb,
         "of_it_packages_mb": packages,
+        "of_it_compiled_standard_library_mb": sum(compiled),
         "of_it_framework_mb": framework,
         "of_it_code_mb": code,
         "ui_mb": images[UI_NAME].size_bytes / 1e6,
@@ -111,10 +116,11 @@ def _rebuilds(app: Path) -> dict[str, float]:
     return {"rebuild_s": statistics.median(took), "unchanged_s": time.perf_counter() - begun}
 
 
-def _starts(engine: Engine, ours: str, bare: str) -> dict[str, Any]:
+def _starts(engine: Engine, ours: str, bare: str, same: str) -> dict[str, Any]:
     ways: dict[str, Callable[[], float]] = {
         "nothing": lambda: _run_s(engine, bare),
         "bare": lambda: _first_answer_s(engine, bare),
+        "plain_in_our_image": lambda: _first_answer_s(engine, same),
         "predictor": lambda: _first_answer_s(engine, ours, "realtime"),
     }
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -129,6 +135,7 @@ def _starts(engine: Engine, ours: str, bare: str) -> dict[str, Any]:
         "floor": "awslambdaric with a plain handler in the same base",
         "ratio": round(median["predictor"] / median["bare"], 2),
         "target_ratio": 1.3,
+        "ratio_to_plain_in_our_image": round(median["predictor"] / median["plain_in_our_image"], 2),
     }
 
 
