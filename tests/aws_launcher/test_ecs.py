@@ -282,6 +282,23 @@ def test_the_end_of_a_task_is_told_in_plain_words(make, stub, task, said):
 
 
 @pytest.mark.parametrize(
+    ("task", "passes"),
+    [
+        ({"lastStatus": "STOPPED", "stopCode": "SpotInterruption"}, True),
+        ({"lastStatus": "STOPPED", "stopCode": "UserInitiated"}, True),
+        ({"lastStatus": "STOPPED", "stoppedReason": "Capacity is unavailable at this time"}, True),
+        ({"lastStatus": "STOPPED", "containers": [{"name": "worker", "exitCode": 143}]}, True),
+        ({"lastStatus": "STOPPED", "containers": [{"name": "worker", "exitCode": 1}]}, False),
+        ({"lastStatus": "STOPPED", "containers": [{"name": "worker", "exitCode": 137}]}, False),
+        ({"lastStatus": "STOPPED", "stopCode": "TaskFailedToStart", "stoppedReason": PULL + "not found"}, False),
+    ],
+)
+def test_an_end_of_aws_s_own_making_passes_and_one_of_the_app_s_does_not(make, stub, task, passes):
+    described(stub, task)
+    assert make().status([slot(ARN)])["token"].passes is passes
+
+
+@pytest.mark.parametrize(
     ("taken_s_ago", "renewed_s_ago", "ended"),
     [(3600, 10, False), (3600, 3000, True), (10, None, False), (3600, None, True)],
 )

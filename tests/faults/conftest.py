@@ -26,7 +26,7 @@ from matinee.manifest import ComponentManifest, PredictorManifest, Release, Reso
 from matinee.runs import Run, Slot, Status, new_run_id
 from matinee.runtime.dispatcher import Dispatcher
 from matinee.settings import Settings
-from matinee.testing.emulators import UnavailableError, dynamodb_local, make_bucket, make_table, ministack, session_on
+from matinee.testing.emulators import UnavailableError, dynamodb_local, make_table, ministack, session_on
 
 N = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
 WRONG_CLOCK = "import os, time; right = time.time; time.time = lambda: right() + float(os.environ['WRONG_S'])"
@@ -59,17 +59,13 @@ def aws() -> Iterator[str]:
 
 
 class Stage:
-    """A table, a bucket if asked for, and one batch predictor `work(n)` with all that runs it."""
+    """A table and one batch predictor `work(n)` with all that runs it; a test that wants the bucket makes it."""
 
-    def __init__(
-        self, folder: Path, endpoint: str, body: str, *, through: str = "", has_bucket: bool = False, **resources: Any
-    ) -> None:
+    def __init__(self, folder: Path, endpoint: str, body: str, *, through: str = "", **resources: Any) -> None:
         """Make all on `endpoint`; everybody but the test itself goes `through` a disturbance of it, if there is one."""
         self.folder = folder
         mine = session_on(endpoint)
         make_table(mine)
-        if has_bucket:
-            make_bucket(mine)
         self.seen = DynamoStore(mine)  # how a test looks on
         self.session = Session(replace(mine.settings, endpoint=through or endpoint))
         (folder / "work.py").write_text(textwrap.dedent(body))

@@ -126,7 +126,8 @@ def is_spot_loss(task: dict[str, Any]) -> bool:
 def ended_by_aws(task: dict[str, Any]) -> bool:
     """Whether a task ended by no fault of the app's: no capacity, its machine taken away, told to end."""
     told = f"{task.get('stopCode', '')} {task.get('stoppedReason', '')}"
-    return is_spot_loss(task) or is_passing(told)
+    codes = {container.get("exitCode") for container in task.get("containers", [])}
+    return is_spot_loss(task) or is_passing(told) or not codes.isdisjoint({0, _ASKED})
 
 
 def is_passing(told: str) -> bool:
