@@ -74,3 +74,11 @@ def test_no_value_of_a_secret_is_in_the_template(make):
 def test_forwarded_addresses_are_believed_from_inside_the_network_alone(make):
     found = {one["Name"]: one["Value"] for one in container(make())["Environment"]}
     assert found["MATINEE_TRUSTED_PROXIES"] == {"Ref": "VpcCidr"}
+
+
+def test_it_knows_that_people_come_by_https_where_they_do(make):
+    def told(**aws):
+        return {one["Name"]: one["Value"] for one in container(make(aws))["Environment"]}["MATINEE_HTTPS"]
+
+    own = {"domain": "app.example.com", "certificate": CERTIFICATE}
+    assert (told(), told(edge="alb", **own), told(edge="alb")) == ("1", "1", "0")

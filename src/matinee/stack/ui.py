@@ -63,7 +63,7 @@ def _container(b: Blueprint) -> ecs.ContainerDefinition:
         b,
         UI,
         UI_COMPONENT,
-        {**environment(b), **_sign_in(b), "MATINEE_TRUSTED_PROXIES": Ref(p.VPC_CIDR)},
+        {**environment(b), **_sign_in(b), **_reached(b)},
         log_name=UI,
         log_mode=LOG_MODE,
         secrets=secrets,
@@ -82,6 +82,12 @@ def _sign_in(b: Blueprint) -> dict[str, str]:
     if b.auth.mode == "oidc" and b.aws.domain:
         told[REDIRECT_URI] = f"https://{b.aws.domain}/oauth2callback"
     return told
+
+
+def _reached(b: Blueprint) -> dict[str, Any]:
+    """Return how people reach it: which proxies are believed, and that it is by https where the last one says http."""
+    is_https = b.aws.edge == "cloudfront" or b.aws.certificate
+    return {"MATINEE_TRUSTED_PROXIES": Ref(p.VPC_CIDR), "MATINEE_HTTPS": "1" if is_https else "0"}
 
 
 def _security_group() -> ec2.SecurityGroup:
