@@ -65,6 +65,19 @@ def test_versions_are_kept_next_to_the_app_and_what_changes_is_said(write_app) -
     assert [note for note in second.notes if "boto3" in note] == []
 
 
+@pytest.mark.parametrize("line", ["-e ./mine", "./mine"])
+def test_a_folder_of_this_machine_is_no_dependency_of_an_image(write_app, line) -> None:
+    app = write_app()
+    (app / "one" / "mine").mkdir(parents=True)
+    (app / "one" / "mine" / "pyproject.toml").write_text('[project]\nname = "mine"\nversion = "1.0"\n')
+    (app / "one" / "mine" / "mine.py").write_text("")
+    (app / "one" / "requirements.txt").write_text(f"{line}\n")
+    (app / "one" / "predictor.py").write_text("from matinee import realtime\n@realtime\ndef one() -> int: ...\n")
+    (app / "matinee.toml").write_text('name = "tiny"\ncomponents = ["one"]\n')
+    with pytest.raises(ComponentError, match=r"depends on .*mine, a folder of this machine"):
+        plans(app)
+
+
 def test_another_platform_gets_the_same_versions(write_app) -> None:
     app = write_app(one=tell("one", "iniconfig<2"))
     plans(app)

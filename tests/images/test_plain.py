@@ -6,6 +6,7 @@ import pytest
 
 from matinee import connect
 from matinee.errors import InputError, UsageError
+from matinee.ops.build import eject
 from matinee.ops.inspect import inspect
 from matinee.project import load
 
@@ -78,6 +79,12 @@ def test_what_is_wrong_with_one_is_said(app, table, said) -> None:
     except UsageError as error:
         told = str(error)
     assert said in told
+
+
+def test_an_image_that_exists_has_no_dockerfile_to_own(app) -> None:
+    (app / "matinee.toml").write_text('name = "moved"\n[components.kept]\nimage = "x:1"\n')
+    with pytest.raises(UsageError, match="kept is an image that exists"):
+        eject(app, ["kept"])
 
 
 def test_no_component_may_have_the_name_of_the_ui(app) -> None:

@@ -61,10 +61,8 @@ class Engine:
 
     def can_run(self, platform: str) -> bool:
         """Return whether images of a platform run here, by themselves or emulated."""
-        emulated = (
-            SYSTEM != "Linux" or (BINFMT / _EMULATORS[platform]).exists()
-        )  # Docker Desktop brings emulators along
-        return platform == self.platform or emulated
+        brings_emulators = SYSTEM != "Linux"  # Docker Desktop does
+        return platform == self.platform or brings_emulators or (BINFMT / _EMULATORS[platform]).exists()
 
     # --- asking -----------------------------------------------------------------------------------------------------
 

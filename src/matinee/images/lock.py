@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matinee.environments import uv
-from matinee.errors import ProjectError
+from matinee.errors import ComponentError, ProjectError
 from matinee.project import Component
 from matinee.project.dependencies import Dependencies
 
@@ -18,6 +18,7 @@ FOLDER = "locks"
 # glibc 2.34 is in Debian since 12, in Amazon Linux since 2023: older wheels run there, newer ones may not.
 PLATFORMS = {"linux/amd64": "x86_64-manylinux_2_34", "linux/arm64": "aarch64-manylinux_2_34"}
 _MADE_FROM = "# made from: "
+_LOCAL = re.compile(r"(?m)^(?:-e .+|\.{0,2}/.+|file:.+|[\w.-]+ @ file:.+/)$")
 _PIN = re.compile(r"(?m)^([A-Za-z0-9][\w.-]*)(?:\[[^\]]*\])?==([^\s;\\]+)")
 
 
@@ -103,7 +104,15 @@ def _resolve(
         )  # fmt: skip
         if ended.returncode:
             raise uv.unresolved(component, dependencies, ended.stderr)
-        return output.read_text("utf-8")
+        resolved = output.read_text("utf-8")
+    local = _LOCAL.search(resolved)
+    if local:
+        raise ComponentError(
+            f"Component {component.name} depends on {local[0]}, a folder of this machine.",
+            hint='Share the folder instead, in matinee.toml (shared = ["…"]), or depend on a wheel made from it.',
+            file=str(dependencies.file or component.entry),
+        )
+    return resolved
 
 
 def _keep(file: Path, text: str) -> None:

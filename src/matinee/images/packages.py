@@ -92,7 +92,7 @@ def _framework_layer(python: Path, digest: str, files: Callable[[], Iterable[tup
 
 def _install(name: str, lock: str, folder: Path, *, python: Path, platform: str, settings: Path | None) -> None:
     ended = uv.run(
-        "pip", "install", "--prefix", str(folder / PREFIX), "--python", str(python), "--no-deps", "--require-hashes",
+        "pip", "install", "--prefix", str(folder / PREFIX), "--python", str(python), "--no-deps", "--verify-hashes",
         "--python-platform", PLATFORMS[platform], "--requirement", "-",
         folder=settings, stdin=lock,
     )  # fmt: skip

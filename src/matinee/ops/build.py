@@ -59,6 +59,9 @@ def eject(path: Path, names: Sequence[str] = (), *, platform: str = "", report: 
     project = load(path)
     chosen = _named(project, names)
     platform = platform or "linux/amd64"  # the text is the same for both
+    for component in project.components:
+        if component.image and component.name in names:
+            raise UsageError(f"{component.name} is an image that exists: it has no Dockerfile here.")
     plans = plan_images(project, _inspect(project, chosen, report), platform=platform)
     if UI_NAME in chosen:
         plans += (plan_ui(project, platform=platform),)
