@@ -184,6 +184,29 @@ def test_a_stage_s_secrets_are_in_ssm_encrypted_tagged_and_apart_from_other_stag
     assert (code, "There is no secret API_KEY in the stage prod." in err) == (2, True)
 
 
+def test_a_changed_password_comes_with_the_command_that_has_the_ui_take_it(app, said, ssm, on_ministack):
+    assert "replaced by" not in said("set", "API_KEY", "--stage", "dev")[2]
+    code, _, err = said("set", "MATINEE_PASSWORD", "--stage", "dev")
+    command = "aws ecs update-service --cluster matinee-vault-dev --service ui --force-new-deployment"
+    assert (code, command in " ".join(err.split())) == (0, True)
+
+
+def test_a_password_that_is_in_secrets_manager_is_put_there_once_the_stack_has_made_it(
+    app, said, on_ministack, endpoint
+):
+    (app / "matinee.toml").write_text('name = "vault"\n[aws]\npassword_in = "secrets-manager"\n')
+    code, _, err = said("set", "MATINEE_PASSWORD", "--stage", "dev")
+    told = " ".join(err.split())
+    assert (code, "The first deployment makes matinee/vault/dev/MATINEE_PASSWORD in Secrets Manager." in told) == (
+        2,
+        True,
+    )
+    manager = boto3.client("secretsmanager", endpoint_url=endpoint, region_name=REGION)
+    manager.create_secret(Name="matinee/vault/dev/MATINEE_PASSWORD", SecretString="random")
+    assert said("set", "MATINEE_PASSWORD", "--stage", "dev")[0] == 0
+    assert manager.get_secret_value(SecretId="matinee/vault/dev/MATINEE_PASSWORD")["SecretString"] == VALUE
+
+
 @pytest.fixture
 def stubbed():
     session = Session(AwsSettings(region=REGION))

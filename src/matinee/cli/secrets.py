@@ -41,6 +41,8 @@ def set_secret(
     output.say(f"{kept.name} is set in {kept.where}.")
     if stage:
         output.next_step("Processes that start from now on have it; those that run keep what they had until they end.")
+        if kept.replace_ui:
+            output.next_step(f"The UI's tasks are replaced by: {kept.replace_ui}")
     elif kept.is_ignored is False:
         output.say("git does not ignore .env: add a line .env to .gitignore, or the secret will be committed.")
 

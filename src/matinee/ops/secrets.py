@@ -26,6 +26,7 @@ from matinee.project import Project, load
 
 Json = Any
 MAX_BYTES = 4096  # of a standard parameter, which costs nothing
+PASSWORD = "MATINEE_PASSWORD"  # noqa: S105 - a name
 APPS_OWN = "MATINEE_"  # what the app's own secrets begin with, as MATINEE_PASSWORD
 
 
@@ -41,11 +42,16 @@ class Secret:
 
 @dataclass(frozen=True)
 class Kept:
-    """Where a value was put or removed. `is_ignored`: whether git leaves the file alone (None = no git, or a stage)."""
+    """Where a value was put or removed.
+
+    `is_ignored`: whether git leaves the file alone (None = no git, or a stage). `replace_ui`: the command by which the
+    UI takes a secret of its own, "" for one of a predictor's.
+    """
 
     name: str
     where: str
     is_ignored: bool | None = None
+    replace_ui: str = ""
 
 
 def set_secret(app: Path, name: str, value: str, *, stage: str = "") -> Kept:
@@ -61,9 +67,11 @@ def set_secret(app: Path, name: str, value: str, *, stage: str = "") -> Kept:
             )
         return _write(project, name, value)
     names, session = session_on(project, stage)
+    in_manager = name == PASSWORD and project.for_stage(stage).aws.password_in == "secrets-manager"  # noqa: S105
     with _closing(session):
-        _put(session, names, name, value)
-    return Kept(name, names.parameter(name))
+        (_put_in_manager if in_manager else _put)(session, names, name, value)
+    replace = f"aws ecs update-service --cluster {names.base} --service ui --force-new-deployment"
+    return Kept(name, names.parameter(name), replace_ui=replace if name.startswith(APPS_OWN) else "")
 
 
 def remove_secret(app: Path, name: str, *, stage: str = "") -> Kept:
@@ -209,6 +217,19 @@ def _put(session: Session, names: Names, name: str, value: str) -> None:
             if code_of(error) != "ParameterAlreadyExists":
                 raise
             client.put_parameter(**told, Overwrite=True)
+
+
+def _put_in_manager(session: Session, names: Names, name: str, value: str) -> None:
+    """Put the value of a secret of Secrets Manager, which the stage's stack has made."""
+    where = names.parameter(name).lstrip("/")
+    with explained(f"The secret {where}", "secretsmanager:PutSecretValue", where):
+        try:
+            session.client("secretsmanager").put_secret_value(SecretId=where, SecretString=value)
+        except Exception as error:
+            if code_of(error) != "ResourceNotFoundException":
+                raise
+            hint = f"Deploy first: matinee deploy --stage {names.stage}"
+            raise UsageError(f"The first deployment makes {where} in Secrets Manager.", hint=hint) from None
 
 
 def _changed(session: Session, names: Names) -> dict[str, float | None]:
