@@ -71,7 +71,7 @@ def service():
 
 @pytest.fixture
 def invoker(service):
-    return LambdaInvoker(endpoint=service.endpoint, region="eu-central-1", signed=True)
+    return LambdaInvoker(endpoint=service.endpoint, region="eu-central-1")
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""Calling Lambda functions, at AWS by boto3 and at the local Lambda service without, and reading what they answer."""
+"""Calling Lambda functions by boto3, at AWS and at the local Lambda service, and reading what they answer."""
