@@ -34,6 +34,7 @@ YOUNG_OBJECTS = 50_000  # made by a few clicks; by default the collector walks t
 TURN_S = 0.02  # longer than a script runs: threads that take turns within it cost a tenth of a click
 KEEP_ALIVE_S = 150  # longer than a load balancer keeps a silent connection (130 s), or it meets a closed door (502)
 GRACE_S = 1  # to end open connections; a browser connects again by itself
+TUNED = "1.67"  # the version of Streamlit whose inside is changed here; others are right too, and slower
 OPTIONS: dict[str, Any] = {
     "server.headless": True,
     "server.fileWatcherType": "none",
@@ -111,9 +112,7 @@ def application(routes: Sequence[Any] = ()) -> Any:
     from streamlit.web.bootstrap import load_config_options
 
     load_config_options({name.replace(".", "_"): value for name, value in OPTIONS.items()})
-    _remember_settings()
-    gather_messages()
-    reuse_threads()
+    _tune()
     gate = session.gate()
     streamlit = App(
         SCRIPT,
@@ -130,6 +129,16 @@ def application(routes: Sequence[Any] = ()) -> Any:
         app = https.Https(app)
     # Before the gate: they are Streamlit's, the same in every app, and a CDN keeps them for everybody.
     return Static(app, Path(get_static_dir()) / "static")
+
+
+def _tune() -> None:
+    """Change inside Streamlit what it has no setting for; any version but the one this was made for is left alone."""
+    import streamlit
+
+    if streamlit.__version__.rpartition(".")[0] == TUNED:
+        _remember_settings()
+        gather_messages()
+        reuse_threads()
 
 
 def _remember_settings() -> None:
