@@ -154,7 +154,7 @@ def test_correction_3_what_interfaces_hold_is_deleted_again(recorded: Cloud, ans
     with pytest.raises(BackendError) as raised:
         delete_stack(recorded, found, told.append, tries=2)
     assert "could not be deleted: the subnet Subnet failed: The subnet 'subnet-1' has dep" in raised.value.message
-    assert "go away within the hour" in raised.value.hint
+    assert "go away by themselves" in raised.value.hint
     assert next(e.text for e in told if isinstance(e, Note)).endswith("try 2 of 2.")
 
 

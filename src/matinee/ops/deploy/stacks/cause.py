@@ -76,7 +76,7 @@ _MENDS: tuple[_Rule, ...] = (
     ),
     (
         r"has dependencies|DependencyViolation|in use|has a dependent object",
-        "Network interfaces of AWS's own hold it and go away within the hour: run the command again then.",
+        "Network interfaces of AWS's own hold it and go away by themselves: run the command again later.",
     ),
     (
         r"circuit breaker|did not stabilize|NotStabilized|exceeded max wait|timed? ?out",
