@@ -50,10 +50,10 @@ class Scripts:
         script = self.scripts[workload.image]
         return Command((sys.executable, "-c", script, *workload.command, *listening), told)
 
-    def ended(self, name: str) -> None:
+    def kill(self, name: str) -> None:
         pass
 
-    def kill(self, name: str) -> None:
+    def close(self) -> None:
         pass
 
 
@@ -65,7 +65,7 @@ def machine():
 @pytest.fixture(scope="session")
 def world(machine, tmp_path_factory):
     try:
-        with play_aws(tmp_path_factory.mktemp("rehearsal"), REGION, machine=lambda _: machine) as made:
+        with play_aws(tmp_path_factory.mktemp("rehearsal"), REGION, machine=lambda *_: machine) as made:
             made.clients("ecs").create_cluster(clusterName="app")
             made.clients("ecr").create_repository(repositoryName="repo")
             yield made

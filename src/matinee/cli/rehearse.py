@@ -34,6 +34,9 @@ def command(
             help="Trouble to play: spot, capacity, throttle, no-s3, image, cold-start, second-deploy; or all.",
         ),
     ] = None,
+    images: Annotated[
+        bool, typer.Option("--images/--processes", help="Run everything in its image, on this machine's engine.")
+    ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the data under .matinee/rehearsal/.")] = False,
     port: Annotated[int, typer.Option(help="Of the app's address; any free one, if not said.")] = 0,
 ) -> None:
@@ -43,7 +46,7 @@ def command(
 
     began = time.monotonic()
     kinds = KINDS if breaks == ["all"] else tuple(breaks or ())
-    options = RehearseOptions(stage, script.absolute() if script else None, kinds, keep, port)
+    options = RehearseOptions(stage, script.absolute() if script else None, kinds, keep, port, images)
     output.print_table(["PART", "HERE"], [list(row) for row in COVERAGE])
     is_watched = script is None and not kinds
     rehearse(app, options, _reporter(), _stay(began) if is_watched else _leave, output.print_text)

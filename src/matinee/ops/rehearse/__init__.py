@@ -20,13 +20,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from matinee.errors import UsageError
+from matinee.images import Engine
 from matinee.ops.deploy.events import Report, Step, silent
 from matinee.ops.rehearse.breaks import KINDS
+from matinee.ops.rehearse.containers import EngineMachine, EngineSource
+from matinee.ops.rehearse.folders import FolderImages
+from matinee.ops.rehearse.machine import Machine
 from matinee.ops.rehearse.rehearsal import Rehearsal, as_administrator
 from matinee.ops.rehearse.secrets import bring_secrets
 from matinee.ops.rehearse.source import FolderSource
 from matinee.ops.rehearse.story import check_script, play
-from matinee.ops.rehearse.world import world
+from matinee.ops.rehearse.world import processes, world
 from matinee.project import load
 from matinee.testing.emulators import REGION
 
@@ -35,13 +39,17 @@ __all__ = ["KINDS", "Rehearsal", "RehearseOptions", "Rehearsed", "rehearse"]
 
 @dataclass(frozen=True)
 class RehearseOptions:
-    """`breaks` are kinds of trouble, played in order; `script` a story; `keep` leaves `.matinee/rehearsal/`."""
+    """`breaks` are kinds of trouble, played in order; `script` a story; `keep` leaves `.matinee/rehearsal/`.
+
+    `images`: everything runs in its image, on this machine's engine.
+    """
 
     stage: str = "dev"
     script: Path | None = None
     breaks: Sequence[str] = ()
     keep: bool = False
     port: int = 0
+    images: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +88,10 @@ def rehearse(
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _containers(_images: FolderImages, endpoint: str) -> Machine:
+    return EngineMachine(Engine.detect(), lambda: endpoint)
+
+
 def _rehearse(
     path: Path,
     options: RehearseOptions,
@@ -89,8 +101,10 @@ def _rehearse(
     stay: Callable[[Rehearsal], None],
     tell: Callable[[str], None],
 ) -> Rehearsed:
-    with world(folder, region, port=options.port) as made, as_administrator(made):
-        stage = Rehearsal(made, path, options.stage, FolderSource(made.images), folder, report)
+    machine = _containers if options.images else processes
+    with world(folder, region, machine=machine, port=options.port) as made, as_administrator(made):
+        source = EngineSource() if options.images else FolderSource(made.images)
+        stage = Rehearsal(made, path, options.stage, source, folder, report)
         bring_secrets(stage)
         seconds = stage.deploy().seconds
         stage.await_usable()

@@ -151,6 +151,7 @@ class Functions:
                 cwd=command.cwd,
                 version=version,
                 reserved=reserved,
+                contained=command.is_contained,
             )
         )
         return who

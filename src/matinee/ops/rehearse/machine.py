@@ -26,6 +26,7 @@ class Command:
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     cwd: str = ""
+    is_contained: bool = False  # an engine runs it: its input is kept open as long as it may live
 
 
 class ImageMissingError(Exception):
@@ -38,11 +39,11 @@ class Machine(Protocol):
     def command(self, workload: Workload, added: Mapping[str, str], port: int, name: str) -> Command:
         """Return what starts it. `port` is where it shall listen, `name` what to call it; may raise ImageMissing."""
 
-    def ended(self, name: str) -> None:
-        """Clear away what a workload of this name may have left."""
-
     def kill(self, name: str) -> None:
         """Kill what runs under this name, as far as ending the command is not enough."""
+
+    def close(self) -> None:
+        """Clear away what workloads may have left."""
 
 
 class Running:
@@ -51,7 +52,8 @@ class Running:
     def __init__(self, command: Command) -> None:
         self._process = subprocess.Popen(
             list(command.arguments), env=dict(command.environment), cwd=command.cwd or None, process_group=0,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.PIPE if command.is_contained else subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         assert self._process.stdout is not None
         self.output = self._process.stdout
@@ -89,10 +91,10 @@ class Processes:
         start = (str(folder.python), "-m", "matinee.runtime.start", *workload.command, *listening(port))
         return Command(start, told, str(folder.path))
 
-    def ended(self, name: str) -> None:
+    def kill(self, name: str) -> None:
         """See `Machine`."""
 
-    def kill(self, name: str) -> None:
+    def close(self) -> None:
         """See `Machine`."""
 
 

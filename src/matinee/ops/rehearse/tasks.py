@@ -141,7 +141,6 @@ class Task:
         code = running.wait()
         running.kill()  # what it left in its group
         self.hall.guard.forget(running.pid)
-        self.hall.machine.ended(self.name)
         stop_code, reason = self._ask_to_stop or ("EssentialContainerExited", "Essential container in task exited")
         said = "OutOfMemoryError: Container killed due to memory usage" if code == 137 and not self._ask_to_stop else ""
         self._over(TaskState("STOPPED", stop_code, reason, said, code))

@@ -63,9 +63,14 @@ class World:
     judge: Judge
 
 
+def processes(images: FolderImages, _endpoint: str) -> Machine:
+    """Return the machine that needs no engine."""
+    return Processes(images)
+
+
 @contextmanager
 def world(
-    folder: Path, region: str, *, machine: Callable[[FolderImages], Machine] = Processes, port: int = 0
+    folder: Path, region: str, *, machine: Callable[[FolderImages, str], Machine] = processes, port: int = 0
 ) -> Iterator[World]:
     """Play AWS until the block ends; then nothing of it is left but `folder`, where images and logs are."""
     with ExitStack() as stack:
@@ -84,9 +89,9 @@ def world(
         logs = LogCarrier(agents)
         stack.callback(logs.stop)
         images = FolderImages(folder / "images", clients)
-        hall = Hall(
-            front.endpoint, region, clients, agents, roles, tokens, logs, machine(images), Puller(agents), guard
-        )
+        runs_on = machine(images, front.endpoint)
+        stack.callback(runs_on.close)
+        hall = Hall(front.endpoint, region, clients, agents, roles, tokens, logs, runs_on, Puller(agents), guard)
         tasks = Tasks(hall)
         stack.callback(tasks.stop)
         functions = Functions(hall)
