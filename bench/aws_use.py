@@ -17,12 +17,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from matinee.ops.rehearse.stage import Loop
-
 import matinee
 from matinee.backends.aws.session import Session
 from matinee.backends.aws.store import DynamoStore
 from matinee.ops.rehearse.front import Call, Front, Reply
+from matinee.ops.rehearse.loop import Loop
 from matinee.ports import RunQuery, Store
 from matinee.prices import DYNAMODB_READ, LAMBDA_GB_S, LAMBDA_REQUEST, Size, batch_usd, realtime_usd
 from matinee.testing.emulators import UnavailableError, ministack
