@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import fnmatch
+from functools import cache
 from pathlib import Path
 
 import botocore.session
@@ -150,5 +151,10 @@ def test_every_action_is_one_that_aws_has():
     for statement in statements(scope(EVERYTHING, gpu=True, remote_builds=True)):
         for action in set(statement.actions) - OF_THEIR_OWN:
             service, _, pattern = action.partition(":")
-            model = botocore.session.get_session().get_service_model(CLIENTS.get(service, service))
-            assert fnmatch.filter(model.operation_names, pattern), action
+            assert fnmatch.filter(operations(service), pattern), action
+
+
+@cache
+def operations(service):
+    """The operations that botocore knows of a service; reading them takes a while."""
+    return botocore.session.get_session().get_service_model(CLIENTS.get(service, service)).operation_names
