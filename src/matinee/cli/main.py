@@ -65,7 +65,6 @@ app.command("status", epilog="Example: matinee status --stage prod")(status.comm
 app.command("open", epilog="Example: matinee open --stage prod")(status.open_command)
 app.command("logs", epilog="Example: matinee logs -f plan, or: matinee logs --stage prod --since 2h")(logs.command)
 app.command("cost", epilog="Example: matinee cost --users 20 --predictions 10000")(cost.command)
-app.command("doctor", epilog="Example: matinee doctor")(doctor.command)
 app.command("iam-policy", epilog="Example: matinee iam-policy --stage prod > policy.json")(iam_policy.command)
 app.command("eject", epilog="Example: matinee eject aws/ --stage prod")(eject.command)
 app.command("rehearse", epilog="Example: matinee rehearse --break spot")(rehearse.command)
