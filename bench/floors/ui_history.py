@@ -35,6 +35,7 @@ def _script() -> None:
 
 def queries_per_interval(people: int, folder: Path) -> float:
     """Return how many times an interval runs are asked for while so many look at History, all at least once in it."""
+    from streamlit.logger import set_log_level
     from streamlit.testing.v1 import AppTest
     from streamlit.util import calc_hash
 
@@ -45,6 +46,7 @@ def queries_per_interval(people: int, folder: Path) -> float:
     from matinee.settings import Settings
     from matinee.ui import session
 
+    set_log_level("error")  # it warns of every page that no browser has asked for
     now = time.time()
     store = _Counting(SqliteStore(folder / "state.db"))
     predictor = PredictorManifest("plan", "batch", "plan", "", {"type": "object", "properties": {}}, {}, Resources())

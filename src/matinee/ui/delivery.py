@@ -1,7 +1,7 @@
 """What a run of the script draws reaches the browser in one piece, not element by element.
 
 Streamlit wakes its event loop for each element, looks through the sessions of everybody for what there is to send, and
-starts a thread for each run: together a quarter of a click's CPU. Here what a run says is held for GATHER_S at most,
+starts a thread for each run: together a fifth of a click's CPU. Here what a run says is held for GATHER_S at most,
 handed over when the run ends, and sent to whom it is for; and threads are kept.
 """
 

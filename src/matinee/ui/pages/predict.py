@@ -51,23 +51,21 @@ def draw(predictor: PredictorManifest, release: Release) -> None:
 
 def _still(predictor: PredictorManifest, release: Release, form: Form, drawing: Drawing) -> None:
     """A click draws the button and the result; the fields stay as they are, so they are no part of the fragment."""
-    box = st.container(border=True)
-    result = st.container()
     inputs, _ = links.seed(predictor.name)
+    box = st.container(border=True)
     with box:
         widgets.draw_form(form, inputs, drawing)
-        st.fragment(told(_click))(predictor, release, form, drawing, inputs, result)
+    st.fragment(told(_click))(predictor, release, form, drawing, inputs, box)
 
 
 def _click(
-    predictor: PredictorManifest, release: Release, form: Form, drawn: Drawing, inputs: Json, result: DeltaGenerator
+    predictor: PredictorManifest, release: Release, form: Form, drawn: Drawing, inputs: Json, box: DeltaGenerator
 ) -> None:
     drawing = replace(drawn, problems=[])
-    given = widgets.filled_in(form, inputs, drawing)
-    _button(predictor, given, drawing, is_one_piece=True)
-    with result:
-        if not _last_run(predictor, release, is_inside=True):
-            st.empty()  # a fragment may draw outside of itself only where it did when the page was drawn
+    with box:
+        given = widgets.filled_in(form, inputs, drawing)
+        _button(predictor, given, drawing, is_one_piece=True)
+    _last_run(predictor, release, is_inside=True)
 
 
 def _is_one_piece(predictor: PredictorManifest, form: Form) -> bool:
@@ -197,18 +195,16 @@ def _pending(predictor: PredictorManifest) -> str:
     return f"pending:{predictor.name}"
 
 
-def _last_run(predictor: PredictorManifest, release: Release, *, is_inside: bool) -> bool:
-    """Draw the last run from here; return whether there is one."""
+def _last_run(predictor: PredictorManifest, release: Release, *, is_inside: bool) -> None:
     run_id = st.session_state.get(f"run:{predictor.name}")
     if not run_id:
-        return False
+        return
     st.header("Result", anchor=False)
     try:
         run = outcome.draw(run_id, release, is_inside=is_inside)
     except MatineeError as error:
         show_error(error)
-        return True
+        return
     if run.cold_start:
         st.caption("This was the first prediction after a pause, so it had to start first: the next one is quicker.")
     links.link(links.RUN, "Permanent link to this run", icon=":material/link:", query={"id": run_id})
-    return True
