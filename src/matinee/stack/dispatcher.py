@@ -87,6 +87,5 @@ def _rule(sheet: Sheet, b: Blueprint, alias: Any) -> None:
             FunctionName=Ref(alias),
             Principal="events.amazonaws.com",
             SourceArn=GetAtt(rule, "Arn"),
-            SourceAccount=Ref("AWS::AccountId"),
         )
     )

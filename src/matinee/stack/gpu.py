@@ -162,6 +162,5 @@ def _rule(sheet: Sheet, b: Blueprint, queue: Any) -> None:
             FunctionName=Ref("DispatcherAlias"),
             Principal="events.amazonaws.com",
             SourceArn=GetAtt(rule, "Arn"),
-            SourceAccount=Ref("AWS::AccountId"),
         )
     )

@@ -43,10 +43,8 @@ def repository_policy(b: Blueprint) -> dict[str, Json]:
                 "Effect": "Allow",
                 "Principal": {"Service": "lambda.amazonaws.com"},
                 "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
-                "Condition": {
-                    "ArnLike": {"aws:SourceArn": said(arn("lambda", f"function:{b.names.prefix}*"))},
-                    "StringEquals": {"aws:SourceAccount": said("${AWS::AccountId}")},
-                },
+                # The account is in the ARN. Lambda is not known to tell it apart, and would then read nothing.
+                "Condition": {"ArnLike": {"aws:SourceArn": said(arn("lambda", f"function:{b.names.prefix}*"))}},
             }
         ],
     }
@@ -74,10 +72,7 @@ def bucket_policy(b: Blueprint) -> dict[str, Json]:
                 "Principal": {"Service": "cloudfront.amazonaws.com"},
                 "Action": "s3:GetObject",
                 "Resource": said(f"{bucket}/{PUBLIC_PREFIX}*"),
-                "Condition": {
-                    "ArnLike": {"aws:SourceArn": said(distributions)},
-                    "StringEquals": {"aws:SourceAccount": said("${AWS::AccountId}")},
-                },
+                "Condition": {"ArnLike": {"aws:SourceArn": said(distributions)}},  # the account is in the ARN
             }
         )
     return {"Version": "2012-10-17", "Statement": statements}
