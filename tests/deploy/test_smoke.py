@@ -13,6 +13,7 @@ from matinee.dispatch.worker import claim_next, finish
 from matinee.errors import BackendError, ConflictError
 from matinee.ops.deploy import history, live, registry, smoke
 from matinee.ops.deploy.cloud import Cloud
+from matinee.ops.deploy.destroy import destroy
 from matinee.ops.deploy.events import Note, Tried
 from matinee.ops.deploy.pipeline import DeployOptions, deploy
 from matinee.ports import RunQuery
@@ -71,6 +72,18 @@ def test_a_first_one_that_fails_is_said_to_be_live(app: Callable[..., Path], clo
     with pytest.raises(BackendError, match="The app is live, but count fails its first example on AWS: no such column"):
         deploy(app(more=EXAMPLE), DeployOptions(), pretend.tools)
     assert live.look(cloud).number == 1
+
+
+def test_nothing_of_before_a_destruction_is_made_live_again(
+    app: Callable[..., Path], cloud: Cloud, pretend: Pretend
+) -> None:
+    pretend.worker = works(2)
+    deploy(app(more=EXAMPLE), DeployOptions(), pretend.tools)
+    destroy(app(more=EXAMPLE), "dev", pretend.tools)
+    pretend.worker = works(why="no such column")
+    with pytest.raises(BackendError, match="The app is live, but count fails its first example on AWS: no such column"):
+        deploy(app(more=EXAMPLE), DeployOptions(), pretend.tools)
+    assert live.look(cloud).number == 2
 
 
 def test_a_run_that_no_worker_takes_says_why(

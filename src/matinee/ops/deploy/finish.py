@@ -29,6 +29,8 @@ def finish(work: Work, aimed: Target, spec: StackSpec, state: StackState, digest
     is_live = work.ground.live.aws.get("content") == mark
     if not is_live:
         _go_live(work, aimed, state, digests, mark)
+    elif work.ground.live.release is not None:
+        _keep_warm(work, work.ground.live.release, None)  # a deployment that was interrupted may have left it undone
     url, is_new = _edge(work, aimed, state)
     if url and (is_new or not is_live) and not work.cloud.endpoint:
         check_answers(work.cloud, url, work.report)
@@ -53,7 +55,8 @@ def deployed(work: Work, *, url: str, changed: bool) -> Deployed:
 
 def _go_live(work: Work, aimed: Target, state: StackState, digests: Mapping[str, str], mark: str) -> None:
     versions = _published(work, aimed, state, digests)
-    former = work.ground.live.release if work.ground.live.aws.get("stack") else None  # not one of `dev --data`
+    # Nothing to go back to is one of `dev --data`, and one of before a destruction: its versions went with its stack.
+    former = work.ground.live.release if work.ground.live.aws.get("stack") == state.id else None
     release = target.release_of(
         work.cloud,
         aimed,
