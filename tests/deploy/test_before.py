@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pretending import Pretend
 
-from matinee.errors import UsageError
+from matinee.errors import BackendError, UsageError
 from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.pipeline import Deployed
 from matinee.ops.deploy.stacks.state import describe
@@ -22,6 +23,17 @@ def test_a_password_that_people_sign_in_with_is_made_and_told_once(
     kept = cloud.call("ssm", "get_parameter", Name=cloud.names.parameter("MATINEE_PASSWORD"), WithDecryption=True)
     assert done.password == kept["Parameter"]["Value"]
     assert go(folder).password == ""
+
+
+def test_a_password_that_nobody_has_seen_is_said_when_the_deployment_fails(
+    app: Callable[..., Path], cloud: Cloud, go: Callable[..., Deployed], pretend: Pretend
+) -> None:
+    pretend.answers["hello"] = ValueError("no such column")
+    with pytest.raises(BackendError) as raised:
+        go(app(toml='[auth]\nmode = "password"\n'))
+    kept = cloud.call("ssm", "get_parameter", Name=cloud.names.parameter("MATINEE_PASSWORD"), WithDecryption=True)
+    assert raised.value.hint.endswith("and not shown: matinee secret set MATINEE_PASSWORD --stage dev")
+    assert kept["Parameter"]["Value"] not in str(raised.value)
 
 
 def test_a_secret_that_is_missing_stops_a_deployment_before_anything_is_made(

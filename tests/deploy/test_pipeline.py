@@ -342,6 +342,22 @@ def test_correction_5_without_cloudfront_the_app_is_live_and_the_way_out_is_said
     assert go(folder).changed is False
 
 
+def test_cloudfront_s_address_goes_before_the_load_balancer_it_holds(
+    app: Callable[..., Path], cloud: Cloud, go: Callable[..., Deployed], pretend: Pretend
+) -> None:
+    pretend.edge["Distribution"] = {"Type": "AWS::SSM::Parameter", "Properties": {"Type": "String", "Value": "ours"}}
+    go(app())
+    assert describe(cloud, cloud.names.edge_stack) is not None
+    public = app(toml='[aws]\nedge = "alb"\n')
+    planned = plan(public, "dev", pretend.tools)
+    assert ("remove", "public address") in [(line.effect, line.kind) for line in planned.lines]
+    done = go(public)
+    assert describe(cloud, cloud.names.edge_stack) is None
+    assert done.url.startswith("http://")
+    steps = [event.text for event in go.told if isinstance(event, Step)]
+    assert steps.index("The former public address (CloudFront takes minutes)") < steps.index("What runs")
+
+
 def test_a_part_of_the_calls_goes_to_a_new_version_until_it_gets_all(
     app: Callable[..., Path], cloud: Cloud, go: Callable[..., Deployed]
 ) -> None:

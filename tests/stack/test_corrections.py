@@ -249,3 +249,24 @@ def test_correction_19_stacks_are_told_names_and_lock_one_another_in_no_way(make
     assert [statement["Principal"] for statement in policy] == [{"Service": "lambda.amazonaws.com"}]
     source = policy[0]["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"]
     assert source.endswith(":function:matinee-shop-dev-*")
+
+
+def test_another_edge_gets_a_target_group_of_its_own_for_none_can_belong_to_two_load_balancers(make):
+    """The new load balancer is made before the old one goes, and both need a group for their listener."""
+    groups = {}
+    for edge in ("cloudfront", "alb"):
+        template = app_template(make({"edge": edge, "alarms_to": "me@example.com"}))
+        [groups[edge]] = of_type(template, "AWS::ElasticLoadBalancingV2::TargetGroup")
+        listener = the(template, "AWS::ElasticLoadBalancingV2::Listener")
+        assert listener["DefaultActions"][0]["TargetGroupArn"] == {"Ref": groups[edge]}
+        assert f'"{groups[edge]}"' in json.dumps(template["Resources"]["UiAlarm"])
+    assert groups == {"cloudfront": "TargetGroup", "alb": "PublicTargetGroup"}
+
+
+def test_who_is_told_of_money_can_change_though_a_budget_with_a_name_cannot_be_replaced(make):
+    def name(to):
+        template = app_template(make({"budget_usd": 40, "alarms_to": to}))
+        return the(template, "AWS::Budgets::Budget")["Budget"]["BudgetName"]
+
+    assert name("me@example.com") == name("me@example.com") != name("you@example.com")
+    assert name("me@example.com").startswith("matinee-shop-dev-")

@@ -27,7 +27,7 @@ def add(sheet: Sheet, b: Blueprint) -> elb.TargetGroup:
     """Add the load balancer with its listeners; return the group that the UI's tasks join."""
     inside = sheet.add(_security_group(b))
     balancer = sheet.add(_balancer(b, inside))
-    group = sheet.add(_target_group())
+    group = sheet.add(_target_group(group_id(b)))
     _listeners(sheet, b, balancer, group)
     sheet.give(p.BALANCER, Ref(balancer), "The load balancer")
     sheet.give(p.BALANCER_DNS, GetAtt(balancer, "DNSName"), "Its name")
@@ -37,6 +37,11 @@ def add(sheet: Sheet, b: Blueprint) -> elb.TargetGroup:
         scheme = "https://" if b.aws.certificate else "http://"
         sheet.give(p.URL, Join("", [scheme, host]), "Where people open the app")
     return group
+
+
+def group_id(b: Blueprint) -> str:
+    """Return the logical id of the group: another `edge` is another load balancer, and no group can belong to two."""
+    return "PublicTargetGroup" if b.aws.edge == "alb" else "TargetGroup"
 
 
 def _security_group(b: Blueprint) -> ec2.SecurityGroup:
@@ -82,7 +87,7 @@ def _balancer(b: Blueprint, inside: Any) -> elb.LoadBalancer:
     )
 
 
-def _target_group() -> elb.TargetGroup:
+def _target_group(title: str) -> elb.TargetGroup:
     attributes = {
         "deregistration_delay.timeout_seconds": str(DRAIN_S),
         "stickiness.enabled": "true",  # an upload must reach the task that has the session
@@ -90,7 +95,7 @@ def _target_group() -> elb.TargetGroup:
         "stickiness.lb_cookie.duration_seconds": str(STICKY_S),
     }
     return elb.TargetGroup(
-        "TargetGroup",
+        title,
         VpcId=Ref(p.VPC),
         Protocol="HTTP",
         Port=PORT,

@@ -19,7 +19,10 @@ from matinee.stack.permissions import Statement
 Json = Any
 LONGEST_POLICY = 6144  # of a managed policy, white space not counted
 _PAGES = "https://docs.aws.amazon.com/service-authorization/latest/reference/list_"
-_SERVICES = ("ecs", "ecs.application-autoscaling", "elasticloadbalancing", "vpcorigin.cloudfront", "batch")
+_SERVICES = (
+    *("ecs", "ecs.application-autoscaling", "elasticloadbalancing", "vpcorigin.cloudfront"),
+    *("batch", "ecs-compute"),  # for a GPU
+)
 _PASSED_TO = ("ecs-tasks", "ecs", "lambda", "scheduler", "batch", "ec2")
 
 
@@ -133,7 +136,7 @@ def _named(s: Scope) -> tuple[Statement, ...]:
     if s.aws.alarms_to:
         found["sns"] = (s.arn("sns", n.resource("alarms")),)
     if s.aws.budget_usd:
-        found["budgets"] = (s.arn("budgets", f"budget/{n.base}", region=""),)
+        found["budgets"] = (s.arn("budgets", f"budget/{n.base}-*", region=""),)
     if s.aws.password_in == "secrets-manager":  # noqa: S105
         found["secretsmanager"] = (s.arn("secretsmanager", f"secret:{n.parameter('*').lstrip('/')}"),)
     if s.gpu:

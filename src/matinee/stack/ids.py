@@ -13,13 +13,14 @@ def logical(name: str) -> str:
     if re.fullmatch("[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*", name):
         return "".join(word.capitalize() for word in name.split("_"))
     plain = re.sub("[^A-Za-z0-9]", "", name)
-    return f"{plain[:1].upper()}{plain[1:]}X{_digest(name)}"  # an X and six digits: no plain name ends so
+    return f"{plain[:1].upper()}{plain[1:]}X{digest(name)}"  # an X and six digits: no plain name ends so
 
 
 def shortened(name: str, longest: int = LONGEST_NAME) -> str:
     """Return the name, its end replaced by a digest where AWS would not take the whole."""
-    return name if len(name) <= longest else f"{name[: longest - 7]}-{_digest(name)}"
+    return name if len(name) <= longest else f"{name[: longest - 7]}-{digest(name)}"
 
 
-def _digest(name: str) -> str:
+def digest(name: str) -> str:
+    """Return six digits that tell a name from others."""
     return hashlib.sha256(name.encode()).hexdigest()[:6]

@@ -17,8 +17,9 @@ from troposphere import AWSHelperFn, GetAtt, Ref, Sub, budgets, cloudwatch, logs
 from matinee.manifest import PredictorManifest
 from matinee.settings import DISPATCHER, LIVE
 from matinee.stack import policies
+from matinee.stack.balancer import group_id
 from matinee.stack.blueprint import Blueprint
-from matinee.stack.ids import logical
+from matinee.stack.ids import digest, logical
 from matinee.stack.sheet import NAME_TAG, Sheet
 
 FAILED_RUNS, OLDEST_QUEUED = "FailedRuns", "OldestQueuedSeconds"
@@ -73,10 +74,10 @@ def _of_function(b: Blueprint, name: str, metric: str, statistic: str) -> _Metri
     return _Metric("AWS/Lambda", metric, statistic, dimensions)
 
 
-def _of_balancer(metric: str, statistic: str) -> _Metric:
+def _of_balancer(b: Blueprint, metric: str, statistic: str) -> _Metric:
     dimensions = (
         ("LoadBalancer", GetAtt("LoadBalancer", "LoadBalancerFullName")),
-        ("TargetGroup", GetAtt("TargetGroup", "TargetGroupFullName")),
+        ("TargetGroup", GetAtt(group_id(b), "TargetGroupFullName")),
     )
     return _Metric("AWS/ApplicationELB", metric, statistic, dimensions)
 
@@ -137,9 +138,9 @@ def _of_predictor(b: Blueprint, predictor: PredictorManifest) -> Iterator[cloudw
 
 def _of_ui(b: Blueprint) -> cloudwatch.Alarm:
     if b.aws.office_hours:  # asleep there is no task, and nothing wrong
-        unhealthy = _of_balancer("UnHealthyHostCount", "Maximum")
+        unhealthy = _of_balancer(b, "UnHealthyHostCount", "Maximum")
         return _alarm(b, "UiAlarm", "A task of the UI does not answer", unhealthy, ">", 0)
-    healthy = _of_balancer("HealthyHostCount", "Minimum")
+    healthy = _of_balancer(b, "HealthyHostCount", "Minimum")
     return _alarm(b, "UiAlarm", "No task of the UI answers", healthy, "<", 1, missing="breaching")
 
 
@@ -190,8 +191,8 @@ def _body(b: Blueprint) -> Sub:
             "UI: CPU and memory (%)",
             [_Metric("AWS/ECS", f"{n}Utilization", "Average", service) for n in ("CPU", "Memory")],
         ),
-        ("UI: tasks that answer", [_of_balancer("HealthyHostCount", "Minimum")]),
-        ("UI: requests", [_of_balancer("RequestCount", "Sum")]),
+        ("UI: tasks that answer", [_of_balancer(b, "HealthyHostCount", "Minimum")]),
+        ("UI: requests", [_of_balancer(b, "RequestCount", "Sum")]),
     ]
     values: dict[str, Any] = {}
     widgets = [_widget(number, title, metrics, values) for number, (title, metrics) in enumerate(rows) if metrics]
@@ -232,6 +233,7 @@ def _filled(name: str, value: Any, values: dict[str, Any]) -> str:
 def _budget(b: Blueprint) -> budgets.Budget:
     """It counts by tag, so it stays empty until the tag is activated for cost allocation: the tool says how.
 
+    Whom it tells cannot be changed, only made anew beside the old one: so its name follows from that.
     https://docs.aws.amazon.com/awsaccountbilling/latest/aboutv2/activating-tags.html
     """
     subscriber = budgets.Subscriber(SubscriptionType="EMAIL", Address=b.aws.alarms_to)
@@ -247,7 +249,7 @@ def _budget(b: Blueprint) -> budgets.Budget:
     return budgets.Budget(
         "Budget",
         Budget=budgets.BudgetData(
-            BudgetName=b.names.base,
+            BudgetName=f"{b.names.base}-{digest(b.aws.alarms_to)}",
             BudgetType="COST",
             TimeUnit="MONTHLY",
             BudgetLimit=budgets.Spend(Amount=b.aws.budget_usd, Unit="USD"),

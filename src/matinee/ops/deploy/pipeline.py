@@ -19,10 +19,12 @@ is put, callers are answered by what was live before.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from matinee.errors import MatineeError
 from matinee.ops.deploy import live, registry, specs, target
 from matinee.ops.deploy.app import read_app, secrets_of
 from matinee.ops.deploy.events import Report, Step, silent
@@ -33,7 +35,8 @@ from matinee.ops.deploy.preflight import checks, secrets
 from matinee.ops.deploy.stacks.apply import apply, execute
 from matinee.ops.deploy.stacks.changes import discard, make_change_set
 from matinee.ops.deploy.stacks.model import ChangeSet, StackSpec, StackState
-from matinee.ops.deploy.summary import Line, Summary, all_of, lines_of
+from matinee.ops.deploy.stacks.remove import delete_stack
+from matinee.ops.deploy.summary import Line, Summary, address_goes, all_of, lines_of
 from matinee.ops.deploy.target import Target, aim
 from matinee.ops.deploy.tools import Tools
 from matinee.ops.deploy.wake import awake
@@ -72,7 +75,8 @@ def _all(work: Work, confirm: Confirm) -> Deployed:
                 made.append(secrets.make(work.cloud, makeable))
             return bool(made)
 
-        done = _later(work, aimed, agreed_to)
+        with _telling_of(made, work.options.stage):
+            done = _later(work, aimed, agreed_to)
         if not made and not done.declined:  # nothing to agree to, and one that was there is gone
             made.append(secrets.make(work.cloud, makeable))
         return replace(done, password=made[0].password if made else "")
@@ -81,8 +85,21 @@ def _all(work: Work, confirm: Confirm) -> Deployed:
     if not confirm(first_summary(work, aimed)):
         return _declined(work)
     checks.make_roles(work.cloud, aimed.blueprint, work.report)
-    password = secrets.make(work.cloud, makeable).password
-    return replace(_first(work, aimed), password=password)
+    first = secrets.make(work.cloud, makeable)
+    with _telling_of([first], work.options.stage):
+        return replace(_first(work, aimed), password=first.password)
+
+
+@contextmanager
+def _telling_of(made: Sequence[secrets.Made], stage: str) -> Iterator[None]:
+    """Have a failure say that a password was made: nobody has seen it, and the next deployment makes no other."""
+    try:
+        yield
+    except MatineeError as error:
+        if any(one.password for one in made):
+            told = f"A password was made before, and not shown: matinee secret set {secrets.PASSWORD} --stage {stage}"
+            error.hint = f"{error.hint} {told}".strip()
+        raise
 
 
 def _data_only(work: Work, confirm: Confirm) -> Deployed:
@@ -175,7 +192,7 @@ def _later(work: Work, aimed: Target, confirm: Confirm) -> Deployed:
         if change_set:
             discard(work.cloud, change_set)
         return _declined(work)
-    return finish(work, aimed, spec, _executed(work, change_set), digests)
+    return finish(work, aimed, spec, _executed(work, aimed, change_set), digests)
 
 
 def base_changes(work: Work, aimed: Target) -> list[tuple[StackSpec, ChangeSet]]:
@@ -200,7 +217,9 @@ def app_changes(work: Work, spec: StackSpec) -> ChangeSet | None:
 
 
 def edge_lines(work: Work, aimed: Target) -> tuple[Line, ...]:
-    """Return what the public address adds, where it is not there yet."""
+    """Return what the public address adds, where it is not there yet; or that it goes."""
+    if work.ground.edge is not None and aimed.blueprint.aws.edge != "cloudfront":
+        return (address_goes(work.cloud.names.edge_stack),)
     if work.ground.edge is not None or work.ground.app is None:
         return ()
     spec = specs.edge_spec(work.cloud, work.tools, aimed.blueprint, work.ground.app)
@@ -222,17 +241,25 @@ def _with_base_changes(
     network, data = _base_stacks(work, aimed)
     work = replace(work, ground=replace(work.ground, network=network, data=data))
     spec = _app_spec(work, aimed, digests)
-    return finish(work, aimed, spec, _executed(work, app_changes(work, spec)), digests)
+    return finish(work, aimed, spec, _executed(work, aimed, app_changes(work, spec)), digests)
 
 
-def _executed(work: Work, change_set: ChangeSet | None) -> StackState:
+def _executed(work: Work, aimed: Target, change_set: ChangeSet | None) -> StackState:
     state = work.ground.app
     assert state is not None, "asked for an app that is there"
+    _without_edge(work, aimed)
     if change_set is None:
         return state
     work.report(Step("What runs"))
     with awake(work.cloud, work.report):
         return execute(work.cloud, change_set, work.report)
+
+
+def _without_edge(work: Work, aimed: Target) -> None:
+    """Remove an address that is not wanted any more: it holds the load balancer that is about to go, and its name."""
+    if work.ground.edge is not None and aimed.blueprint.aws.edge != "cloudfront":
+        work.report(Step("The former public address (CloudFront takes minutes)"))
+        delete_stack(work.cloud, work.ground.edge, work.report)
 
 
 # --- in words -------------------------------------------------------------------------------------------------------

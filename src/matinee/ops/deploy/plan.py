@@ -16,7 +16,7 @@ from matinee.ops.deploy.ground import Ground, open_stage, survey
 from matinee.ops.deploy.preflight import checks
 from matinee.ops.deploy.stacks.changes import discard, make_change_set
 from matinee.ops.deploy.stacks.model import USABLE, StackSpec, StackState
-from matinee.ops.deploy.summary import Line, Summary, all_of, lines_of
+from matinee.ops.deploy.summary import Line, Summary, address_goes, all_of, lines_of
 from matinee.ops.deploy.target import Target, aim
 from matinee.ops.deploy.tools import Tools
 
@@ -68,6 +68,8 @@ def _app(cloud: Cloud, tools: Tools, aimed: Target, ground: Ground, report: Repo
     images = target.references(cloud, target.digests(aimed, ground, {}))
     spec = specs.app_spec(cloud, tools, aimed.blueprint, ground.app, told, images)
     lines = _lines(cloud, spec, ground.app, report)
+    if ground.edge is not None and aimed.blueprint.aws.edge != "cloudfront":
+        return (*lines, address_goes(cloud.names.edge_stack))
     edge = specs.edge_spec(cloud, tools, aimed.blueprint, ground.app)
     return (*lines, *(_lines(cloud, edge, ground.edge, report) if edge else ()))
 

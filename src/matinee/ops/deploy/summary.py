@@ -85,6 +85,11 @@ def lines_of(spec: StackSpec, changes: Iterable[Change]) -> tuple[Line, ...]:
     )
 
 
+def address_goes(stack: str) -> Line:
+    """Return that CloudFront's address goes with its stack."""
+    return Line("remove", "public address", "CloudFront", stack)
+
+
 def all_of(spec: StackSpec) -> tuple[Line, ...]:
     """Return what a stack adds that does not exist yet."""
     found = spec.template.get("Resources", {}).items()
