@@ -82,3 +82,11 @@ def test_it_knows_that_people_come_by_https_where_they_do(make):
 
     own = {"domain": "app.example.com", "certificate": CERTIFICATE}
     assert (told(), told(edge="alb", **own), told(edge="alb")) == ("1", "1", "0")
+
+
+def test_behind_cloudfront_it_knows_that_the_last_address_is_nobody_s(make):
+    def told(**aws):
+        return {one["Name"]: one["Value"] for one in container(make(aws))["Environment"]}
+
+    assert told()["MATINEE_BEHIND_CLOUDFRONT"] == "1"
+    assert "MATINEE_BEHIND_CLOUDFRONT" not in told(edge="alb"), "a browser could say what it liked"

@@ -87,7 +87,8 @@ def _sign_in(b: Blueprint) -> dict[str, str]:
 def _reached(b: Blueprint) -> dict[str, Any]:
     """Return how people reach it: which proxies are believed, and that it is by https where the last one says http."""
     is_https = b.aws.edge == "cloudfront" or b.aws.certificate
-    return {"MATINEE_TRUSTED_PROXIES": Ref(p.VPC_CIDR), "MATINEE_HTTPS": "1" if is_https else "0"}
+    behind = {"MATINEE_BEHIND_CLOUDFRONT": "1"} if b.aws.edge == "cloudfront" else {}
+    return {"MATINEE_TRUSTED_PROXIES": Ref(p.VPC_CIDR), "MATINEE_HTTPS": "1" if is_https else "0", **behind}
 
 
 def _security_group() -> ec2.SecurityGroup:

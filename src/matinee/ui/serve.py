@@ -21,7 +21,7 @@ from matinee.access.people import LOCAL
 from matinee.access.start import check_reach
 from matinee.api import routes as api_routes
 from matinee.errors import MatineeError
-from matinee.ui import downloads, https, session
+from matinee.ui import downloads, https, session, visitor
 from matinee.ui.delivery import gather_messages, reuse_threads
 from matinee.ui.look import PRIMARY
 from matinee.ui.sign_in_provider import secrets_of
@@ -127,6 +127,8 @@ def application(routes: Sequence[Any] = ()) -> Any:
         app = SignInMiddleware(streamlit, gate, session.title, [route.path for route in routes])
     if os.environ.get(https.VARIABLE) == "1":
         app = https.Https(app)
+    if os.environ.get(visitor.VARIABLE) == "1":
+        app = visitor.Visitor(app)
     # Before the gate: they are Streamlit's, the same in every app, and a CDN keeps them for everybody.
     return Static(app, Path(get_static_dir()) / "static")
 

@@ -1,0 +1,34 @@
+"""Behind CloudFront and the load balancer that it comes to: whose address a request is from."""
+
+from __future__ import annotations
+
+import asyncio
+
+from matinee.ui.visitor import Visitor
+
+
+def seen(kind: str, *forwarded: str) -> object:
+    found: list[dict] = []
+
+    async def app(scope, receive, send) -> None:
+        found.append(scope)
+
+    headers = [(b"x-forwarded-for", text.encode()) for text in forwarded]
+    scope = {"type": kind, "client": ("130.176.1.2", 0), "headers": headers}
+    asyncio.run(Visitor(app)(scope, None, None))
+    return found[0]["client"]
+
+
+def test_guesses_are_counted_by_the_browser_s_address_not_by_cloudfront_s() -> None:
+    assert seen("http", "203.0.113.7, 130.176.1.2") == ("203.0.113.7", 0)
+    assert seen("websocket", "2001:db8::1,130.176.1.2") == ("2001:db8::1", 0)
+
+
+def test_an_address_that_a_browser_made_up_is_not_believed() -> None:
+    assert seen("http", "10.0.0.1, 203.0.113.7, 130.176.1.2") == ("203.0.113.7", 0)
+    assert seen("http", "10.0.0.1", "203.0.113.7, 130.176.1.2") == ("203.0.113.7", 0)
+
+
+def test_a_health_check_has_no_browser() -> None:
+    assert seen("http") == ("130.176.1.2", 0)
+    assert seen("lifespan") == ("130.176.1.2", 0)
