@@ -14,6 +14,7 @@ from matinee.ops.deploy import live, remains
 from matinee.ops.deploy.cloud import Cloud, open_cloud
 from matinee.ops.deploy.destroy import Loss, destroy
 from matinee.ops.deploy.pipeline import DeployOptions, deploy
+from matinee.ops.deploy.quiet import quieten
 from matinee.ops.deploy.rollback import rollback
 from matinee.ops.deploy.stacks.remove import delete_stack
 from matinee.ops.deploy.stacks.state import describe
@@ -140,3 +141,19 @@ def test_what_a_stack_that_somebody_deleted_left_behind_is_taken_in_again(
     remains.empty_bucket(cloud)  # the emulator takes in everything but a bucket
     cloud.call("s3", "delete_bucket", Bucket=cloud.bucket)
     assert deploy(folder, DeployOptions(), pretend.tools).release == 2, "the table is the one that was"
+
+
+def test_a_stage_whose_destruction_was_broken_off_starts_workers_again_with_the_next_deployment(
+    app: Callable[..., Path], cloud: Cloud, pretend: Pretend
+) -> None:
+    folder = app()
+    deploy(folder, DeployOptions(), pretend.tools)
+    quieten(cloud, lambda _: None)
+    deploy(folder, DeployOptions(), pretend.tools)
+    dispatcher = cloud.names.resource("matinee-dispatcher")
+    kept = cloud.call("lambda", "get_function_concurrency", FunctionName=dispatcher)
+    assert "ReservedConcurrentExecutions" not in kept
+    rules = cloud.call("events", "list_rules", NamePrefix=cloud.names.prefix)["Rules"]
+    assert {rule["State"] for rule in rules} == {"ENABLED"}
+    schedule = cloud.call("scheduler", "get_schedule", Name="backstop", GroupName=cloud.names.base)
+    assert schedule["State"] == "ENABLED"

@@ -12,6 +12,7 @@ from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.events import Step
 from matinee.ops.deploy.health import check_answers
 from matinee.ops.deploy.money import activate_tag
+from matinee.ops.deploy.quiet import rouse
 from matinee.ops.deploy.stacks.apply import apply
 from matinee.ops.deploy.stacks.model import StackSpec, StackState
 from matinee.ops.deploy.target import Target
@@ -27,6 +28,7 @@ def finish(work: Work, aimed: Target, spec: StackSpec, state: StackState, digest
     """Make what the stack now has live, and return what is."""
     mark = target.content(aimed, spec, state.id)
     is_live = work.ground.live.aws.get("content") == mark
+    rouse(work.cloud, work.report)
     if not is_live:
         _go_live(work, aimed, state, digests, mark)
     elif work.ground.live.release is not None:

@@ -1,4 +1,4 @@
-"""Brings a stage to rest before it is removed: no launches, schedules disabled, tasks stopped.
+"""Brings a stage to rest before it is removed: no launches, schedules disabled, tasks stopped. And back.
 
 A stack is not deleted while tasks of its cluster run, and their network interfaces hold its security groups.
 """
@@ -39,24 +39,43 @@ def _no_launches(cloud: Cloud) -> None:
 
 def _no_schedules(cloud: Cloud) -> None:
     """Disable what calls the dispatcher by the clock and when a task ends: the rules and schedules of the stack."""
+    _set_schedules(cloud, "DISABLED")
+
+
+def _set_schedules(cloud: Cloud, state: str) -> None:
     if describe(cloud, cloud.names.base) is None:
         return
+    rule = "enable_rule" if state == "ENABLED" else "disable_rule"
     for resource in resources(cloud, cloud.names.base):
         name = resource.get("PhysicalResourceId", "")
         if name and resource["ResourceType"] == "AWS::Events::Rule":
-            cloud.call("events", "disable_rule", absent=_ABSENT, on=name, Name=name.rpartition("/")[2])
+            cloud.call("events", rule, absent=_ABSENT, on=name, Name=name.rpartition("/")[2])
         elif name and resource["ResourceType"] == "AWS::Scheduler::Schedule":
-            _disable(cloud, name.rpartition("/")[2])
+            _set_schedule(cloud, name.rpartition("/")[2], state)
 
 
-def _disable(cloud: Cloud, name: str) -> None:
+def _set_schedule(cloud: Cloud, name: str, state: str) -> None:
     at = {"Name": name, "GroupName": cloud.names.base}
     found = cloud.call("scheduler", "get_schedule", absent=_ABSENT, on=name, **at)
-    if found is None or found.get("State") == "DISABLED":
+    if found is None or found.get("State") == state:
         return
     kept = ("ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow", "Target")
     given = {key: found[key] for key in kept if found.get(key)}
-    cloud.call("scheduler", "update_schedule", absent=_ABSENT, on=name, State="DISABLED", **at, **given)
+    cloud.call("scheduler", "update_schedule", absent=_ABSENT, on=name, State=state, **at, **given)
+
+
+def rouse(cloud: Cloud, report: Report) -> None:
+    """Undo `quieten` where a destruction was begun and left: the stack knows nothing of it, so no update would.
+
+    The dispatcher comes last, since it is asked first.
+    """
+    dispatcher = cloud.names.resource(DISPATCHER)
+    found = cloud.call("lambda", "get_function_concurrency", absent=_ABSENT, FunctionName=dispatcher)
+    if found is None or found.get("ReservedConcurrentExecutions") != 0:
+        return
+    report(Note("A destruction of this stage was begun and not finished: workers are started again."))
+    _set_schedules(cloud, "ENABLED")
+    cloud.call("lambda", "delete_function_concurrency", absent=_ABSENT, FunctionName=dispatcher)
 
 
 def _stop_tasks(cloud: Cloud, report: Report) -> None:
