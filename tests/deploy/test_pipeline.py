@@ -242,6 +242,20 @@ def test_where_there_is_nothing_to_go_back_to_it_is_said(
         assert raised.value.hint
 
 
+def test_a_predictor_that_was_taken_out_does_not_come_back_without_its_role(
+    app: Callable[..., Path], cloud: Cloud, go: Callable[..., Deployed], pretend: Pretend
+) -> None:
+    folder = app()
+    go(folder)
+    toml = folder / "matinee.toml"
+    toml.write_text(toml.read_text().replace(', "count.py"', ""))
+    go(folder)
+    with pytest.raises(BackendError) as raised:
+        rollback(folder, "dev", pretend.tools, to="1")
+    assert raised.value.message == "count cannot go back: it was taken out of the app since, and its role with it."
+    assert live.look(cloud).number == 2
+
+
 def test_a_plan_changes_nothing_and_an_unchanged_app_costs_at_most_twenty_calls(
     app: Callable[..., Path], cloud: Cloud, go: Callable[..., Deployed], pretend: Pretend, asked: list[str]
 ) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from matinee.errors import ConflictError, NotFoundError, UsageError
+from matinee.errors import BackendError, ConflictError, NotFoundError, UsageError
 from matinee.manifest import ComponentManifest, Release
 from matinee.names import Names
 from matinee.ops.deploy import definitions, functions, history, live
@@ -23,6 +23,7 @@ from matinee.ops.deploy.stacks.state import describe
 from matinee.ops.deploy.tools import Tools
 from matinee.ops.deploy.work import who
 from matinee.project import load
+from matinee.stack.ids import shortened
 
 Json = Any
 
@@ -179,7 +180,19 @@ def _check(cloud: Cloud, now: Release, goal: Release) -> None:
         if now.details["aws"]["functions"].get(name) != version:
             functions.check_version(cloud, name, version)
     known = now.details["aws"]["definitions"]
+    for name in aws["definitions"].keys() - known.keys():
+        _check_role(cloud, name)
     definitions.check_active(cloud, {n: arn for n, arn in aws["definitions"].items() if known.get(n) != arn})
+
+
+def _check_role(cloud: Cloud, predictor: str) -> None:
+    """Raise for a predictor that the stack has no more: its definitions are kept, and its role is not."""
+    name = shortened(cloud.names.resource(predictor) + "-worker")
+    if cloud.call("iam", "get_role", absent=("NoSuchEntity",), on=name, RoleName=name) is None:
+        raise BackendError(
+            f"{predictor} cannot go back: it was taken out of the app since, and its role with it.",
+            hint="Deploy that version from its source.",
+        )
 
 
 def _labels(release: Release) -> str:
