@@ -263,6 +263,21 @@ def test_another_edge_gets_a_target_group_of_its_own_for_none_can_belong_to_two_
     assert groups == {"cloudfront": "TargetGroup", "alb": "PublicTargetGroup"}
 
 
+def test_a_listener_keeps_its_port_when_a_certificate_comes_or_goes(make):
+    """CloudFormation makes and changes at once: no second listener may want a port that the first still has."""
+    own = {"domain": "app.example.com", "certificate": "arn:aws:acm:eu-central-1:111122223333:certificate/1"}
+
+    def listeners(**aws):
+        found = of_type(app_template(make({"edge": "alb", **aws})), "AWS::ElasticLoadBalancingV2::Listener")
+        told = {title: r["Properties"] for title, r in found.items()}
+        return {title: (p["Port"], p["DefaultActions"][0]["Type"]) for title, p in told.items()}
+
+    assert listeners() == {"Listener": (80, "forward")}
+    assert listeners(**own) == {"Listener": (80, "redirect"), "HttpsListener": (443, "forward")}
+    for aws, title in (({}, "Listener"), (own, "HttpsListener")):
+        assert app_template(make({"edge": "alb", **aws}))["Resources"]["UiService"]["DependsOn"] == title
+
+
 def test_who_is_told_of_money_can_change_though_a_budget_with_a_name_cannot_be_replaced(make):
     def name(to):
         template = app_template(make({"budget_usd": 40, "alarms_to": to}))

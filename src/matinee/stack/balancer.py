@@ -111,22 +111,21 @@ def _target_group(title: str) -> elb.TargetGroup:
 
 
 def _listeners(sheet: Sheet, b: Blueprint, balancer: Any, group: Any) -> None:
+    """Add one listener for each port, that keeps it: while a certificate comes or goes, two would want the same."""
     forward = elb.Action(Type="forward", TargetGroupArn=Ref(group))
-    if b.aws.edge == "cloudfront" or not b.aws.certificate:
+    if forwarding(b) == "Listener":
         sheet.add(_listener("Listener", balancer, 80, forward))
         return
-    sheet.add(
-        _listener(
-            "Listener",
-            balancer,
-            443,
-            forward,
-            Certificates=[elb.Certificate(CertificateArn=b.aws.certificate)],
-            SslPolicy=TLS_POLICY,
-        )
-    )
     redirect = elb.RedirectConfig(Protocol="HTTPS", Port="443", StatusCode="HTTP_301")
-    sheet.add(_listener("RedirectListener", balancer, 80, elb.Action(Type="redirect", RedirectConfig=redirect)))
+    sheet.add(_listener("Listener", balancer, 80, elb.Action(Type="redirect", RedirectConfig=redirect)))
+    certificates = [elb.Certificate(CertificateArn=b.aws.certificate)]
+    more: dict[str, Any] = {"Certificates": certificates, "SslPolicy": TLS_POLICY}
+    sheet.add(_listener(forwarding(b), balancer, 443, forward, **more))
+
+
+def forwarding(b: Blueprint) -> str:
+    """Return the logical id of the listener that leads to the UI."""
+    return "HttpsListener" if b.aws.edge == "alb" and b.aws.certificate else "Listener"
 
 
 def _listener(title: str, balancer: Any, port: int, action: Any, **more: Any) -> elb.Listener:

@@ -117,7 +117,7 @@ def everywhere() -> list[ec2.SecurityGroupRule]:
 def _service(b: Blueprint, definition: Any, group: Any, inside: Any) -> ecs.Service:
     return ecs.Service(
         "UiService",
-        DependsOn="Listener",  # a group without a listener takes no tasks
+        DependsOn=balancer.forwarding(b),  # a group without a listener takes no tasks
         ServiceName=UI,
         Cluster=Ref("Cluster"),
         TaskDefinition=Ref(definition),
