@@ -49,32 +49,49 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("new", epilog="Example: matinee new my-app")(new.command)
-app.command("dev", epilog="Example: matinee dev, or a single file: matinee dev recommend.py")(dev.command)
-app.command("inspect", epilog="Example: matinee inspect --json")(inspect.command)
-app.command("predict", epilog="Example: matinee predict recommend gender=male past_activity=chess")(predict.command)
-app.command("submit", epilog="Example: matinee submit plan start=2026-12-01 end=2026-12-08 --wait")(submit.command)
-app.add_typer(runs.app, name="runs")
-app.command("export", epilog="Example: matinee export feedback.csv --feedback-only --since 30d")(export.command)
-app.add_typer(users.app, name="users")
-app.add_typer(tokens.app, name="token")
-app.command("build", epilog="Example: matinee build recommend")(build.command)
-app.add_typer(secrets.app, name="secret")
-app.command("doctor", epilog="Example: matinee doctor, or: matinee doctor --aws --stage prod")(doctor.command)
-app.command("status", epilog="Example: matinee status --stage prod")(status.command)
-app.command("open", epilog="Example: matinee open --stage prod")(status.open_command)
-app.command("logs", epilog="Example: matinee logs -f plan, or: matinee logs --stage prod --since 2h")(logs.command)
-app.command("cost", epilog="Example: matinee cost --users 20 --predictions 10000")(cost.command)
-app.command("iam-policy", epilog="Example: matinee iam-policy --stage prod > policy.json")(iam_policy.command)
-app.command("eject", epilog="Example: matinee eject aws/ --stage prod")(eject.command)
-app.command("rehearse", epilog="Example: matinee rehearse --break spot")(rehearse.command)
-app.command("test", epilog="Example: matinee test recommend")(test.command)
-app.command("plan", epilog="Example: matinee plan --stage prod")(deploy.plan)
-app.command("deploy", epilog="Example: matinee deploy --stage prod --yes")(deploy.command)
-app.command("push", epilog="Example: matinee push recommend")(deploy.push)
-app.command("rollback", epilog="Example: matinee rollback recommend --to v6")(rollback.command)
-app.command("versions", epilog="Example: matinee versions --stage prod")(rollback.versions)
-app.command("destroy", epilog="Example: matinee destroy --stage dev --data")(rollback.destroy)
+WRITE, USE, SHIP, LOOK_AFTER = "Write an app", "Use it", "Ship it", "Look after it"  # as `matinee --help` groups them
+app.command("new", rich_help_panel=WRITE, epilog="Example: matinee new my-app")(new.command)
+app.command("dev", rich_help_panel=WRITE, epilog="Example: matinee dev, or a single file: matinee dev recommend.py")(
+    dev.command
+)
+app.command("inspect", rich_help_panel=WRITE, epilog="Example: matinee inspect --json")(inspect.command)
+app.command("test", rich_help_panel=WRITE, epilog="Example: matinee test recommend")(test.command)
+app.command(
+    "predict", rich_help_panel=USE, epilog="Example: matinee predict recommend gender=male past_activity=chess"
+)(predict.command)
+app.command(
+    "submit", rich_help_panel=USE, epilog="Example: matinee submit plan start=2026-12-01 end=2026-12-08 --wait"
+)(submit.command)
+app.add_typer(runs.app, name="runs", rich_help_panel=USE)
+app.command("export", rich_help_panel=USE, epilog="Example: matinee export feedback.csv --feedback-only --since 30d")(
+    export.command
+)
+app.command("open", rich_help_panel=USE, epilog="Example: matinee open --stage prod")(status.open_command)
+app.command("build", rich_help_panel=SHIP, epilog="Example: matinee build recommend")(build.command)
+app.command("rehearse", rich_help_panel=SHIP, epilog="Example: matinee rehearse --break spot")(rehearse.command)
+app.command("plan", rich_help_panel=SHIP, epilog="Example: matinee plan --stage prod")(deploy.plan)
+app.command("deploy", rich_help_panel=SHIP, epilog="Example: matinee deploy --stage prod --yes")(deploy.command)
+app.command("push", rich_help_panel=SHIP, epilog="Example: matinee push recommend")(deploy.push)
+app.command("versions", rich_help_panel=SHIP, epilog="Example: matinee versions --stage prod")(rollback.versions)
+app.command("rollback", rich_help_panel=SHIP, epilog="Example: matinee rollback recommend --to v6")(rollback.command)
+app.command("destroy", rich_help_panel=SHIP, epilog="Example: matinee destroy --stage dev --data")(rollback.destroy)
+app.command("eject", rich_help_panel=SHIP, epilog="Example: matinee eject aws/ --stage prod")(eject.command)
+app.command("iam-policy", rich_help_panel=SHIP, epilog="Example: matinee iam-policy --stage prod > policy.json")(
+    iam_policy.command
+)
+app.command("status", rich_help_panel=LOOK_AFTER, epilog="Example: matinee status --stage prod")(status.command)
+app.command(
+    "logs", rich_help_panel=LOOK_AFTER, epilog="Example: matinee logs -f plan, or: matinee logs --stage prod --since 2h"
+)(logs.command)
+app.command("cost", rich_help_panel=LOOK_AFTER, epilog="Example: matinee cost --users 20 --predictions 10000")(
+    cost.command
+)
+app.command(
+    "doctor", rich_help_panel=LOOK_AFTER, epilog="Example: matinee doctor, or: matinee doctor --aws --stage prod"
+)(doctor.command)
+app.add_typer(secrets.app, name="secret", rich_help_panel=LOOK_AFTER)
+app.add_typer(users.app, name="users", rich_help_panel=LOOK_AFTER)
+app.add_typer(tokens.app, name="token", rich_help_panel=LOOK_AFTER)
 
 
 def _version(asked: bool) -> None:
@@ -99,8 +116,6 @@ def main() -> None:
     """Run the command line and exit: 0 done, 1 failed, 2 bad input, 130 interrupted."""
     arguments = sys.argv[1:]
     debug = "--debug" in arguments  # anywhere: people add it to the command that just failed
-    if not debug:  # one line for each call AWS refused: for logs, and for people who ask
-        logging.getLogger("matinee.aws").addHandler(logging.NullHandler())
     sys.exit(run([word for word in arguments if word != "--debug"], debug=debug))
 
 
