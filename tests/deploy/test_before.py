@@ -63,3 +63,16 @@ def test_a_size_that_aws_has_not_is_said_before_aws_is_asked(
     assert said in raised.value.message
     assert raised.value.hint
     assert asked == []
+
+
+def test_another_network_for_a_stage_that_runs_is_refused_before_anything_is_changed(
+    app: Callable[..., Path], cloud: Cloud, go: Callable[..., Deployed]
+) -> None:
+    go(app())
+    before = describe(cloud, cloud.names.base)
+    network = cloud.call("ec2", "create_vpc", CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    with pytest.raises(UsageError) as raised:
+        go(app(toml=f'[aws]\nvpc = "{network}"\nsubnets = ["subnet-1", "subnet-2"]\n'))
+    assert f"cannot move to {network}" in raised.value.message
+    assert "matinee destroy --stage dev" in raised.value.hint
+    assert describe(cloud, cloud.names.base) == before

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from matinee.errors import BackendError
+from matinee.errors import BackendError, UsageError
 from matinee.names import NETWORK_STACK
 from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.stacks.model import StackSpec, StackState
@@ -67,8 +67,9 @@ def app_spec(
 ) -> StackSpec:
     """Return what runs. `facts`: outputs of the network and the data; `images`: references by component, the UI's too.
 
-    The blueprint's components have the labels of their versions.
+    The blueprint's components have the labels of their versions. Raises UsageError for another network than it is in.
     """
+    _check_network(blueprint, now, facts)
     known: dict[str, str] = {**facts, p.BUCKET: cloud.bucket, p.image_parameter(UI_COMPONENT): images[UI_COMPONENT]}
     for component in blueprint.components:
         known[p.image_parameter(component.name)] = images[component.name]
@@ -78,6 +79,18 @@ def app_spec(
     name = cloud.names.base
     told = {one.name: known[one.name] for one in p.app_parameters(blueprint)}
     return StackSpec(name, tools.adapt(name, app_template(blueprint)), told, tags_of(blueprint))
+
+
+def _check_network(blueprint: Blueprint, now: StackState | None, facts: Mapping[str, str]) -> None:
+    """Load balancer and security groups cannot move to another network, and CloudFormation would find out half-way."""
+    before = now.parameters.get(p.VPC) if now else None
+    if before and before != facts[p.VPC]:
+        stage = blueprint.names.stage
+        raise UsageError(
+            f"The stage {stage} is in the network {before} and cannot move to {facts[p.VPC]}.",
+            hint=f"Leave `vpc` under [aws] as it was, or make the stage anew: matinee destroy --stage {stage} "
+            "(its data is kept), then deploy it.",
+        )
 
 
 def _prefix_list(cloud: Cloud) -> str:
