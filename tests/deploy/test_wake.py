@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
 from botocore.stub import Stubber
 
+from matinee.errors import MatineeError
 from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.finish import put_sleeping_page
 from matinee.ops.deploy.wake import awake
@@ -37,6 +39,16 @@ def test_correction_7_a_sleeping_ui_is_woken_and_put_to_sleep_again(recorded: Cl
     told = []
     with awake(recorded, told.append):
         assert "it is woken for this" in told[0].text
+
+
+def test_who_interrupts_the_waking_leaves_it_asleep(recorded: Cloud, answers: Answers) -> None:
+    service(answers, 0, 0)
+    count(answers, 1)
+    answers("ecs").add_client_error("describe_services", "AccessDeniedException")
+    count(answers, 0)
+    with pytest.raises(MatineeError), awake(recorded, lambda _: None):
+        raise AssertionError("it was not awake yet")
+    answers("ecs").assert_no_pending_responses()
 
 
 def test_one_that_is_up_is_left_alone(recorded: Cloud, answers: Answers) -> None:

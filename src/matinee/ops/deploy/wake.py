@@ -23,9 +23,9 @@ def awake(cloud: Cloud, report: Report) -> Iterator[None]:
         yield
         return
     report(Note("The UI sleeps outside its office hours: it is woken for this, and sleeps again afterwards."))
-    _set(cloud, 1)
-    _await_running(cloud)
     try:
+        _set(cloud, 1)
+        _await_running(cloud)
         yield
     finally:
         _set(cloud, 0)
