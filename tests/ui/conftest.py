@@ -19,6 +19,7 @@ from matinee.manifest import ComponentManifest, PredictorManifest, Release, Reso
 from matinee.ports import LogLine, RunQuery
 from matinee.runs import Entry, Failure, Feedback, Progress, Run, Scale, Status, first_run_id, new_run_id
 from matinee.schema import validate
+from matinee.settings import Settings
 from matinee.ui import session
 
 PIXEL = base64.b64decode(
@@ -98,6 +99,7 @@ class FakeClient:
     hidden: set[str] = field(default_factory=set)  # runs of others
     backend: Any = field(default_factory=lambda: SimpleNamespace(store=Documents()))
     clock: Callable[[], float] = time.time
+    settings: Settings = field(default_factory=Settings)
 
     def release(self) -> Release:
         if self.current is None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from matinee.runs import Failure, Status
+from matinee.settings import Settings
 from matinee.ui import session
 
 from .conftest import predictor, release_of
@@ -119,6 +120,11 @@ def test_a_run_offers_itself_as_code(fake, open_page, done):
     code = [block.value for block in page.run().code]
     assert any("app.recommend(gender='female', past_activity='golf')" in text for text in code)
     assert any("/api/v1/predictors/recommend/predict" in text for text in code)
+    assert any("matinee.connect()" in text for text in code), "it is on this machine"
+    fake.settings = Settings(backend="aws")
+    code = [block.value for block in page.run().code]
+    assert any('matinee.connect(url="http' in text and 'token="YOUR_TOKEN"' in text for text in code)
+    assert any("Bearer YOUR_TOKEN" in text for text in code)
 
 
 def test_a_run_of_a_predictor_that_is_gone_is_still_shown(fake, open_page, shown, done):

@@ -22,7 +22,7 @@ def draw(run: Run, inputs: Json) -> None:
         with python:
             st.code(snippets.python_of(run.predictor, inputs, _connect()), language="python")
         with curl:
-            token = "" if session.gate().is_open else snippets.TOKEN
+            token = "" if _takes_no_token() else snippets.TOKEN
             command = snippets.curl_of(run.predictor, run.kind, inputs, base_url(), token=token)
             st.code(command, language="bash", wrap_lines=True)
             if not snippets.is_short(inputs):
@@ -42,10 +42,14 @@ def _inputs_file(run: Run, inputs: Json) -> None:
 
 
 def _connect() -> str:
-    """Without sign-in the app is on this machine, in a folder; else it is at its address, with a token."""
-    if session.gate().is_open:
+    if _takes_no_token():
         return "matinee.connect()"
     return f'matinee.connect(url="{base_url()}", token="{snippets.TOKEN}")'
+
+
+def _takes_no_token() -> bool:
+    """Whether the app is on this machine, in a folder, for whoever is here; elsewhere its API asks for tokens."""
+    return session.gate().is_open and session.client().settings.backend == "local"
 
 
 def base_url() -> str:
