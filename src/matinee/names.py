@@ -11,6 +11,7 @@ from matinee.errors import UsageError
 NETWORK_STACK = "matinee-network"  # one per account and region, shared by all apps
 
 STAGE = re.compile("[a-z][a-z0-9]{0,15}")  # with a hyphen, `matinee-a-b-c` could be two apps' names
+RESERVED_STAGES = ("build", "data", "edge")  # what a stage's own stacks end with
 STAGE_RULE = "A stage is at most 16 small letters and digits and starts with a letter, as in dev or prod."
 
 
@@ -18,6 +19,8 @@ def check_stage(stage: str) -> None:
     """Raise UsageError for what can be no stage."""
     if not STAGE.fullmatch(stage):
         raise UsageError(f"There can be no stage {stage!r}.", hint=STAGE_RULE)
+    if stage in RESERVED_STAGES:
+        raise UsageError(f"There can be no stage {stage!r}.", hint="It would be mistaken for a part of one.")
 
 
 @dataclass(frozen=True)

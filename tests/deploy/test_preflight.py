@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, SSOTokenLoadError
@@ -15,10 +16,13 @@ from matinee.manifest import ComponentManifest, PredictorManifest, Resources
 from matinee.names import Names
 from matinee.ops.deploy import cloud as clouds
 from matinee.ops.deploy.cloud import Cloud
+from matinee.ops.deploy.destroy import destroy
+from matinee.ops.deploy.engine_images import EngineImages
 from matinee.ops.deploy.preflight import checks, quotas, roles, secrets
 from matinee.ops.deploy.preflight.model import Finding, refuse
 from matinee.ops.deploy.preflight.names import check_names, check_region
 from matinee.ops.deploy.preflight.permissions import check_permissions, principal_of
+from matinee.ops.deploy.tools import Tools
 from matinee.stack import Blueprint
 
 Answers = Callable[[str], Stubber]
@@ -107,6 +111,12 @@ def test_a_name_that_aws_does_not_take(names: Names, predictors: tuple[str, ...]
 
 def test_names_as_people_choose_them_are_taken() -> None:
     assert check_names(Names("activity-recommender", "prod"), ["recommend", "plan_days"]) == []
+
+
+@pytest.mark.parametrize("stage", ["dev-data", "dev-edge", "dev-build", "data", "Ü"])
+def test_a_stack_of_a_stage_is_not_taken_for_a_stage_and_destroyed(stage: str, greeting_app: Path) -> None:
+    with pytest.raises(UsageError, match="There can be no stage"):
+        destroy(greeting_app, stage, Tools(EngineImages()))
 
 
 # --- permissions ------------------------------------------------------------------------------------------------

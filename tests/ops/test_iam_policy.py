@@ -11,6 +11,7 @@ import botocore.session
 import pytest
 
 import matinee
+from matinee.errors import UsageError
 from matinee.names import Names
 from matinee.ops.iam_policy import iam_policy
 from matinee.project import Aws
@@ -145,6 +146,12 @@ def test_the_policy_of_an_app_says_whether_it_is_bounded(greeting_app):
 # Actions that no operation of the same name is behind.
 OF_THEIR_OWN = {"iam:PassRole", "elasticloadbalancing:AddTags", "ec2:GetManagedPrefixListEntries"}
 CLIENTS = {"elasticloadbalancing": "elbv2", "servicequotas": "service-quotas", "tag": "resourcegroupstaggingapi"}
+
+
+@pytest.mark.parametrize(("stage", "account"), [("a b", ""), ("dev", "12")])
+def test_what_can_be_no_stage_and_no_account_is_refused(greeting_app, stage, account):
+    with pytest.raises(UsageError, match=r"no stage|no AWS account"):
+        iam_policy(greeting_app, stage, account=account)
 
 
 def test_every_action_is_one_that_aws_has():

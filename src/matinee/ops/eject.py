@@ -11,7 +11,7 @@ from typing import Any
 
 from matinee.environments import Report
 from matinee.errors import ComponentError, DiskError, UsageError
-from matinee.names import NETWORK_STACK, Names
+from matinee.names import NETWORK_STACK, Names, check_stage
 from matinee.ops.inspect import Inspection, inspect
 from matinee.settings import LIVE
 from matinee.stack import Blueprint, app_template, data_template, edge_template, network_template, to_text
@@ -36,9 +36,10 @@ def eject(
 ) -> Ejected:
     """Write a stage's templates, and with `images` what its images are built from, below `folder`.
 
-    Raises UsageError for a folder that has other files (unless `force`), ComponentError for a component that does not
-    load, ProjectError for a size that AWS has not, DiskError for a folder that cannot be written.
+    Raises UsageError for what can be no stage or a folder that has other files (unless `force`), ComponentError for a
+    component that does not load, ProjectError for a size that AWS has not, DiskError where nothing can be written.
     """
+    check_stage(stage)
     check_folder(folder, force=force)
     found = inspect(path, report, stage=stage)
     _check_loads(found)

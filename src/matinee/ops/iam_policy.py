@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matinee.environments import Report
-from matinee.names import Names
+from matinee.errors import UsageError
+from matinee.names import Names, check_stage
 from matinee.ops.inspect import inspect
 from matinee.stack.deployer import LONGEST_POLICY, Scope, length, policy
 
@@ -31,7 +33,13 @@ class DeployerPolicy:
 def iam_policy(
     path: Path, stage: str, *, account: str = "", remote_builds: bool = False, report: Report | None = None
 ) -> DeployerPolicy:
-    """Return the policy for one stage of the app at `path`; `account` "" is any. Nothing is asked of AWS."""
+    """Return the policy for one stage of the app at `path`; `account` "" is any. Nothing is asked of AWS.
+
+    Raises UsageError for what can be no stage or no account.
+    """
+    check_stage(stage)
+    if account and not re.fullmatch("[0-9]{12}", account):
+        raise UsageError(f"{account!r} is no AWS account.", hint="It has 12 digits: aws sts get-caller-identity")
     found = inspect(path, report)
     project = found.project.for_stage(stage)
     gpu = any(p.resources.gpu for item in found.components for p in item.manifest.predictors)

@@ -9,6 +9,7 @@ from pathlib import Path
 from matinee.environments.inspect import inspect_app
 from matinee.errors import ComponentError
 from matinee.manifest import ComponentManifest
+from matinee.names import check_stage
 from matinee.ops.cost.bill import Bill, Usage
 from matinee.ops.cost.layout_2020 import CLAIMED_USD, TEMPLATE
 from matinee.ops.cost.monthly import monthly_cost
@@ -43,7 +44,11 @@ class CostReport:
 
 
 def cost_of(path: Path, stage: str, usage: Usage, report: Report | None = None) -> CostReport:
-    """Return what the app at `path` would cost on a stage; no AWS is asked. Raises ProjectError, ComponentError."""
+    """Return what the app at `path` would cost on a stage; no AWS is asked.
+
+    Raises UsageError for what can be no stage, ProjectError, ComponentError.
+    """
+    check_stage(stage)
     project = load(path).for_stage(stage)
     components = tuple(item.manifest for item in inspect_app(project, report))
     _check_loaded(components)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from matinee.names import NETWORK_STACK, Names
+from matinee.names import NETWORK_STACK, Names, check_stage
 from matinee.ops.deploy import live as lives
 from matinee.ops.deploy import registry
 from matinee.ops.deploy.cloud import Cloud, open_cloud
@@ -38,8 +38,10 @@ class Ground:
 def open_stage(names: Names, region: str, tools: Tools) -> Cloud:
     """Return the stage's cloud; `region` "" is the one of the environment or the profile.
 
-    Raises UsageError for a region that there is not, BackendError without credentials.
+    Raises UsageError for what can be no stage (`dev-data` would be another's stack) and for a region that there is not,
+    BackendError without credentials.
     """
+    check_stage(names.stage)
     settings = replace(tools.settings, region=region or tools.settings.region)
     if settings.region and not settings.endpoint:
         refuse(check_region(settings.region, _known_regions()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from matinee.names import STAGE, STAGE_RULE, Names
+from matinee.names import RESERVED_STAGES, STAGE, STAGE_RULE, Names
 from matinee.ops.deploy.preflight.model import Finding
 from matinee.settings import DISPATCHER
 from matinee.stack.blueprint import UI
@@ -18,7 +18,6 @@ from matinee.stack.blueprint import UI
 BUCKET_CHARACTERS = 63
 FUNCTION_CHARACTERS = 64
 _HASH = "-0123456789"  # what a bucket's name has beside the stage's
-_STAGES = ("build", "data", "edge")  # what two of a stage's own stacks end with
 _RESERVED = ("network",)  # `matinee-network` is a stack of its own
 
 
@@ -30,7 +29,7 @@ def check_names(names: Names, predictors: Iterable[str]) -> list[Finding]:
         found.append(Finding(f"A predictor cannot be called {UI!r} on AWS: the UI itself is.", "Rename the function."))
     if not STAGE.fullmatch(names.stage):
         found.append(Finding(f"{names.stage!r} cannot be a stage.", STAGE_RULE))
-    if names.stage in _STAGES:
+    if names.stage in RESERVED_STAGES:
         found.append(Finding(f"A stage cannot be called {names.stage!r}.", "It would be mistaken for a part of one."))
     if names.app.endswith("-") or "--" in names.app:
         found.append(Finding(f"{names.app!r} cannot be an app's name on AWS.", "Leave out doubled and last hyphens."))
