@@ -38,7 +38,9 @@ def command(
         bool, typer.Option("--images/--processes", help="Run everything in its image, on this machine's engine.")
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the data under .matinee/rehearsal/.")] = False,
-    port: Annotated[int, typer.Option(help="Of the app's address; any free one, if not said.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Of the app's address; any free one, if not said.", show_default=False)
+    ] = 0,
 ) -> None:
     """Deploy the app to an emulated AWS on this machine and run what was deployed, before it costs a cent."""
     from matinee.ops.rehearse import RehearseOptions, rehearse
@@ -50,7 +52,8 @@ def command(
     output.print_table(["PART", "HERE"], [list(row) for row in COVERAGE])
     is_watched = script is None and not kinds
     rehearse(app, options, _reporter(), _stay(began) if is_watched else _leave, output.print_text)
-    output.say("The rehearsal is over; nothing of it is left.")
+    left = "its data is below .matinee/rehearsal/" if keep else "nothing of it is left"
+    output.say(f"The rehearsal is over; {left}.")
 
 
 def _reporter() -> Callable[[Event], None]:

@@ -33,14 +33,15 @@ def play(stage: Rehearsal, script: Path) -> None:
         raise UsageError(f"{script.name} has no function story.", hint="Write `def story(stage):` in it.")
     try:
         story(stage)
-    except MatineeError:
-        raise
     except Exception as error:
-        raise StoryError(f"The story of {script.name} went otherwise: {_told(error, script)}") from error
+        hint = error.hint if isinstance(error, MatineeError) else ""
+        raise StoryError(f"The story of {script.name} went otherwise: {_told(error, script)}", hint=hint) from error
 
 
 def _told(error: Exception, script: Path) -> str:
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == script]
     where = f" (line {lines[-1]})" if lines else ""
-    said = str(error) or "it failed"
-    return f"{type(error).__name__}: {said}{where}"
+    said = f"{type(error).__name__}: {str(error) or 'it failed'}"
+    if isinstance(error, MatineeError):
+        said = error.message
+    return f"{said}{where}"
