@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -24,4 +25,4 @@ def command(
         return
     for file in made.files:
         output.print_text(f"{name}/{file}")
-    output.next_step(f"Next: cd {name} && matinee dev")
+    output.next_step(f"Next: cd {shlex.quote(str(name))} && matinee dev")

@@ -214,8 +214,9 @@ class Client(RecordedRuns):
     def _of_kind(self, name: str, kind: str) -> PredictorManifest:
         predictor = self.predictor(name)
         if predictor.kind != kind:
-            way = "submit it" if predictor.kind == "batch" else "predict with it"
-            raise UsageError(f"{name} is a {predictor.kind} predictor.", hint=f"So {way} instead.")
+            way = "Submit it" if predictor.kind == "batch" else "Predict with it"
+            verb = "submit" if predictor.kind == "batch" else "predict"
+            raise UsageError(f"{name} is a {predictor.kind} predictor.", hint=f"{way}: matinee {verb} {name} …")
         return predictor
 
     def _new(self, predictor: PredictorManifest, inputs: Json, status: Status, *, parent: str) -> Run:

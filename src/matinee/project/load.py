@@ -80,7 +80,7 @@ def _from_file(file: Path) -> Project:
 def _from_folder(folder: Path) -> Project:
     if not (folder / FILE).is_file():
         found = find_sources(folder)
-        hint = f"Run it alone: matinee dev {found[0].name}" if found else "Make an app: matinee new NAME"
+        hint = f"Take one file: --app {found[0].name}" if found else "Make an app: matinee new NAME"
         raise ProjectError(f"There is no {FILE} in {folder}.", hint=hint + f", or write a {FILE} with a name.")
     document = Document.read(folder / FILE)
     # `components` is a list of sources and a table of options by name; TOML allows one of the two under one key.
