@@ -113,6 +113,8 @@ def test_kill_9_leaves_no_process_either(app, rehearse):
     wait_until(lambda: process.poll() is not None or "Ready after" in output(app), timeout_s=240, what="the page")
     (url,) = (word for word in output(app).split() if word.startswith("http://127"))
     assert urllib.request.urlopen(url, timeout=10).status == 200
+    second = subprocess.run(process.args, cwd=app, capture_output=True, text=True, timeout=60, check=False)
+    assert (second.returncode, "This app is being rehearsed already." in second.stderr) == (2, True), second.stderr
     assert processes_of(app)
     process.kill()
     wait_until(lambda: not processes_of(app), what="the end of its processes")
@@ -132,6 +134,7 @@ def test_ctrl_c_ends_it_clean(app, rehearse):
     [
         (("--break", "earthquake"), "There is no trouble 'earthquake'."),
         (("--script", "missing.py"), "There is no story"),
+        (("--stage", "dev-data"), "There can be no stage 'dev-data'"),
         (("--app", "nowhere"), "nowhere"),
     ],
 )

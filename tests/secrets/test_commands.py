@@ -51,6 +51,14 @@ def said(capsys, monkeypatch):
     return command
 
 
+def test_what_predictors_declare_is_listed_before_anything_was_started(app, said):
+    source = app / "ask.py"
+    source.write_text(source.read_text().replace("@realtime", "@realtime(secrets=['API_KEY'])"))
+    assert ops.list_secrets(app) == (ops.Secret("API_KEY", is_set=False, used_by=("ask",)),)
+    assert said("set", "API_KEY")[0] == 0
+    assert ops.list_secrets(app) == (ops.Secret("API_KEY", is_set=True, used_by=("ask",)),)
+
+
 def test_set_list_and_remove_in_the_file(app, said):
     (app / ".env").write_text('# kept\nOTHER="o" # too\nAPI_KEY=old\n\nexport LAST=l')
     code, out, err = said("set", "API_KEY")

@@ -43,12 +43,13 @@ def command(
     ] = 0,
 ) -> None:
     """Deploy the app to an emulated AWS on this machine and run what was deployed, before it costs a cent."""
-    from matinee.ops.rehearse import RehearseOptions, rehearse
+    from matinee.ops.rehearse import RehearseOptions, check, rehearse
     from matinee.ops.rehearse.coverage import COVERAGE
 
     began = time.monotonic()
-    kinds = KINDS if breaks == ["all"] else tuple(breaks or ())
+    kinds = KINDS if "all" in (breaks or ()) else tuple(breaks or ())
     options = RehearseOptions(stage, script.absolute() if script else None, kinds, keep, port, images)
+    check(options)
     output.print_table(["PART", "HERE"], [list(row) for row in COVERAGE])
     is_watched = script is None and not kinds
     rehearse(app, options, _reporter(), _stay(began) if is_watched else _leave, output.print_text)

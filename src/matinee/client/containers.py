@@ -101,7 +101,7 @@ class Containers:
         command = [
             *self._run(predictor, settings.data),
             *(word for name in (*told, *more) for word in ("--env", name)),  # values are not for the process list
-            self.built[item.component.name].id,
+            self.built[item.component.name].reference,  # by content, and what `docker ps` shows
             *([] if item.component.image else [role]),  # an image that exists has a command of its own
         ]
         mine = {name: os.environ[name] for name in _OF_THE_ENGINE if name in os.environ}

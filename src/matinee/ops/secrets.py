@@ -18,10 +18,10 @@ from matinee import secrets
 from matinee.backends.aws.errors import code_of, explained
 from matinee.backends.aws.session import Session
 from matinee.client.stage import session_on
+from matinee.environments.inspect import inspect_app
 from matinee.errors import LimitError, NotFoundError, UsageError
-from matinee.manifest import Release
+from matinee.manifest import PredictorManifest, Release
 from matinee.names import Names
-from matinee.ops.runs import reader
 from matinee.project import Project, load
 
 Json = Any
@@ -93,20 +93,20 @@ def remove_secret(app: Path, name: str, *, stage: str = "") -> Kept:
 
 
 def list_secrets(app: Path, *, stage: str = "") -> tuple[Secret, ...]:
-    """Return the secrets that are set and those that the last release declares, by name."""
+    """Return by name the secrets that are set, and those that the app here, or what is live on a stage, declares."""
     project = load(app)
     if not stage:
-        with reader(app) as client:
-            release = client.backend.store.release() if client else None
-        return _listed(dict.fromkeys(secrets.read(project.folder)), release)
+        declaring = [predictor for item in inspect_app(project) for predictor in item.manifest.predictors]
+        return _listed(dict.fromkeys(secrets.read(project.folder)), declaring)
     names, session = session_on(project, stage)
     with _closing(session):
-        return _listed(_changed(session, names), _released(session))
+        release = _released(session)
+        return _listed(_changed(session, names), release.predictors if release else ())
 
 
-def _listed(there: Mapping[str, float | None], release: Release | None) -> tuple[Secret, ...]:
+def _listed(there: Mapping[str, float | None], declaring: Iterable[PredictorManifest]) -> tuple[Secret, ...]:
     users: dict[str, list[str]] = {}
-    for predictor in release.predictors if release else ():
+    for predictor in declaring:
         for name in predictor.resources.secrets:
             users.setdefault(name, []).append(predictor.name)
     return tuple(

@@ -14,13 +14,16 @@ command, environment, secrets, role, memory and timeout, with temporary credenti
 
 from __future__ import annotations
 
+import fcntl
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from matinee.errors import UsageError
+from matinee.errors import ConflictError, UsageError
 from matinee.images import Engine
+from matinee.names import check_stage
 from matinee.ops.deploy.events import Report, Step, silent
 from matinee.ops.rehearse.breaks import KINDS
 from matinee.ops.rehearse.containers import EngineMachine, EngineSource
@@ -34,7 +37,7 @@ from matinee.ops.rehearse.world import processes, world
 from matinee.project import load
 from matinee.testing.emulators import REGION
 
-__all__ = ["KINDS", "Rehearsal", "RehearseOptions", "Rehearsed", "rehearse"]
+__all__ = ["KINDS", "Rehearsal", "RehearseOptions", "Rehearsed", "check", "rehearse"]
 
 
 @dataclass(frozen=True)
@@ -71,21 +74,39 @@ def rehearse(
 
     `tell` gets the sentence each trouble ends in.
 
-    Raises UsageError for trouble that is not known, BackendError when the app does not do as it promises, and whatever
-    the deploy or the story raises.
+    Raises what `check` does, ConflictError while another rehearsal of the app runs, BackendError when the app does not
+    do as it promises, and whatever the deploy or the story raises.
     """
+    check(options)
+    project = load(path).for_stage(options.stage)
+    with _alone(project.data.resolve() / "rehearsal", keep=options.keep) as folder:
+        return _rehearse(path, options, project.aws.region or REGION, folder, report, stay, tell)
+
+
+def check(options: RehearseOptions) -> None:
+    """Raise UsageError for trouble that is not known, a story that is not there, or what cannot be a stage."""
     unknown = [kind for kind in options.breaks if kind not in KINDS]
     if unknown:
         raise UsageError(f"There is no trouble {unknown[0]!r}.", hint=f"There is: {', '.join(KINDS)}.")
     if options.script is not None:
         check_script(options.script)
-    project = load(path).for_stage(options.stage)
-    folder = project.data.resolve() / "rehearsal"
-    try:
-        return _rehearse(path, options, project.aws.region or REGION, folder, report, stay, tell)
-    finally:
-        if not options.keep:
-            shutil.rmtree(folder, ignore_errors=True)
+    check_stage(options.stage)
+
+
+@contextmanager
+def _alone(folder: Path, *, keep: bool) -> Iterator[Path]:
+    """Have the folder for this rehearsal alone, and remove it afterwards unless it is to be kept."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("ab") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConflictError("This app is being rehearsed already.", hint="Use that one, or end it first.") from None
+        try:
+            yield folder
+        finally:
+            if not keep:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _containers(_images: FolderImages, endpoint: str) -> Machine:
