@@ -76,15 +76,16 @@ def answers(recorded: Cloud) -> Callable[[str], Stubber]:
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the operations that anything asks of AWS from now on, as they happen."""
+def asked(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the operations that anything asks of this emulator from now on, as they happen."""
     from botocore.client import BaseClient
 
     seen: list[str] = []
     call = BaseClient._make_api_call
 
     def noted(self, operation, given):
-        seen.append(operation)
+        if self.meta.endpoint_url == cloud.endpoint:  # not what still ends of another test's
+            seen.append(operation)
         return call(self, operation, given)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", noted)

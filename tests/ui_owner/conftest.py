@@ -46,6 +46,7 @@ class World:
         components = [ComponentManifest(p.name, "h", "v1", (p,)) for p in (GREET, PLAN)]
         details = {"ui": ui_details(ui or Ui(), self.folder), "notices": asdict(notices or Notices())}
         self.store.put_release(Release("tiny", "Tiny", 1, 0.0, tuple(components), details))
+        self.backend.poll.forget()
         session.poll.forget()
 
     def page(self, name: str, source: str, **more: Any) -> Page:
