@@ -53,7 +53,7 @@ class Session:
         self._reader = asyncio.create_task(self._read())
         await self._rerun(BackMsg())
         try:
-            await asyncio.wait_for(self._finished.wait(), OPEN_S)
+            await asyncio.wait_for(self.drawn(), OPEN_S)
         except TimeoutError:
             raise NoAnswerError("The page did not open.") from None
         if not self._button:
@@ -65,6 +65,7 @@ class Session:
             raise NoAnswerError(self._ended)
         answer = asyncio.get_running_loop().create_future()
         self._awaited = (self._answer_to(text).encode(), answer)
+        self._finished.clear()
         if self._tells_changes:  # a field outside a form tells its value as soon as the mouse leaves it for the button
             await self._send_values(text, is_pressed=False)
         await self._send_values(text, is_pressed=True)
@@ -72,6 +73,10 @@ class Session:
             await asyncio.wait_for(answer, ANSWER_S)
         except TimeoutError:
             raise NoAnswerError("No answer came.") from None
+
+    async def drawn(self) -> None:
+        """Return when all that the opening or the last click draws has arrived."""
+        await self._finished.wait()
 
     async def close(self) -> None:
         """Close the page."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -113,6 +114,29 @@ def loaded_by_ui(dev: Dev) -> Callable[[], str]:
         raise AssertionError(f"nobody serves {dev.url}")
 
     return read
+
+
+@pytest.fixture
+def token_of(dev: Dev) -> Callable[[str], str]:
+    """Make a token of the deployed app, as its owner does from another shell: with the variables that are printed."""
+
+    def make(person: str) -> str:
+        app = dev.output.parents[1]
+        told = re.search(r"export (MATINEE_AWS_ENDPOINT=.*)", dev.text)
+        assert told, dev.text
+        done = subprocess.run(
+            [sys.executable, "-m", "matinee.cli.main", "token", "create", person, "--stage", "dev", "--json"],
+            cwd=app,
+            env={**os.environ, **dict(pair.split("=", 1) for pair in told[1].split())},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return str(json.loads(done.stdout)["secret"])
+
+    return make
 
 
 @pytest.fixture

@@ -182,7 +182,7 @@ def test_bad_settings_are_one_sentence(tmp_path: Path, toml: str, sentence: str,
         ("nowhere", "There is no", "matinee.toml"),
         ("notes.txt", "is not a Python file", ""),
         ("plain.py", "There is no predictor in", "@realtime"),
-        (".", "There is no matinee.toml", "matinee dev one.py"),
+        (".", "There is no matinee.toml", "--app one.py"),
         ("bare", "There is no matinee.toml", "matinee new NAME"),
     ],
 )

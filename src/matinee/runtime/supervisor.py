@@ -180,9 +180,13 @@ class Supervisor:
     def _child_ended(self, child: Child) -> None:
         exit_code = self._end_child()
         last_words = self._log.last_words()
-        peak = self._job.peak_bytes if self._job else 0
         failure = failures.crashed(
-            self._held.predictor, exit_code, peak_bytes=peak, last_words=last_words, ready=child.ready
+            self._held.predictor,
+            exit_code,
+            peak_bytes=self._job.peak_bytes if self._job else 0,
+            had_no_memory=child.had_no_memory(),
+            last_words=last_words,
+            ready=child.ready,
         )
         if self._job is not None:
             self._fail(failure)

@@ -9,7 +9,7 @@ import signal
 from contextlib import suppress
 
 from matinee.runs import Json
-from matinee.runtime.supervisor_memory import descendants
+from matinee.runtime.supervisor_memory import descendants, kills_for_memory
 from matinee.runtime.supervisor_spawn import Spawned, spawn
 
 _CHUNK = 1 << 16
@@ -26,6 +26,7 @@ class Child:
         self.pid = self._pipes.pid
         self.ready = False
         self.used = False
+        self._kills_before = kills_for_memory()
         self._exit_code: int | None = None
         self._selector = selector
         self._to_send = b""
@@ -90,6 +91,10 @@ class Child:
                 os.kill(pid, signal.SIGKILL)
         self._exit_code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self._exit_code
+
+    def had_no_memory(self) -> bool:
+        """Whether the kernel has killed for want of memory in this container since the child started."""
+        return kills_for_memory() > self._kills_before
 
     def close(self) -> None:
         """Let go of the pipes; to be called after `end` and after the last reports were read."""

@@ -46,10 +46,13 @@ def out_of_memory(predictor: Predictor, used_bytes: int) -> Failure:
     )
 
 
-def crashed(predictor: Predictor, exit_code: int, *, peak_bytes: int, last_words: str, ready: bool) -> Failure:
+def crashed(
+    predictor: Predictor, exit_code: int, *, peak_bytes: int, had_no_memory: bool, last_words: str, ready: bool
+) -> Failure:
     """The process that ran the predictor ended in the middle of it."""
-    if exit_code == _KILLED and peak_bytes >= _NEAR * predictor.memory_mb * 2**20:
-        return out_of_memory(predictor, peak_bytes)
+    is_near = peak_bytes >= _NEAR * predictor.memory_mb * 2**20
+    if exit_code == _KILLED and (had_no_memory or is_near):
+        return out_of_memory(predictor, peak_bytes if is_near else 0)  # what grows fast is seen while it is small
     how = f"was ended by {_signal_name(-exit_code)}" if exit_code < 0 else f"ended with exit code {exit_code}"
     doing = "running" if ready else "being imported"
     return Failure(

@@ -1,4 +1,4 @@
-"""How much memory a process and all it started use, from Linux's `/proc`.
+"""How much memory a process and all it started use, and whether it was too much, from Linux's `/proc` and `/sys`.
 
 Elsewhere nothing is known and nothing is enforced locally.
 """
@@ -9,6 +9,9 @@ import os
 from collections.abc import Iterable
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
+# Where the kernel counts whom it killed in this container for want of memory: cgroup v2, then v1
+# (https://docs.kernel.org/admin-guide/cgroup-v2.html, https://docs.kernel.org/admin-guide/cgroup-v1/memory.html).
+_KILL_COUNTS = ("/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory/memory.oom_control")
 
 
 def memory_bytes(pid: int, *, above: int) -> int:
@@ -20,6 +23,15 @@ def memory_bytes(pid: int, *, above: int) -> int:
     tree = [pid, *descendants(pid)]
     resident = sum(map(_resident_bytes, tree))
     return resident if resident <= above or len(tree) == 1 else sum(map(_proportional_bytes, tree))
+
+
+def kills_for_memory() -> int:
+    """Return how many processes of this container the kernel has killed for want of memory; 0 where nobody counts."""
+    for path in _KILL_COUNTS:
+        for line in _read(path).splitlines():
+            if line.startswith(b"oom_kill "):
+                return int(line.split()[1])
+    return 0
 
 
 def descendants(pid: int) -> list[int]:
