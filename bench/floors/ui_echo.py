@@ -16,7 +16,7 @@ class Answer:
     length: int
 
 
-@realtime(memory_mb=256, timeout_s=10)
+@realtime(memory_mb=256, timeout_s=10, concurrency=8)
 def echo(text: str = "") -> Answer:
     """Say it louder."""
     time.sleep(SECONDS)

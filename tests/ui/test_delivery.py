@@ -6,9 +6,11 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 
-from matinee.ui import delivery
-from matinee.ui.delivery import Held
+from matinee.ui.frames import TOGETHER
+from matinee.ui.tuned import delivery
+from matinee.ui.tuned.delivery import Held
 
 
 class Session:
@@ -106,3 +108,56 @@ def test_messages_wait_for_a_browser_that_comes_back(monkeypatch):
     monkeypatch.setattr("streamlit.runtime.get_instance", lambda: runtime)
     session = SimpleNamespace(id="s", flush_browser_queue=lambda: pytest.fail("they would be lost"))
     delivery.send(session)
+
+
+class Browser:
+    """As much of Streamlit's client as delivery sees; `takes` messages together or one by one."""
+
+    def __init__(self, takes: bool, room: int = 0):
+        self._websocket = SimpleNamespace(scope={"extensions": {TOGETHER: {}} if takes else {}})
+        self._send_queue, self._closed = asyncio.Queue(room), asyncio.Event()
+        self.by_itself = []
+
+
+@pytest.fixture
+def deliver(monkeypatch):
+    def deliver(browser, *messages):
+        reader = SimpleNamespace(client=browser, script_run_count=0)
+        runtime = SimpleNamespace(
+            _session_mgr=SimpleNamespace(get_active_session_info=lambda _: reader),
+            _send_message=lambda _, message: browser.by_itself.append(message),
+            disconnect_session=lambda *_, **__: browser._closed.set(),
+        )
+        monkeypatch.setattr("streamlit.runtime.get_instance", lambda: runtime)
+        delivery.send(
+            SimpleNamespace(id="s", flush_browser_queue=lambda: list(messages), on_flushed_messages_sent=lambda: None)
+        )
+        return reader
+
+    return deliver
+
+
+def said(**what):
+    return ForwardMsg(**what)
+
+
+def test_all_messages_are_one_for_a_server_that_takes_them_together(deliver):
+    browser, ended = Browser(takes=True), said(script_finished=ForwardMsg.FINISHED_SUCCESSFULLY)
+    reader = deliver(browser, said(hash="a"), ended)
+    assert browser._send_queue.get_nowait().messages == [said(hash="a").SerializeToString(), ended.SerializeToString()]
+    assert reader.script_run_count == 1
+    assert browser.by_itself == []
+
+
+def test_any_other_server_is_given_one_by_one(deliver):
+    browser = Browser(takes=False)
+    deliver(browser, said(hash="a"), said(hash="b"))
+    assert [message.hash for message in browser.by_itself] == ["a", "b"]
+
+
+def test_a_browser_that_does_not_read_is_let_go(deliver):
+    browser = Browser(takes=True, room=1)
+    deliver(browser, said(hash="a"))
+    assert not browser._closed.is_set()
+    deliver(browser, said(hash="b"))
+    assert browser._closed.is_set()

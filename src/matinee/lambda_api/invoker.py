@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from matinee.errors import BackendError, MatineeError
+from matinee.lambda_api.loopback import Loopback
 from matinee.lambda_api.patience import Patience
 from matinee.lambda_api.refusals import refusal_of
 from matinee.lambda_api.sdk import identity, new_session
@@ -113,7 +114,7 @@ def _make_client(endpoint: str, region: str, signed: bool) -> Any:
         if signed:
             config = Config(**_settings(), proxies={} if endpoint else None)
             return session.client("lambda", endpoint_url=endpoint or None, region_name=region or None, config=config)
-        return session.client(
+        client = session.client(
             "lambda",
             endpoint_url=endpoint,
             region_name=region or "eu-central-1",
@@ -121,6 +122,8 @@ def _make_client(endpoint: str, region: str, signed: bool) -> Any:
             aws_secret_access_key="local",  # noqa: S106 - what the local service takes from anybody
             config=_local_config(Config),
         )
+        client.meta.events.register("before-send.lambda", Loopback(endpoint, READ_TIMEOUT_S))
+        return client
     except Exception as error:
         raise _no_client(error) from error
 

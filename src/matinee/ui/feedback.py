@@ -38,14 +38,15 @@ def draw(run: Run, release: Release, *, is_inside: bool = False) -> None:
 
     It is a fragment of its own unless `is_inside` one: a fragment in a fragment costs a tenth of a click.
     """
-    (told(_draw) if is_inside else st.fragment(told(_draw)))(run, release)
+    (told(_draw) if is_inside else st.fragment(told(_draw)))(run, release, is_inside=is_inside)
 
 
-def _draw(run: Run, release: Release) -> None:
+def _draw(run: Run, release: Release, *, is_inside: bool) -> None:
     said, others = _read(run.id)
     said = _rating(run, said, scale_of(release))
     said = _comment(run, said)
-    if run.status is Status.SUCCEEDED and not rows.is_rows(run):
+    has_one_result = run.status is Status.SUCCEEDED and not rows.is_rows(run)
+    if has_one_result and (said.updated_at or not is_inside):  # on a page of many clicks, once somebody has rated
         said = _correction(run, said, release)
     if said.updated_at:
         st.caption(":material/check: Thank you, this is stored with the run. You can change it at any time.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from matinee.manifest import Json, Release
+from matinee.ui.tuned import opening
 
 # White is read on both (4.5 to 1). Both are said, so that the page follows the browser's own.
 PRIMARY = {"light": "#3d5a98", "dark": "#4f73bd"}
@@ -86,4 +87,6 @@ def put_on(look: Look) -> bool:
     changed = {name: value for name, value in options.items() if config.get_option(name) != value}
     for name, value in changed.items():
         config.set_option(name, value, "matinee.toml")
+    if changed:
+        opening.forget()
     return bool(changed)

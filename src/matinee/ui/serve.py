@@ -7,12 +7,11 @@ a page view's CPU, and watches files that never change in this process.
 from __future__ import annotations
 
 import argparse
-import functools
 import gc
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,10 @@ from matinee.access.start import check_reach
 from matinee.api import routes as api_routes
 from matinee.errors import MatineeError
 from matinee.ui import downloads, https, session, visitor
-from matinee.ui.delivery import gather_messages, reuse_threads
 from matinee.ui.look import PRIMARY
 from matinee.ui.sign_in_provider import secrets_of
 from matinee.ui.static import Static
+from matinee.ui.tuned import tune
 
 SCRIPT = Path(__file__).parent / "script" / "page.py"
 PING_S = 25  # load balancers close what is silent for a minute
@@ -34,7 +33,6 @@ YOUNG_OBJECTS = 50_000  # made by a few clicks; by default the collector walks t
 TURN_S = 0.02  # longer than a script runs: threads that take turns within it cost a tenth of a click
 KEEP_ALIVE_S = 150  # longer than a load balancer keeps a silent connection (130 s), or it meets a closed door (502)
 GRACE_S = 1  # to end open connections; a browser connects again by itself
-TUNED = "1.67"  # the version of Streamlit whose inside is changed here; others are right too, and slower
 OPTIONS: dict[str, Any] = {
     "server.headless": True,
     "server.fileWatcherType": "none",
@@ -112,7 +110,7 @@ def application(routes: Sequence[Any] = ()) -> Any:
     from streamlit.web.bootstrap import load_config_options
 
     load_config_options({name.replace(".", "_"): value for name, value in OPTIONS.items()})
-    _tune()
+    tune()
     gate = session.gate()
     streamlit = App(
         SCRIPT,
@@ -131,42 +129,6 @@ def application(routes: Sequence[Any] = ()) -> Any:
         app = visitor.Visitor(app)
     # Before the gate: they are Streamlit's, the same in every app, and a CDN keeps them for everybody.
     return Static(app, Path(get_static_dir()) / "static")
-
-
-def _tune() -> None:
-    """Change inside Streamlit what it has no setting for; any version but the one this was made for is left alone."""
-    import streamlit
-
-    if streamlit.__version__.rpartition(".")[0] == TUNED:
-        _remember_settings()
-        gather_messages()
-        reuse_threads()
-
-
-def _remember_settings() -> None:
-    """Read once what every run tells the browser of settings and theme: Streamlit walks through them all each time."""
-    from streamlit.runtime import app_session
-
-    for name in ("_populate_theme_msg", "_populate_config_msg", "_populate_user_info_msg"):
-        populate = getattr(app_session, name)
-        if not hasattr(populate, "__wrapped__"):
-            setattr(app_session, name, _remembered(populate))
-
-
-def _remembered(populate: Callable[..., None]) -> Callable[..., None]:
-    """Return what fills a message just as `populate` did the first time."""
-    known: dict[tuple[Any, ...], Any] = {}
-
-    @functools.wraps(populate)
-    def fill(message: Any, *section: str) -> None:
-        if section not in known:
-            first = type(message)()
-            populate(first, *section)
-            known[section] = first
-        if known[section].ByteSize():
-            message.MergeFrom(known[section])
-
-    return fill
 
 
 @asynccontextmanager

@@ -1,23 +1,21 @@
 """What a run of the script draws reaches the browser in one piece, not element by element.
 
 Streamlit wakes its event loop for each element, looks through the sessions of everybody for what there is to send, and
-starts a thread for each run: together a fifth of a click's CPU. Here what a run says is held for GATHER_S at most,
-handed over when the run ends, and sent to whom it is for; and threads are kept.
+writes each message by itself: together a fifth of a click's CPU. Here what a run says is held for GATHER_S at most,
+handed over when the run ends, and sent to whom it is for, all of it at once.
 """
 
 from __future__ import annotations
 
-import contextvars
 import functools
-import threading
+from asyncio import QueueFull
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from matinee.ui.waiting import Threads
+from matinee.ui.frames import TOGETHER, Messages
 
 GATHER_S = 0.1  # nobody sees a difference below; what draws for longer is shown ten times a second
-KEPT = 32  # threads that wait for the next script
 
 
 class Held:
@@ -73,12 +71,50 @@ def send(session: Any) -> None:
     reader = server._session_mgr.get_active_session_info(session.id)
     if reader is None:
         return
+    messages = session.flush_browser_queue()
     try:
-        for message in session.flush_browser_queue():
-            server._send_message(reader, message)
+        if TOGETHER in reader.client._websocket.scope.get("extensions", ()):
+            _send_together(reader, messages)
+        else:
+            for message in messages:
+                server._send_message(reader, message)
     except SessionClientDisconnectedError:
         server.disconnect_session(session.id, client=reader.client)
     session.on_flushed_messages_sent()
+
+
+def _send_together(reader: Any, messages: list[Any]) -> None:
+    """Do what Streamlit does for each message, in one step of its sender."""
+    from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+    from streamlit.runtime.runtime import SessionClientDisconnectedError
+    from streamlit.runtime.runtime_util import serialize_forward_msg
+
+    client = reader.client
+    if client._closed.is_set():
+        raise SessionClientDisconnectedError
+    reader.script_run_count += sum(
+        message.script_finished == ForwardMsg.FINISHED_SUCCESSFULLY
+        for message in messages
+        if message.WhichOneof("type") == "script_finished"
+    )
+    try:
+        client._send_queue.put_nowait(Messages.together([serialize_forward_msg(message) for message in messages]))
+    except QueueFull as error:  # a browser that does not read
+        client._closed.set()
+        raise SessionClientDisconnectedError from error
+
+
+def _quick_for_elements(handle: Callable[..., None]) -> Callable[..., None]:
+    """Return what handles an event as Streamlit does, an element without looking at what else it could be."""
+    from streamlit.runtime.scriptrunner import ScriptRunnerEvent
+
+    def quick(session: Any, sender: Any, event: Any, *more: Any, **named: Any) -> None:
+        if event is ScriptRunnerEvent.ENQUEUE_FORWARD_MSG and sender is session._scriptrunner:
+            session._browser_queue.enqueue(named["forward_msg"])
+        else:
+            handle(session, sender, event, *more, **named)
+
+    return quick
 
 
 def gather_messages() -> None:
@@ -88,7 +124,8 @@ def gather_messages() -> None:
 
     if hasattr(AppSession._on_scriptrunner_event, "__wrapped__"):
         return
-    take_request, handle = AppSession.handle_backmsg, AppSession._handle_scriptrunner_event_on_event_loop
+    take_request = AppSession.handle_backmsg
+    handle = _quick_for_elements(AppSession._handle_scriptrunner_event_on_event_loop)
 
     def held_of(session: Any) -> Held:
         held: Held | None = session.__dict__.get("_held")
@@ -119,28 +156,3 @@ def gather_messages() -> None:
     AppSession._on_scriptrunner_event = hold
     AppSession.handle_backmsg = take
     AppSession._enqueue_forward_msg = enqueue
-
-
-def reuse_threads() -> None:
-    """Run scripts in threads that are kept, each run in a context of its own, as in a thread of its own."""
-    from streamlit.runtime.scriptrunner.script_runner import ScriptRunner
-    from streamlit.runtime.scriptrunner_utils.script_run_context import SCRIPT_RUN_CONTEXT_ATTR_NAME
-
-    if hasattr(ScriptRunner.start, "__wrapped__"):
-        return
-    threads = Threads(KEPT)
-
-    @functools.wraps(ScriptRunner.start)
-    def start(self: Any) -> None:
-        def run() -> None:
-            thread = self._script_thread = threading.current_thread()
-            try:
-                contextvars.Context().run(self._run_script_thread)
-            finally:
-                vars(thread).pop(SCRIPT_RUN_CONTEXT_ATTR_NAME, None)  # or it would outlive its session here
-
-        if self._script_thread is not None:
-            raise RuntimeError("ScriptRunner was already started")
-        threads.run(run)
-
-    ScriptRunner.start = start
