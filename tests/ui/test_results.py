@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 
 from matinee.ui import results
-from matinee.ui.results import blocks_of, whole
+from matinee.ui.results import blocks_of
 
 BLOB = {"$blob": "image/png", "name": "digit.png", "base64": "iVBORw=="}
 TABLE = {"$table": [{"name": "date", "type": "date"}, {"name": "n", "type": "integer"}], "rows": [["2026-06-01", 1]]}
@@ -83,7 +81,3 @@ def test_what_is_nested_too_deep_is_shown_as_json():
     while isinstance(block, results.Record):
         block = block.entries[0][1]
     assert block == results.Tree({"e": 1})
-
-
-def test_the_whole_result_is_json_to_save():
-    assert json.loads(whole({"é": 1}, "run").make()) == {"é": 1}

@@ -121,6 +121,8 @@ def test_a_run_offers_itself_as_code(fake, open_page, done):
     assert any("app.recommend(gender='female', past_activity='golf')" in text for text in code)
     assert any("/api/v1/predictors/recommend/predict" in text for text in code)
     assert any("matinee.connect()" in text for text in code), "it is on this machine"
+    (saved,) = [element for element in page.get("download_button") if "Save the result as" in element.proto.label]
+    assert saved.proto.label.endswith(".json")
     fake.settings = Settings(backend="aws")
     code = [block.value for block in page.run().code]
     assert any('matinee.connect(url="http' in text and 'token="YOUR_TOKEN"' in text for text in code)

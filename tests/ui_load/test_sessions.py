@@ -58,7 +58,7 @@ def test_a_click_draws_the_button_and_the_result_and_no_field_again(bench, monke
     with bench.matinee(is_limited=False) as (_, address):
         asyncio.run(one_click(address))
     assert "text_input" not in drawn
-    assert {"button", "heading", "html", "download_button", "feedback", "page_link"} <= set(drawn)
+    assert {"button", "heading", "html", "feedback", "page_link"} <= set(drawn)
     assert len(drawn) <= 10
 
 

@@ -1,4 +1,4 @@
-"""A run offered as Python and as curl, on every page that shows one."""
+"""A run offered as Python, as curl and as JSON, on every page that shows one: for those who program."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from functools import partial
 
 import streamlit as st
 
-from matinee.runs import Json, Run
-from matinee.ui import session, snippets
+from matinee.runs import Json, Run, Status
+from matinee.ui import rows, session, snippets
 
 
 def draw(run: Run, inputs: Json) -> None:
-    """Draw a button, and the two snippets behind it once somebody opens it: every result has them, few look."""
+    """Draw a button, and what is behind it once somebody opens it: every result has it, few look."""
     key = f"code:{run.id}"
     behind = st.popover("Use it from code", icon=":material/code:", key=key, on_change="rerun")
     if not behind.open:
         return
+    has_result = run.status is Status.SUCCEEDED and not rows.is_rows(run)
     with behind:
-        python, curl = st.tabs(["Python", "curl"])
+        python, curl, *more = st.tabs(["Python", "curl", *(["JSON"] if has_result else [])])
         with python:
             st.code(snippets.python_of(run.predictor, inputs, _connect()), language="python")
         with curl:
@@ -26,16 +27,20 @@ def draw(run: Run, inputs: Json) -> None:
             command = snippets.curl_of(run.predictor, run.kind, inputs, base_url(), token=token)
             st.code(command, language="bash", wrap_lines=True)
             if not snippets.is_short(inputs):
-                _inputs_file(run, inputs)
+                _file(f"Save {snippets.INPUTS_FILE} first", inputs, snippets.INPUTS_FILE, f"inputs.json:{run.id}")
+        for json_tab in more:
+            with json_tab:
+                name = f"{run.predictor}-{run.id[:10]}.json"
+                _file(f"Save the result as {name}", session.client().result(run), name, f"result.json:{run.id}")
 
 
-def _inputs_file(run: Run, inputs: Json) -> None:
+def _file(label: str, value: Json, name: str, key: str) -> None:
     st.download_button(
-        f"Save {snippets.INPUTS_FILE} first",
-        data=partial(json.dumps, inputs, ensure_ascii=False),
-        file_name=snippets.INPUTS_FILE,
+        label,
+        data=partial(json.dumps, value, ensure_ascii=False, indent=2),
+        file_name=name,
         mime="application/json",
-        key=f"inputs.json:{run.id}",
+        key=key,
         icon=":material/download:",
         on_click="ignore",
     )

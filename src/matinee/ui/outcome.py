@@ -122,4 +122,4 @@ def _draw_result(run: Run, release: Release) -> None:
     result = client.result(run)
     block = results.blocks_of(predictor.result if predictor else {}, result, name)
     with st.container(border=True):
-        render.draw(block, run.id, client.read_blob, extra=[results.whole(result, name)])
+        render.draw(block, run.id, client.read_blob)

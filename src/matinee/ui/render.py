@@ -28,10 +28,10 @@ CELL = 80  # characters of a cell shown
 ReadBlob = Callable[[Json], bytes]
 
 
-def draw(block: Block, key: str, read_blob: ReadBlob, *, extra: Sequence[Download] = ()) -> None:
+def draw(block: Block, key: str, read_blob: ReadBlob) -> None:
     """Draw a block and below it what there is to download; `key` keeps the buttons of a page apart."""
     _draw(block, read_blob)
-    buttons = [*_downloads(block), *extra]
+    buttons = _downloads(block)
     with st.container(horizontal=True) if len(buttons) > 1 else nullcontext():
         for i, download in enumerate(buttons):
             _button(download, f"{key}:{i}", read_blob)

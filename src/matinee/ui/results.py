@@ -126,11 +126,6 @@ def blocks_of(schema: Schema, result: Json, name: str = "result") -> Block:
     return _block(schema, result, schema.get("$defs", {}), name, 0)
 
 
-def whole(result: Json, name: str) -> Download:
-    """Return the whole result as JSON to save."""
-    return Download("JSON", f"{name}.json", "application/json", partial(_json, result))
-
-
 def _json(value: Json) -> bytes:
     return json.dumps(value, indent=2, ensure_ascii=False).encode()
 

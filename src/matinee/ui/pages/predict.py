@@ -50,21 +50,20 @@ def draw(predictor: PredictorManifest, release: Release) -> None:
 
 
 def _still(predictor: PredictorManifest, release: Release, form: Form, drawing: Drawing) -> None:
-    """A click draws the button and the result; the fields stay as they are, so they are no part of the fragment."""
+    """A click draws the button and the result; the fields stay as they are, so they are no part of the fragment.
+
+    Nor is the box around them, and so the button is below it: a fragment that draws into another's place costs more.
+    """
     inputs, _ = links.seed(predictor.name)
-    box = st.container(border=True)
-    with box:
+    with st.container(border=True):
         widgets.draw_form(form, inputs, drawing)
-    st.fragment(told(_click))(predictor, release, form, drawing, inputs, box)
+    st.fragment(told(_click))(predictor, release, form, drawing, inputs)
 
 
-def _click(
-    predictor: PredictorManifest, release: Release, form: Form, drawn: Drawing, inputs: Json, box: DeltaGenerator
-) -> None:
+def _click(predictor: PredictorManifest, release: Release, form: Form, drawn: Drawing, inputs: Json) -> None:
     drawing = replace(drawn, problems=[])
-    with box:
-        given = widgets.filled_in(form, inputs, drawing)
-        _button(predictor, given, drawing, is_one_piece=True)
+    given = widgets.filled_in(form, inputs, drawing)
+    _button(predictor, given, drawing, is_one_piece=True)
     _last_run(predictor, release, is_inside=True)
 
 
@@ -98,7 +97,7 @@ def _form(predictor: PredictorManifest, release: Release, form: Form) -> None:
     is_one_piece = _is_one_piece(predictor, form)
     with st.container(border=True):
         given = widgets.draw_form(form, links.seed(predictor.name)[0], drawing)
-        _button(predictor, given, drawing, is_one_piece=is_one_piece)
+    _button(predictor, given, drawing, is_one_piece=is_one_piece)
     tried = st.session_state.get(_tried(predictor))
     widgets.show_problems(form, _standing(predictor, given, drawing, tried), drawing)
     if is_one_piece:
