@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from matinee.api import tokens
+from matinee.client.stage import open_store_of
+from matinee.ops import tokens as ops_tokens
+from matinee.project import load
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +39,18 @@ def test_users_are_added_listed_changed_and_removed(users, greeting_app):
     assert users("remove", "ADA").stdout == "ada\n"
     assert "ada" not in users("list").stdout
     assert b"correct horse" not in (greeting_app / ".matinee" / "state.db").read_bytes()
+
+
+def test_who_is_removed_cannot_go_on_by_a_token(users, greeting_app):
+    users("add", "Ada", stdin="correct horse\n")
+    of_ada = [ops_tokens.create(greeting_app, name).secret for name in ("ada", "Ada")]
+    of_ben = ops_tokens.create(greeting_app, "ben").secret
+    removed = users("remove", "ada")
+    assert removed.returncode == 0
+    assert "2 tokens revoked" in removed.stderr
+    with open_store_of(load(greeting_app), "") as store:
+        assert [tokens.person_of(store, secret, time.time()) for secret in of_ada] == [None, None]
+        assert tokens.person_of(store, of_ben, time.time()) is not None
 
 
 @pytest.mark.parametrize(

@@ -55,13 +55,13 @@ class Users:
 
     def remove(self, name: str) -> User:
         """Remove somebody, who is signed out by it; their runs stay. NotFoundError if there is none."""
-        user = self._named(name)
+        user = self.named(name)
         self._store.put_document(KIND, user.name, None)
         return user
 
     def change_password(self, name: str, password: str) -> User:
         """Change a password, which signs its user out everywhere; NotFoundError if there is no such user."""
-        user = self._named(name)
+        user = self.named(name)
         changed = User(user.name, user.role, passwords.hashed(password), time.time())
         if not self._store.swap_document(KIND, user.name, _to_json(user), _to_json(changed)):
             raise ConflictError(f"The user {user.name!r} was changed at the same time.", hint="Try again.")
@@ -73,7 +73,8 @@ class Users:
         fits = passwords.fits(password, user.hash if user else passwords.nobodys())
         return user if fits else None
 
-    def _named(self, name: str) -> User:
+    def named(self, name: str) -> User:
+        """Return the user of that name as people write it; NotFoundError if there is none."""
         user = self.find(clean_name(name))
         if user is None:
             raise NotFoundError(f"There is no user {name!r}.", hint="`matinee users list` shows them all.")

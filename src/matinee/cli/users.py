@@ -50,11 +50,13 @@ def list_users(app: App = HERE, stage: Stage = "", as_json: AsJson = False) -> N
 
 @app.command("remove", epilog="Example: matinee users remove ada")
 def remove(name: Name, app: App = HERE, stage: Stage = "") -> None:
-    """Remove somebody, who is signed out by it; their runs stay."""
+    """Remove somebody, who is signed out by it and whose tokens are revoked; their runs stay."""
     from matinee.ops import users
 
-    output.print_text(users.remove(app, name, stage=stage).name)
-    output.next_step("Removed, and signed out.")
+    user, tokens = users.remove(app, name, stage=stage)
+    output.print_text(user.name)
+    revoked = f"; {tokens} token{'s' if tokens != 1 else ''} revoked" if tokens else ""
+    output.next_step(f"Removed, and signed out{revoked}.")
 
 
 @app.command("password", epilog="Example: matinee users password ada")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from matinee.access.users import User, Users
+from matinee.api import tokens
 from matinee.client.stage import open_store_of
 from matinee.project import load
 
@@ -23,10 +24,18 @@ def list_all(path: Path, *, stage: str = "") -> tuple[User, ...]:
         return tuple(users.all())
 
 
-def remove(path: Path, name: str, *, stage: str = "") -> User:
-    """Remove somebody, who is signed out by it; their runs stay. NotFoundError if there is none."""
-    with _users(path, stage) as users:
-        return users.remove(name)
+def remove(path: Path, name: str, *, stage: str = "") -> tuple[User, int]:
+    """Remove somebody and revoke their tokens, and return how many; their runs stay. NotFoundError if there is none.
+
+    Tokens first: whatever stops this in between, nobody who is gone can go on by a token.
+    """
+    with open_store_of(load(path), stage) as store:
+        users = Users(store)
+        user = users.named(name)
+        theirs = [token for token in tokens.listed(store) if token.person.name == user.name]
+        for token in theirs:
+            tokens.revoke(store, token.id)
+        return users.remove(user.name), len(theirs)
 
 
 def change_password(path: Path, name: str, password: str, *, stage: str = "") -> User:
