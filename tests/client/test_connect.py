@@ -57,6 +57,12 @@ def test_a_submitted_run_has_status_progress_logs_and_feedback(app):
     run.feedback(1, "fine")
     run.feedback(-1, "on second thoughts")
     assert [(f.rating, f.comment) for f in app.client.feedback_of(run.id)] == [(-1, "on second thoughts")]
+    run.feedback(4, scale="stars")
+    assert [(f.rating, f.scale) for f in app.client.feedback_of(run.id)] == [(4, "stars")]
+    with pytest.raises(UsageError, match="A rating is 1 or -1, not 4"):
+        run.feedback(4)
+    with pytest.raises(UsageError, match="There is no scale 'smileys'"):
+        run.feedback(1, scale="smileys")
 
 
 def test_the_same_idempotency_key_is_the_same_run(app):

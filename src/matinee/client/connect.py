@@ -20,7 +20,7 @@ from matinee.manifest import PredictorManifest
 from matinee.ports import LogLine, RunQuery
 from matinee.project import load
 from matinee.rows.table import Source
-from matinee.runs import Entry, Feedback, Json, Progress, Run, Status
+from matinee.runs import Entry, Feedback, Json, Progress, Run, Scale, Status
 from matinee.schema import records
 
 PROGRESS_WIDTH = 32  # characters of the bar
@@ -243,9 +243,11 @@ class RunHandle:
         """Return what the run wrote."""
         return self._client.logs(self.id)
 
-    def feedback(self, rating: int | None = None, comment: str = "", corrected: Any = None) -> Feedback:
-        """Rate it: 1 is good, -1 is bad. Replaces what this user said before."""
-        return self._client.feedback(self.id, rating, comment, self._client.to_json(corrected))
+    def feedback(
+        self, rating: int | None = None, comment: str = "", corrected: Any = None, *, scale: Scale = "thumbs"
+    ) -> Feedback:
+        """Rate it: 1 is good, -1 is bad, on the scale "stars" 1 to 5. Replaces what this user said before."""
+        return self._client.feedback(self.id, rating, comment, self._client.to_json(corrected), scale=scale)
 
 
 def _bar(name: str) -> Callable[[Run, Entry | None], None]:

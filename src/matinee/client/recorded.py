@@ -170,8 +170,10 @@ class RecordedRuns:
     ) -> Feedback:
         """Store what this user says of the run, replacing what they said before.
 
-        `rating` is 1 or -1, on the scale of stars 1 to 5, or None. Raises UsageError for any other.
+        `rating` is 1 or -1, on the scale of stars 1 to 5, or None. Raises UsageError for any other, or another scale.
         """
+        if scale not in RATINGS:
+            raise UsageError(f"There is no scale {scale!r}.", hint=f"There is: {', '.join(RATINGS)}.")
         if rating not in (None, *RATINGS[scale]):
             allowed = "1 or -1" if scale == "thumbs" else "1 to 5 stars"
             raise UsageError(f"A rating is {allowed}, not {rating!r}.", hint="Leave it out to store only a comment.")

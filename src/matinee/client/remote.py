@@ -14,7 +14,7 @@ from matinee.client.verbs import Watch
 from matinee.errors import NotFoundError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.ports import LogLine, RunQuery
-from matinee.runs import Entry, Failure, Feedback, Json, Progress, Run, Status
+from matinee.runs import Entry, Failure, Feedback, Json, Progress, Run, Scale, Status
 from matinee.schema import encode
 from matinee.schema.blobs import INLINE_LIMIT_BYTES
 
@@ -167,9 +167,17 @@ class RemoteClient:
         told = self._http.ask("GET", f"/runs/{quote(run_id, safe='')}/logs").json()
         return [LogLine(**line) for line in told["lines"]]
 
-    def feedback(self, run_id: str, rating: int | None = None, comment: str = "", corrected: Json = None) -> Feedback:
+    def feedback(
+        self,
+        run_id: str,
+        rating: int | None = None,
+        comment: str = "",
+        corrected: Json = None,
+        *,
+        scale: Scale = "thumbs",
+    ) -> Feedback:
         """Say what is right or wrong, replacing what this person said before."""
-        said = {"rating": rating, "comment": comment, "corrected": corrected}
+        said = {"rating": rating, "comment": comment, "corrected": corrected, "scale": scale}
         return Feedback(**self._http.ask("PUT", f"/runs/{quote(run_id, safe='')}/feedback", body=said).json())
 
     def feedback_of(self, run_id: str) -> list[Feedback]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from matinee.manifest import PredictorManifest, Release
 from matinee.ports import LogLine, RunQuery
-from matinee.runs import Entry, Feedback, Json, Run
+from matinee.runs import Entry, Feedback, Json, Run, Scale
 
 Watch = Callable[[Run, Entry | None], None]
 
@@ -36,7 +36,13 @@ class Verbs(Protocol):
     def unshare(self, run_id: str) -> None: ...
     def logs(self, run_id: str) -> list[LogLine]: ...
     def feedback(
-        self, run_id: str, rating: int | None = None, comment: str = "", corrected: Json = None
+        self,
+        run_id: str,
+        rating: int | None = None,
+        comment: str = "",
+        corrected: Json = None,
+        *,
+        scale: Scale = "thumbs",
     ) -> Feedback: ...
     def feedback_of(self, run_id: str) -> list[Feedback]: ...
     def close(self) -> None: ...
