@@ -76,8 +76,10 @@ def test_a_connection_that_was_closed_meanwhile_is_not_used_again(service, invok
     assert service.connections == 2
 
 
-def test_a_connection_that_the_service_says_it_closes_is_not_kept(service, invoker):
-    closing = ANSWER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+@pytest.mark.parametrize(
+    "closing", [ANSWER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), ANSWER.replace(b"/1.1", b"/1.0")]
+)
+def test_a_connection_that_the_service_says_it_closes_is_not_kept(service, invoker, closing):
     service.answers += [[closing], [ANSWER]]
     for _ in range(2):
         invoker.invoke("echo", b"{}")

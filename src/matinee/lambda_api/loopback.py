@@ -37,7 +37,8 @@ class Loopback:
             raise EndpointConnectionError(endpoint_url=request.url, error=error) from error
         try:
             connection.sendall(self._written(request))
-            status, headers, body = _read(connection)
+            first, headers, body = _read(connection)
+            status = int(first[9:12])
         except BaseException as error:
             connection.close()
             if isinstance(error, TimeoutError):
@@ -45,10 +46,10 @@ class Loopback:
             if isinstance(error, (OSError, ValueError)):
                 raise ConnectionClosedError(endpoint_url=request.url, error=error) from error
             raise
-        if headers.get("connection", "").lower() == "close":
-            connection.close()
-        else:
+        if first.startswith("HTTP/1.1") and headers.get("connection", "").lower() != "close":
             self._idle.append(connection)
+        else:
+            connection.close()
         return AWSResponse(request.url, status, headers, _Body(body))
 
     def _kept(self) -> socket.socket | None:
@@ -91,8 +92,8 @@ def _text(value: Any) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
 
 
-def _read(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
-    """Return status, headers (names in lower case) and body of the answer; ValueError if it is none."""
+def _read(connection: socket.socket) -> tuple[str, dict[str, str], bytes]:
+    """Return the first line, headers (names in lower case) and body of the answer; ValueError if it is none."""
     data = b""
     while (end := data.find(b"\r\n\r\n")) < 0:
         data += _more(connection)
@@ -103,7 +104,7 @@ def _read(connection: socket.socket) -> tuple[int, dict[str, str], bytes]:
     while missing > 0:
         body.append(_more(connection))
         missing -= len(body[-1])
-    return int(first.partition(" ")[2][:3]), headers, b"".join(body)
+    return first, headers, b"".join(body)
 
 
 def _more(connection: socket.socket) -> bytes:
