@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 
 import pytest
 
@@ -82,12 +83,30 @@ def client(store, session, invoker):
     return client
 
 
+class Calls:
+    """The requests of a client that sends them to the local service its own way; to be asked as a `Wire` is."""
+
+    def __init__(self, client):
+        self.sent, self._events = [], client.meta.events
+        self._events.register("before-send.lambda", self._note)
+
+    def _note(self, request, **_):
+        self.sent.append(request.url)
+
+    @property
+    def operations(self):
+        return Counter(self.sent)
+
+    def off(self):
+        self._events.unregister("before-send.lambda", self._note)
+
+
 @pytest.fixture
 def wires(session, invoker, client):
     """What is sent to DynamoDB, S3 and Lambda, once everything has been used once."""
     client.release()
     wires = {name: Wire(session.client(name)) for name in ("dynamodb", "s3")}
-    wires["lambda"] = Wire(invoker._client)
+    wires["lambda"] = Calls(invoker._client)
     yield wires
     for wire in wires.values():
         wire.off()
