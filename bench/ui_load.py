@@ -31,6 +31,7 @@ FUNCTION_MS = 50.0
 PEOPLE = 100
 PEERS = 20  # sessions, every 5 s: what stock Streamlit can still do on ¼ CPU
 PEERS_S = 20.0
+ROUNDS = 3  # of the heaviest load, whose median counts
 IDLE_S = 10.0
 VIEWS = 5
 START_S = 90
@@ -41,7 +42,7 @@ QUIET = {**os.environ, "STREAMLIT_BROWSER_GATHER_USAGE_STATS": "false", "GRADIO_
 def measure(seconds: float = 60) -> dict[str, Any]:
     """Return the figures of 100 people, a click's CPU and its ratios to the peers, and each aim with what was measured.
 
-    It takes five minutes. A shorter `seconds` (10 or more) is for trying; figures are stated for 60.
+    It takes seven minutes. A shorter `seconds` (10 or more) is for trying; figures are stated for 60.
     """
     begun = os.getloadavg()[0]
     go_first()
@@ -103,8 +104,10 @@ async def _ours(seconds: float) -> dict[str, Any]:
         async with Visitors(lambda: ui_sessions.Session(address), PEOPLE) as people:
             await asyncio.sleep(1)
             figures["idle_100_sessions_cpu_ms_per_s"] = await idle_cpu(process)
-            for every_s in (5, 2):
-                figures[f"100_people_every_{every_s}_s"] = await loaded(people, process, every_s, seconds)
+            figures["100_people_every_5_s"] = await loaded(people, process, 5, seconds)
+            figures["100_people_every_2_s"] = median_of(
+                [await loaded(people, process, 2, seconds) for _ in range(ROUNDS)]
+            )
             figures["memory_peak_mb"] = process.peak_mb()
             figures["first_failures"] = people.failures[:3]
         return figures
@@ -119,6 +122,17 @@ async def loaded(people: Visitors, process: Process, every_s: float, seconds: fl
     if throttled is not None and process.box and process.box.throttled_s is not None:
         figures["throttled_s"] = process.box.throttled_s - throttled
     return figures
+
+
+def median_of(rounds: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the round whose p95 is the median, with the p95 and the failures of all.
+
+    This load takes nearly all that a quarter CPU has: a few slow seconds of a shared machine are a long queue.
+    """
+    by_p95 = sorted(rounds, key=lambda figures: figures.get("p95_ms", float("inf")))
+    each = [figures.get("p95_ms") for figures in rounds]
+    failures = sum(figures["failures"] for figures in rounds)
+    return {**by_p95[len(rounds) // 2], "p95_ms_of_each_round": each, "failures": failures}
 
 
 async def cpu_per_rerun(people: Visitors, process: Process) -> float:
