@@ -11,13 +11,11 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 _BINARY = 0x82  # the first and last frame of a message of bytes
-
-
 TOGETHER = "matinee.messages"  # ASGI's extension by which a server says that it takes them
 
 
 class Messages(bytes):
-    """Several messages framed, to be written at once: each write costs as much as drawing an element."""
+    """Several messages framed, to be written by one call of the system in place of one each."""
 
     messages: Sequence[bytes]
 
