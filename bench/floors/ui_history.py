@@ -52,9 +52,9 @@ def queries_per_interval(people: int, folder: Path) -> float:
     predictor = PredictorManifest("plan", "batch", "plan", "", {"type": "object", "properties": {}}, {}, Resources())
     store.put_release(Release("app", "App", 1, 0.0, (ComponentManifest("plan", "hash", "v1", (predictor,)),)))
     store.record(Run(new_run_id(now), "plan", "batch", "local", Status.SUCCEEDED, {}, now, finished_at=now, result=1))
-    backend: Any = SimpleNamespace(store=store, files=None, invoker=None, logs=None, poll=session.Poll())
+    backend: Any = SimpleNamespace(store=store, files=None, invoker=None, logs=None, poll=session.SharedReads())
     clock = SimpleNamespace(now=0.0)  # an interval lasts until all have looked
-    session.poll = session.Poll(lambda: clock.now)
+    session.poll = session.SharedReads(lambda: clock.now)
     client = Client(backend, Settings(data=folder), owner=True)
     session.client_of = lambda who: client  # noqa: ARG005
     pages = [AppTest.from_function(_script, default_timeout=60) for _ in range(people)]

@@ -339,8 +339,3 @@ def cancelled(run: Run, *, now: float) -> Change:
     _require(run, Status.QUEUED, Status.RUNNING)
     after = evolve(run, status=Status.CANCELLED, cancel_requested=True, finished_at=now)
     return Change(run, after, None, None)
-
-
-def backoff_s(failures: int, *, base_s: float = 1.0, cap_s: float = 300.0) -> float:
-    """Return the seconds before try number `failures + 1`: doubling from `base_s`, capped."""
-    return float(min(cap_s, base_s * 2.0 ** max(0, failures - 1)))

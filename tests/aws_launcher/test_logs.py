@@ -6,8 +6,9 @@ import io
 
 import pytest
 
-from matinee.backends.aws.logs import MAX_MESSAGE_CHARS, CloudWatchLogs, StreamLogs
+from matinee.backends.aws.logs import CloudWatchLogs, StreamLogs
 from matinee.errors import BackendError
+from matinee.log_lines import CUT, MAX_MESSAGE_CHARS
 from matinee.ports import LogLine
 from matinee.runs import Run, Status
 
@@ -59,10 +60,13 @@ def test_a_message_that_is_no_unicode_is_printed_all_the_same(logs, stub):
 
 
 def test_a_line_is_one_line_of_output_and_a_very_long_one_is_cut(logs, stub):
-    events = printed(line(1.0, "x\n" * MAX_MESSAGE_CHARS))
+    events = printed(line(1.0, "x\n" * MAX_MESSAGE_CHARS + "ValueError: it broke"))
     assert len(events) == 1
     stub("logs").add_response("filter_log_events", {"events": events})
-    assert logs.read("r1")[0].message == "x\n" * (MAX_MESSAGE_CHARS // 2) + " …"
+    message = logs.read("r1")[0].message
+    assert len(message) == MAX_MESSAGE_CHARS
+    assert message.startswith(CUT)
+    assert message.endswith("x\nValueError: it broke")
 
 
 def test_what_is_not_the_runs_own_is_left_out(logs, stub):

@@ -9,7 +9,7 @@ import pytest
 
 from matinee.backends.aws import store_table
 from matinee.errors import BackendError
-from matinee.lambda_api.patience import Patience
+from matinee.retry import Backoff
 from matinee.runs import Progress, succeed
 from matinee.testing.store_samples import NOW, a_run, a_slot, claimed, the_entry
 from matinee.testing.wire import Wire
@@ -146,7 +146,7 @@ def test_a_throttled_count_is_tried_again(store, wire_once):
 
 
 def test_what_stays_in_conflict_is_said_in_a_sentence_and_logged_once(store, wire, monkeypatch, caplog):
-    monkeypatch.setattr(store_table, "_PATIENCE", Patience(base_s=0.001, cap_s=0.001, total_s=0.005))
+    monkeypatch.setattr(store_table, "_BACKOFF", Backoff(base_s=0.001, cap_s=0.001, total_s=0.005))
     wire.refuse("TransactWriteItems", "TransactionCanceledException", times=1000, **CONFLICT)
     with pytest.raises(BackendError, match="too busy"):
         store.submit([a_run()])

@@ -13,14 +13,14 @@ import pytest
 
 from matinee.errors import BackendError, LimitError, NotFoundError, UsageError
 from matinee.lambda_api.invoker import LambdaInvoker
-from matinee.lambda_api.patience import Patience
+from matinee.retry import Backoff
 
-QUICK = Patience(base_s=0.001, cap_s=0.01, total_s=0.2)
+QUICK = Backoff(base_s=0.001, cap_s=0.01, total_s=0.2)
 
 
 @pytest.fixture
 def invoker(lambda_stub):
-    return LambdaInvoker(lambda_stub.endpoint, prefix="matinee-app-dev-", qualifier="live", patience=QUICK)
+    return LambdaInvoker(lambda_stub.endpoint, prefix="matinee-app-dev-", qualifier="live", backoff=QUICK)
 
 
 def test_a_call_names_function_alias_and_context(lambda_stub, invoker):
@@ -68,7 +68,7 @@ def test_what_passes_by_itself_is_asked_again(lambda_stub, invoker, status, kind
     assert len(lambda_stub.requests) == 3
 
 
-def test_patience_ends(lambda_stub, invoker):
+def test_a_service_that_stays_saturated_is_given_up(lambda_stub, invoker):
     lambda_stub.refuse(429, "TooManyRequestsException")
     begun = time.monotonic()
     with pytest.raises(BackendError, match="recommend has too many requests at once"):
@@ -107,7 +107,7 @@ def test_a_slow_answer_is_not_asked_again(lambda_stub, monkeypatch):
     import socket
 
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        invoker = LambdaInvoker(f"http://127.0.0.1:{silent.getsockname()[1]}", patience=QUICK)
+        invoker = LambdaInvoker(f"http://127.0.0.1:{silent.getsockname()[1]}", backoff=QUICK)
         with pytest.raises(BackendError, match="recommend did not answer"):
             invoker.invoke("recommend", b"{}")
         silent.accept()[0].close()
@@ -141,7 +141,7 @@ def test_importing_and_making_an_invoker_loads_no_boto3():
 def test_a_call_of_aws_that_failed_leaves_one_line_in_the_log(lambda_stub, monkeypatch, caplog, signed):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    invoker = LambdaInvoker(lambda_stub.endpoint, "eu-central-1", "app-", signed=signed, patience=QUICK)
+    invoker = LambdaInvoker(lambda_stub.endpoint, "eu-central-1", "app-", signed=signed, backoff=QUICK)
     lambda_stub.refuse(403, "AccessDeniedException", "not authorized to perform: lambda:InvokeFunction")
     with pytest.raises(BackendError, match="not allowed"):
         invoker.invoke("recommend", b"{}")

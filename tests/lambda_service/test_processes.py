@@ -115,6 +115,13 @@ def test_memory_over_the_limit_kills_the_process(lambdas, runtime_client):
     assert problem["errorMessage"].endswith("Error: Runtime exited with error: signal: killed")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells shared pages from others")
+def test_pages_that_forked_processes_share_count_once(lambdas, runtime_client):
+    lambdas.function(client=runtime_client, memory_mb=256)
+    answer, result = lambdas.invoke(payload={"share_mb": 100, "forks": 4})  # 500 MB resident, 100 MB in fact
+    assert "FunctionError" not in answer, result
+
+
 @pytest.mark.parametrize(
     ("event", "how"),
     [({"exit": 3}, "exit status 3"), ({"kill": 1}, "signal: killed"), ({"exit": 0}, "providing a reason")],

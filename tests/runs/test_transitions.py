@@ -10,7 +10,6 @@ from matinee.runs import (
     Feedback,
     Run,
     Status,
-    backoff_s,
     cancelled,
     claim,
     evolve,
@@ -114,10 +113,6 @@ def test_a_finished_run_knows_its_duration():
     run = succeed(a_run("running", started_at=NOW - 3), result=1, now=NOW).after
     assert run.duration_s == 3
     assert a_run("running").duration_s is None
-
-
-def test_back_off_doubles_up_to_a_cap():
-    assert [backoff_s(n) for n in (1, 2, 3, 20)] == [1, 2, 4, 300]
 
 
 def test_a_newcomers_turn_is_the_one_being_served():

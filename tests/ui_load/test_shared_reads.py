@@ -51,7 +51,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(session, "poll", session.Poll(clock))
+    monkeypatch.setattr(session, "poll", session.SharedReads(clock))
     monkeypatch.setattr("matinee.client.core.RELEASE_TTL_S", 1e9)  # the client's own memory has its own tests
     return clock
 
@@ -62,7 +62,7 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Counting]
     predictor = PredictorManifest("plan", "batch", "plan", "", SCHEMA, {}, Resources())
     sqlite.put_release(Release("app", "App", 1, 0.0, (ComponentManifest("plan", "hash", "v1", (predictor,)),)))
     counting = Counting(sqlite)
-    backend = SimpleNamespace(store=counting, files=None, invoker=None, logs=None, poll=session.Poll())
+    backend = SimpleNamespace(store=counting, files=None, invoker=None, logs=None, poll=session.SharedReads())
     client = Client(backend, Settings(data=tmp_path), owner=True)  # type: ignore[arg-type]
     monkeypatch.setattr(session, "client_of", lambda who: client)
     client.release()

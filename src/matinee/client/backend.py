@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from matinee.client.poll import Poll
+from matinee.caches import SharedReads
 from matinee.ports import Files, Invoker, Logs, Store
 from matinee.settings import LIVE, Settings
 
@@ -21,7 +21,7 @@ class Backend:
     files: Files
     invoker: Invoker
     logs: Logs
-    poll: Poll = field(default_factory=Poll)  # what all clients of this backend read together
+    poll: SharedReads = field(default_factory=SharedReads)  # what all clients of this backend read together
 
 
 def open_backend(settings: Settings) -> Backend:

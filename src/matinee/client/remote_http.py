@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 from matinee.errors import (
@@ -20,12 +20,16 @@ from matinee.errors import (
     RateError,
     UsageError,
 )
+from matinee.retry import Backoff, retry
+
+if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
 
 Json = Any
 API = "/api/v1"
 CONNECT_S = 10.0
 READ_S = 120.0  # the API answers within half a minute; the rest is for slow networks and large files
-TRIES = 3  # of a request that got no answer: everything here may be sent twice
+BACKOFF = Backoff(base_s=0.2, cap_s=1.0, tries=3)  # of a request without an answer: all may be sent twice
 
 
 class Answer:
@@ -45,7 +49,7 @@ class Http:
     """Requests to one app. Thread-safe. Raises the errors of `matinee.errors`, BackendError without an answer."""
 
     def __init__(self, url: str, token: str) -> None:
-        from urllib3 import PoolManager, Retry, Timeout
+        from urllib3 import PoolManager, Timeout
 
         parts = urlsplit(url.strip())
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -55,8 +59,7 @@ class Http:
         self._headers = {"Accept": "application/json", "User-Agent": "matinee"}
         if token:
             self._headers["Authorization"] = f"Bearer {token.strip()}"
-        retries = Retry(TRIES - 1, allowed_methods=None, status=0, redirect=0, backoff_factor=0.2)
-        self._pool = PoolManager(retries=retries, timeout=Timeout(CONNECT_S, READ_S))
+        self._pool = PoolManager(retries=False, timeout=Timeout(CONNECT_S, READ_S))
 
     def ask(
         self, method: str, path: str, *, query: Mapping[str, Json] | None = None, body: Json = None, key: str = ""
@@ -87,8 +90,11 @@ class Http:
     def _send(self, method: str, url: str, data: bytes | None, headers: Mapping[str, str]) -> Answer:
         from urllib3.exceptions import HTTPError
 
+        def send() -> BaseHTTPResponse:
+            return self._pool.request(method, url, body=data, headers={**self._headers, **headers}, redirect=False)
+
         try:
-            response = self._pool.request(method, url, body=data, headers={**self._headers, **headers}, redirect=False)
+            response = retry(send, on=(HTTPError,), backoff=BACKOFF)
         except HTTPError as error:
             reason = getattr(error, "reason", None) or error
             raise BackendError(

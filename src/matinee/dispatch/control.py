@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from matinee.errors import NotFoundError
 from matinee.ports import Store
-from matinee.runs import Run, backoff_s, request_cancel
+from matinee.retry import backoff_s
+from matinee.runs import Run, request_cancel
 
 
 def cancel(store: Store, run_id: str, now: float) -> Run:

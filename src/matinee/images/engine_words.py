@@ -6,6 +6,7 @@ import platform
 import re
 
 from matinee.errors import BackendError
+from matinee.log_lines import cut
 
 INSTALL = "Install Docker (https://docs.docker.com/get-docker/) or Podman, or do without: matinee dev needs neither."
 _NOISE = re.compile(
@@ -68,5 +69,5 @@ def last_words(said: str, limit: int = 400) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line.strip())]
     text = " ".join(lines[-3:]) or "it said nothing"
     text = text.removeprefix("Error response from daemon: ").removeprefix("ERROR: ")
-    text = text if len(text) <= limit else "…" + text[-limit:]
+    text = cut(text, limit)
     return text if text.endswith((".", "!", "?")) else f"{text}."

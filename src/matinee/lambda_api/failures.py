@@ -6,6 +6,8 @@ import json
 import logging
 from typing import Any
 
+from matinee.log_lines import cut
+
 log = logging.getLogger("matinee.aws")
 
 
@@ -27,6 +29,6 @@ def log_failure(error: Exception, action: str, resource: str) -> None:
         "status": meta.get("HTTPStatusCode", 0),
         "request_id": meta.get("RequestId", ""),
         "retries": meta.get("RetryAttempts", 0),
-        "error": str(error)[:500],
+        "error": cut(str(error), 500),
     }
     log.warning(json.dumps(fields), extra={"aws": fields})

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from matinee.errors import BackendError, MatineeError
 from matinee.lambda_api.loopback import Loopback
-from matinee.lambda_api.patience import Patience
 from matinee.lambda_api.refusals import refusal_of
 from matinee.lambda_api.sdk import identity, new_session
 from matinee.ports import Invocation
+from matinee.retry import Backoff
 
 if TYPE_CHECKING:
     from botocore.config import Config
@@ -42,14 +42,14 @@ class LambdaInvoker:
         *,
         qualifier: str = "",
         signed: bool = False,
-        patience: Patience | None = None,
+        backoff: Backoff | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._region = region
         self._prefix = prefix
         self._qualifier = qualifier
         self._signed = signed or not endpoint
-        self._patience = patience or Patience()
+        self._backoff = backoff or Backoff()
         self._client: Any = None
 
     def invoke(
@@ -80,7 +80,7 @@ class LambdaInvoker:
         client = self._client or self._open()
         if self._qualifier:
             arguments["Qualifier"] = self._qualifier
-        waits = self._patience.waits()
+        waits = self._backoff.waits()
         while True:
             try:
                 return client.invoke(FunctionName=self._prefix + function, **arguments)

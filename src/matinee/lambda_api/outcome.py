@@ -10,6 +10,7 @@ import json
 import re
 
 from matinee.errors import InputError, Problem
+from matinee.log_lines import cut
 from matinee.manifest import PredictorManifest
 from matinee.ports import Invocation
 from matinee.runs import Failure, Json
@@ -84,7 +85,7 @@ def _problem(payload: bytes) -> dict[str, Json]:
         value = json.loads(payload)
     except ValueError:
         value = None
-    return value if isinstance(value, dict) else {"errorMessage": payload.decode("utf-8", "replace")[:1000]}
+    return value if isinstance(value, dict) else {"errorMessage": cut(payload.decode("utf-8", "replace"), 1000)}
 
 
 def _problems(message: str) -> tuple[Problem, ...]:

@@ -15,7 +15,8 @@ from dataclasses import replace
 from matinee.notices.sender import Message, NotSentError, Sender
 from matinee.notices.subscription import KEPT_S, NOTICE, Channel, Notice, from_json, to_json
 from matinee.ports import Store
-from matinee.runs import Run, backoff_s
+from matinee.retry import backoff_s
+from matinee.runs import Run
 
 HOLD_S = 600.0  # how long a claim lasts: longer than MOST messages take
 MOST = 20  # messages sent in one look

@@ -5,16 +5,16 @@ When it does not come right, the attempt fails and says why: a run never succeed
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from matinee.errors import BackendError, PredictionError
+from matinee.retry import Backoff, retry
 
 if TYPE_CHECKING:
     from matinee.ports import Files
 
-TRIES = 5  # on AWS each of them is the SDK's five
+BACKOFF = Backoff(base_s=0.2, cap_s=2.0, tries=5)  # on AWS each try is the SDK's five
 T = TypeVar("T")
 
 
@@ -35,15 +35,11 @@ class Patiently:
 
 def insist(what: str, step: Callable[[], T]) -> T:
     """Do a step at Files, again while it fails; PredictionError with the reason when it does not come right."""
-    for attempt in range(TRIES):
-        try:
-            return step()
-        except (BackendError, OSError) as error:
-            reason = error
-        time.sleep(0.1 * 2**attempt)
-    hint = reason.hint if isinstance(reason, BackendError) else ""
-    said = reason.message if isinstance(reason, BackendError) else str(reason)
-    raise PredictionError(
-        f"It was not possible to {what}: {said}",
-        hint=hint or "Look at the free space and the rights of the app's files.",
-    ) from reason
+    try:
+        return retry(step, on=(BackendError, OSError), backoff=BACKOFF)
+    except (BackendError, OSError) as error:
+        cause, hint = (error.message, error.hint) if isinstance(error, BackendError) else (str(error), "")
+        raise PredictionError(
+            f"It was not possible to {what}: {cause}",
+            hint=hint or "Look at the free space and the rights of the app's files.",
+        ) from error

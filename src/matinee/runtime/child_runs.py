@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from matinee.errors import ComponentError, InputError, MatineeError, PredictionError
+from matinee.log_lines import cut, error_text
 from matinee.predictor.inside import Context, bind
 from matinee.runtime.binding import RuntimeBinding
 from matinee.runtime.child_files import Patiently, insist
@@ -90,7 +91,7 @@ class Runner:
         )
 
     def _report(self, fraction: float | None, message: str) -> None:
-        self._link.send("progress", [fraction, message[:MAX_TEXT_CHARS]])
+        self._link.send("progress", [fraction, cut(message, MAX_TEXT_CHARS)])
 
 
 def _manifest(settings: Settings) -> dict[str, Json]:
@@ -107,7 +108,7 @@ def _failure(error: BaseException) -> dict[str, str]:
     if isinstance(error, MatineeError):
         return _words("exception", error.message, error.hint)
     kind = "out_of_memory" if isinstance(error, MemoryError) else "exception"
-    return _words(kind, f"{type(error).__name__}: {error}", "", "".join(traceback.format_exception(error)))
+    return _words(kind, error_text(error, MAX_TEXT_CHARS), "", "".join(traceback.format_exception(error)))
 
 
 def _start_failure(settings: Settings, error: BaseException) -> dict[str, str]:
@@ -116,14 +117,15 @@ def _start_failure(settings: Settings, error: BaseException) -> dict[str, str]:
         return _words("start", f"{error.message}{where}", error.hint)
     if isinstance(error, KeyError) and error.args == (settings.predictor,):
         return _words("start", f"{settings.source} has no predictor {settings.predictor}.", "Release the app again.")
-    text = f"{settings.component} cannot be imported: {type(error).__name__}: {error}"
+    text = f"{settings.component} cannot be imported: "
+    text += error_text(error, MAX_TEXT_CHARS - len(text))
     return _words("start", text, "Mend the component and save it.", "".join(traceback.format_exception(error)))
 
 
 def _words(kind: str, message: str, hint: str = "", trace: str = "") -> dict[str, str]:
     return {
         "kind": kind,
-        "message": message[:MAX_TEXT_CHARS],
-        "hint": hint[:MAX_TEXT_CHARS],
-        "traceback": trace[-MAX_TRACEBACK_CHARS:],
+        "message": cut(message, MAX_TEXT_CHARS),
+        "hint": cut(hint, MAX_TEXT_CHARS),
+        "traceback": cut(trace, MAX_TRACEBACK_CHARS),
     }

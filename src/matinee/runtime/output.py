@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import traceback
@@ -10,7 +9,7 @@ from threading import Lock
 from types import TracebackType
 from typing import Any
 
-MAX_MESSAGE_CHARS = 4000  # as everywhere: `backends.aws.logs`
+from matinee import log_lines
 
 
 class JsonLines:
@@ -58,7 +57,4 @@ def _said(kind: type[BaseException], error: BaseException, trace: TracebackType 
 def _line(level: str, message: str) -> str:
     if message.startswith("{") and message.endswith("}") and "\n" not in message:
         return message + "\n"
-    if len(message) > MAX_MESSAGE_CHARS:
-        message = "… " + message[-MAX_MESSAGE_CHARS:]  # a traceback says what happened at its end
-    text = json.dumps({"at": time.time(), "level": level, "message": message}, ensure_ascii=False)
-    return text.encode("utf-8", "backslashreplace").decode() + "\n"
+    return log_lines.to_json(time.time(), level, message)

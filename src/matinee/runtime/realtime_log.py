@@ -6,7 +6,6 @@ before the component; nothing is loaded here that the runtime client has not loa
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -14,7 +13,7 @@ import time
 from _thread import RLock  # `threading` may not be loaded; what is collected meanwhile may print, too
 from typing import Any
 
-MAX_MESSAGE_CHARS = 4000  # as everywhere: `backends.aws.logs`
+from matinee import log_lines
 
 
 class RequestLines:
@@ -68,12 +67,7 @@ class RequestLines:
             self._say("INFO", rest)
 
     def _say(self, level: str, message: str) -> None:
-        if len(message) > MAX_MESSAGE_CHARS:
-            message = message[:MAX_MESSAGE_CHARS] + " …"
-        told = {"at": time.time(), "level": level, "message": message}
-        more = {"component": _COMPONENT, "run_id": self._run_id}
-        text = json.dumps(told | {name: value for name, value in more.items() if value}, ensure_ascii=False)
-        self._stream.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
+        self._stream.write(log_lines.to_json(time.time(), level, message, component=_COMPONENT, run_id=self._run_id))
 
 
 class _LogHandler(logging.Handler):

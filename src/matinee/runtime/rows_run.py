@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from matinee.errors import InputError, MatineeError
+from matinee.log_lines import cut, error_text
 from matinee.rows import chunks, stored
 from matinee.rows.cells import MARK
 from matinee.runtime.child_link import Link
@@ -77,14 +78,14 @@ class RowsRun:
         except RowTimeoutError:
             error, trace = f"{self._name} took longer than its limit of {self._timeout_s:g} s.", ""
         except InputError as problem:
-            return None, problem.message[:MAX_ERROR_CHARS]
+            return None, cut(problem.message, MAX_ERROR_CHARS)
         except MatineeError as failure:
             error, trace = failure.message, getattr(failure, "traceback", "")
         except Exception as failure:  # whatever it is, it is this row's
-            error, trace = f"{type(failure).__name__}: {failure}", ""
+            error, trace = error_text(failure), ""
         if self._failed < TOLD_FAILURES:
             self._link.log("ERROR", f"Row {number:,}: {error}\n{trace}".rstrip())
-        return None, error[:MAX_ERROR_CHARS]
+        return None, cut(error, MAX_ERROR_CHARS)
 
     def _add(self, result: Json, error: str) -> None:
         try:

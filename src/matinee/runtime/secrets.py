@@ -18,11 +18,12 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from matinee.errors import BackendError
+from matinee.retry import Backoff
 
 Json = Any
 VARIABLE = "MATINEE_SECRETS"
 TIMEOUT_S = 2.5  # of one attempt: INIT has 10 s in all
-PAUSES_S = (0.1, 0.5)  # before the second and the third attempt
+BACKOFF = Backoff(base_s=0.2, cap_s=1.0, tries=3)
 NAMES_A_CALL = 10
 _TARGET = "AmazonSSM.GetParameters"
 _TYPE = "application/x-amz-json-1.1"
@@ -90,7 +91,8 @@ def signed(place: Place, host: str, body: bytes, at: float) -> dict[str, str]:
 def _get(place: Place, paths: list[str]) -> dict[str, str]:
     """Return the values that there are, by path; what fails for the moment is tried again."""
     body = json.dumps({"Names": paths, "WithDecryption": True}).encode()
-    for pause_s in (*PAUSES_S, None):
+    waits = BACKOFF.waits()
+    while True:
         try:
             status, answer = _post(place, body)
         except OSError as error:
@@ -105,10 +107,8 @@ def _get(place: Place, paths: list[str]) -> dict[str, str]:
             problem = _refused(code, str(answer.get("message") or answer.get("Message") or ""), paths)
             if status < 500 and code not in _AGAIN:
                 raise problem
-        if pause_s is None:
+        if not next(waits):
             raise problem
-        time.sleep(pause_s)
-    raise AssertionError("the last attempt returns or raises")
 
 
 def _post(place: Place, body: bytes) -> tuple[int, dict[str, Json]]:

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 from matinee import runs
 from matinee.dispatch.worker import Left, Transition, WaitUntil, claim_next, finish, give_back, leave
 from matinee.errors import BackendError
+from matinee.memory import tree_bytes
+from matinee.retry import backoff_s
 from matinee.runs import Change, Entry, Failure, Json, Progress, Run, evolve
 from matinee.runtime import supervisor_failures as failures
 from matinee.runtime.supervisor_child import Child
 from matinee.runtime.supervisor_hand import LET_GO_S, Ended, Hand
 from matinee.runtime.supervisor_job import BEAT_S, LOOK_S, MEMORY_S, RETRY_S, START_LIMIT_S, Job
 from matinee.runtime.supervisor_log import RunLog
-from matinee.runtime.supervisor_memory import memory_bytes
 from matinee.runtime.supervisor_signals import Signals
 from matinee.runtime.supervisor_slot import HeldSlot
 from matinee.runtime.supervisor_spawn import Spawned
@@ -213,7 +214,7 @@ class Supervisor:
     def _look_at_memory(self, job: Job, now: float) -> None:
         job.memory_at = now + MEMORY_S
         limit = self._held.predictor.memory_mb * 2**20
-        used = memory_bytes(self._child.pid, above=limit) if self._child else 0
+        used = tree_bytes(self._child.pid, above=limit) if self._child else 0
         job.peak_bytes = max(job.peak_bytes, used)
         if used > limit:
             self._end_child()
@@ -266,7 +267,7 @@ class Supervisor:
         retries = self._held.predictor.retries
 
         def transition(run: Run, entry: Entry | None) -> Change:
-            now, delay_s = time.time(), runs.backoff_s(run.failures + 1)
+            now, delay_s = time.time(), backoff_s(run.failures + 1)
             if goes_on and entry is not None:
                 return runs.release(run, entry, now=now)
             return runs.fail(run, entry, failure=failure, now=now, retries=retries, delay_s=delay_s)

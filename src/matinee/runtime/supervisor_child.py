@@ -8,8 +8,8 @@ import selectors
 import signal
 from contextlib import suppress
 
+from matinee.memory import descendants, kills_for_memory
 from matinee.runs import Json
-from matinee.runtime.supervisor_memory import descendants, kills_for_memory
 from matinee.runtime.supervisor_spawn import Spawned, spawn
 
 _CHUNK = 1 << 16

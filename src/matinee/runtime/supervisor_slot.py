@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from matinee.dispatch.worker import renew, resign
 from matinee.errors import BackendError, MatineeError
+from matinee.retry import Backoff, retry
 from matinee.runs import LEASE_S, Json, Slot
 from matinee.settings import DISPATCHER, Settings
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:  # a worker must start fast
     from matinee.ports import Store
 
 RENEW_S = LEASE_S / 3
-INSIST_S = 30.0  # how long a store that fails is asked again before the worker gives up
+BACKOFF = Backoff(base_s=0.05, cap_s=2.0, total_s=30.0)  # a store that fails for longer ends the worker
 POKE_S = 1.0  # how long a worker that ends may try to reach the dispatcher
 
 T = TypeVar("T")
@@ -91,17 +92,8 @@ class HeldSlot:
             open_invoker(self._settings).poke(DISPATCHER, payload)
 
     def insist(self, step: Callable[[], T]) -> T:
-        """Do a step at the store, again and again while it fails; BackendError after INSIST_S."""
-        deadline, pause_s = time.monotonic() + INSIST_S, 0.05
-        while True:
-            try:
-                return step()
-            except BackendError as error:
-                if time.monotonic() > deadline:
-                    raise
-                print(error, file=sys.stderr)  # noqa: T201 (the worker's own log)
-                time.sleep(pause_s)
-                pause_s = min(2.0, pause_s * 2)
+        """Do a step at the store, again and again while it fails; BackendError when BACKOFF has run out."""
+        return retry(step, on=(BackendError,), backoff=BACKOFF, report=lambda error: print(error, file=sys.stderr))  # noqa: T201 (the worker's own log)
 
 
 def _read_manifest(settings: Settings) -> dict[str, Json]:

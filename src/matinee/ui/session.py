@@ -17,7 +17,7 @@ from matinee.access import start
 from matinee.access.gate import Gate, Policy
 from matinee.access.people import LOCAL, Person
 from matinee.access.users import Users
-from matinee.client.poll import KEPT, Poll
+from matinee.caches import SHARED_VALUES, SharedReads
 from matinee.errors import AccessError
 from matinee.manifest import Json, Release
 from matinee.ports import RunQuery
@@ -44,7 +44,7 @@ class Live:
     note: str = ""
 
 
-poll = Poll()
+poll = SharedReads()
 _gate: Gate | None = None
 _opening = threading.Lock()
 
@@ -61,7 +61,7 @@ def _backend() -> Backend:
     return open_backend(_settings())
 
 
-@functools.lru_cache(KEPT)
+@functools.lru_cache(SHARED_VALUES)
 def _client(who: Person) -> Client:
     from matinee.client.core import Client
 

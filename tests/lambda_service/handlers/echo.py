@@ -9,6 +9,21 @@ import time
 from pathlib import Path
 
 
+def answer_with_forks(share_mb, forks):
+    """Fork processes that read what their parent holds, as data loaders do, and live long enough to be measured."""
+    held = bytes(range(256)) * 4096 * share_mb
+    children = []
+    for _ in range(forks):
+        child = os.fork()
+        if not child:
+            held.count(b"x")  # every page is in the child's resident size, and shared all the same
+            time.sleep(0.5)
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+
+
 def handler(event, context):  # noqa: C901 - a list of things to do
     if "note" in event:
         with Path(event["note"]).open("a") as file:
@@ -24,6 +39,8 @@ def handler(event, context):  # noqa: C901 - a list of things to do
         held = bytearray(event["hold_mb"] * 2**20)
         time.sleep(10)
         del held
+    if "share_mb" in event:
+        answer_with_forks(event["share_mb"], event["forks"])
     if "until" in event:
         while not Path(event["until"]).exists():
             time.sleep(0.01)

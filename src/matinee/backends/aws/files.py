@@ -17,7 +17,7 @@ from matinee.backends.aws.errors import code_of, explained
 from matinee.backends.aws.files_stream import ObjectStream
 from matinee.backends.aws.session import Session
 from matinee.errors import ConflictError, LimitError, MatineeError, NotFoundError, UsageError
-from matinee.lambda_api.patience import Patience
+from matinee.retry import Backoff
 
 PART_BYTES = 8 << 20
 MOST_PARTS = 10_000  # of one upload, so 84 GB: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
@@ -26,7 +26,7 @@ _AT_ONCE = 4  # parts on their way: what one upload may hold in memory is five p
 _DELETED_AT_ONCE = 1000
 _LONGEST_KEY = 1024  # bytes
 _BUFFER = 1 << 20
-_PATIENCE = Patience(base_s=0.05, cap_s=1.0, total_s=10.0)
+_BACKOFF = Backoff(base_s=0.05, cap_s=1.0, total_s=10.0)
 _MISSING = {"NoSuchKey", "404", "NotFound"}
 _EXISTS = {"PreconditionFailed", "412"}
 _CONFLICT = {"ConditionalRequestConflict", "OperationAborted", "409"}
@@ -157,7 +157,7 @@ class S3Files:
 
     def _written(self, key: str, method: str, **arguments: Any) -> Any:
         """Call; what two write at once is tried again, what must not replace and would is a ConflictError."""
-        waits = _PATIENCE.waits()
+        waits = _BACKOFF.waits()
 
         def write() -> Any:
             while True:

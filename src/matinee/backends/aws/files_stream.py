@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from matinee.backends.aws.errors import explained
-from matinee.lambda_api.patience import Patience
+from matinee.retry import Backoff
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-_PATIENCE = Patience(base_s=0.1, cap_s=1.0, total_s=5.0)
+_BACKOFF = Backoff(base_s=0.1, cap_s=1.0, total_s=5.0)
 
 
 class ObjectStream(io.RawIOBase):
@@ -52,7 +52,7 @@ class ObjectStream(io.RawIOBase):
         view = memoryview(buffer).cast("B")
         if self._at >= self._size or not len(view):
             return 0
-        waits = _PATIENCE.waits()
+        waits = _BACKOFF.waits()
         while True:
             try:
                 read = self._read(len(view))

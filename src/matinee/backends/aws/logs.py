@@ -6,18 +6,17 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
+from matinee import log_lines
 from matinee.backends.aws.errors import code_of, explained
 from matinee.backends.aws.session import Session
 from matinee.ports import LogLine
 from matinee.runs import Run
 
-MAX_MESSAGE_CHARS = 4000  # of one line; the rest is cut, as locally
 MAX_LINES = 10_000  # of one run that are read
 MARGIN_S = 300.0  # around the run's own times: clocks differ, and a line may be shipped late
 _SILENT_PAGES = 200  # pages without a line, one after another, before the search is given up
@@ -105,29 +104,17 @@ def events_of(session: Session, group: str, since: float, until: float | None = 
 
 
 def _encode(line: LogLine) -> str:
-    message = line.message
-    if len(message) > MAX_MESSAGE_CHARS:
-        message = message[:MAX_MESSAGE_CHARS] + " …"
-    told: dict[str, Any] = {"at": line.at, "level": line.level, "message": message}
-    more = {"component": line.component, "run_id": line.run_id, "fields": line.fields}
-    text = json.dumps(told | {name: value for name, value in more.items() if value}, ensure_ascii=False)
-    return text.encode("utf-8", "backslashreplace").decode() + "\n"  # half a surrogate pair becomes JSON's escape of it
+    return log_lines.to_json(
+        line.at, line.level, line.message, component=line.component, run_id=line.run_id, fields=line.fields
+    )
 
 
 def decode(event: dict[str, Any]) -> LogLine:
     """Return an event as a line; what is not ours is a line of no run."""
     text = str(event["message"])
     try:
-        told = json.loads(text)
-        return LogLine(
-            at=float(told["at"]),
-            level=str(told["level"]),
-            message=str(told["message"]),
-            component=str(told.get("component", "")),
-            run_id=str(told.get("run_id", "")),
-            fields=dict(told.get("fields") or {}),
-        )
-    except (ValueError, TypeError, KeyError):
+        return LogLine(**log_lines.from_json(text))
+    except ValueError:
         return LogLine(at=event["timestamp"] / 1000, level="INFO", message=text.rstrip("\n"))
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from matinee.backends.aws.recent import Recent
 from matinee.backends.aws.session import Session
 from matinee.backends.aws.store_items import (
     encode,
@@ -39,6 +38,7 @@ from matinee.backends.aws.store_release import Releases
 from matinee.backends.aws.store_submit import Submission
 from matinee.backends.aws.store_table import Item, MovedError, Table, Write, check_size, n, s, size_of
 from matinee.backends.aws.store_values import Values
+from matinee.caches import Recent
 from matinee.errors import BackendError
 from matinee.manifest import Release
 from matinee.ports import RunQuery
@@ -53,8 +53,8 @@ class DynamoStore(Pools, Queue, Values):
     def __init__(self, session: Session) -> None:
         self._session = session
         self._table = Table(session, session.settings.table)
-        self._finished: Recent[Run] = Recent(512)  # what is finished never changes
-        self._places: Recent[tuple[int, bool]] = Recent(4096)  # by run id: turn, and whether it was ever claimed
+        self._finished: Recent[str, Run] = Recent(512)  # what is finished never changes
+        self._places: Recent[str, tuple[int, bool]] = Recent(4096)  # by run id: turn, and whether it was ever claimed
         self._turns: dict[str, int] = {}  # by predictor: the pool's turn is at least this
         self._lists = Lists(self._table, self._fetch)
         self._releases = Releases(self._table)

@@ -6,10 +6,10 @@ worker whose clock is behind keeps what it works on. What waits is due by whoeve
 
 from __future__ import annotations
 
-from matinee.backends.aws.recent import Recent
 from matinee.backends.aws.store_items import entry_from, place, progress_text
 from matinee.backends.aws.store_keys import CLAIMED, key_of, plain, queue
 from matinee.backends.aws.store_table import Item, MovedError, Table, n, s
+from matinee.caches import Recent
 from matinee.runs import Entry, Progress
 
 SKEW_S = 120.0  # by how much the clocks of two workers may differ
@@ -20,7 +20,7 @@ class Queue:
     """The verbs for queue entries of `ports.Store`."""
 
     _table: Table
-    _places: Recent[tuple[int, bool]]
+    _places: Recent[str, tuple[int, bool]]
 
     def _entry(self, item: Item) -> Entry:
         entry = entry_from(item)

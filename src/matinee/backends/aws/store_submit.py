@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 
-from matinee.backends.aws.recent import Recent
 from matinee.backends.aws.store_items import new_entry, run_item
 from matinee.backends.aws.store_keys import (
     entry_key,
@@ -33,15 +32,16 @@ from matinee.backends.aws.store_table import (
     s,
     size_of,
 )
+from matinee.caches import Recent
 from matinee.errors import BackendError, MatineeError
-from matinee.lambda_api.patience import Patience
+from matinee.retry import Backoff
 from matinee.runs import Run, next_turn
 from matinee.table_schema import EXPIRES
 
 ONCE_S = 30 * 24 * 3600  # an idempotency key is known for at least this long
 _SETTLED_S = 10.0  # an index has surely followed by then
 _ENTRY_BYTES = 1024  # more than an entry has
-_PATIENCE = Patience(base_s=0.02, cap_s=0.5, total_s=15.0)
+_BACKOFF = Backoff(base_s=0.02, cap_s=0.5, total_s=15.0)
 _NEW = "attribute_not_exists(#pk)"
 Queue = tuple[str, str]  # predictor, user
 
@@ -49,7 +49,7 @@ Queue = tuple[str, str]  # predictor, user
 class Submission:
     """One call of `submit`."""
 
-    def __init__(self, table: Table, read: Callable[[str], Run | None], places: Recent[tuple[int, bool]]) -> None:
+    def __init__(self, table: Table, read: Callable[[str], Run | None], places: Recent[str, tuple[int, bool]]) -> None:
         self._table = table
         self._read = read
         self._places = places
@@ -70,7 +70,7 @@ class Submission:
 
     def _put_pack(self, pack: Sequence[Run]) -> list[Run]:
         """Put those of a pack that are not known, in one transaction; return them."""
-        waits = _PATIENCE.waits()
+        waits = _BACKOFF.waits()
         while new := [run for run in pack if run.id not in self._known]:
             turns = _Turns(self._table, {(run.predictor, run.user) for run in new})
             given = {run.id: turns.next(run.predictor, run.user) for run in new}

@@ -15,7 +15,7 @@ from matinee.backends.aws.errors import code_of, explained, log_failure
 from matinee.backends.aws.session import Session
 from matinee.backends.aws.store_keys import Key
 from matinee.errors import BackendError, LimitError
-from matinee.lambda_api.patience import Patience
+from matinee.retry import Backoff
 
 Item = dict[str, dict[str, Any]]
 Write = dict[str, dict[str, Any]]  # one part of a transaction: {"Put": …}
@@ -24,7 +24,7 @@ LARGEST_ITEM = 400 * 1024  # bytes, names included
 MOST_IN_TRANSACTION = 100  # items
 LARGEST_TRANSACTION = 4 * 1024 * 1024  # bytes
 _BATCH = 100  # keys of one BatchGetItem
-_PATIENCE = Patience(base_s=0.02, cap_s=0.5, total_s=15.0)
+_BACKOFF = Backoff(base_s=0.02, cap_s=0.5, total_s=15.0)
 _PASSING = {"TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}  # reasons of a cancellation
 _BUSY = {"TransactionConflictException", "TransactionInProgressException", "ReplicatedWriteConflictException"}
 
@@ -142,7 +142,7 @@ class Table:
         """Return the items there are, in any order."""
         waiting = list(keys)
         found: list[Item] = []
-        waits = _PATIENCE.waits()
+        waits = _BACKOFF.waits()
         while waiting:
             asked, waiting = waiting[:_BATCH], waiting[_BATCH:]
             wanted = {self.name: {"Keys": asked, "ConsistentRead": consistent}}
@@ -183,7 +183,7 @@ class Table:
             for verb, said in write.items()
         ]
         token = os.urandom(16).hex()
-        waits = _PATIENCE.waits()
+        waits = _BACKOFF.waits()
         while True:
             try:
                 self._call("TransactWriteItems", TransactItems=items, ClientRequestToken=token)
@@ -206,7 +206,7 @@ class Table:
     def _call(self, operation: str, **arguments: Any) -> dict[str, Any]:
         if operation not in ("BatchGetItem", "TransactWriteItems"):
             arguments["TableName"] = self.name
-        waits = _PATIENCE.waits()
+        waits = _BACKOFF.waits()
         while True:
             action = f"dynamodb:{operation}"
             with explained(f"The table {self.name}", action, f"table/{self.name}"):

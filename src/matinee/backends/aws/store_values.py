@@ -17,13 +17,13 @@ from matinee.backends.aws.store_items import decode, encode
 from matinee.backends.aws.store_keys import Key, document_key, state_key
 from matinee.backends.aws.store_table import Item, MovedError, Table, check_size, s
 from matinee.errors import BackendError, ConflictError
-from matinee.lambda_api.patience import Patience
+from matinee.retry import Backoff
 from matinee.runs import Json
 from matinee.table_schema import EXPIRES
 
 _REMOVED_S = 24 * 3600
 _LARGEST_COUNT = 2**63  # DynamoDB's numbers have 38 digits: sums of these stay exact
-_PATIENCE = Patience(base_s=0.02, cap_s=0.3, total_s=15.0)
+_BACKOFF = Backoff(base_s=0.02, cap_s=0.3, total_s=15.0)
 _UNTOUCHED = "attribute_not_exists(#count) AND attribute_not_exists(#value)"
 
 
@@ -115,7 +115,7 @@ def _added(table: Table, where: Key, by: int) -> int | None:
     """
     name = os.urandom(9).hex()
     values: Item = {":by": {"N": str(by)}, ":name": s(name)}
-    waits = _PATIENCE.waits()
+    waits = _BACKOFF.waits()
     while True:
         try:
             update = f"SET #by_name = :name REMOVE #{EXPIRES} ADD #count :by"
@@ -152,7 +152,7 @@ def _outcome(table: Table, where: Key, name: str, error: Exception) -> Any:
 
 def _replaced(table: Table, where: Key, change: Callable[[Json], Json], what: str) -> Json:
     """Set the value to what `change` makes of it, whoever else changes it meanwhile; return it."""
-    waits = _PATIENCE.waits()
+    waits = _BACKOFF.waits()
     while True:
         there = table.get(where)
         new = change(_value(there))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from matinee import log_lines
+
 if TYPE_CHECKING:  # a worker must start fast, and most write no line
     from matinee.ports import LogLine
 
-MAX_MESSAGE_CHARS = 4000  # of one line; the rest is cut
 MAX_RUN_BYTES = 5_000_000  # of one run's file; a last line says that the rest is missing
 MAX_COMPONENT_BYTES = 5_000_000  # then the file becomes NAME.1.jsonl and a new one begins
-_FULL = b'{"at": 0, "level": "WARNING", "message": "The log of this run is full: what follows was not kept."}\n'
+_FULL = log_lines.to_json(0, "WARNING", "The log of this run is full: what follows was not kept.").encode()
 
 
 class FolderLogs:
@@ -91,19 +91,16 @@ class FolderLogs:
 
 
 def _encode(line: LogLine) -> str:
-    message = line.message
-    if len(message) > MAX_MESSAGE_CHARS:
-        message = message[:MAX_MESSAGE_CHARS] + " …"
-    fields = {"at": line.at, "level": line.level, "message": message}
-    more = {"component": line.component, "run_id": line.run_id, "fields": line.fields}
-    return json.dumps(fields | {name: value for name, value in more.items() if value}, ensure_ascii=False) + "\n"
+    return log_lines.to_json(
+        line.at, line.level, line.message, component=line.component, run_id=line.run_id, fields=line.fields
+    )
 
 
 def _decode(text: bytes) -> LogLine | None:
     from matinee.ports import LogLine
 
-    with suppress(ValueError, TypeError):  # a line torn by a crash is no reason to hide the others
-        return LogLine(**json.loads(text))
+    with suppress(ValueError):  # a line torn by a crash is no reason to hide the others
+        return LogLine(**log_lines.from_json(text))
     return None
 
 

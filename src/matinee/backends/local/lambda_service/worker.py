@@ -16,10 +16,10 @@ from matinee.backends.local.lambda_service.function import LocalFunction, enviro
 from matinee.backends.local.lambda_service.guard import Guard
 from matinee.backends.local.lambda_service.http import JSON_TYPE, Connection, Request, header_lines
 from matinee.backends.local.lambda_service.job import MAX_RESPONSE_BYTES, Job, error_payload
-from matinee.backends.local.lambda_service.memory import tree_rss_bytes
 from matinee.backends.local.lambda_service.process import Process
 from matinee.backends.local.lambda_service.report import report_line, start_line
 from matinee.backends.local.lambda_service.runtime_api import serve
+from matinee.memory import tree_bytes
 
 INIT_LIMIT_S = 10.0  # what a start may take before it counts in the function's timeout
 _WATCH_S = 0.05
@@ -61,6 +61,7 @@ class Worker:
         self, function: LocalFunction, owner: Owner, loop: asyncio.AbstractEventLoop, guard: Guard, on_log: OnLog | None
     ) -> None:
         self.function = function
+        self._limit_bytes = function.memory_mb * 2**20
         self.state = State.STARTING
         self.idle_since = 0.0
         self._owner = owner
@@ -202,7 +203,7 @@ class Worker:
     def _watch(self) -> None:
         self._measure()
         now = time.monotonic()
-        if self._peak_bytes > self.function.memory_mb * 1024 * 1024:
+        if self._peak_bytes > self._limit_bytes:
             self._fail("Runtime.OutOfMemory", "Runtime exited with error: signal: killed",
                        "error\tError Type: Runtime.OutOfMemory")  # fmt: skip
         elif now >= self._deadline:
@@ -213,7 +214,7 @@ class Worker:
     def _measure(self) -> None:
         if self.pid and not self.function.contained:
             self._measured_at = time.monotonic()
-            self._peak_bytes = max(self._peak_bytes, tree_rss_bytes(self.pid))
+            self._peak_bytes = max(self._peak_bytes, tree_bytes(self.pid, above=self._limit_bytes))
 
     def _stop_watching(self) -> None:
         if self._timer is not None:

@@ -1,32 +1,15 @@
-"""What ends a process at its container's limit is known from the kernel's count, in either form of cgroups."""
+"""What ended a process that was killed is said by what is known of its memory."""
 
 from __future__ import annotations
 
-import os
 from types import SimpleNamespace
 
 import pytest
 
 from matinee.runtime import supervisor_failures as failures
-from matinee.runtime import supervisor_memory
 
 PREDICTOR = SimpleNamespace(name="count", component="one", memory_mb=128)
 KILLED, SEGMENTATION_FAULT = -9, -11
-
-
-@pytest.mark.parametrize(
-    ("text", "kills"),
-    [
-        ("low 0\nhigh 4\nmax 12\noom 2\noom_kill 1\noom_group_kill 7\n", 1),
-        ("oom_kill_disable 0\nunder_oom 1\noom_kill 3\n", 3),
-        ("", 0),
-    ],
-    ids=["cgroup v2", "cgroup v1", "not counted"],
-)
-def test_kills_are_counted_by_the_kernel(tmp_path, monkeypatch, text, kills):
-    (tmp_path / "events").write_text(text)
-    monkeypatch.setattr(supervisor_memory, "_KILL_COUNTS", (os.devnull, tmp_path / "absent", tmp_path / "events"))
-    assert supervisor_memory.kills_for_memory() == kills
 
 
 @pytest.mark.parametrize(
