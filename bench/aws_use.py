@@ -13,7 +13,6 @@ import statistics
 import tempfile
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ def measure() -> dict[str, Any]:
             )
             os.environ.update(made.environment)
             app = stack.enter_context(matinee.connect(folder, stage="dev"))
-            seen = DynamoStore(Session(replace(made.session.settings, endpoint=endpoint)))
+            seen = DynamoStore(Session(made.session.settings._replace(endpoint=endpoint)))
             return figures(app, seen, counter)
     except UnavailableError as error:
         return {"skipped": str(error)}

@@ -12,12 +12,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from matinee.errors import UsageError
+from matinee.settings import PREFIX
 
 FILE = ".env"  # beside the matinee.toml; `matinee new` has git ignore it
 _RESERVED = (
     "AWS_",
     "LAMBDA_",
-    "MATINEE_",
+    PREFIX,
     "PYTHON",
     "LD_",
 )  # what the platform sets, or what changes how Python starts

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from matinee.backends.factory import Backend
 from matinee.backends.local.files import FolderFiles
 from matinee.backends.local.logs import FolderLogs
 from matinee.backends.local.store import SqliteStore
-from matinee.client.backend import Backend
 from matinee.client.core import Client
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.ports import Invocation

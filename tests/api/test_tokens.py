@@ -13,9 +13,9 @@ from starlette.testclient import TestClient
 
 import matinee.api
 from matinee.api import tokens
+from matinee.backends.factory import open_backend
 from matinee.backends.local.store import SqliteStore
 from matinee.cli.main import run
-from matinee.client.backend import open_backend
 from matinee.client.core import Client
 from matinee.errors import NotFoundError, UsageError
 from matinee.settings import Settings

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from matinee.client.backend import Backend, open_backend
+from matinee.backends.factory import Backend, open_backend
 from matinee.errors import BackendError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.ports import LaunchStatus

@@ -6,17 +6,15 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 
 import pytest
 
 from matinee.backends.aws.files import S3Files
 from matinee.backends.aws.logs import CloudWatchLogs, StreamLogs
 from matinee.backends.aws.store import DynamoStore
-from matinee.client.backend import open_backend
+from matinee.backends.factory import open_backend, open_files, open_log_writer, open_store
 from matinee.errors import UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources, to_json
-from matinee.runtime import worker_backend
 from matinee.runtime.supervisor_slot import HeldSlot
 from matinee.settings import DISPATCHER, Settings
 
@@ -27,9 +25,9 @@ def test_on_aws_all_four_are_awss(on_aws):
     assert isinstance(backend.files, S3Files)
     assert isinstance(backend.logs, CloudWatchLogs)
     settings = Settings.from_environment()
-    assert isinstance(worker_backend.open_store(settings), DynamoStore)
-    assert isinstance(worker_backend.open_files(settings), S3Files)
-    assert isinstance(worker_backend.open_log_writer(settings), StreamLogs)
+    assert isinstance(open_store(settings), DynamoStore)
+    assert isinstance(open_files(settings), S3Files)
+    assert isinstance(open_log_writer(settings), StreamLogs)
 
 
 def by_a_client(settings, _folder):
@@ -39,7 +37,7 @@ def by_a_client(settings, _folder):
 def by_a_worker(settings, folder):
     manifest = PredictorManifest("plan", "batch", "plans", "", {}, {}, Resources())
     (folder / "manifest.json").write_text(json.dumps(to_json(ComponentManifest("plans", "hash", "v1", (manifest,)))))
-    told = replace(settings, manifest=folder / "manifest.json", predictor="plan", slot_token="token")
+    told = settings._replace(manifest=folder / "manifest.json", predictor="plan", slot_token="token")
     HeldSlot(told, store=None)._poke()
 
 
@@ -84,12 +82,10 @@ def test_an_environment_without_table_or_bucket_says_so(on_aws, monkeypatch, nam
 def test_a_backend_that_is_opened_and_not_used_loads_no_boto3(on_aws):
     code = """
 import sys
-from dataclasses import replace
 from matinee.settings import Settings
-from matinee.client.backend import open_backend
-from matinee.runtime import worker_backend
+from matinee.backends.factory import open_backend, open_files, open_log_writer
 settings = Settings.from_environment()
-open_backend(settings), worker_backend.open_files(settings), worker_backend.open_log_writer(settings)
+open_backend(settings), open_files(settings), open_log_writer(settings)
 print(*(sys.modules.keys() & {"boto3", "botocore"}))
 """
     done = subprocess.run(

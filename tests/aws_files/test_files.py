@@ -10,8 +10,9 @@ import pytest
 
 from matinee.backends.aws import files as module
 from matinee.backends.aws.files import PART_BYTES, S3Files
-from matinee.backends.aws.session import AwsSettings, Session
+from matinee.backends.aws.session import Session
 from matinee.errors import BackendError, ConflictError, LimitError, NotFoundError, UsageError
+from matinee.settings import AwsSettings
 from matinee.testing.wire import Wire
 
 

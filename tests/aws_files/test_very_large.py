@@ -20,7 +20,8 @@ MEMORY_MB = 96  # what an upload may add: five parts of 8 MB, and what sending t
 UPLOAD = """
 import json, resource, sys
 from matinee.backends.aws.files import S3Files
-from matinee.backends.aws.session import AwsSettings, Session
+from matinee.backends.aws.session import Session
+from matinee.settings import AwsSettings
 
 def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024

@@ -14,11 +14,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from matinee.backends.aws import opening
-from matinee.backends.aws.session import AwsSettings, Session
+from matinee.backends.aws.session import Session, shared_session
 from matinee.backends.aws.store import DynamoStore
+from matinee.backends.factory import Backend, open_backend
 from matinee.backends.local.lambda_service import LambdaService
-from matinee.client.backend import Backend, open_backend
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.names import Names
 from matinee.ops.rehearse.credentials import Clients, Roles
@@ -26,7 +25,7 @@ from matinee.ops.rehearse.front import Front
 from matinee.ops.rehearse.judge import Judge
 from matinee.ops.rehearse.loop import Loop
 from matinee.runtime import binding
-from matinee.settings import DISPATCHER, Settings
+from matinee.settings import DISPATCHER, AwsSettings, Settings
 from matinee.stack.blueprint import Blueprint
 from matinee.stack.permissions import roles
 from matinee.stack.policies import policy
@@ -75,7 +74,7 @@ class Account:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in told.items():
                 patch.setenv(name, value)
-            for cached in (opening._session, binding._open, binding._client):
+            for cached in (shared_session, binding._open, binding._client):
                 cached.cache_clear()
             backend = open_backend(self.settings)
             yield backend

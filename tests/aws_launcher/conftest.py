@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from botocore.stub import Stubber
 
-from matinee.backends.aws.session import AwsSettings, Session
+from matinee.backends.aws.session import Session
+from matinee.settings import AwsSettings
 
 
 @pytest.fixture

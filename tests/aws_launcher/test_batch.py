@@ -10,10 +10,10 @@ from botocore.stub import ANY
 
 from matinee.backends.aws.launcher import AwsLauncher
 from matinee.backends.aws.launcher_batch import BatchLauncher
-from matinee.backends.aws.launcher_settings import LaunchSettings
 from matinee.errors import BackendError, UnansweredError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.runs import Slot
+from matinee.settings import LaunchSettings
 
 NOW = 1_800_000_000.0
 SETTINGS = LaunchSettings("app", ("subnet-a",), ("sg-1",), "gpu-queue", spot=False)
@@ -224,5 +224,5 @@ def test_a_gpu_in_an_app_without_a_job_queue_says_so(session):
 
 
 def test_settings_travel_by_the_environment():
-    for settings in (SETTINGS, LaunchSettings(), replace(SETTINGS, subnets=("a", "b"), spot=True)):
+    for settings in (SETTINGS, LaunchSettings(), SETTINGS._replace(subnets=("a", "b"), spot=True)):
         assert LaunchSettings.from_environment(settings.environment()) == settings

@@ -9,9 +9,9 @@ import pytest
 from botocore.stub import ANY
 
 from matinee.backends.aws.launcher_ecs import EcsLauncher
-from matinee.backends.aws.launcher_settings import LaunchSettings
 from matinee.errors import BackendError, UnansweredError
 from matinee.runs import Slot
+from matinee.settings import LaunchSettings
 from matinee.testing.wire import Wire
 
 NOW = 1_800_000_000.0

@@ -15,13 +15,12 @@ import pytest
 
 from matinee.backends.aws.launcher import AwsLauncher
 from matinee.backends.aws.launcher_ecs import EcsLauncher
-from matinee.backends.aws.launcher_settings import LaunchSettings
-from matinee.backends.aws.opening import _session, open_session
-from matinee.client.backend import open_backend
+from matinee.backends.aws.session import open_session, shared_session
+from matinee.backends.factory import open_backend
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.runs import Run, Status, new_run_id
 from matinee.runtime.dispatcher import Dispatcher
-from matinee.settings import Settings
+from matinee.settings import LaunchSettings, Settings
 from matinee.testing.emulators import UnavailableError, make_bucket, make_table, ministack, session_on
 from matinee.testing.launcher_contract import LauncherContract
 from matinee.testing.wire import Wire
@@ -125,7 +124,7 @@ def app(endpoint, monkeypatch):
     made = session_on(endpoint)
     make_table(made)
     make_bucket(made)
-    _session.cache_clear()
+    shared_session.cache_clear()
     for name, value in {
         **made.settings.environment(),
         "MATINEE_BACKEND": "aws",
@@ -137,7 +136,7 @@ def app(endpoint, monkeypatch):
     yield Dispatcher(open_backend(settings), settings, AwsLauncher(session, SETTINGS, prefix="app-"))
     session.close()
     made.close()
-    _session.cache_clear()
+    shared_session.cache_clear()
 
 
 def test_from_submit_to_a_worker_killed_and_the_next_one(app):

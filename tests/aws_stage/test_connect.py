@@ -190,7 +190,7 @@ class TestWrong:
         assert "AWS_REGION" in said.hint
 
     def test_a_table_without_a_release_is_nothing_deployed(self, laptop, app_folder, stage):
-        made = Session(replace(stage.session.settings, table=Names("greeting", "empty").base))
+        made = Session(stage.session.settings._replace(table=Names("greeting", "empty").base))
         make_table(made)
         assert "Nothing is deployed on the stage empty" in self.refused(app_folder, NotFoundError, "empty").message
         made.close()
@@ -235,7 +235,7 @@ class TestWrong:
 
     def test_a_release_of_another_version_of_matinee(self, laptop, app_folder, stage):
         other = Names("greeting", "newer")
-        made = Session(replace(stage.session.settings, table=other.base))
+        made = Session(stage.session.settings._replace(table=other.base))
         make_table(made)
         store = DynamoStore(made)
         release = replace(stage.store.release(), details={"aws": {}})

@@ -10,8 +10,9 @@ import pytest
 from botocore import exceptions
 
 from matinee.backends.aws.errors import explained
-from matinee.backends.aws.session import AwsSettings, Session
+from matinee.backends.aws.session import Session
 from matinee.errors import BackendError, LimitError, NotFoundError, UnansweredError
+from matinee.settings import AwsSettings
 
 
 def answered(code, text="", status=400):
@@ -97,8 +98,9 @@ def test_boto3_is_imported_when_something_is_asked_of_aws():
     code = (
         "import sys\n"
         "from matinee.backends.aws.files import S3Files\n"
-        "from matinee.backends.aws.session import AwsSettings, Session\n"
+        "from matinee.backends.aws.session import Session\n"
         "from matinee.backends.aws.store import DynamoStore\n"
+        "from matinee.settings import AwsSettings\n"
         "session = Session(AwsSettings('t', 'b'))\n"
         "DynamoStore(session), S3Files(session)\n"
         "assert not {'boto3', 'botocore', 'pydantic'} & set(sys.modules), sorted(sys.modules)\n"

@@ -10,8 +10,8 @@ import pytest
 
 from matinee.backends.aws.files import S3Files
 from matinee.backends.aws.store import DynamoStore
+from matinee.backends.factory import Backend
 from matinee.backends.local.lambda_service import LambdaService
-from matinee.client.backend import Backend
 from matinee.client.core import Client
 from matinee.dispatch.dispatcher import dispatch
 from matinee.dispatch.worker import claim_next, finish, heartbeat, leave, renew

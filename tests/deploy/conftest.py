@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from botocore.stub import Stubber
 
-from matinee.backends.aws.session import AwsSettings, Session
+from matinee.backends.aws.session import Session
 from matinee.names import Names
 from matinee.ops.deploy.cloud import Cloud, open_cloud
+from matinee.settings import AwsSettings
 from matinee.testing.emulators import REGION, UnavailableError, ministack
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what several files share

@@ -99,7 +99,7 @@ class Pretend:
 
     @property
     def tools(self) -> Tools:
-        from matinee.backends.aws.session import AwsSettings
+        from matinee.settings import AwsSettings
 
         settings = AwsSettings(region=self.region, endpoint=self.endpoint)
         return Tools(self.images, self.invoker_at, self.adapt, settings, poll_s=0.02)

@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, SSOTokenLoadError
 from botocore.stub import ANY, Stubber
 
-from matinee.backends.aws.session import AwsSettings, Session
+from matinee.backends.aws.session import Session
 from matinee.errors import BackendError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources
 from matinee.names import Names
@@ -23,6 +23,7 @@ from matinee.ops.deploy.preflight.model import Finding, refuse
 from matinee.ops.deploy.preflight.names import check_names, check_region
 from matinee.ops.deploy.preflight.permissions import check_permissions, principal_of
 from matinee.ops.deploy.tools import Tools
+from matinee.settings import AwsSettings
 from matinee.stack import Blueprint
 
 Answers = Callable[[str], Stubber]

@@ -11,7 +11,6 @@ import textwrap
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +18,8 @@ import pytest
 
 from matinee.backends.aws.session import Session
 from matinee.backends.aws.store import DynamoStore
+from matinee.backends.factory import open_backend
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
-from matinee.client.backend import on_aws
 from matinee.errors import BackendError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources, to_json
 from matinee.runs import Run, Slot, Status, new_run_id
@@ -67,7 +66,7 @@ class Stage:
         mine = session_on(endpoint)
         make_table(mine)
         self.seen = DynamoStore(mine)  # how a test looks on
-        self.session = Session(replace(mine.settings, endpoint=through or endpoint))
+        self.session = Session(mine.settings._replace(endpoint=through or endpoint))
         (folder / "work.py").write_text(textwrap.dedent(body))
         predictor = PredictorManifest("work", "batch", "works", "", N, {}, Resources(**resources))
         self.component = ComponentManifest("works", "hash", "v1", (predictor,))
@@ -78,7 +77,7 @@ class Stage:
         self.launched: list[Slot] = []
         self._closed = False
         self.launcher = ProcessLauncher(self._command, folder, on_exit=self._ended)
-        self.dispatcher = Dispatcher(on_aws(self.settings, self.session), self.settings, self.launcher)
+        self.dispatcher = Dispatcher(open_backend(self.settings, self.session), self.settings, self.launcher)
         self.store = self.dispatcher.backend.store
         self.store.put_release(Release("app", "App", 1, time.time(), (self.component,)))
 

@@ -9,14 +9,13 @@ import pytest
 
 from matinee.backends.aws import session as aws_session
 from matinee.backends.aws.launcher_ecs import EcsLauncher
-from matinee.backends.aws.launcher_settings import LaunchSettings
-from matinee.backends.aws.session import AwsSettings, Session
-from matinee.client.backend import open_backend
+from matinee.backends.aws.session import Session
+from matinee.backends.factory import open_backend
 from matinee.dispatch.worker import claim_next, finish, leave, renew
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.runs import Run, Status, new_run_id, succeed
 from matinee.runtime.dispatcher import Dispatcher
-from matinee.settings import Settings
+from matinee.settings import AwsSettings, LaunchSettings, Settings
 from matinee.testing.wire import Wire
 
 from .conftest import N

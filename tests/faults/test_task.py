@@ -12,14 +12,13 @@ import uuid
 import pytest
 
 from matinee.backends.aws.launcher import AwsLauncher
-from matinee.backends.aws.launcher_settings import LaunchSettings
-from matinee.backends.aws.session import AwsSettings, Session
-from matinee.client.backend import on_aws
+from matinee.backends.aws.session import Session
+from matinee.backends.factory import open_backend
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources, to_json
 from matinee.names import Names
 from matinee.runs import Status
 from matinee.runtime.dispatcher import Dispatcher
-from matinee.settings import Settings
+from matinee.settings import AwsSettings, LaunchSettings, Settings
 from matinee.stack import Blueprint, app_template
 from matinee.testing.emulators import REGION, make_bucket, make_table
 
@@ -69,7 +68,7 @@ def app(aws, component):
     )
     settings = Settings(backend="aws", app=names.app, function_prefix=names.prefix, lambda_endpoint=NOWHERE)
     where = LaunchSettings(names.base, ("subnet-a",), ("sg-1",))
-    backend = on_aws(settings, session)
+    backend = open_backend(settings, session)
     details = {"aws": {"definitions": {"plan": made["taskDefinition"]["taskDefinitionArn"]}}}
     backend.store.put_release(Release(names.app, "App", 1, time.time(), (component,), details=details))
     yield Dispatcher(backend, settings, AwsLauncher(session, where, prefix=names.prefix))

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from matinee.backends.factory import Backend
 from matinee.backends.local.files import FolderFiles
 from matinee.backends.local.store import SqliteStore
-from matinee.client.backend import Backend
 from matinee.client.core import Client
 from matinee.client.export import What, export, records
 from matinee.client.export_formats import BATCH_BYTES, COLUMNS

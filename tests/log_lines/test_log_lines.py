@@ -80,9 +80,7 @@ def test_what_is_empty_is_left_out():
     assert json.loads(to_json(1.0, "INFO", "hello")) == {"at": 1.0, "level": "INFO", "message": "hello"}
 
 
-@pytest.mark.parametrize(
-    "text", ["START RequestId: 1", "[1]", '{"at": 1}', '{"at": null, "level": "", "message": ""}']
-)
+@pytest.mark.parametrize("text", ["START RequestId: 1", "[1]", '{"at": 1}', '{"at": null, "level": "", "message": ""}'])
 def test_what_is_no_line_of_ours_is_refused(text):
     with pytest.raises(ValueError):
         log_lines.from_json(text)

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
+from matinee.backends.factory import Backend
 from matinee.backends.local.store import SqliteStore
-from matinee.client.backend import Backend
 from matinee.client.core import Client
 from matinee.manifest import Release
 from matinee.runs import Failure, Run, Status, claim, fail, new_run_id, succeed

@@ -18,9 +18,8 @@ from botocore.exceptions import ClientError
 
 import matinee
 from matinee.backends.aws.launcher_ecs import EcsLauncher
-from matinee.backends.aws.launcher_settings import LaunchSettings
-from matinee.backends.aws.session import AwsSettings, Session
-from matinee.client.backend import on_aws
+from matinee.backends.aws.session import Session
+from matinee.backends.factory import open_backend
 from matinee.client.core import Client
 from matinee.errors import NotFoundError
 from matinee.lambda_api import invoker
@@ -32,7 +31,7 @@ from matinee.ops.rehearse.source import FolderSource
 from matinee.ops.rehearse.world import world
 from matinee.ports import RunQuery
 from matinee.runs import Slot, Status
-from matinee.settings import DISPATCHER, Settings
+from matinee.settings import DISPATCHER, AwsSettings, LaunchSettings, Settings
 from matinee.testing.emulators import UnavailableError
 from matinee.testing.harness import wait_until
 
@@ -173,7 +172,7 @@ def acting_as(stage):
             session = Session(AwsSettings(names.base, bucket, stage.world.region, stage.world.endpoint))
             stack.callback(session.close)
             settings = Settings("aws", names.app, function_prefix=names.prefix)
-            client = Client(on_aws(settings, session), settings, "ada", owner=True)
+            client = Client(open_backend(settings, session), settings, "ada", owner=True)
             client.session = session
             return client
 

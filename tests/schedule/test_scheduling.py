@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from matinee.client.backend import open_backend
+from matinee.backends.factory import open_backend
 from matinee.client.core import Client
 from matinee.client.host import LocalHost
 from matinee.client.scheduling import LATE_S, LOOK_S, RETRY_S, Scheduling

@@ -19,11 +19,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from matinee import secrets
-from matinee.backends.aws.session import AwsSettings, Session
+from matinee.backends.aws.session import Session
 from matinee.cli.main import run
 from matinee.errors import BackendError, UsageError
 from matinee.names import Names
 from matinee.ops import secrets as ops
+from matinee.settings import AwsSettings
 from matinee.testing.emulators import ACCOUNT, REGION
 from matinee.testing.harness import wait_until
 

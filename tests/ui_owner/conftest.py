@@ -12,10 +12,10 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from matinee.backends.factory import Backend
 from matinee.backends.local.files import FolderFiles
 from matinee.backends.local.store import SqliteStore
 from matinee.client import inside
-from matinee.client.backend import Backend
 from matinee.client.core import Client
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.project import Notices, Page, Ui, ui_details

@@ -14,10 +14,10 @@ from itsdangerous import BadData, URLSafeTimedSerializer
 
 from matinee.access.people import Role
 from matinee.errors import DiskError, UsageError
+from matinee.settings import COOKIE_SECRET
 
 SHORTEST_SECRET = 16  # characters
 SECRET_FILE = "cookie.secret"  # noqa: S105 - a file's name
-SECRET_VARIABLE = "MATINEE_COOKIE_SECRET"  # noqa: S105
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ class Cookies:
 
 def cookie_secret(data: Path, environ: Mapping[str, str]) -> str:
     """Return the secret from the environment, else the app's own: made once, readable by its owner alone."""
-    given = environ.get(SECRET_VARIABLE, "")
+    given = environ.get(COOKIE_SECRET, "")
     if given:
         if len(given) < SHORTEST_SECRET:
             raise UsageError(
-                f"{SECRET_VARIABLE} is shorter than {SHORTEST_SECRET} characters.",
+                f"{COOKIE_SECRET} is shorter than {SHORTEST_SECRET} characters.",
                 hint="Make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
             )
         return given
@@ -85,7 +85,7 @@ def cookie_secret(data: Path, environ: Mapping[str, str]) -> str:
     except OSError as error:
         raise DiskError(
             f"The secret of the sign-in cookie cannot be kept in {data}: {error.strerror}.",
-            hint=f"Make the folder writable, or set {SECRET_VARIABLE}.",
+            hint=f"Make the folder writable, or set {COOKIE_SECRET}.",
         ) from None
 
 

@@ -8,20 +8,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from matinee import settings
 from matinee.access.cookies import Cookies, cookie_secret
 from matinee.access.gate import Gate, Policy
 from matinee.access.passwords import same
 from matinee.access.people import clean_name
 from matinee.access.users import Users
 from matinee.errors import UsageError
+from matinee.settings import OWNER_PASSWORD, PASSWORD
 
 Json = Any
-PASSWORD, OWNER_PASSWORD = "MATINEE_PASSWORD", "MATINEE_OWNER_PASSWORD"
 PROVIDER = {  # what st.login is told, by the variable that holds it
-    "client_id": "MATINEE_OIDC_CLIENT_ID",
-    "client_secret": "MATINEE_OIDC_CLIENT_SECRET",
-    "server_metadata_url": "MATINEE_OIDC_METADATA_URL",
-    "redirect_uri": "MATINEE_OIDC_REDIRECT_URI",
+    "client_id": settings.OIDC_CLIENT_ID,
+    "client_secret": settings.OIDC_CLIENT_SECRET,
+    "server_metadata_url": settings.OIDC_METADATA_URL,
+    "redirect_uri": settings.OIDC_REDIRECT_URI,
 }
 
 

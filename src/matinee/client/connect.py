@@ -22,6 +22,7 @@ from matinee.project import load
 from matinee.rows.table import Source
 from matinee.runs import Entry, Feedback, Json, Progress, Run, Scale, Status
 from matinee.schema import records
+from matinee.settings import STAGE, TOKEN
 
 PROGRESS_WIDTH = 32  # characters of the bar
 
@@ -44,7 +45,7 @@ def connect(
     _check(stage=stage, region=region, url=url, token=token)
     if url:
         return _connect_to(url, token)
-    serving = provided() if app == "." and stage in ("", os.environ.get("MATINEE_STAGE")) else None
+    serving = provided() if app == "." and stage in ("", os.environ.get(STAGE)) else None
     if serving is not None:
         return App(serving, lambda: None)
     stack = ExitStack()
@@ -63,7 +64,7 @@ def _check(*, stage: str, region: str, url: str, token: str) -> None:
 def _connect_to(url: str, token: str) -> App:
     from matinee.client.remote import RemoteClient
 
-    remote = RemoteClient(url, token or os.environ.get("MATINEE_TOKEN", ""))
+    remote = RemoteClient(url, token or os.environ.get(TOKEN, ""))
     try:
         remote.release()
     except BaseException:

@@ -20,7 +20,7 @@ from matinee.environments.inspect import InspectedComponent
 from matinee.images import BuiltImage, Engine, build_images, plan_images
 from matinee.manifest import PredictorManifest
 from matinee.project import Project
-from matinee.settings import Settings
+from matinee.settings import LABEL, LIFELINE_FD, MANIFEST, SOURCE, Settings
 
 LABEL_HOST, LABEL_PREDICTOR = "matinee.host", "matinee.predictor"
 DATA = Path("/data")  # where the app's data folder is in a container
@@ -33,9 +33,9 @@ _OF_THE_ENGINE = (
     "CONTAINER_HOST", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME",
 )  # fmt: skip
 # The launcher's lock is a worker's input, its lifeline another descriptor: this keeps the one and reads the other.
-_WITH_LIFELINE = """import os, sys
+_WITH_LIFELINE = f"""import os, sys
 os.set_inheritable(os.dup(0), True)
-os.dup2(int(os.environ["MATINEE_LIFELINE_FD"]), 0)
+os.dup2(int(os.environ["{LIFELINE_FD}"]), 0)
 os.execvp(sys.argv[1], sys.argv[1:])"""
 
 
@@ -94,10 +94,11 @@ class Containers:
         secrets: Mapping[str, str],
         more: Iterable[str] = (),
     ) -> Start:
-        told = replace(settings, data=DATA, component=item.component.name, predictor=predictor.name).environment()
-        for baked_in in ("MATINEE_SOURCE", "MATINEE_MANIFEST", "MATINEE_LIFELINE_FD"):
+        inside = settings._replace(data=DATA, component=item.component.name, predictor=predictor.name)
+        told = inside.environment()
+        for baked_in in (SOURCE, MANIFEST, LIFELINE_FD):
             del told[baked_in]
-        told |= {"MATINEE_LABEL": item.manifest.label, **secrets}
+        told |= {LABEL: item.manifest.label, **secrets}
         command = [
             *self._run(predictor, settings.data),
             *(word for name in (*told, *more) for word in ("--env", name)),  # values are not for the process list
@@ -125,7 +126,7 @@ class Containers:
             "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
             "--user", f"{os.getuid()}:{os.getgid()}",  # what it writes into the data folder is this person's
             "--volume", f"{data}:{DATA}",
-            "--env", "MATINEE_LIFELINE_FD=0",
+            "--env", f"{LIFELINE_FD}=0",
         ]  # fmt: skip
 
     # --- what is left -----------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from matinee.backends.factory import Backend
 from matinee.client import rows as many
-from matinee.client.backend import Backend
 from matinee.client.limits import check_queue, limits_of
 from matinee.client.recorded import RecordedRuns
 from matinee.client.visibility import Visibility
@@ -29,8 +29,6 @@ from matinee.settings import DISPATCHER, Settings
 
 INLINE_BYTES = 4096  # larger inputs and results travel through Files: a store is billed by the whole item
 PAYLOAD_BYTES = 5_500_000  # Lambda takes 6 MB; the rest is room for escapes
-RELEASE_TTL_S = 0.25  # how old the release a call sees may be
-AWS_RELEASE_TTL_S = 5.0  # there each look is a request
 
 
 class Client(RecordedRuns):
@@ -55,15 +53,13 @@ class Client(RecordedRuns):
     # --- what there is ------------------------------------------------------------------------------------------
 
     def release(self) -> Release:
-        """Return what is live, a moment old at most (RELEASE_TTL_S); NotFoundError while nothing is."""
-        max_age_s = AWS_RELEASE_TTL_S if self.settings.backend == "aws" else RELEASE_TTL_S
-        return self.backend.poll.read("release", max_age_s, self._read_release)
+        """Return what is live, a moment old at most; NotFoundError while nothing is."""
+        return self.backend.poll.read("release", self.backend.traits.release_age_s, self._read_release)
 
     def _read_release(self) -> Release:
         release = self.backend.store.release()
         if release is None:
-            start = "Deploy it: `matinee deploy`." if self.settings.backend == "aws" else "Start it: `matinee dev`."
-            raise NotFoundError("Nothing is live yet.", hint=start)
+            raise NotFoundError("Nothing is live yet.", hint=self.backend.traits.how_to_start)
         return release
 
     def predictor(self, name: str) -> PredictorManifest:

@@ -15,11 +15,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from matinee import secrets
-from matinee.backends.aws.session import AwsSettings
+from matinee.backends.factory import Backend, open_backend, open_launcher
 from matinee.backends.local.lambda_service import LambdaService, LocalFunction
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
 from matinee.backends.local.logs import FolderLogs
-from matinee.client.backend import Backend, open_backend
 from matinee.client.core import Client
 from matinee.client.delivering import Delivering
 from matinee.client.dispatching import Dispatching
@@ -32,7 +31,7 @@ from matinee.manifest import ComponentManifest, PredictorManifest, Release, Trou
 from matinee.project import Project
 from matinee.project.details import details
 from matinee.runs import Slot
-from matinee.settings import DISPATCHER, Settings
+from matinee.settings import DISPATCHER, AwsSettings, Settings
 
 Report = Callable[[str, str], None]  # component ("" = the app), line
 
@@ -120,7 +119,7 @@ class LocalHost:
         except BaseException:
             self.service.stop()
             raise
-        self.launcher = ProcessLauncher(self._launch_command, data, on_exit=self._worker_ended)
+        self.launcher = open_launcher(self.settings, self._launch_command, self._worker_ended)
         self.dispatching = Dispatching(self.backend.store, self.launcher, self._batch_predictor)
         self.service.put_builtin(DISPATCHER, self._dispatch_request)
         self.dispatching.start()
@@ -158,7 +157,8 @@ class LocalHost:
         """End workers (their runs go back to the queue), the dispatcher and the Lambda service."""
         self.delivering.stop()
         self.dispatching.stop()
-        self.launcher.close()
+        if isinstance(self.launcher, ProcessLauncher):
+            self.launcher.close()
         self.service.stop()
         self._housing.close()
         self._logs.stop()
@@ -237,7 +237,7 @@ class LocalHost:
         if live is None:
             raise BackendError(f"The predictor {slot.predictor} is not live.", hint="Its component may not load.")
         predictor = live[0]
-        told = replace(self.settings, slot_token=slot.token, slot_number=slot.number)
+        told = self.settings._replace(slot_token=slot.token, slot_number=slot.number)
         start = self._housing.worker(
             self._components[predictor.component], predictor, told, self._secrets.get(predictor.name, {})
         )

@@ -68,13 +68,13 @@ class Processes:
     ) -> Start:
         """See `Housing`."""
         command = worker_command(_python(item), item.component.handler)
-        return _start(item, command, replace(settings, predictor=predictor.name), secrets)
+        return _start(item, command, settings._replace(predictor=predictor.name), secrets)
 
     def worker(
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
         """See `Housing`."""
-        told = replace(settings, predictor=predictor.name)
+        told = settings._replace(predictor=predictor.name)
         return _start(item, launcher.worker_command(_python(item)), told, secrets)
 
     def close(self) -> None:
@@ -93,8 +93,7 @@ def _without_containers(item: InspectedComponent) -> InspectedComponent:
 
 
 def _start(item: InspectedComponent, command: list[str], settings: Settings, secrets: Mapping[str, str]) -> Start:
-    told = replace(
-        settings,
+    told = settings._replace(
         component=item.component.name,
         source=item.component.source,
         manifest=write_manifest(settings.data, item.manifest),

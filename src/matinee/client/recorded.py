@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from matinee.client.backend import Backend
+from matinee.backends.factory import Backend
 from matinee.client.visibility import SHARE, Visibility
 from matinee.dispatch import control
 from matinee.errors import AccessError, ConflictError, NotFoundError, UsageError
@@ -16,8 +16,6 @@ from matinee.runs import RATINGS, Entry, Feedback, Json, Run, Scale, Status, new
 from matinee.schema import blobs, encode
 from matinee.settings import Settings
 
-QUEUE_TTL_S = 0.25  # how old the order of a queue may be
-AWS_QUEUE_TTL_S = 5.0  # there a look at 1,000 entries costs as much as 60 of a short queue, however many look on
 CLOCKS_S = 1.0  # a run's time is its submitter's
 _ENDED = {Status.SUCCEEDED: "succeeded", Status.FAILED: "failed", Status.CANCELLED: "been cancelled"}
 
@@ -80,7 +78,7 @@ class RecordedRuns:
 
     @property
     def _queue_ttl_s(self) -> float:
-        return AWS_QUEUE_TTL_S if self.settings.backend == "aws" else QUEUE_TTL_S
+        return self.backend.traits.queue_age_s
 
     def _queue(self, predictor: str, max_age_s: float) -> _Queue:
         return self.backend.poll.read(("queue", predictor), max_age_s, lambda: self._read_queue(predictor))

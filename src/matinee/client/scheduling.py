@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 
-from matinee.client.backend import Backend
+from matinee.backends.factory import Backend
 from matinee.client.core import Client
 from matinee.client.scheduled import SCHEDULE, submit_scheduled
 from matinee.errors import MatineeError, NotFoundError, UsageError

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from matinee.client.backend import on_aws, open_backend
+from matinee.backends.factory import open_backend
 from matinee.client.core import Client
 from matinee.client.host import Report, open_client
 from matinee.errors import BackendError, NotFoundError
@@ -64,16 +63,16 @@ def open_stage(project: Project, stage: str, *, region: str = "", user: str = ""
     Raises UsageError for what can be no stage, NotFoundError when nothing is deployed there, BackendError when there
     are no credentials, no region, no permission or no network.
     """
+    from matinee.backends.aws.adapters import open_store
     from matinee.backends.aws.identity import caller_name
-    from matinee.backends.aws.opening import open_store
 
     names, session = session_on(project, stage, region=region)
-    store = open_store(session)
+    store = open_store(session=session)
     try:
         session = session.with_bucket(_bucket(store, names, session))
         emulator = Settings.from_environment().lambda_endpoint if session.settings.endpoint else ""
         app = Settings("aws", project.name, lambda_endpoint=emulator, function_prefix=names.prefix)
-        return Client(on_aws(app, session, store), app, user or caller_name(session), owner=True)
+        return Client(open_backend(app, session, store), app, user or caller_name(session), owner=True)
     except BaseException:
         session.close()
         raise
@@ -84,12 +83,13 @@ def session_on(project: Project, stage: str, *, region: str = "") -> tuple[Names
 
     Raises UsageError for what can be no stage.
     """
-    from matinee.backends.aws.session import AwsSettings, Session
+    from matinee.backends.aws.session import Session
+    from matinee.settings import AwsSettings
 
     check_stage(stage)
     names, told = Names(project.name, stage), AwsSettings.from_environment()
     region = region or project.for_stage(stage).aws.region or told.region
-    return names, Session(replace(told, table=names.base, bucket="", region=region))
+    return names, Session(told._replace(table=names.base, bucket="", region=region))
 
 
 def _bucket(store: Store, names: Names, session: Session) -> str:

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from matinee.backends.aws.session import AwsSettings, Session
-from matinee.client.backend import Backend, on_aws
+from matinee.backends.aws.session import Session
+from matinee.backends.factory import AWS, Backend, open_backend
 from matinee.client.housing import Housing, Start
 from matinee.environments import Report
 from matinee.environments.inspect import InspectedComponent
 from matinee.manifest import PredictorManifest
 from matinee.project import Project
-from matinee.settings import Settings
+from matinee.settings import AwsSettings, Settings
 
 Json = Any
 # What a process needs to be who this one is on AWS.
@@ -36,11 +36,11 @@ class StageData:
 
     def settings(self, here: Settings) -> Settings:
         """Return the settings of processes of this machine that keep their data there, and their logs here."""
-        return replace(here, backend="aws", logs="folder")
+        return here._replace(store=AWS, files=AWS)
 
     def open(self, settings: Settings) -> Backend:
         """Open the backend."""
-        return on_aws(settings, Session(self.aws))
+        return open_backend(settings, Session(self.aws))
 
     def environment(self, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         """Return the variables that tell a process where the data is, and who it is on AWS."""

@@ -21,7 +21,7 @@ from matinee.environments.prepare import Environment, Report, prepare
 from matinee.errors import ComponentError, MatineeError, ProjectError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Trouble, component_from_json
 from matinee.project import Component, Project
-from matinee.settings import Settings
+from matinee.settings import COMPONENT, SOURCE, Settings
 
 DEADLINE_S = 60.0  # for importing a component; what takes longer hangs
 
@@ -137,7 +137,7 @@ def _found(component: Component, environment: Environment | None, deadline_s: fl
 def _ask(component: Component, environment: Environment, deadline_s: float) -> ComponentManifest:
     """Run the inspection in the component's environment. Raises ComponentError when it crashes or hangs."""
     settings = Settings(component=component.name, source=component.source).environment()
-    wanted = {name: settings[name] for name in ("MATINEE_COMPONENT", "MATINEE_SOURCE")}
+    wanted = {name: settings[name] for name in (COMPONENT, SOURCE)}
     process = subprocess.Popen(
         [str(environment.python), "-m", "matinee.runtime.inspect"],
         cwd=component.folder,

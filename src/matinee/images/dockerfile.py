@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matinee.errors import ProjectError
+from matinee.settings import ENVIRONMENT
 
 ENTRYPOINT = ("python", "-m", "matinee.runtime.start")
-ARGUMENT = "MATINEE_ENVIRONMENT"
+ARGUMENT = ENVIRONMENT
 USER = "nobody"  # every Debian has it
 HOW_TO = "docs/how-to/build-images.md"
 # Official images come without the standard library's compiled modules, and a read-only root can keep none: each start

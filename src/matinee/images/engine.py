@@ -15,9 +15,10 @@ from typing import Any
 
 from matinee.errors import BackendError, UsageError
 from matinee.images.engine_words import absent, failed, not_running
+from matinee.settings import ENGINE
 
 Json = Any
-CHOICE = "MATINEE_ENGINE"  # the name of another command
+CHOICE = ENGINE
 KNOWN = ("docker", "podman", "nerdctl", "finch")
 PLATFORMS = ("linux/amd64", "linux/arm64")
 SYSTEM, MACHINE = system(), machine()
@@ -42,7 +43,7 @@ class Engine:
 
     @classmethod
     def detect(cls) -> Engine:
-        """Return the engine of this machine: the one `MATINEE_ENGINE` names, or the first that is installed.
+        """Return the engine of this machine: the one that the variable names, or the first that is installed.
 
         Raises BackendError, with what to install or start, when there is none or it does not run.
         """

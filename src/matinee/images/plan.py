@@ -23,6 +23,7 @@ from matinee.images.lock import FOLDER, Lock, lock
 from matinee.manifest import ComponentManifest, to_json
 from matinee.project import Component, Project
 from matinee.project.content import framework_hash
+from matinee.settings import DATA, image_environment
 
 ENVIRONMENTS = "matinee-environment"  # the repository of environments, on the engine alone
 MANIFEST = "manifest.json"
@@ -221,10 +222,9 @@ def _variables(project: Project, component: Component) -> Mapping[str, str]:
     return {
         **({"PYTHONPATH": search_path} if search_path else {}),
         **common_variables(),
-        "MATINEE_COMPONENT": component.name,
-        "MATINEE_SOURCE": str(in_image(project, component.source)),
-        "MATINEE_MANIFEST": str(APP / MANIFEST),
-        **({"MATINEE_HANDLER": component.handler} if component.handler else {}),
+        **image_environment(
+            component.name, str(in_image(project, component.source)), str(APP / MANIFEST), component.handler
+        ),
     }
 
 
@@ -235,7 +235,7 @@ def common_variables() -> dict[str, str]:
         "PYTHONUNBUFFERED": "1",
         "PYTHONDONTWRITEBYTECODE": "1",  # all is compiled, and the root may be read-only
         "HOME": "/tmp",  # noqa: S108 (the one place an image may write to)
-        "MATINEE_DATA": "/tmp/matinee",  # noqa: S108 (an image that is started alone has no other store)
+        DATA: "/tmp/matinee",  # noqa: S108 (an image that is started alone has no other store)
     }
 
 

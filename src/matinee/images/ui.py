@@ -23,6 +23,7 @@ from matinee.manifest import ComponentManifest
 from matinee.project import Component, Project
 from matinee.project.components import RESERVED
 from matinee.project.dependencies import Dependencies, read_dependencies
+from matinee.settings import UI_FOLDER
 
 NAME = RESERVED
 PORT = 8501
@@ -53,7 +54,7 @@ def plan_ui(project: Project, *, platform: str, engine: Engine | None = None, up
         identity=(locked.text, packages.ui_framework_hash(), inspect.getsource(slimming), *sorted(own)),
         python=python,
         platform=platform,
-        variables={**common_variables(), "MATINEE_UI_FOLDER": str(APP)},
+        variables={**common_variables(), UI_FOLDER: str(APP)},
         folder=str(APP),
         role="ui",
         port=PORT,

@@ -12,7 +12,7 @@ from matinee.notices.sender import Sender
 from matinee.notices.webhook import WebhookSender, secret_of
 from matinee.ports import Store
 from matinee.project import Notices
-from matinee.project.notices import PASSWORD_VARIABLE
+from matinee.settings import SMTP_PASSWORD
 
 
 def notices_of(release: Release) -> Notices:
@@ -27,7 +27,7 @@ def open_senders(release: Release, store: Store, environ: Mapping[str, str] = os
     senders: dict[str, Sender] = {}
     if settings.smtp_host:
         title = release.title or release.app
-        senders["email"] = SmtpSender(settings, environ.get(PASSWORD_VARIABLE, ""), title)
+        senders["email"] = SmtpSender(settings, environ.get(SMTP_PASSWORD, ""), title)
     if settings.webhooks:
         senders["webhook"] = WebhookSender(partial(secret_of, store), allow_private=settings.private_addresses)
     return senders

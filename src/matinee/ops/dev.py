@@ -17,12 +17,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from watchfiles import DefaultFilter, watch
 
-from matinee.access.start import OWNER_PASSWORD, PASSWORD
 from matinee.access.users import KIND as USERS
 from matinee.client.containers import Containers
 from matinee.client.host import DevRecord, LocalHost, dev_lock, write_dev_record
@@ -34,7 +33,7 @@ from matinee.ops.data_of import data_of
 from matinee.ops.reach import EVERYWHERE, Reach, network_address, qr_code, reach_of
 from matinee.project import Auth, Project, load
 from matinee.schedule import Schedule
-from matinee.settings import AUTH_VARIABLE
+from matinee.settings import AUTH, OWNER_PASSWORD, PASSWORD
 
 UI_START_S = 30.0
 PORTS_TRIED = 50
@@ -150,7 +149,7 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
         try:
             if options.ui:
                 ui = UiProcess(host, options.port, reach, report)
-            kept = asdict(place.aws) if place else None
+            kept = place.aws._asdict() if place else None
             write_dev_record(project, DevRecord(os.getpid(), host.service.endpoint, ui.url if ui else "", kept))
             _reload(host, project, report, is_first=True)
             schedules.start()
@@ -207,7 +206,7 @@ class UiProcess:
         lifeline, self._lifeline = os.pipe()
         command = [sys.executable, "-m", "matinee.ui.serve", "--host", reach.host, "--port", str(self.port)]
         command += ["--without-sign-in"] if reach.without_sign_in else []
-        told = {**host.settings.environment(), **host.told, **reach.made, AUTH_VARIABLE: json.dumps(vars(reach.auth))}
+        told = {**host.settings.environment(), **host.told, **reach.made, AUTH: json.dumps(vars(reach.auth))}
         self._process = subprocess.Popen(
             [*command, "--lifeline-fd", str(lifeline)],
             env={**os.environ, **told},

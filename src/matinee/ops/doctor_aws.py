@@ -13,7 +13,6 @@ from typing import Any
 
 from matinee.backends.aws.errors import code_of
 from matinee.backends.aws.identity import name_in
-from matinee.backends.aws.session import AwsSettings
 from matinee.client.stage import session_on
 from matinee.environments.inspect import inspect_app
 from matinee.errors import BackendError, MatineeError
@@ -28,6 +27,7 @@ from matinee.ops.deploy.stacks.state import describe
 from matinee.ops.doctor import Finding
 from matinee.ops.status_aws import parts_of
 from matinee.project import Project, load
+from matinee.settings import AwsSettings
 from matinee.stack import Blueprint
 from matinee.stack.sizes import problems
 

@@ -12,6 +12,7 @@ from matinee.images.plan import MANIFEST
 from matinee.manifest import to_json
 from matinee.ops.inspect import Inspection
 from matinee.project.content import PACKAGE
+from matinee.settings import ENVIRONMENT
 from matinee.stack import Blueprint
 from matinee.stack.blueprint import UI_COMPONENT
 
@@ -89,6 +90,6 @@ def _own_lines(plan: ImagePlan) -> list[str]:
     kept = [
         line
         for line in plan.dockerfile.splitlines()
-        if not line.startswith(("#", "ARG MATINEE_ENVIRONMENT", "FROM ", "COPY app/ /app/"))
+        if not line.startswith(("#", f"ARG {ENVIRONMENT}", "FROM ", "COPY app/ /app/"))
     ]
     return kept if any(line.strip() for line in kept) else []

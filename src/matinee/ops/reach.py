@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from matinee.access import passwords
-from matinee.access.start import OWNER_PASSWORD, PASSWORD, check_reach, is_this_machine, policy_of
+from matinee.access.start import check_reach, is_this_machine, policy_of
 from matinee.errors import UsageError
 from matinee.project import Auth, Project
+from matinee.settings import OWNER_PASSWORD, PASSWORD
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - only ever with sign-in
 LOCAL = "127.0.0.1"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matinee.client.backend import open_backend
+from matinee.backends.factory import open_backend
 from matinee.client.core import Client
 from matinee.client.stage import open_app
 from matinee.errors import ConflictError, NotFoundError
@@ -94,7 +94,7 @@ def reader(path: Path, stage: str = "") -> Iterator[Client | None]:
     if not (project.data / "state.db").exists():
         yield None
         return
-    settings = replace(Settings(), app=project.name, data=project.data)
+    settings = Settings(app=project.name, data=project.data)
     client = Client(open_backend(settings), settings, owner=True)
     try:
         yield client

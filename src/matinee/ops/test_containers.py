@@ -23,6 +23,7 @@ from matinee.manifest import PredictorManifest, Release
 from matinee.ops.predict import Report
 from matinee.ops.test import USER, Tested, Tried, try_all
 from matinee.project import load
+from matinee.settings import SOURCE
 
 LOOK_S = 0.25  # how often the containers' memory is looked at
 NEAR = 0.8  # of the memory: the next larger input may not fit
@@ -33,7 +34,7 @@ _INIT = re.compile(r"\tInit Duration: ([\d.]+) ms")
 # Without indentation: what the component itself imports.
 _IMPORT = re.compile(r"^import time:\s+\d+ \|\s+(\d+) \| (\S+)$", re.MULTILINE)
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)
-_IMPORTING = "import os; from matinee.runtime.load import load_component; load_component(os.environ['MATINEE_SOURCE'])"
+_IMPORTING = f"import os; from matinee.runtime.load import load_component; load_component(os.environ['{SOURCE}'])"
 
 
 @dataclass(frozen=True)

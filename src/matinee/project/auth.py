@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from matinee import settings
 from matinee.project.fields import Document, Field
 
 Json = Any
@@ -17,10 +18,10 @@ _FIELDS = {
     "days": Field("number", low=0.01, high=90),
 }
 _SECRETS = {  # what people would write here, and where it belongs
-    "password": "MATINEE_PASSWORD",
-    "owner_password": "MATINEE_OWNER_PASSWORD",
-    "cookie_secret": "MATINEE_COOKIE_SECRET",
-    "client_secret": "MATINEE_OIDC_CLIENT_SECRET",
+    "password": settings.PASSWORD,
+    "owner_password": settings.OWNER_PASSWORD,
+    "cookie_secret": settings.COOKIE_SECRET,
+    "client_secret": settings.OIDC_CLIENT_SECRET,
 }
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from matinee.project.fields import Document, Field
+from matinee.settings import SMTP_PASSWORD
 
 Json = Any
-PASSWORD_VARIABLE = "MATINEE_SMTP_PASSWORD"  # noqa: S105 - a variable's name
 _TEXT = Field("text")
 _FIELDS = {
     "smtp_host": _TEXT,
@@ -47,7 +47,7 @@ def read_notices(document: Document, at: tuple[str, ...] = ("notices",)) -> Mapp
             raise document.error(
                 (*at, key),
                 f"{'.'.join((*at, key))} is a secret, and this file is read by everybody who has the app",
-                f"Remove it from the file, and set the environment variable {PASSWORD_VARIABLE} instead.",
+                f"Remove it from the file, and set the environment variable {SMTP_PASSWORD} instead.",
             )
     table = document.table(at, _FIELDS)
     if table.get("smtp_host") and not table.get("sender"):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from matinee.predictor.inside import Context
 
 if TYPE_CHECKING:
-    from matinee.client.backend import Backend
+    from matinee.backends.factory import Backend
     from matinee.client.core import Client
     from matinee.runs import Run
     from matinee.settings import Settings
@@ -104,7 +104,7 @@ def backend(settings: Settings | None = None) -> Backend:
 
 @cache
 def _open(settings: Settings) -> Backend:
-    from matinee.client.backend import open_backend
+    from matinee.backends.factory import open_backend
 
     return open_backend(settings)
 

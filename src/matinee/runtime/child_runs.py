@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from matinee.backends.factory import open_files
 from matinee.errors import ComponentError, InputError, MatineeError, PredictionError
 from matinee.log_lines import cut, error_text
 from matinee.predictor.inside import Context, bind
@@ -18,7 +19,6 @@ from matinee.runtime.child_files import Patiently, insist
 from matinee.runtime.child_link import Link, LogStream
 from matinee.runtime.execute import execute
 from matinee.runtime.load import load_component
-from matinee.runtime.worker_backend import open_files
 from matinee.schema import payloads
 from matinee.settings import Settings
 

@@ -24,9 +24,7 @@ from typing import Any
 
 from matinee.backends.aws.launcher import AwsLauncher
 from matinee.backends.aws.launcher_ecs import GROUP
-from matinee.backends.aws.launcher_settings import LaunchSettings
-from matinee.backends.aws.opening import open_session
-from matinee.client.backend import Backend, open_backend
+from matinee.backends.factory import Backend, open_backend, open_launcher
 from matinee.client.core import Client
 from matinee.client.scheduled import SCHEDULE, submit_scheduled
 from matinee.dispatch.dispatcher import dispatch
@@ -36,7 +34,7 @@ from matinee.notices.deliver import deliver
 from matinee.notices.senders import open_senders
 from matinee.ports import Invocation, Launcher, Store
 from matinee.runtime.secrets import fetch
-from matinee.settings import Settings
+from matinee.settings import Settings, secret_paths
 
 Json = Any
 
@@ -50,11 +48,10 @@ def handler(event: Json, _context: Any = None) -> Json:
 
 @cache
 def _open() -> Dispatcher:
-    if os.environ.get("MATINEE_SECRETS"):  # the mail server's password
+    if secret_paths(os.environ):  # the mail server's password
         os.environ.update(fetch(os.environ))
     settings = Settings.from_environment()
-    launcher = AwsLauncher(open_session(), LaunchSettings.from_environment(), prefix=settings.function_prefix)
-    return Dispatcher(open_backend(settings), settings, launcher)
+    return Dispatcher(open_backend(settings), settings, open_launcher(settings))
 
 
 @dataclass(frozen=True)

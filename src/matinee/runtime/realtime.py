@@ -22,6 +22,7 @@ from matinee.runtime.binding import RuntimeBinding
 from matinee.runtime.execute import execute, user_traceback
 from matinee.runtime.load import load_component
 from matinee.schema import payloads
+from matinee.settings import LABEL, MANIFEST, PREDICTOR, SECRETS, SOURCE, ships_output
 
 Json = Any
 
@@ -116,7 +117,7 @@ def _fault_type() -> type[Exception]:
 
 def _log() -> Any:
     """Return where lines get the run's id: on AWS alone, since the local service knows which request writes."""
-    if os.environ.get("MATINEE_BACKEND") != "aws":
+    if not ships_output():
         return None
     from matinee.runtime import realtime_log
 
@@ -126,7 +127,7 @@ def _log() -> Any:
 
 def _take_secrets() -> None:
     """Put the predictor's secrets into this process's environment: fetched on AWS; elsewhere they are there."""
-    if not os.environ.get("MATINEE_SECRETS"):
+    if not os.environ.get(SECRETS):
         return
     from matinee.runtime import secrets
 
@@ -137,21 +138,21 @@ def _take_secrets() -> None:
 
 
 def _load() -> tuple[Any, dict[str, Json], str]:
-    name = os.environ["MATINEE_PREDICTOR"]
-    with open(os.environ["MATINEE_MANIFEST"], "rb") as file:  # noqa: PTH123 - pathlib costs 3 ms
+    name = os.environ[PREDICTOR]
+    with open(os.environ[MANIFEST], "rb") as file:  # noqa: PTH123 - pathlib costs 3 ms
         component = json.loads(file.read())
     manifest = next(p for p in component["predictors"] if p["name"] == name)
-    label = os.environ.get("MATINEE_LABEL") or component.get("label")  # an image is the same on all stages
+    label = os.environ.get(LABEL) or component.get("label")  # an image is the same on all stages
     version = label or os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "")
     try:
-        function = load_component(os.environ["MATINEE_SOURCE"])[name]
+        function = load_component(os.environ[SOURCE])[name]
     except Exception as error:
         trace = user_traceback(error).splitlines(keepends=True)
         raise _fault_type()(type(error).__name__, str(error), trace) from error
     return function, manifest, version
 
 
-_NAME = os.environ.get("MATINEE_PREDICTOR", "")
+_NAME = os.environ.get(PREDICTOR, "")
 _FILES = _LazyFiles()
 _LOG = _log()  # before the component, which may keep sys.stdout
 _take_secrets()

@@ -14,6 +14,7 @@ from _thread import RLock  # `threading` may not be loaded; what is collected me
 from typing import Any
 
 from matinee import log_lines
+from matinee.settings import COMPONENT
 
 
 class RequestLines:
@@ -92,7 +93,7 @@ def error(kind: str, message: str, trace: str) -> None:
     _out.log("ERROR", f"{kind}: {message}" + (f"\n{trace}" if trace else ""))
 
 
-_COMPONENT = os.environ.get("MATINEE_COMPONENT", "")
+_COMPONENT = os.environ.get(COMPONENT, "")
 _out, _err = RequestLines(sys.stdout), RequestLines(sys.stderr)
 
 

@@ -1,6 +1,6 @@
 """The secrets of a deployed function (a realtime predictor, the dispatcher), fetched from SSM before all else.
 
-Lambda has no `secrets`, so the function is told where they are: `MATINEE_SECRETS="NAME=/matinee/app/stage/NAME,…"`.
+Lambda has no `secrets`, so the function is told where they are: `settings.SECRETS`.
 One signed request of the standard library: boto3 would cost every cold start a third of a second and more.
 Nothing of this is imported where there are no secrets.
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 
 from matinee.errors import BackendError
 from matinee.retry import Backoff
+from matinee.settings import AWS_ENDPOINT, PREDICTOR, STAGE, secret_paths
 
 Json = Any
-VARIABLE = "MATINEE_SECRETS"
 TIMEOUT_S = 2.5  # of one attempt: INIT has 10 s in all
 BACKOFF = Backoff(base_s=0.2, cap_s=1.0, tries=3)
 NAMES_A_CALL = 10
@@ -41,11 +41,11 @@ class Place(NamedTuple):
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> Place:
-        """Read what Lambda sets; MATINEE_AWS_ENDPOINT is an emulator's."""
+        """Read what Lambda sets; AWS_ENDPOINT is an emulator's."""
         region = environ.get("AWS_REGION", "")
         domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
         return cls(
-            environ.get("MATINEE_AWS_ENDPOINT") or f"https://ssm.{region}.{domain}",
+            environ.get(AWS_ENDPOINT) or f"https://ssm.{region}.{domain}",
             region,
             environ.get("AWS_ACCESS_KEY_ID", ""),
             environ.get("AWS_SECRET_ACCESS_KEY", ""),
@@ -55,7 +55,7 @@ class Place(NamedTuple):
 
 def fetch(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the values of the secrets that `environ` names; BackendError with what is missing and what to do."""
-    wanted = dict(item.split("=", 1) for item in environ.get(VARIABLE, "").split(",") if item)
+    wanted = secret_paths(environ)
     place = Place.from_environment(environ)
     paths, values = list(wanted.values()), dict[str, str]()
     for first in range(0, len(paths), NAMES_A_CALL):
@@ -63,9 +63,9 @@ def fetch(environ: Mapping[str, str]) -> dict[str, str]:
     for name, path in wanted.items():
         if path not in values:
             raise BackendError(
-                f"The secret {name} of {environ.get('MATINEE_PREDICTOR', 'this predictor')} is not set: "
+                f"The secret {name} of {environ.get(PREDICTOR, 'this predictor')} is not set: "
                 f"SSM has no parameter {path}.",
-                hint=f"Set it: matinee secret set {name} --stage {environ.get('MATINEE_STAGE') or 'STAGE'}",
+                hint=f"Set it: matinee secret set {name} --stage {environ.get(STAGE) or 'STAGE'}",
             )
     return {name: values[path] for name, path in wanted.items()}
 

@@ -16,6 +16,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
+from matinee.settings import HANDLER, LIFELINE_FD, ships_output, whole_number
+
 ENDED_BY_SIGTERM = 128 + 15
 UI_ADDRESS = ("--host", "0.0.0.0", "--port", "8501")  # noqa: S104 (a container's own address)
 
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _realtime(_: Sequence[str]) -> int:
-    return _function(os.environ.get("MATINEE_HANDLER", "matinee.runtime.realtime.handler"))
+    return _function(os.environ.get(HANDLER, "matinee.runtime.realtime.handler"))
 
 
 def _dispatcher(_: Sequence[str]) -> int:
@@ -77,15 +79,15 @@ def _ui(rest: Sequence[str]) -> None:
 
 def _speak_json() -> None:
     """On AWS, say each event as one line of JSON; predictors do so themselves, with their run's id."""
-    if os.environ.get("MATINEE_BACKEND") == "aws":
+    if ships_output():
         from matinee.runtime.output import install
 
         install()
 
 
 def _end_with_lifeline() -> None:
-    """End when the input that MATINEE_LIFELINE_FD names does: whoever started this container is gone."""
-    lifeline = int(os.environ.get("MATINEE_LIFELINE_FD", "-1"))
+    """End when the input that LIFELINE_FD names does: whoever started this container is gone."""
+    lifeline = whole_number(os.environ, LIFELINE_FD, -1)
     if lifeline < 0:
         return
     import threading

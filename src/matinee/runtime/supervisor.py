@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from matinee import runs
+from matinee.backends.factory import LogWriter, open_log_writer, open_store
 from matinee.dispatch.worker import Left, Transition, WaitUntil, claim_next, finish, give_back, leave
 from matinee.errors import BackendError
 from matinee.memory import tree_bytes
@@ -24,7 +25,6 @@ from matinee.runtime.supervisor_log import RunLog
 from matinee.runtime.supervisor_signals import Signals
 from matinee.runtime.supervisor_slot import HeldSlot
 from matinee.runtime.supervisor_spawn import Spawned
-from matinee.runtime.worker_backend import LogWriter, open_log_writer, open_store
 from matinee.settings import Settings
 
 if TYPE_CHECKING:  # a worker must start fast

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # a worker must start fast
+    from matinee.backends.factory import LogWriter
     from matinee.ports import LogLine
     from matinee.runs import Run
-    from matinee.runtime.worker_backend import LogWriter
 
 LAST_WORDS = 20
 

@@ -16,7 +16,7 @@ from matinee.dispatch.worker import renew, resign
 from matinee.errors import BackendError, MatineeError
 from matinee.retry import Backoff, retry
 from matinee.runs import LEASE_S, Json, Slot
-from matinee.settings import DISPATCHER, Settings
+from matinee.settings import DISPATCHER, LABEL, Settings
 
 if TYPE_CHECKING:  # a worker must start fast
     from matinee.ports import Store
@@ -46,7 +46,7 @@ class HeldSlot:
     def __init__(self, settings: Settings, store: Store) -> None:
         component = _read_manifest(settings)
         self.predictor: Predictor = component["predictor"]
-        self.label: str = os.environ.get("MATINEE_LABEL") or component["label"] or component["hash"]
+        self.label: str = os.environ.get(LABEL) or component["label"] or component["hash"]
         self.token = settings.slot_token
         self.renew_at = 0.0
         self.poke_after = False
@@ -83,10 +83,10 @@ class HeldSlot:
         threading.Thread(target=self._poke, daemon=True).start()
 
     def _poke(self) -> None:
-        if self._settings.backend == "local" and not self._settings.lambda_endpoint:
+        if not self._settings.reaches_functions:
             return
         with suppress(MatineeError, ImportError, OSError):
-            from matinee.client.backend import open_invoker
+            from matinee.backends.factory import open_invoker
 
             payload = json.dumps({"predictor": self.predictor.name}).encode()
             open_invoker(self._settings).poke(DISPATCHER, payload)

@@ -6,7 +6,7 @@ from typing import Any
 
 from troposphere import GetAtt, Join, Ref, awslambda, ec2, events
 
-from matinee.settings import DISPATCHER
+from matinee.settings import DISPATCHER, launch_environment
 from matinee.stack import parameters as p
 from matinee.stack.blueprint import UI_COMPONENT, Blueprint
 from matinee.stack.realtime import image_of, live_alias, logging_to
@@ -48,15 +48,17 @@ def add(sheet: Sheet, b: Blueprint) -> None:
 
 
 def _variables(b: Blueprint, workers: Any) -> dict[str, Any]:
-    """Return its environment; `backends.aws.launcher_settings` reads what is beyond everybody's."""
+    """Return its environment; `settings.LaunchSettings` reads what is beyond everybody's."""
     return {
         **environment(b),
         **for_a_function(b, b.dispatcher_secrets),
-        "MATINEE_CLUSTER": b.names.base,
-        "MATINEE_SUBNETS": Join(",", Ref(p.SUBNETS)),
-        "MATINEE_SECURITY_GROUPS": Ref(workers),
-        "MATINEE_JOB_QUEUE": b.names.base if b.on_gpu else "",
-        "MATINEE_SPOT": "1" if b.aws.spot else "0",
+        **launch_environment(
+            b.names.base,
+            Join(",", Ref(p.SUBNETS)),
+            Ref(workers),
+            b.names.base if b.on_gpu else "",
+            spot=b.aws.spot,
+        ),
     }
 
 

@@ -12,11 +12,11 @@ from typing import Any
 from troposphere import GetAtt, Join, Ref, applicationautoscaling, ec2, ecs
 
 from matinee.project.aws import Aws, OfficeHours
-from matinee.settings import AUTH_VARIABLE
+from matinee.settings import AUTH, OIDC_REDIRECT_URI, PASSWORD, ui_environment
 from matinee.stack import balancer
 from matinee.stack import parameters as p
 from matinee.stack.batch import task
-from matinee.stack.blueprint import PASSWORD, REDIRECT_URI, UI, UI_COMPONENT, Blueprint
+from matinee.stack.blueprint import UI, UI_COMPONENT, Blueprint
 from matinee.stack.sheet import RETAINED, Sheet
 from matinee.stack.sizes import FargateSize
 from matinee.stack.workloads import container, environment, from_parameters
@@ -78,17 +78,16 @@ def _container(b: Blueprint) -> ecs.ContainerDefinition:
 
 def _sign_in(b: Blueprint) -> dict[str, str]:
     """Return what the UI asks people for. Not from the release: the first one comes after the UI is up."""
-    told = {AUTH_VARIABLE: json.dumps(vars(b.auth), sort_keys=True)}
+    told = {AUTH: json.dumps(vars(b.auth), sort_keys=True)}
     if b.auth.mode == "oidc" and b.aws.domain:
-        told[REDIRECT_URI] = f"https://{b.aws.domain}/oauth2callback"
+        told[OIDC_REDIRECT_URI] = f"https://{b.aws.domain}/oauth2callback"
     return told
 
 
 def _reached(b: Blueprint) -> dict[str, Any]:
     """Return how people reach it: which proxies are believed, and that it is by https where the last one says http."""
-    is_https = b.aws.edge == "cloudfront" or b.aws.certificate
-    behind = {"MATINEE_BEHIND_CLOUDFRONT": "1"} if b.aws.edge == "cloudfront" else {}
-    return {"MATINEE_TRUSTED_PROXIES": Ref(p.VPC_CIDR), "MATINEE_HTTPS": "1" if is_https else "0", **behind}
+    is_https = b.aws.edge == "cloudfront" or bool(b.aws.certificate)
+    return ui_environment(Ref(p.VPC_CIDR), https=is_https, behind_cloudfront=b.aws.edge == "cloudfront")
 
 
 def _security_group() -> ec2.SecurityGroup:

@@ -7,6 +7,7 @@ from typing import Any
 
 from troposphere import Ref, ecs
 
+from matinee import settings
 from matinee.manifest import PredictorManifest
 from matinee.stack import parameters as p
 from matinee.stack.blueprint import Blueprint
@@ -17,21 +18,14 @@ SCRATCH = "scratch"  # the volume at /tmp
 
 
 def environment(b: Blueprint) -> dict[str, Any]:
-    """Return the variables that every workload has; `settings` and `backends.aws.session` read them."""
-    return {
-        "MATINEE_BACKEND": "aws",
-        "MATINEE_APP": b.names.app,
-        "MATINEE_STAGE": b.names.stage,
-        "MATINEE_FUNCTION_PREFIX": b.names.prefix,
-        "MATINEE_TABLE": b.names.base,
-        "MATINEE_BUCKET": Ref(p.BUCKET),
-    }
+    """Return the variables that every workload has."""
+    return settings.workload_environment(b.names.app, b.names.stage, b.names.prefix, b.names.base, Ref(p.BUCKET))
 
 
 def predictor_environment(b: Blueprint, predictor: PredictorManifest) -> dict[str, Any]:
     """Return the variables of a predictor's function and of its workers."""
     label = Ref(p.label_parameter(predictor.component))
-    return {**environment(b), "MATINEE_PREDICTOR": predictor.name, "MATINEE_LABEL": label}
+    return {**environment(b), **settings.predictor_environment(predictor.name, label)}
 
 
 def in_a_task(variables: Mapping[str, Any]) -> list[ecs.Environment]:
@@ -90,6 +84,4 @@ def from_parameters(b: Blueprint, secrets: tuple[str, ...]) -> dict[str, Any]:
 
 def for_a_function(b: Blueprint, secrets: tuple[str, ...]) -> dict[str, str]:
     """Return the variable that tells a function where its secrets are: Lambda itself has none."""
-    if not secrets:
-        return {}
-    return {"MATINEE_SECRETS": ",".join(f"{name}={b.names.parameter(name)}" for name in secrets)}
+    return settings.secrets_environment({name: b.names.parameter(name) for name in secrets})

@@ -19,9 +19,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from matinee.backends.aws.session import AwsSettings, Session
+from matinee.backends.aws.session import Session
 from matinee.environments.lock import locked
 from matinee.environments.prepare import cache_folder
+from matinee.settings import AwsSettings
 from matinee.table_schema import EXPIRES, table_definition
 
 MINISTACK = "1.5.33"

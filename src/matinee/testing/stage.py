@@ -19,8 +19,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from matinee import settings as settings_names
 from matinee.backends.aws.logs import log_group
-from matinee.backends.aws.session import AwsSettings, Session
+from matinee.backends.aws.session import Session
 from matinee.backends.aws.store import DynamoStore
 from matinee.backends.local.lambda_service import LambdaService, LocalFunction
 from matinee.backends.local.lambda_service.function import passed_on, worker_command
@@ -32,7 +33,7 @@ from matinee.manifest import ComponentManifest, PredictorManifest, Release, to_j
 from matinee.names import Names
 from matinee.project import load
 from matinee.runs import Slot
-from matinee.settings import DISPATCHER, Settings
+from matinee.settings import AWS_ENDPOINT, DISPATCHER, LAMBDA_ENDPOINT, STAGE, AwsSettings, Settings
 from matinee.testing.emulators import ACCOUNT, REGION, make_bucket, make_table
 
 Through = Callable[[str], str]  # from an address to that of something before it
@@ -67,7 +68,7 @@ class EmulatedStage:
         self._folder = tempfile.TemporaryDirectory(prefix="matinee-stage-")
         bucket = self.names.bucket(ACCOUNT, REGION)
         direct = Session(AwsSettings(self.names.base, bucket, REGION, endpoint))
-        self.session = Session(replace(direct.settings, endpoint=through(endpoint)))
+        self.session = Session(direct.settings._replace(endpoint=through(endpoint)))
         for name, value in _CREDENTIALS.items():
             os.environ.setdefault(name, value)
         make_table(direct)
@@ -92,7 +93,7 @@ class EmulatedStage:
     def environment(self) -> dict[str, str]:
         """The variables of a laptop that reaches the emulator instead of AWS."""
         settings = self.session.settings
-        endpoints = {"MATINEE_AWS_ENDPOINT": settings.endpoint, "MATINEE_LAMBDA_ENDPOINT": self.lambda_endpoint}
+        endpoints = {AWS_ENDPOINT: settings.endpoint, LAMBDA_ENDPOINT: self.lambda_endpoint}
         return {**endpoints, "AWS_REGION": settings.region, **_CREDENTIALS}
 
     def release(self) -> Release:
@@ -176,7 +177,7 @@ class EmulatedStage:
             **more,
         )
         variables = inspected.environment.variables if inspected.environment else {}
-        aws = {**self.session.settings.environment(), "MATINEE_LABEL": LABEL, "MATINEE_STAGE": self.names.stage}
+        aws = {**self.session.settings.environment(), settings_names.LABEL: LABEL, STAGE: self.names.stage}
         return {**passed_on(), **variables, **settings.environment(), **aws}
 
 

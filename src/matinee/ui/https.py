@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-VARIABLE = "MATINEE_HTTPS"  # "1": people come by https, whatever the last proxy says
 _SECURE = {"http": "https", "websocket": "wss"}
 
 

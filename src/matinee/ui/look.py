@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from matinee.manifest import Json, Release
+from matinee.settings import UI_FOLDER
 from matinee.ui.tuned import opening
 
 # White is read on both (4.5 to 1). Both are said, so that the page follows the browser's own.
 PRIMARY = {"light": "#3d5a98", "dark": "#4f73bd"}
-FOLDER = "MATINEE_UI_FOLDER"  # where an image has the app's files; without it, where the release says
 _ICON = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><text y=".9em" font-size="90">{}</text></svg>'
 
 
@@ -69,7 +69,7 @@ class Look:
 def look_of(release: Release) -> Look:
     """Return the look of what is live; a release that says nothing has the plain one."""
     details: Mapping[str, Json] = release.details.get("ui", {})
-    folder = Path(os.environ.get(FOLDER) or details.get("folder", ""))
+    folder = Path(os.environ.get(UI_FOLDER) or details.get("folder", ""))
 
     def file(key: str) -> Path | None:
         return folder / details[key] if details.get(key) else None

@@ -20,6 +20,7 @@ from matinee.access.people import LOCAL
 from matinee.access.start import check_reach
 from matinee.api import routes as api_routes
 from matinee.errors import MatineeError
+from matinee.settings import UiSettings
 from matinee.ui import downloads, https, session, visitor
 from matinee.ui.look import PRIMARY
 from matinee.ui.sign_in_provider import secrets_of
@@ -28,7 +29,6 @@ from matinee.ui.tuned import tune
 
 SCRIPT = Path(__file__).parent / "script" / "page.py"
 PING_S = 25  # load balancers close what is silent for a minute
-TRUSTED_PROXIES = "MATINEE_TRUSTED_PROXIES"  # addresses or networks whose X-Forwarded-For and -Proto are believed
 YOUNG_OBJECTS = 50_000  # made by a few clicks; by default the collector walks through them some thirty times a click
 TURN_S = 0.02  # longer than a script runs: threads that take turns within it cost a tenth of a click
 KEEP_ALIVE_S = 150  # longer than a load balancer keeps a silent connection (130 s), or it meets a closed door (502)
@@ -77,7 +77,7 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
 
     from matinee.ui.frames import Frames
 
-    trusted = os.environ.get(TRUSTED_PROXIES, "")
+    trusted = UiSettings.from_environment().trusted_proxies
     config = uvicorn.Config(
         application(routes),
         host=host,
@@ -123,9 +123,10 @@ def application(routes: Sequence[Any] = ()) -> Any:
         from matinee.ui.middleware import SignInMiddleware
 
         app = SignInMiddleware(streamlit, gate, session.title, [route.path for route in routes])
-    if os.environ.get(https.VARIABLE) == "1":
+    before = UiSettings.from_environment()
+    if before.https:
         app = https.Https(app)
-    if os.environ.get(visitor.VARIABLE) == "1":
+    if before.behind_cloudfront:
         app = visitor.Visitor(app)
     # Before the gate: they are Streamlit's, the same in every app, and a CDN keeps them for everybody.
     return Static(app, Path(get_static_dir()) / "static")

@@ -22,11 +22,11 @@ from matinee.errors import AccessError
 from matinee.manifest import Json, Release
 from matinee.ports import RunQuery
 from matinee.runs import Entry, Run, Status
-from matinee.settings import AUTH_VARIABLE, Settings
+from matinee.settings import AUTH, Settings
 from matinee.ui.words import humanize
 
 if TYPE_CHECKING:
-    from matinee.client.backend import Backend
+    from matinee.backends.factory import Backend
     from matinee.client.core import Client
 
 RELEASE_S = 0.5  # how old what a page shows may be, in seconds
@@ -56,7 +56,7 @@ def _settings() -> Settings:
 
 @functools.cache
 def _backend() -> Backend:
-    from matinee.client.backend import open_backend
+    from matinee.backends.factory import open_backend
 
     return open_backend(_settings())
 
@@ -85,14 +85,17 @@ def gate() -> Gate:
 
 
 def opened_gate(policy: Policy | None = None) -> Gate:
-    """Return a gate for the policy, None = what MATINEE_AUTH says, else what is live; UsageError if it is not whole."""
+    """Return a gate for the policy, None = what the environment says, else what is live.
+
+    Raises UsageError if it is not whole.
+    """
     policy = policy or start.policy_of(_auth(), os.environ)
     settings = _settings()
     return start.open_gate(policy, app=settings.app, data=settings.data, environ=os.environ, users=_users)
 
 
 def _auth() -> Mapping[str, Json]:
-    told = os.environ.get(AUTH_VARIABLE)
+    told = os.environ.get(AUTH)
     if told:
         return cast("Mapping[str, Json]", json.loads(told))
     live = _backend().store.release()

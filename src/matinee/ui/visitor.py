@@ -10,8 +10,6 @@ from __future__ import annotations
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-VARIABLE = "MATINEE_BEHIND_CLOUDFRONT"  # "1": nobody else reaches the load balancer
-
 
 class Visitor:
     """An ASGI app that says of every request which browser sent it."""

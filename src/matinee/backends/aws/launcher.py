@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 
 from matinee.backends.aws.launcher_batch import BatchLauncher, is_job
 from matinee.backends.aws.launcher_ecs import EcsLauncher
-from matinee.backends.aws.launcher_settings import LaunchSettings
 from matinee.backends.aws.session import Session
 from matinee.errors import BackendError
 from matinee.manifest import Release
 from matinee.ports import LaunchStatus
 from matinee.runs import Slot
+from matinee.settings import LaunchSettings
 
 
 class AwsLauncher:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from matinee.backends.aws.errors import as_settled, code_of, explained, log_failure
-from matinee.backends.aws.launcher_settings import LaunchSettings, container_override, was_alive_lately
+from matinee.backends.aws.launcher_settings import container_override, was_alive_lately
 from matinee.backends.aws.launcher_words import is_passing, refused, why_ended
 from matinee.backends.aws.session import Session
 from matinee.ports import LaunchStatus
 from matinee.runs import Slot
+from matinee.settings import LaunchSettings
 
 AT_ONCE = 100  # jobs that one DescribeJobs takes
 _PREFIX = "batch:"

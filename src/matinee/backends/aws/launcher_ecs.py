@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from matinee.backends.aws.errors import as_settled, code_of, explained, log_failure
-from matinee.backends.aws.launcher_settings import LaunchSettings, container_override, was_alive_lately
+from matinee.backends.aws.launcher_settings import container_override, was_alive_lately
 from matinee.backends.aws.launcher_words import ended_by_aws, failed, is_spot_loss, refused, why_task_ended
 from matinee.backends.aws.session import Session
 from matinee.errors import BackendError
 from matinee.ports import LaunchStatus
 from matinee.runs import Slot
+from matinee.settings import LaunchSettings
 
 AT_ONCE = 100  # tasks that one DescribeTasks takes
 SPOT_PAUSE_S = 900.0  # how long workers are on-demand after Spot had no capacity, or took a worker's back

@@ -5,40 +5,15 @@ Names, not ARNs: a process in a container has them from its task definition or f
 
 from __future__ import annotations
 
-import os
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
+
+from matinee.settings import AwsSettings
 
 POOL_SIZE = 64  # connections: more threads than these wait for one another
 _TIMEOUTS_S = {"connect_timeout": 5, "read_timeout": 20}
 ATTEMPTS = 5  # of one call: the first and four more, with exponential back-off and jitter
-
-
-@dataclass(frozen=True)
-class AwsSettings:
-    """Where this process finds its table and bucket. `endpoint` is an emulator's; "" is AWS."""
-
-    table: str = ""
-    bucket: str = ""
-    region: str = ""
-    endpoint: str = ""
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> AwsSettings:
-        """Read MATINEE_TABLE, MATINEE_BUCKET, AWS_REGION (or AWS_DEFAULT_REGION) and MATINEE_AWS_ENDPOINT."""
-        return cls(
-            table=environ.get("MATINEE_TABLE", ""),
-            bucket=environ.get("MATINEE_BUCKET", ""),
-            region=environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION", ""),
-            endpoint=environ.get("MATINEE_AWS_ENDPOINT", ""),
-        )
-
-    def environment(self) -> dict[str, str]:
-        """Return the variables that carry these settings."""
-        names = ("MATINEE_TABLE", "MATINEE_BUCKET", "AWS_REGION", "MATINEE_AWS_ENDPOINT")
-        return {n: v for n, v in zip(names, (self.table, self.bucket, self.region, self.endpoint), strict=True) if v}
 
 
 _boto_sessions: dict[tuple[str, ...], Any] = {}  # what makes clients reads its descriptions of services once
@@ -70,7 +45,7 @@ class Session:
 
     def with_bucket(self, bucket: str) -> Session:
         """Return a session on this bucket too; the clients are shared, and closed by either."""
-        other = Session(replace(self.settings, bucket=bucket))
+        other = Session(self.settings._replace(bucket=bucket))
         other._clients = self._clients
         return other
 
@@ -95,6 +70,20 @@ class Session:
             return _boto_sessions[key].client(
                 service, endpoint_url=settings.endpoint or None, config=Config(**_config(service, attempts, settings))
             )
+
+
+def open_session() -> Session:
+    """Return the process's session on what its environment names; nothing connects before it is used.
+
+    Raises UsageError when the environment names no table or no bucket.
+    """
+    return shared_session(AwsSettings.from_environment().checked())
+
+
+@cache
+def shared_session(settings: AwsSettings) -> Session:
+    """Return the process's session on these settings."""
+    return Session(settings)
 
 
 def _config(service: str, attempts: int, settings: AwsSettings) -> dict[str, Any]:

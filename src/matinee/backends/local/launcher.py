@@ -26,6 +26,7 @@ from typing import Any
 from matinee.errors import BackendError, DiskError
 from matinee.ports import LaunchStatus
 from matinee.runs import Slot
+from matinee.settings import LIFELINE_FD
 
 KEEP_S = 24 * 3600.0  # how long the files of ended workers are kept
 STOP_S = 5.0  # a worker ends within 2 s of SIGTERM; then it is killed
@@ -137,7 +138,7 @@ class ProcessLauncher:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             process = subprocess.Popen(
                 launch.command,
-                env={"PYTHONUNBUFFERED": "1", **launch.environment, "MATINEE_LIFELINE_FD": str(self._lifeline)},
+                env={"PYTHONUNBUFFERED": "1", **launch.environment, LIFELINE_FD: str(self._lifeline)},
                 pass_fds=[self._lifeline],
                 cwd=launch.cwd or None,
                 stdin=lock,

@@ -9,6 +9,7 @@ from typing import Any
 from matinee.errors import UsageError
 from matinee.prices import MONTH_H
 from matinee.schedule import parse
+from matinee.settings import SPOT
 
 Json = Any
 Template = Mapping[str, Json]
@@ -113,7 +114,7 @@ def take(templates: Sequence[Template]) -> Inventory:
         services=services,
         functions=tuple(_function(name, told, found) for name, told in functions),
         workers=tuple(_machine(name, told) for name, told in definitions.items() if name not in serving),
-        are_workers_on_spot=any(_environment(told).get("MATINEE_SPOT") == "1" for _, told in functions),
+        are_workers_on_spot=any(_environment(told).get(SPOT) == "1" for _, told in functions),
         on_gpu=tuple(name for name, _ in _of(found, "AWS::Batch::JobDefinition")),
         balancers=tuple(
             told.get("Scheme", "internet-facing") == "internet-facing"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Container, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from matinee.backends.aws.errors import code_of, explained
-from matinee.backends.aws.session import AwsSettings, Session
+from matinee.backends.aws.session import Session
 from matinee.names import Names
+from matinee.settings import AwsSettings
 
 Json = Any
 POLL_S = 2.0  # between two looks at what AWS does
@@ -90,5 +91,5 @@ def open_cloud(names: Names, settings: AwsSettings, *, poll_s: float = POLL_S) -
         client = session.client("sts")
         who = client.get_caller_identity()
     region, account = str(client.meta.region_name), str(who["Account"])
-    ours = replace(settings, table=names.base, bucket=names.bucket(account, region), region=region)
+    ours = settings._replace(table=names.base, bucket=names.bucket(account, region), region=region)
     return Cloud(names, Session(ours), account, region, str(who["Arn"]), poll_s=poll_s)

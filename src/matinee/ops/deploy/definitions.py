@@ -10,6 +10,7 @@ from typing import Any
 
 from matinee.errors import BackendError
 from matinee.ops.deploy.cloud import Cloud
+from matinee.settings import LABEL
 
 Json = Any
 _GIVEN_BACK = (  # what DescribeTaskDefinition says and RegisterTaskDefinition does not take
@@ -53,7 +54,7 @@ def changed(definition: Mapping[str, Json], image: str, label: str) -> dict[str,
         new = {key: walk(item) for key, item in value.items()}
         if isinstance(value.get("image"), str):
             new["image"] = image
-        if value.get("name") == "MATINEE_LABEL":
+        if value.get("name") == LABEL:
             new["value"] = label
         return new
 

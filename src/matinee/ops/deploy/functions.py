@@ -12,7 +12,7 @@ from typing import Any
 
 from matinee.errors import BackendError
 from matinee.ops.deploy.cloud import Cloud
-from matinee.settings import LIVE
+from matinee.settings import LABEL, LIVE
 
 Json = Any
 LONGEST_S = 600.0  # for Lambda to make a large image its own
@@ -27,8 +27,8 @@ def make_current(cloud: Cloud, predictor: str, image: str, *, label: str = "") -
         cloud.call("lambda", "update_function_code", on=name, FunctionName=name, ImageUri=image)
         _settled(cloud, name)
     variables = dict(found["Configuration"].get("Environment", {}).get("Variables", {}))
-    if label and variables.get("MATINEE_LABEL") != label:
-        environment = {"Variables": {**variables, "MATINEE_LABEL": label}}
+    if label and variables.get(LABEL) != label:
+        environment = {"Variables": {**variables, LABEL: label}}
         cloud.call("lambda", "update_function_configuration", on=name, FunctionName=name, Environment=environment)
         _settled(cloud, name)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from matinee.names import NETWORK_STACK, Names, check_stage
@@ -42,7 +42,7 @@ def open_stage(names: Names, region: str, tools: Tools) -> Cloud:
     BackendError without credentials.
     """
     check_stage(names.stage)
-    settings = replace(tools.settings, region=region or tools.settings.region)
+    settings = tools.settings._replace(region=region or tools.settings.region)
     if settings.region and not settings.endpoint:
         refuse(check_region(settings.region, _known_regions()))
     return open_cloud(names, settings, poll_s=tools.poll_s)

@@ -10,6 +10,7 @@ from typing import Any
 
 from matinee.names import Names
 from matinee.ops.deploy.stacks.model import StackSpec
+from matinee.settings import ENVIRONMENT
 from matinee.stack.ids import shortened
 
 Json = Any
@@ -36,9 +37,9 @@ phases:
       - if [ -d environment ]; then docker build -t "$REPOSITORY:$ENVIRONMENT" environment; fi
       - if [ -d environment ]; then docker push "$REPOSITORY:$ENVIRONMENT"; fi
       - if [ -z "$EXISTING" ] && [ ! -d environment ]; then docker pull "$REPOSITORY:$ENVIRONMENT"; fi
-      - if [ -d code ]; then docker build -t "$REPOSITORY:$TAG" --build-arg "MATINEE_ENVIRONMENT=$REPOSITORY:$ENVIRONMENT" code; fi
+      - if [ -d code ]; then docker build -t "$REPOSITORY:$TAG" --build-arg "ENVIRONMENT_ARGUMENT=$REPOSITORY:$ENVIRONMENT" code; fi
       - docker push "$REPOSITORY:$TAG"
-"""  # noqa: E501 - a command is one line
+""".replace("ENVIRONMENT_ARGUMENT", ENVIRONMENT)  # noqa: E501 - a command is one line
 
 
 def build_stack(names: Names) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from matinee.backends.aws.logs import CloudWatchLogs
-from matinee.client.backend import Backend
+from matinee.backends.factory import Backend
 from matinee.client.core import Client
 from matinee.errors import BackendError, MatineeError
 from matinee.manifest import PredictorManifest, Release

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from matinee.backends.aws.session import AwsSettings
 from matinee.environments.inspect import InspectedComponent
 from matinee.lambda_api.invoker import LambdaInvoker
 from matinee.manifest import ComponentManifest
@@ -14,6 +13,7 @@ from matinee.ops.deploy.cloud import POLL_S, Cloud
 from matinee.ops.deploy.events import Report
 from matinee.ports import Invoker
 from matinee.project import Project
+from matinee.settings import AwsSettings
 
 Json = Any
 UI_COMPONENT = "matinee-ui"  # the image that UI and dispatcher run from

@@ -19,6 +19,7 @@ from matinee.ops.deploy.tools import WantedImage
 from matinee.ops.rehearse.machine import Command, listening
 from matinee.ops.rehearse.workload import Workload
 from matinee.project import Project
+from matinee.settings import LIFELINE_FD
 
 LABEL = "matinee.rehearsal"
 VCPU_MB = 1769  # of a function's memory come with one vCPU
@@ -38,7 +39,7 @@ class EngineMachine:
 
     def command(self, workload: Workload, added: Mapping[str, str], port: int, name: str) -> Command:
         """See `Machine`."""
-        told = {**workload.environment, **added, "MATINEE_LIFELINE_FD": "0"}
+        told = {**workload.environment, **added, LIFELINE_FD: "0"}
         reserved = [] if workload.container else [n for n in reserved_names() if n != "LAMBDA_TASK_ROOT"]
         image = f"{urlsplit(self._endpoint()).netloc}/{workload.image.partition('/')[2]}"
         memory, cpus = f"{workload.memory_mb}m", workload.cpu or workload.memory_mb / VCPU_MB

@@ -21,6 +21,7 @@ from matinee.manifest import to_json
 from matinee.ops.rehearse.credentials import Clients, Credentials
 from matinee.ops.rehearse.machine import ImageFolder, ImageMissingError
 from matinee.project.content import files_of
+from matinee.settings import image_environment
 
 Json = Any
 _MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
@@ -51,9 +52,7 @@ class FolderImages:
         baked = {
             **environment.variables,
             "PYTHONPATH": str(app),
-            "MATINEE_COMPONENT": component.name,
-            "MATINEE_SOURCE": str(app / component.source.name),
-            "MATINEE_MANIFEST": str(folder / "manifest.json"),
+            **image_environment(component.name, str(app / component.source.name), str(folder / "manifest.json")),
         }
         _write_card(folder, environment.python, baked, component.folder.relative_to(component.source.parent))
         return folder

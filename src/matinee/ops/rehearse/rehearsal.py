@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from matinee.backends.aws.session import AwsSettings
 from matinee.client.core import Client
 from matinee.client.stage import open_stage
 from matinee.errors import BackendError
@@ -29,6 +28,7 @@ from matinee.ops.rehearse.adapt import adapt
 from matinee.ops.rehearse.credentials import ROOT
 from matinee.ops.rehearse.world import World
 from matinee.project import Project, load
+from matinee.settings import AWS_ENDPOINT, AwsSettings
 from matinee.stack.blueprint import UI
 
 POLL_S = 0.2  # between looks of the deploy: nothing here takes longer
@@ -146,7 +146,7 @@ class Rehearsal:
 def administrator(world: World) -> dict[str, str]:
     """Return the variables with which a process works as the emulated account's administrator."""
     return {
-        "MATINEE_AWS_ENDPOINT": world.endpoint,
+        AWS_ENDPOINT: world.endpoint,
         "AWS_REGION": world.region,
         "AWS_ACCESS_KEY_ID": ROOT[0],
         "AWS_SECRET_ACCESS_KEY": ROOT[1],

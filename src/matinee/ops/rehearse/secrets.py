@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 
-from matinee import secrets
+from matinee import secrets, settings
 from matinee.ops.rehearse.rehearsal import Rehearsal
 
 OWN = (
-    "MATINEE_PASSWORD",
-    "MATINEE_OWNER_PASSWORD",
-    "MATINEE_COOKIE_SECRET",
-    "MATINEE_SMTP_PASSWORD",
-    *(f"MATINEE_OIDC_{name}" for name in ("CLIENT_ID", "CLIENT_SECRET", "METADATA_URL", "REDIRECT_URI")),
+    settings.PASSWORD,
+    settings.OWNER_PASSWORD,
+    settings.COOKIE_SECRET,
+    settings.SMTP_PASSWORD,
+    settings.OIDC_CLIENT_ID,
+    settings.OIDC_CLIENT_SECRET,
+    settings.OIDC_METADATA_URL,
+    settings.OIDC_REDIRECT_URI,
 )
 
 

@@ -20,6 +20,7 @@ from matinee.ops.rehearse.credentials import Clients, Credentials, CredentialSer
 from matinee.ops.rehearse.logs import LogCarrier
 from matinee.ops.rehearse.machine import ImageMissingError, Machine, Running
 from matinee.ops.rehearse.workload import Workload
+from matinee.settings import AWS_ENDPOINT
 
 Json = Any
 OnStopped = Callable[["Task"], None]
@@ -244,4 +245,4 @@ def shown(task: Mapping[str, Json], state: TaskState) -> dict[str, Json]:
 
 def aws_variables(region: str, endpoint: str) -> dict[str, str]:
     """Return where AWS is: for us, and for what a component itself does with an SDK."""
-    return {"AWS_REGION": region, "MATINEE_AWS_ENDPOINT": endpoint, "AWS_ENDPOINT_URL": endpoint}
+    return {"AWS_REGION": region, AWS_ENDPOINT: endpoint, "AWS_ENDPOINT_URL": endpoint}

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 
 from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.preflight.model import Finding
+from matinee.settings import COOKIE_SECRET, OWNER_PASSWORD, PASSWORD
 
-COOKIE_SECRET = "MATINEE_COOKIE_SECRET"  # noqa: S105 - a variable's name, as the next ones
-PASSWORD = "MATINEE_PASSWORD"  # noqa: S105
-OPTIONAL = ("MATINEE_OWNER_PASSWORD",)
+OPTIONAL = (OWNER_PASSWORD,)
 _AT_ONCE = 10  # names that one GetParameters takes
 
 
