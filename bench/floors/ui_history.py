@@ -39,6 +39,7 @@ def queries_per_interval(people: int, folder: Path) -> float:
     from streamlit.testing.v1 import AppTest
     from streamlit.util import calc_hash
 
+    from matinee.backends.factory import Backend
     from matinee.backends.local.store import SqliteStore
     from matinee.client.core import Client
     from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
@@ -52,7 +53,7 @@ def queries_per_interval(people: int, folder: Path) -> float:
     predictor = PredictorManifest("plan", "batch", "plan", "", {"type": "object", "properties": {}}, {}, Resources())
     store.put_release(Release("app", "App", 1, 0.0, (ComponentManifest("plan", "hash", "v1", (predictor,)),)))
     store.record(Run(new_run_id(now), "plan", "batch", "local", Status.SUCCEEDED, {}, now, finished_at=now, result=1))
-    backend: Any = SimpleNamespace(store=store, files=None, invoker=None, logs=None, poll=session.SharedReads())
+    backend: Any = Backend(store, None, None, None)  # type: ignore[arg-type]
     clock = SimpleNamespace(now=0.0)  # an interval lasts until all have looked
     session.poll = session.SharedReads(lambda: clock.now)
     client = Client(backend, Settings(data=folder), owner=True)

@@ -5,7 +5,7 @@ Made by inspecting each component in its own environment (`matinee.environments`
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal
 
 Json = Any
@@ -75,6 +75,27 @@ class ComponentManifest:
 
 
 @dataclass(frozen=True)
+class AwsRelease:
+    """What a release says of AWS, stored as its `details["aws"]`; all is empty for an app that was never deployed.
+
+    `functions` has the version that a predictor's alias names, `definitions` the ARN of its task definition (both by
+    predictor), `images` references by component. `content` marks what the stack was made of, `stack` is its id.
+    """
+
+    stage: str = ""
+    region: str = ""
+    account: str = ""
+    bucket: str = ""
+    functions: dict[str, str] = field(default_factory=dict)
+    definitions: dict[str, str] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
+    url: str = ""
+    content: str = ""
+    stack: str = ""
+    monthly_usd: float | None = None
+
+
+@dataclass(frozen=True)
 class Release:
     """What is live: per component its version and manifest. Written last, read by everybody."""
 
@@ -94,9 +115,22 @@ class Release:
         """All predictors, in the order of their components."""
         return tuple(p for c in self.components for p in c.predictors)
 
+    @property
+    def aws(self) -> AwsRelease:
+        """What it says of AWS; what a newer version of Matinee says beside it is passed over."""
+        known = {name: value for name, value in (self.details.get("aws") or {}).items() if name in _OF_AWS}
+        return AwsRelease(**known)
+
+    def with_aws(self, aws: AwsRelease) -> Release:
+        """Return it with this to say of AWS."""
+        return replace(self, details={**self.details, "aws": asdict(aws)})
+
     def component_of(self, predictor: str) -> ComponentManifest | None:
         """Return the component that holds the predictor."""
         return next((c for c in self.components if any(p.name == predictor for p in c.predictors)), None)
+
+
+_OF_AWS = {item.name for item in fields(AwsRelease)}
 
 
 def to_json(value: Release | ComponentManifest | PredictorManifest) -> dict[str, Json]:

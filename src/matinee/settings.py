@@ -139,9 +139,14 @@ class Settings(_Fields):
         )  # fmt: skip
 
     @property
+    def is_hosted_here(self) -> bool:
+        """Whether functions are called on this machine, wherever the data is."""
+        return (self.invoker or self.backend) == "local"
+
+    @property
     def reaches_functions(self) -> bool:
         """Whether functions can be called: locally only while somebody hosts the Lambda service."""
-        return (self.invoker or self.backend) != "local" or bool(self.lambda_endpoint)
+        return not self.is_hosted_here or bool(self.lambda_endpoint)
 
     def environment(self) -> dict[str, str]:
         """Return the variables that carry these settings; a port's own backend only where it has one."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from botocore.exceptions import ReadTimeoutError
 from botocore.stub import ANY
@@ -217,7 +215,7 @@ def test_status_and_stop_go_by_the_handle_whatever_the_release_says_now(session,
 
 
 def test_a_gpu_in_an_app_without_a_job_queue_says_so(session):
-    launcher = AwsLauncher(session, replace(SETTINGS, job_queue=""), prefix="app-")
+    launcher = AwsLauncher(session, SETTINGS._replace(job_queue=""), prefix="app-")
     launcher.follow(release())
     with pytest.raises(BackendError, match="asks for a GPU"):
         launcher.launch(slot())

@@ -6,13 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from matinee.backends.factory import Backend, StoreTraits
 from matinee.backends.local.store import SqliteStore
 from matinee.client.core import Client
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
@@ -52,7 +52,6 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr(session, "poll", session.SharedReads(clock))
-    monkeypatch.setattr("matinee.client.core.RELEASE_TTL_S", 1e9)  # the client's own memory has its own tests
     return clock
 
 
@@ -62,7 +61,8 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Counting]
     predictor = PredictorManifest("plan", "batch", "plan", "", SCHEMA, {}, Resources())
     sqlite.put_release(Release("app", "App", 1, 0.0, (ComponentManifest("plan", "hash", "v1", (predictor,)),)))
     counting = Counting(sqlite)
-    backend = SimpleNamespace(store=counting, files=None, invoker=None, logs=None, poll=session.SharedReads())
+    traits = StoreTraits(release_age_s=1e9)  # the client's own memory has its own tests
+    backend = Backend(counting, None, None, None, traits=traits)  # type: ignore[arg-type]
     client = Client(backend, Settings(data=tmp_path), owner=True)  # type: ignore[arg-type]
     monkeypatch.setattr(session, "client_of", lambda who: client)
     client.release()

@@ -112,8 +112,7 @@ class Client(RecordedRuns):
 
     def _version(self, run: Run, answer: Invocation) -> str:
         """Return what answered: on AWS a function's own number, which is the label's when it is the released one."""
-        functions = self.release().details.get("aws", {}).get("functions", {})
-        if str(functions.get(run.predictor, "")) == answer.version:
+        if self.release().aws.functions.get(run.predictor, "") == answer.version:
             return run.version
         return answer.version or run.version
 

@@ -180,14 +180,15 @@ class LocalHost:
         last = self.backend.store.release()
         before = {c.name: c for c in last.components} if last else {}
         components = tuple(_labelled(i.manifest, before.get(i.manifest.name)) for i in inspected)
-        return Release(
+        release = Release(
             app=self.project.name,
             title=self.project.title,
             number=last.number + 1 if last else 1,
             created_at=time.time(),
             components=components,
-            details={**details(self.project, self.project.folder), **(self._place.details() if self._place else {})},
+            details=details(self.project, self.project.folder),
         )
+        return release.with_aws(self._place.release()) if self._place else release
 
     # --- realtime -----------------------------------------------------------------------------------------------
 

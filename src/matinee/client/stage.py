@@ -101,10 +101,9 @@ def _bucket(store: Store, names: Names, session: Session) -> str:
             hint=f"Deploy it: `matinee deploy --stage {names.stage}`. If it is in another region or account, set "
             "`region` under [aws] in matinee.toml, AWS_REGION or AWS_PROFILE.",
         )
-    bucket = release.details.get("aws", {}).get("bucket")
-    if not bucket:
+    if not release.aws.bucket:
         raise _another_version(names, "it names no bucket")
-    return str(bucket)
+    return release.aws.bucket
 
 
 def _live(store: Store, names: Names) -> Release | None:

@@ -16,7 +16,7 @@ from matinee.backends.factory import AWS, Backend, open_backend
 from matinee.client.housing import Housing, Start
 from matinee.environments import Report
 from matinee.environments.inspect import InspectedComponent
-from matinee.manifest import PredictorManifest
+from matinee.manifest import AwsRelease, PredictorManifest
 from matinee.project import Project
 from matinee.settings import AwsSettings, Settings
 
@@ -46,9 +46,9 @@ class StageData:
         """Return the variables that tell a process where the data is, and who it is on AWS."""
         return {**{name: environ[name] for name in _CREDENTIALS if name in environ}, **self.aws.environment()}
 
-    def details(self) -> dict[str, Json]:
+    def release(self) -> AwsRelease:
         """Return what a release says of it, for `--stage` to find the files. It names no stack: nothing runs there."""
-        return {"aws": {"bucket": self.aws.bucket, "region": self.aws.region}}
+        return AwsRelease(bucket=self.aws.bucket, region=self.aws.region)
 
     def housing(self, inner: Housing) -> Housing:
         """Return a housing whose processes are told of the data."""

@@ -24,7 +24,7 @@ def data_of(project: Project, stage: str) -> StageData:
             f"The stage {stage} of {names.app} has no table and no bucket in {cloud.region}.",
             hint=f"Make them: matinee deploy --stage {stage} --data-only",
         )
-    if live.look(cloud).aws.get("stack"):
+    if live.look(cloud).aws.stack:
         raise ConflictError(
             f"The app is deployed on {stage}: what runs here would be live in its place.",
             hint="Take a stage of your own: matinee deploy --stage NAME --data-only",

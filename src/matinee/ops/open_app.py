@@ -39,7 +39,7 @@ def _here(app: Path) -> str:
 def _of_stage(app: Path, stage: str) -> str:
     with reader(app, stage) as client:
         release = client.backend.store.release() if client else None
-    url = str((release.details.get("aws") or {}).get("url", "")) if release else ""
+    url = release.aws.url if release else ""
     if not url:
         raise NotFoundError(
             f"The stage {stage} has no address yet.", hint=f"`matinee deploy --stage {stage}` gives it one."

@@ -130,7 +130,7 @@ def _on_stage(
 
     cloud = cloud_of(project, stage)
     try:
-        url = str((release.details.get("aws") or {}).get("url", "")) if release else ""
+        url = release.aws.url if release else ""
         parts = status_aws.parts_of(cloud, project.for_stage(stage).aws, release)
         return parts, url, status_aws.cost_of(cloud) if with_cost else None
     finally:

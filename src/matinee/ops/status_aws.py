@@ -30,7 +30,7 @@ UI = "ui"
 
 def parts_of(cloud: Cloud, aws: Aws, release: Release | None) -> tuple[Part, ...]:
     """Return the parts in the order in which a visitor meets them."""
-    url = str((release.details.get("aws") or {}).get("url", "")) if release else ""
+    url = release.aws.url if release else ""
     parts = [_address(url)] if url and not cloud.endpoint else []
     parts += [*_asked("stacks", lambda: _stacks(cloud, aws)), *_asked("UI", lambda: _ui(cloud))]
     functions = _functions_of(release)
@@ -50,8 +50,7 @@ def _functions_of(release: Release | None) -> Mapping[str, str]:
     """Return the version that the release says, by realtime predictor."""
     if release is None:
         return {}
-    told: Mapping[str, str] = (release.details.get("aws") or {}).get("functions") or {}
-    return {p.name: str(told.get(p.name, "")) for p in release.predictors if p.kind == "realtime"}
+    return {p.name: release.aws.functions.get(p.name, "") for p in release.predictors if p.kind == "realtime"}
 
 
 def _address(url: str) -> Part:

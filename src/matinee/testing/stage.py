@@ -29,7 +29,7 @@ from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
 from matinee.backends.local.launcher import worker_command as batch_command
 from matinee.client.dispatching import Dispatching
 from matinee.environments.inspect import InspectedComponent, inspect_app
-from matinee.manifest import ComponentManifest, PredictorManifest, Release, to_json
+from matinee.manifest import AwsRelease, ComponentManifest, PredictorManifest, Release, to_json
 from matinee.names import Names
 from matinee.project import load
 from matinee.runs import Slot
@@ -105,11 +105,8 @@ class EmulatedStage:
         for component, predictor in realtime:
             self.service.put_function(self._function(component, predictor))
         functions = {predictor.name: LABEL for _, predictor in realtime}
-        details = {"stage": self.names.stage, "region": REGION, "account": ACCOUNT}
-        aws: dict[str, Any] = {**details, "bucket": self.session.settings.bucket, "functions": functions}
-        release = Release(
-            self.project.name, self.project.title, 1, time.time(), components, {"aws": {**aws, "definitions": {}}}
-        )
+        aws = AwsRelease(self.names.stage, REGION, ACCOUNT, self.session.settings.bucket, functions)
+        release = Release(self.project.name, self.project.title, 1, time.time(), components).with_aws(aws)
         self.store.put_release(release)
         return release
 

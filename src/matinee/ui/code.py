@@ -54,7 +54,7 @@ def _connect() -> str:
 
 def _takes_no_token() -> bool:
     """Whether the app is on this machine, in a folder, for whoever is here; elsewhere its API asks for tokens."""
-    return session.gate().is_open and session.client().settings.backend == "local"
+    return session.gate().is_open and session.client().settings.is_hosted_here
 
 
 def base_url() -> str:

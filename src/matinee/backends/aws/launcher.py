@@ -1,6 +1,6 @@
 """The Launcher on AWS: Fargate, and AWS Batch for predictors that ask for a GPU.
 
-Which definition runs is the release's to say: `details["aws"]["definitions"]` by predictor. A release that names none
+Which definition runs is the release's to say: `aws.definitions` by predictor. A release that names none
 gets the newest revision of the definition named `matinee-APP-STAGE-PREDICTOR`.
 """
 
@@ -74,5 +74,5 @@ class AwsLauncher:
         return manifest is not None and manifest.resources.gpu > 0
 
     def _definition_of(self, predictor: str) -> str:
-        details = self._release.details.get("aws", {}) if self._release else {}
-        return str(details.get("definitions", {}).get(predictor) or self._prefix + predictor)
+        definitions = self._release.aws.definitions if self._release else {}
+        return definitions.get(predictor) or self._prefix + predictor

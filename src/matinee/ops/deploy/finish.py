@@ -27,7 +27,7 @@ from matinee.stack.sleeping import sleeping_page
 def finish(work: Work, aimed: Target, spec: StackSpec, state: StackState, digests: Mapping[str, str]) -> Deployed:
     """Make what the stack now has live, and return what is."""
     mark = target.content(aimed, spec, state.id)
-    is_live = work.ground.live.aws.get("content") == mark
+    is_live = work.ground.live.aws.content == mark
     rouse(work.cloud, work.report)
     if not is_live:
         _go_live(work, aimed, state, digests, mark)
@@ -58,7 +58,7 @@ def deployed(work: Work, *, url: str, changed: bool) -> Deployed:
 def _go_live(work: Work, aimed: Target, state: StackState, digests: Mapping[str, str], mark: str) -> None:
     versions = _published(work, aimed, state, digests)
     # Nothing to go back to is one of `dev --data`, and one of before a destruction: its versions went with its stack.
-    former = work.ground.live.release if work.ground.live.aws.get("stack") == state.id else None
+    former = work.ground.live.release if work.ground.live.aws.stack == state.id else None
     release = target.release_of(
         work.cloud,
         aimed,
@@ -68,7 +68,7 @@ def _go_live(work: Work, aimed: Target, state: StackState, digests: Mapping[str,
         definitions=_definitions(aimed, state),
         mark=mark,
         stack_id=state.id,
-        url=str(work.ground.live.aws.get("url", "")),
+        url=work.ground.live.aws.url,
     )
     work.report(Step(f"Release {release.number}"))
     live.go_live(work.cloud, work.ground.live, release, versions, work.report, by=work.who)
@@ -88,7 +88,7 @@ def _published(work: Work, aimed: Target, state: StackState, digests: Mapping[st
         versions[predictor.name] = functions.publish(work.cloud, predictor.name)
     if work.options.tries:
         aws = work.ground.live.aws
-        known = aws.get("functions", {}) if aws.get("stack") == state.id else {}
+        known = aws.functions if aws.stack == state.id else {}
         new = {name: version for name, version in versions.items() if known.get(name) != version}
         predictors = {predictor.name: predictor for predictor in aimed.blueprint.realtime}
         try_versions(work.cloud, work.tools, predictors, new, work.report)
@@ -132,7 +132,7 @@ def take_back(work: Work, release: Release, former: Release) -> None:
     """Make the former release live again, as one more release."""
     again = replace(former, number=release.number + 1, created_at=history.now())
     note = f"release {release.number} taken back"
-    versions = again.details["aws"]["functions"]
+    versions = again.aws.functions
     live.go_live(work.cloud, live.look(work.cloud), again, versions, work.report, by=work.who, note=note)
 
 

@@ -148,7 +148,7 @@ def record(store: Store, files: Files, release: Release, *, before: Json, by: st
 def past_of(release: Release, by: str = "", note: str = "") -> Past:
     """Return a release as the history has it."""
     components = tuple(PastComponent(c.name, c.hash, c.label, c.image) for c in release.components)
-    images = {str(image).rpartition("@")[2] for image in release.details.get("aws", {}).get("images", {}).values()}
+    images = {image.rpartition("@")[2] for image in release.aws.images.values()}
     return Past(release.number, release.created_at, by, components, tuple(sorted(images)), note)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from matinee.backends.aws.files import S3Files
 from matinee.backends.aws.store import DynamoStore
 from matinee.errors import MatineeError, NotFoundError
-from matinee.manifest import Release
+from matinee.manifest import AwsRelease, Release
 from matinee.ops.deploy import functions, history
 from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.events import Note, Report
@@ -38,9 +38,9 @@ class Live:
         return self.release.number if self.release else 0
 
     @property
-    def aws(self) -> Mapping[str, Json]:
+    def aws(self) -> AwsRelease:
         """What the live release says of AWS."""
-        return (self.release.details.get("aws") or {}) if self.release else {}
+        return self.release.aws if self.release else AwsRelease()
 
     @property
     def past(self) -> Past:
@@ -104,7 +104,6 @@ def _take_back(cloud: Cloud, former: Mapping[str, str], versions: Mapping[str, s
 def tell_url(store: DynamoStore, url: str) -> None:
     """Have the live release say where the app is open: known only after the release, the first time."""
     release = store.release()
-    if release is None or not url or release.details.get("aws", {}).get("url") == url:
+    if release is None or not url or release.aws.url == url:
         return
-    aws = {**release.details.get("aws", {}), "url": url}
-    store.put_release(replace(release, details={**release.details, "aws": aws}))
+    store.put_release(release.with_aws(replace(release.aws, url=url)))

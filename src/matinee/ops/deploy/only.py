@@ -26,13 +26,13 @@ Json = Any
 def deploy_only(work: Work, confirm: Confirm) -> Deployed:
     """Bring one component live. Raises UsageError when what changed needs the stack."""
     former = work.ground.live.release
-    if former is None or work.ground.app is None or not work.ground.live.aws.get("stack"):
+    if former is None or work.ground.app is None or not work.ground.live.aws.stack:
         raise NotFoundError("Nothing is live on this stage yet.", hint="Deploy the whole app first: `matinee deploy`.")
     wanted = work.app.component(work.options.only)
     known = next((c for c in former.components if c.name == wanted.name), None)
     check_same_shape(wanted, known)
     assert known is not None, "an unknown component has no shape"
-    url = str(work.ground.live.aws.get("url", ""))
+    url = work.ground.live.aws.url
     if known.hash == wanted.hash:
         return deployed(work, url=url, changed=_shared_anew(work, known))
     label = work.ground.live.written.label_of(wanted)
@@ -48,7 +48,7 @@ def _shared_anew(work: Work, component: ComponentManifest) -> bool:
     """Give a version that has a part of the calls another part, or all of them; return whether it did."""
     changed = False
     for predictor in component.predictors:
-        version = work.ground.live.aws["functions"].get(predictor.name, "")
+        version = work.ground.live.aws.functions.get(predictor.name, "")
         former = functions.shares_with(work.cloud, predictor.name) if version else ""
         if former:
             functions.point(work.cloud, predictor.name, version, share=work.options.share, former=former)
@@ -98,12 +98,12 @@ def _digest(work: Work, component: ComponentManifest) -> str:
 
 def _go_live(work: Work, former: Release, component: ComponentManifest) -> None:
     image = registry.reference(work.cloud, component.image)
-    aws = former.details["aws"]
-    versions = _published(work, component, image, aws["functions"])
+    aws = former.aws
+    versions = _published(work, component, image, aws.functions)
     revisions = {
         predictor.name: definitions.with_image(work.cloud, arn, image, component.label)
         for predictor in component.predictors
-        if (arn := aws["definitions"].get(predictor.name))
+        if (arn := aws.definitions.get(predictor.name))
     }
     release = _release(former, component, image, versions, revisions)
     work.report(Step(f"Release {release.number}"))
@@ -134,22 +134,16 @@ def _release(
     revisions: Mapping[str, str],
 ) -> Release:
     """Return the former release with this component in it. What the stack was made of stays unsaid: it has moved on."""
-    aws: dict[str, Json] = former.details["aws"]
-    changed = {
-        **aws,
-        "functions": {**aws["functions"], **versions},
-        "definitions": {**aws["definitions"], **revisions},
-        "images": {**aws["images"], component.name: image},
-        "content": "",
-    }
-    components = tuple(component if c.name == component.name else c for c in former.components)
-    return replace(
-        former,
-        number=former.number + 1,
-        created_at=history.now(),
-        components=components,
-        details={**former.details, "aws": changed},
+    aws = replace(
+        former.aws,
+        functions={**former.aws.functions, **versions},
+        definitions={**former.aws.definitions, **revisions},
+        images={**former.aws.images, component.name: image},
+        content="",
     )
+    components = tuple(component if c.name == component.name else c for c in former.components)
+    release = replace(former, number=former.number + 1, created_at=history.now(), components=components)
+    return release.with_aws(aws)
 
 
 def _summary(work: Work, version: Version) -> Summary:

@@ -188,7 +188,7 @@ def _later(work: Work, aimed: Target, confirm: Confirm) -> Deployed:
     summary = _summary(work, aimed, lines)
     assert work.ground.app is not None, "later means that it is there"
     mark = target.content(aimed, spec, work.ground.app.id)
-    is_live = summary.is_empty and work.ground.live.aws.get("content") == mark
+    is_live = summary.is_empty and work.ground.live.aws.content == mark
     if not is_live and not confirm(summary):
         if change_set:
             discard(work.cloud, change_set)
@@ -277,7 +277,7 @@ def _summary(
         is_first,
         lines,
         aimed.versions,
-        work.ground.live.aws.get("monthly_usd"),
+        work.ground.live.aws.monthly_usd,
         None if work.options.data_only else target.monthly_usd(aimed.blueprint),
         warnings,
     )

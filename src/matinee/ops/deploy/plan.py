@@ -48,7 +48,7 @@ def _summary(app: App, cloud: Cloud, ground: Ground, aimed: Target) -> Summary:
         is_first,
         (),
         aimed.versions,
-        ground.live.aws.get("monthly_usd"),
+        ground.live.aws.monthly_usd,
         target.monthly_usd(aimed.blueprint),
         warnings,
     )

@@ -79,7 +79,7 @@ def _open(path: Path, stage: str, tools: Tools) -> tuple[Cloud, Live]:
     cloud = open_stage(Names(project.name, stage), project.aws.region, tools)
     is_there = describe(cloud, cloud.names.data_stack) is not None
     found = live.look(cloud) if is_there else live.nothing(cloud)
-    if found.release is None or not found.aws.get("stack"):
+    if found.release is None or not found.aws.stack:
         raise NotFoundError(f"Nothing is live on the stage {stage} yet.", hint="`matinee deploy` deploys it.")
     return cloud, found
 
@@ -97,7 +97,7 @@ def rollback(
     component = _component(found.release, name) if name else ""
     past = _goal(found.history, found.past, component, to)
     again = history.whole(found.files, past)
-    if again.details["aws"].get("stack") != found.aws.get("stack"):
+    if again.aws.stack != found.aws.stack:
         raise ConflictError(
             f"Release {past.number} is of before the stage was destroyed: its versions went with it.",
             hint="Deploy that version from its source.",
@@ -107,8 +107,8 @@ def rollback(
     report(Step(f"Release {goal.number}: {_labels(goal)}"))
     changed = {
         predictor: version
-        for predictor, version in goal.details["aws"]["functions"].items()
-        if found.aws["functions"].get(predictor) != version
+        for predictor, version in goal.aws.functions.items()
+        if found.aws.functions.get(predictor) != version
     }
     note = f"rollback{f' of {component}' if component else ''} to release {past.number}"
     live.go_live(cloud, found, goal, changed, report, by=who(cloud), note=note)
@@ -153,13 +153,17 @@ def _merged(now: Release, past: Release, component: str) -> Release:
     components = tuple(returned.get(c.name, c) for c in now.components)
     if not component:
         components = tuple(past.components)
-    aws = {**now.details["aws"], "content": ""}
-    for key in ("functions", "definitions"):
-        aws[key] = _of(components, now.details["aws"][key], past.details["aws"][key], returned)
-    images = {n: i for n, i in past.details["aws"]["images"].items() if n in names}
-    aws["images"] = {**now.details["aws"]["images"], **images}
-    details = {**(now if component else past).details, "aws": aws}
-    return replace(now, number=now.number + 1, created_at=history.now(), components=components, details=details)
+    images = {name: image for name, image in past.aws.images.items() if name in names}
+    aws = replace(
+        now.aws,
+        functions=_of(components, now.aws.functions, past.aws.functions, returned),
+        definitions=_of(components, now.aws.definitions, past.aws.definitions, returned),
+        images={**now.aws.images, **images},
+        content="",
+    )
+    details = (now if component else past).details
+    release = replace(now, number=now.number + 1, created_at=history.now(), components=components, details=details)
+    return release.with_aws(aws)
 
 
 def _of(
@@ -175,14 +179,14 @@ def _of(
 
 def _check(cloud: Cloud, now: Release, goal: Release) -> None:
     """Raise where a part of it is gone: a function that was removed since, a version, a task definition."""
-    aws = goal.details["aws"]
-    for name, version in aws["functions"].items():
-        if now.details["aws"]["functions"].get(name) != version:
+    aws = goal.aws
+    for name, version in aws.functions.items():
+        if now.aws.functions.get(name) != version:
             functions.check_version(cloud, name, version)
-    known = now.details["aws"]["definitions"]
-    for name in aws["definitions"].keys() - known.keys():
+    known = now.aws.definitions
+    for name in aws.definitions.keys() - known.keys():
         _check_role(cloud, name)
-    definitions.check_active(cloud, {n: arn for n, arn in aws["definitions"].items() if known.get(n) != arn})
+    definitions.check_active(cloud, {n: arn for n, arn in aws.definitions.items() if known.get(n) != arn})
 
 
 def _check_role(cloud: Cloud, predictor: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from matinee.manifest import ComponentManifest, Release
+from matinee.manifest import AwsRelease, ComponentManifest, Release
 from matinee.ops.cost import Usage
 from matinee.ops.cost.report import bill_of
 from matinee.ops.deploy import history, registry, specs
@@ -121,24 +121,24 @@ def release_of(
 ) -> Release:
     """Return the release that is to go live."""
     components = tuple(replace(c, image=digests[c.name]) for c in target.components)
-    aws = {
-        "stage": cloud.names.stage,
-        "region": cloud.region,
-        "account": cloud.account,
-        "bucket": cloud.bucket,
-        "functions": dict(functions),
-        "definitions": dict(definitions),
-        "images": references(cloud, digests),
-        "url": url,
-        "content": mark,
-        "stack": stack_id,
-        "monthly_usd": monthly_usd(target.blueprint),
-    }
+    aws = AwsRelease(
+        stage=cloud.names.stage,
+        region=cloud.region,
+        account=cloud.account,
+        bucket=cloud.bucket,
+        functions=dict(functions),
+        definitions=dict(definitions),
+        images=references(cloud, digests),
+        url=url,
+        content=mark,
+        stack=stack_id,
+        monthly_usd=monthly_usd(target.blueprint),
+    )
     return Release(
         app=cloud.names.app,
         title=target.app.project.title,
         number=ground.live.number + 1,
         created_at=history.now(),
         components=components,
-        details={**details(target.app.project, APP_FOLDER), "aws": aws},
-    )
+        details=details(target.app.project, APP_FOLDER),
+    ).with_aws(aws)
