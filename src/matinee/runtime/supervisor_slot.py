@@ -1,4 +1,4 @@
-"""The slot a worker holds: renewed while it works, given up when it leaves; and what the release says of it."""
+"""The slot a worker holds: renewed while it works, freed when it leaves; and what the release says of it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from matinee.dispatch.worker import renew, resign
 from matinee.errors import BackendError, MatineeError
+from matinee.queue.claims import renew_slot
 from matinee.runs import LEASE_S, Json, Slot
 from matinee.settings import DISPATCHER, Settings
 
@@ -21,7 +20,7 @@ if TYPE_CHECKING:  # a worker must start fast
     from matinee.ports import Store
 
 RENEW_S = LEASE_S / 3
-INSIST_S = 30.0  # how long a store that fails is asked again before the worker gives up
+RETRY_FOR_S = 30.0  # how long a store that fails is asked again before the worker gives up
 POKE_S = 1.0  # how long a worker that ends may try to reach the dispatcher
 
 T = TypeVar("T")
@@ -57,16 +56,16 @@ class HeldSlot:
     def renew(self) -> bool:
         """Say that the worker lives; False when the slot is another's by now, and the worker must end."""
         self.renew_at = time.monotonic() + RENEW_S
-        return self.insist(lambda: renew(self._store, self.slot, now=time.time()))
+        return self.retry(lambda: renew_slot(self._store, self.slot, now=time.time()))
 
-    def give_up(self) -> None:
+    def free(self) -> None:
         """Free the slot although runs may be due: whoever dispatches next fills it anew."""
-        self.insist(lambda: resign(self._store, self.slot))
+        self.retry(lambda: self._store.free_slot(self.slot))
         self.poke_after = True
 
     def is_outdated(self) -> bool:
         """Whether a release has replaced the component this worker was launched for."""
-        release = self._store.release()
+        release = self.retry(self._store.release)
         component = release.component_of(self.predictor.name) if release else None
         return release is not None and (component is None or component.hash != self._hash)
 
@@ -84,24 +83,31 @@ class HeldSlot:
     def _poke(self) -> None:
         if self._settings.backend == "local" and not self._settings.lambda_endpoint:
             return
-        with suppress(MatineeError, ImportError, OSError):
+        try:
             from matinee.client.backend import open_invoker
 
             payload = json.dumps({"predictor": self.predictor.name}).encode()
             open_invoker(self._settings).poke(DISPATCHER, payload)
+        except (MatineeError, ImportError, OSError) as error:
+            print_error(error)
 
-    def insist(self, step: Callable[[], T]) -> T:
-        """Do a step at the store, again and again while it fails; BackendError after INSIST_S."""
-        deadline, pause_s = time.monotonic() + INSIST_S, 0.05
+    def retry(self, step: Callable[[], T]) -> T:
+        """Do a step at the store, again and again while it fails; BackendError after RETRY_FOR_S."""
+        deadline, pause_s = time.monotonic() + RETRY_FOR_S, 0.05
         while True:
             try:
                 return step()
             except BackendError as error:
                 if time.monotonic() > deadline:
                     raise
-                print(error, file=sys.stderr)  # noqa: T201 (the worker's own log)
+                print_error(error)
                 time.sleep(pause_s)
                 pause_s = min(2.0, pause_s * 2)
+
+
+def print_error(error: Exception) -> None:
+    """Write what the worker goes on after to its own log."""
+    print(error, file=sys.stderr)  # noqa: T201
 
 
 def _read_manifest(settings: Settings) -> dict[str, Json]:
