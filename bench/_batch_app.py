@@ -11,8 +11,8 @@ from pathlib import Path
 
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher, worker_command
 from matinee.backends.local.store import SqliteStore
-from matinee.dispatch.dispatcher import dispatch
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources, to_json
+from matinee.queue.dispatch import dispatch
 from matinee.runs import Json, Run, Slot, Status, new_run_id
 from matinee.settings import Settings
 

@@ -339,3 +339,34 @@ def cancelled(run: Run, *, now: float) -> Change:
     _require(run, Status.QUEUED, Status.RUNNING)
     after = evolve(run, status=Status.CANCELLED, cancel_requested=True, finished_at=now)
     return Change(run, after, None, None)
+
+
+def discard(run: Run, entry: Entry, *, now: float) -> Change:
+    """Take an entry that does not fit its run from the queue, so that what stands behind it goes on.
+
+    No transition leaves such a pair: somebody has written to the table by hand, or restored a part of it. A run that is
+    not final has failed by it.
+    """
+    if run.status.is_final:
+        return Change(run, run, entry, None)
+    failure = Failure("lost", "The run and its place in the queue did not fit each other.", hint="Submit it again.")
+    return Change(run, evolve(run, status=Status.FAILED, failure=failure, finished_at=now), entry, None)
+
+
+def run_of_entry(entry: Entry, *, now: float) -> Run:
+    """Return what can be said of a run whose record is missing: it has failed."""
+    failure = Failure(
+        "lost", "The record of this run is missing: only its place in the queue was left.", hint="Submit it again."
+    )
+    return Run(
+        entry.run_id,
+        entry.predictor,
+        "batch",
+        entry.user,
+        Status.FAILED,
+        None,
+        now,
+        attempt=entry.attempt,
+        finished_at=now,
+        failure=failure,
+    )

@@ -9,14 +9,15 @@ import pytest
 import matinee
 from matinee.backends.aws.files import PART_BYTES
 from matinee.client.core import Client
-from matinee.dispatch.dispatcher import dispatch
-from matinee.dispatch.worker import claim_next, finish, heartbeat, leave, renew
 from matinee.errors import BackendError, NotFoundError, PredictionError
 from matinee.ports import LaunchStatus, RunQuery
 from matinee.predictor.inside import Context
-from matinee.runs import Feedback, Progress, Run, Status, new_run_id, succeed
+from matinee.queue.claims import finish, leave_unless_due, renew_slot
+from matinee.queue.dispatch import dispatch
+from matinee.runs import LEASE_S, Feedback, Progress, Run, Status, new_run_id, succeed
 from matinee.runtime.binding import RuntimeBinding
 from matinee.runtime.execute import execute
+from matinee.testing.store_samples import claim_next
 
 ECHO = {"name": "echo", "parameters": {"type": "object", "properties": {"text": {}}}, "result": {}}
 
@@ -140,17 +141,18 @@ class TestWorkerAndDispatcher:
         (slot,) = launcher.slots
         worker = acting_as("plan-worker")
         store = worker.store
-        assert renew(store, slot, now=time.time())
+        assert renew_slot(store, slot, now=time.time())
         while True:
-            claimed = claim_next(store, "plan", owner=slot.token, version="v1", now=time.time())
+            claimed = claim_next(store, slot.token, time.time())
             if claimed is None:
                 break
             running, entry = claimed
-            heartbeat(store, slot, entry, progress=Progress(0.5), now=time.time())
+            renew_slot(store, slot, now=time.time())
+            store.heartbeat(entry, visible_at=time.time() + LEASE_S, progress=Progress(0.5))
             worker.files.put(f"results/{running.id}/1.json", b"42")
             assert inside(account, "plan").call("price", {"n": 1}) == 42
             finish(store, running, lambda run, entry: succeed(run, result=42, now=time.time()))
-        assert leave(store, slot, time.time())
+        assert leave_unless_due(store, slot, time.time())
         assert store.release().number == 1
         assert account.root.run(run.id).result == 42
 

@@ -13,13 +13,14 @@ from matinee.backends.aws.store import DynamoStore
 from matinee.backends.factory import Backend
 from matinee.backends.local.lambda_service import LambdaService
 from matinee.client.core import Client
-from matinee.dispatch.dispatcher import dispatch
-from matinee.dispatch.worker import claim_next, finish, heartbeat, leave, renew
 from matinee.lambda_api.invoker import LambdaInvoker
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.ports import LaunchStatus, RunQuery
-from matinee.runs import Progress, succeed
+from matinee.queue.claims import finish, leave_unless_due, renew_slot
+from matinee.queue.dispatch import dispatch
+from matinee.runs import LEASE_S, Progress, succeed
 from matinee.settings import DISPATCHER, Settings
+from matinee.testing.store_samples import claim_next
 from matinee.testing.wire import Wire
 
 PARAMETERS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
@@ -138,14 +139,15 @@ def test_a_batch_run_from_submit_until_its_worker_has_left(client, store, wires)
     dispatch(worker, launcher, "plan", max_workers=1, version="h", now=time.time())
     spent["dispatch"] = counted(wires)
     (slot,) = launcher.slots
-    assert renew(worker, slot, now=time.time())
-    running, entry = claim_next(worker, "plan", owner=slot.token, version="v1", now=time.time())
+    assert renew_slot(worker, slot, now=time.time())
+    running, entry = claim_next(worker, slot.token, time.time())
     spent["claim"] = counted(wires)
-    heartbeat(worker, slot, entry, progress=Progress(0.5), now=time.time())
+    renew_slot(worker, slot, now=time.time())
+    worker.heartbeat(entry, visible_at=time.time() + LEASE_S, progress=Progress(0.5))
     spent["heartbeat"] = counted(wires)
     finish(worker, running, lambda run, entry: succeed(run, result=2, now=time.time()))
     spent["finish"] = counted(wires)
-    leave(worker, slot, time.time())
+    leave_unless_due(worker, slot, time.time())
     spent["leave"] = counted(wires)
     dispatch(worker, launcher, "plan", max_workers=1, version="h", now=time.time())
     spent["dispatch at the end"] = counted(wires)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from pretending import Pretend
 
-from matinee.dispatch.worker import claim_next, finish
 from matinee.errors import BackendError, ConflictError
 from matinee.ops.deploy import history, live, registry, smoke
 from matinee.ops.deploy.cloud import Cloud
@@ -17,7 +16,9 @@ from matinee.ops.deploy.destroy import destroy
 from matinee.ops.deploy.events import Note, Tried
 from matinee.ops.deploy.pipeline import DeployOptions, deploy
 from matinee.ports import RunQuery
+from matinee.queue.claims import finish
 from matinee.runs import Failure, Status, fail, succeed
+from matinee.testing.store_samples import claim_next
 
 EXAMPLE = ', examples=[{"n": 1}]'
 
@@ -27,7 +28,7 @@ def works(result: int | None = None, why: str = "") -> Callable[[Cloud, str], No
 
     def work(cloud: Cloud, predictor: str) -> None:
         store = live.nothing(cloud).store
-        run, _ = claim_next(store, predictor, owner="worker", version="x", now=time.time())
+        run, _ = claim_next(store, "worker", time.time(), predictor=predictor)
         failure = Failure("exception", why, "", "")
         if why:
             finish(store, run, lambda r, e: fail(r, e, failure=failure, now=time.time(), retries=0, delay_s=0))

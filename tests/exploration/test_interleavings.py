@@ -26,6 +26,12 @@ QUICK = {
     "a release": Scenario(**ONE, releases=True),
     "a release, a retry and a dead process": Scenario(**ONE, releases=True, fails=True, faults=1, kinds=CRASH),
     "a slow start and a dead process": Scenario(**ONE, ticks=1, faults=1, kinds=CRASH),
+    "runs claimed together": Scenario(**ONE, runs=3, together=2),
+    "runs claimed together, lost answers": Scenario(**ONE, runs=3, together=2, faults=2, kinds=LOST, **LATE),
+    "runs claimed together, SIGTERM": Scenario(**ONE, runs=3, together=2, faults=1, kinds=SIGTERM),
+    "runs claimed together, a dead process": Scenario(**ONE, runs=2, together=2, faults=1, kinds=CRASH),
+    "runs claimed together, cancel and retry": Scenario(**ONE, runs=2, together=2, cancels=True, fails=True),
+    "runs claimed together, a release": Scenario(**ONE, runs=3, together=2, releases=True),
     "a pool that is no snapshot": Scenario(submitters=1, torn=True, cancels=True),
 }
 LONG = {

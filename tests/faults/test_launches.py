@@ -11,11 +11,12 @@ from matinee.backends.aws import session as aws_session
 from matinee.backends.aws.launcher_ecs import EcsLauncher
 from matinee.backends.aws.session import Session
 from matinee.backends.factory import open_backend
-from matinee.dispatch.worker import claim_next, finish, leave, renew
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
+from matinee.queue.claims import finish, leave_unless_due, renew_slot
 from matinee.runs import Run, Status, new_run_id, succeed
 from matinee.runtime.dispatcher import Dispatcher
 from matinee.settings import AwsSettings, LaunchSettings, Settings
+from matinee.testing.store_samples import claim_next
 from matinee.testing.wire import Wire
 
 from .conftest import N
@@ -69,14 +70,14 @@ class App:
     def worker(self):
         """The one worker there is: it claims."""
         (slot,) = self.store.pool("plan").slots
-        assert renew(self.store, slot, now=self.now)
-        return slot, claim_next(self.store, "plan", owner=slot.token, version="v1", now=self.now)
+        assert renew_slot(self.store, slot, now=self.now)
+        return slot, claim_next(self.store, slot.token, self.now)
 
     def works(self):
         """The one worker there is does all that is to do."""
         slot, claimed = self.worker()
         finish(self.store, claimed[0], lambda run, _: succeed(run, result=2, now=self.now))
-        leave(self.store, slot, self.now)
+        leave_unless_due(self.store, slot, self.now)
 
 
 ENDED = {"detail": {"lastStatus": "STOPPED", "group": "matinee:plan"}}

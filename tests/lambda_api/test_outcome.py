@@ -7,7 +7,7 @@ import json
 import pytest
 
 from matinee.errors import InputError, Problem
-from matinee.lambda_api.outcome import failure_of, is_cold_start
+from matinee.lambda_api.outcome import failure_of
 from matinee.manifest import PredictorManifest, Resources
 from matinee.ports import Invocation
 
@@ -91,8 +91,3 @@ def test_a_refused_input_is_an_input_error_with_its_fields():
 def test_a_payload_that_is_no_json_is_still_told():
     failure = failure_of(Invocation(b"oops", error_type="Unknown"), PREDICTOR)
     assert "oops" in failure.message
-
-
-def test_a_cold_start_shows_in_the_log_tail():
-    assert is_cold_start(Invocation(b"", log_tail="REPORT RequestId: 1\tDuration: 1 ms\tInit Duration: 90 ms"))
-    assert not is_cold_start(Invocation(b"", log_tail="REPORT RequestId: 1\tDuration: 1 ms"))

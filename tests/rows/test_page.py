@@ -106,10 +106,11 @@ def test_a_finished_run_offers_its_table(page: AppTest, client: Client) -> None:
 
 
 def finish(client: Client, run: Run, result: Any) -> None:
-    from matinee.dispatch.worker import claim_next, finish
+    from matinee.queue.claims import finish
     from matinee.runs import succeed
+    from matinee.testing.store_samples import claim_next
 
-    claimed = claim_next(client.backend.store, "greet", owner="w", version="v1", now=run.created_at + 1)
+    claimed = claim_next(client.backend.store, "w", run.created_at + 1, predictor="greet")
     assert claimed
     finish(client.backend.store, claimed[0], lambda r, _: succeed(r, result=result, now=run.created_at + 2))
     assert client.run(run.id).status is Status.SUCCEEDED

@@ -14,11 +14,11 @@ import pytest
 
 from matinee.backends.local.store import SqliteStore, _listing
 from matinee.backends.local.store_database import Database
-from matinee.dispatch.worker import claim_next, finish
 from matinee.errors import BackendError
 from matinee.ports import RunQuery
+from matinee.queue.claims import finish
 from matinee.runs import Status, succeed
-from matinee.testing.store_samples import NOW, a_run
+from matinee.testing.store_samples import NOW, a_run, claim_next
 
 
 def test_a_new_file_is_in_wal_mode_and_durable(tmp_path):
@@ -146,10 +146,10 @@ def test_what_was_answered_survives_a_kill_and_nothing_is_half_there(tmp_path):
 CLAIMING = """
 import sys, threading, time
 from matinee.backends.local.store import SqliteStore
-from matinee.dispatch.worker import claim_next
+from matinee.testing.store_samples import claim_next
 store, claimed = SqliteStore(sys.argv[1]), []
 def work(owner):
-    while held := claim_next(store, "plan", owner=owner, version="v", now=time.time()):
+    while held := claim_next(store, owner, time.time()):
         claimed.append(held[0].id)
 threads = [threading.Thread(target=work, args=(f"{sys.argv[2]}-{n}",)) for n in range(8)]
 [thread.start() for thread in threads]
@@ -178,7 +178,7 @@ def test_threads_finish_what_they_claim_once(tmp_path):
     done = []
 
     def work(owner):
-        while held := claim_next(store, "plan", owner=owner, version="v", now=NOW):
+        while held := claim_next(store, owner, NOW):
             done.append(finish(store, held[0], lambda run, _: succeed(run, result=run.owner, now=NOW)))
 
     threads = [threading.Thread(target=work, args=(str(n),)) for n in range(8)]

@@ -17,10 +17,10 @@ import pytest
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher, worker_command
 from matinee.backends.local.logs import FolderLogs
 from matinee.backends.local.store import SqliteStore
-from matinee.dispatch.dispatcher import dispatch
 from matinee.errors import MatineeError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources, to_json
 from matinee.ports import LaunchStatus
+from matinee.queue.dispatch import dispatch
 from matinee.runs import Run, Slot, Status, new_run_id
 from matinee.settings import Settings
 

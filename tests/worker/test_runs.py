@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from matinee.backends.local.files import FolderFiles
-from matinee.dispatch.control import cancel
 from matinee.ports import LogLine
+from matinee.queue.dispatch import cancel
 from matinee.runs import Run, Status
 
 from .conftest import Rig, alive, wait_until

@@ -10,10 +10,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from matinee.dispatch.dispatcher import dispatch
 from matinee.errors import MatineeError
 from matinee.manifest import PredictorManifest
 from matinee.ports import Launcher, Store
+from matinee.queue.dispatch import dispatch
 
 BACKSTOP_S = 5.0  # workers of a killed host are not this one's children: nobody tells when they end
 

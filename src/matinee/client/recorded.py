@@ -9,9 +9,9 @@ from typing import Any
 
 from matinee.backends.factory import Backend
 from matinee.client.visibility import SHARE, Visibility
-from matinee.dispatch import control
 from matinee.errors import AccessError, ConflictError, NotFoundError, UsageError
 from matinee.ports import LogLine, RunQuery
+from matinee.queue.dispatch import cancel
 from matinee.runs import RATINGS, Entry, Feedback, Json, Run, Scale, Status, new_run_id
 from matinee.schema import blobs, encode
 from matinee.settings import Settings
@@ -138,7 +138,7 @@ class RecordedRuns:
         run = self._own(run_id, "cancel")
         if run.status.is_final:
             raise ConflictError(f"Run {run.id} has already {_ENDED[run.status]}.", hint="There is nothing to cancel.")
-        return self._shown(control.cancel(self.backend.store, run.id, self.clock()))
+        return self._shown(cancel(self.backend.store, run.id, self.clock()))
 
     def share(self, run_id: str) -> None:
         """Let everybody who may use the app see and rate the run; AccessError unless it is this user's."""

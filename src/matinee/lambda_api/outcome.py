@@ -33,11 +33,6 @@ def failure_of(answer: Invocation, predictor: PredictorManifest) -> Failure:
     return _raised(kind, message, hint, predictor, problem)
 
 
-def is_cold_start(answer: Invocation) -> bool:
-    """Return whether the call had to start a process; known only when asked with `log_tail`."""
-    return "\tInit Duration: " in answer.log_tail
-
-
 def _raised(kind: str, message: str, hint: str, predictor: PredictorManifest, problem: dict[str, Json]) -> Failure:
     trace = _traceback(problem)
     if problem.get("requestId") == "":  # a start has no request

@@ -27,12 +27,12 @@ from matinee.backends.aws.launcher_ecs import GROUP
 from matinee.backends.factory import Backend, open_backend, open_launcher
 from matinee.client.core import Client
 from matinee.client.scheduled import SCHEDULE, submit_scheduled
-from matinee.dispatch.dispatcher import dispatch
 from matinee.errors import BackendError, MatineeError, UsageError
 from matinee.manifest import Release
 from matinee.notices.deliver import deliver
 from matinee.notices.senders import open_senders
 from matinee.ports import Invocation, Launcher, Store
+from matinee.queue.dispatch import dispatch
 from matinee.runtime.secrets import fetch
 from matinee.settings import Settings, secret_paths
 

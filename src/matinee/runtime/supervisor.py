@@ -1,7 +1,7 @@
 """The loop of a batch worker: slot → claim → child runs it → finish → next, until nothing is due.
 
 One thread and one `select`: whatever happens (a report, the child's end, a signal, a time that has come) is handled
-in turn, so nothing races. The protocol is design section 4; its steps are in `matinee.dispatch.worker`.
+in turn, so nothing races. The steps of the protocol are in `matinee.queue.claims`.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING
 
 from matinee import runs
 from matinee.backends.factory import LogWriter, open_log_writer, open_store
-from matinee.dispatch.worker import Left, Transition, WaitUntil, claim_next, finish, give_back, leave
 from matinee.errors import BackendError
 from matinee.memory import tree_bytes
+from matinee.queue.claims import ClaimBatch, End, Leave, Transition, WaitUntil, finish, leave_unless_due, release_claim
 from matinee.retry import backoff_s
 from matinee.runs import Change, Entry, Failure, Json, Progress, Run, evolve
 from matinee.runtime import supervisor_failures as failures
 from matinee.runtime.supervisor_child import Child
-from matinee.runtime.supervisor_hand import LET_GO_S, Ended, Hand
 from matinee.runtime.supervisor_job import BEAT_S, LOOK_S, MEMORY_S, RETRY_S, START_LIMIT_S, Job
 from matinee.runtime.supervisor_log import RunLog
 from matinee.runtime.supervisor_signals import Signals
-from matinee.runtime.supervisor_slot import HeldSlot
+from matinee.runtime.supervisor_slot import HeldSlot, print_error
 from matinee.runtime.supervisor_spawn import Spawned
 from matinee.settings import Settings
 
@@ -31,6 +30,7 @@ if TYPE_CHECKING:  # a worker must start fast
     from matinee.ports import Store
 
 IDLE_S = 0.1  # how often a worker that waits for a back-off looks for other runs
+RETURN_AFTER_S = 0.1  # what is claimed ahead of a run that takes longer goes back to the queue
 
 
 class Supervisor:
@@ -45,7 +45,7 @@ class Supervisor:
         self._child: Child | None = Child(spawned, self._selector)
         self._broken: Failure | None = None  # why the child that was to run the next run could not start
         self._job: Job | None = None
-        self._hand = Hand(store, held.predictor.name, owner=held.token, version=held.label)
+        self._batch = ClaimBatch(store, held.predictor.name, owner=held.token, version=held.label)
         self._claim_at = 0.0
         self._leaving = False
         self._has_claimed = False
@@ -62,7 +62,7 @@ class Supervisor:
             if self._held.renew():
                 self._work()
             if self._signals.stop_asked:
-                self._give_back()
+                self._stop()
         finally:
             self._end_child()
             self._log.write()
@@ -85,29 +85,35 @@ class Supervisor:
 
     def _claim(self) -> None:
         if self._has_claimed and self._held.is_outdated():
-            self._held.give_up()
+            self._held.free()
             self._leaving = True
             return
-        claimed = claim_next(
-            self._store, self._held.predictor.name, owner=self._held.token, version=self._held.label, now=time.time()
-        )
-        if claimed is not None:
-            self._has_claimed = True
-            self._begin(*claimed)
+        self._held.retry(lambda: self._batch.settle(claims=True, busy=False, now=time.time()))
+        if self._begin_next():
             return
-        outcome = leave(self._store, self._held.slot, time.time())
-        self._leaving = isinstance(outcome, Left)
+        outcome = self._held.retry(lambda: leave_unless_due(self._store, self._held.slot, time.time()))
+        self._leaving = isinstance(outcome, Leave)
         if isinstance(outcome, WaitUntil):
             self._claim_at = time.monotonic() + min(IDLE_S, max(0.0, outcome.at - time.time()))
 
-    def _begin(self, run: Run, entry: Entry) -> None:
-        now = time.monotonic()
+    def _begin_next(self) -> bool:
+        """Begin the run claimed first of those ahead; False when there is none."""
+        claim = self._batch.next()
+        if claim is None:
+            return False
+        self._has_claimed = True
+        run, entry = claim
+        self._job = Job(run, entry, self._held.predictor, time.monotonic(), started_at=time.time())
+        self._log.run_id = run.id
+        self._send(self._job)
+        return True
+
+    def _send(self, job: Job) -> None:
+        """Give the run to the child, to a new one where there is none."""
+        run, predictor = job.run, self._held.predictor
         if self._child is None and self._broken is None:
             self._child = Child(None, self._selector)
-        cold = self._child is None or not self._child.used
-        predictor = self._held.predictor
-        self._job = Job(run, entry, predictor, now, cold, started_at=time.time())
-        self._log.run_id = run.id
+        job.cold_start = self._child is None or not self._child.used
         if self._child is None:
             failure, self._broken = self._broken, None
             self._fail(failure or Failure("start", f"The process of {predictor.name} did not start."))
@@ -122,15 +128,14 @@ class Supervisor:
                 "inputs": run.inputs,
             }
         )
-        if self._child.ready:
-            self._job.entered_at = now
+        job.entered_at = time.monotonic() if self._child.ready else None
 
     # --- what happens -------------------------------------------------------------------------------------------
 
     def _wait(self) -> None:
         until = min(self._held.renew_at, self._job.next_at if self._job else self._claim_at)
-        if self._job is not None and not self._hand.is_empty:
-            until = min(until, self._job.claimed_at + LET_GO_S)
+        if self._job is not None and not self._batch.is_empty:
+            until = min(until, self._job.claimed_at + RETURN_AFTER_S)
         for key, mask in self._selector.select(max(0.0, until - time.monotonic())):
             if self._signals.take(key.fd):
                 continue
@@ -179,7 +184,11 @@ class Supervisor:
             self._fail(failures.reported(value))
 
     def _child_ended(self, child: Child) -> None:
+        never_began = child.has_finished_a_run and child.has_unread_command()
         exit_code = self._end_child()
+        if self._job is not None and never_began:  # the child ended of the run before
+            self._send(self._job)
+            return
         last_words = self._log.last_words()
         failure = failures.crashed(
             self._held.predictor,
@@ -200,8 +209,8 @@ class Supervisor:
         job, now = self._job, time.monotonic()
         if job is None:
             return
-        if now >= job.claimed_at + LET_GO_S and not self._hand.is_empty:
-            self._let_go()
+        if now >= job.claimed_at + RETURN_AFTER_S:
+            self._return_ahead()
         for at, step in (
             (job.memory_at, self._look_at_memory),
             (job.ends_at, self._time_out),
@@ -231,10 +240,11 @@ class Supervisor:
         job.beaten_at, job.beat_at = now, now + BEAT_S
         try:
             entry = self._store.heartbeat(job.entry, visible_at=until, progress=job.progress)
-        except BackendError:
+        except BackendError as error:
+            print_error(error)
             job.beat_at = now + RETRY_S
             if time.time() > job.lease_until:  # others may have it by now
-                self._drop()
+                self._abandon_job()
             return
         job.lease_until = until
         self._obey(job, entry)
@@ -243,20 +253,21 @@ class Supervisor:
         job.look_at = now + LOOK_S
         try:
             self._obey(job, self._store.entry(job.run.predictor, job.run.id))
-        except BackendError:
+        except BackendError as error:
+            print_error(error)
             job.look_at = now + RETRY_S
 
     def _obey(self, job: Job, entry: Entry | None) -> None:
         if entry is None or not job.holds(entry):
-            self._drop()
+            self._abandon_job()
         elif entry.cancel_requested:
             self._end_child()
-            self._finish(lambda run, _: runs.cancelled(run, now=time.time()))
+            self._record_at_once(lambda run, _: runs.cancelled(run, now=time.time()))
 
     def _keep_slot(self) -> None:
         if time.monotonic() >= self._held.renew_at and not self._held.renew():
             self._leaving = True
-            self._give_back()
+            self._stop()
 
     # --- ends ---------------------------------------------------------------------------------------------------
 
@@ -272,44 +283,43 @@ class Supervisor:
                 return runs.release(run, entry, now=now)
             return runs.fail(run, entry, failure=failure, now=now, retries=retries, delay_s=delay_s)
 
-        self._finish(transition)
+        self._record_at_once(transition)
 
     def _succeed(self, job: Job, result: Json) -> None:
         at, now = time.time(), time.monotonic()
         self._end_job()
-        transition = _told(job, lambda run, _: runs.succeed(run, result=result, now=at))
-        self._hand.put(Ended(job.run, job.entry, transition), now - job.claimed_at)
-        if self._hand.has_next:
-            self._begin(*self._hand.next())  # the child works while we record
-        if not self._hand.has_next:
+        transition = _with_start(job, lambda run, _: runs.succeed(run, result=result, now=at))
+        self._batch.put(End(job.run, job.entry, transition), now - job.claimed_at)
+        self._begin_next()  # the child works while we record
+        if not self._batch.ahead:
             self._settle()
 
     def _settle(self) -> None:
         """Record what ended and go on with what is due."""
         staying = not (self._leaving or self._signals.stop_asked or self._held.is_outdated())
-        self._held.insist(lambda: self._hand.settle(claims=staying, busy=self._job is not None))
+        self._held.retry(lambda: self._batch.settle(claims=staying, busy=self._job is not None, now=time.time()))
         self._claim_at = 0.0
-        if self._job is None and self._hand.has_next:
-            self._begin(*self._hand.next())
+        if self._job is None:
+            self._begin_next()
 
-    def _let_go(self) -> None:
+    def _return_ahead(self) -> None:
         """Record what ended; what was claimed ahead is for other workers too."""
-        if self._hand.is_empty:
+        if self._batch.is_empty:
             return
-        has_next = self._hand.has_next
-        self._held.insist(self._hand.let_go)
+        has_next = bool(self._batch.ahead)
+        self._held.retry(lambda: self._batch.return_ahead(time.time()))
         if has_next:
             self._held.poke_aside()
 
-    def _finish(self, transition: Transition) -> None:
-        """Record that the attempt did not succeed; if others have the run by now, that is discarded."""
+    def _record_at_once(self, transition: Transition) -> None:
+        """Record how an attempt ended that did not succeed; if others have the run by now, that is discarded."""
         job = self._job
         if job is None:
             return
         self._end_job()
         self._claim_at = 0.0
-        self._let_go()
-        self._log.end(self._held.insist(lambda: finish(self._store, job.run, _told(job, transition))))
+        self._return_ahead()
+        self._log.end(self._held.retry(lambda: finish(self._store, job.run, _with_start(job, transition))))
 
     def _end_job(self) -> None:
         """Write what the run has logged, also below Python, and have none in hand."""
@@ -319,22 +329,22 @@ class Supervisor:
         self._log.run_id = ""
         self._job = None
 
-    def _drop(self) -> None:
-        """Let go of a run that others have by now."""
+    def _abandon_job(self) -> None:
+        """Stop a run that others have by now; nothing is recorded of it."""
         self._end_child()
         self._end_job()
-        self._let_go()
+        self._return_ahead()
         self._claim_at = 0.0
 
-    def _give_back(self) -> None:
+    def _stop(self) -> None:
         """End as asked: the run goes back to the queue without spending a retry, the slot is free."""
         self._end_child()
         job = self._job
         self._end_job()
-        self._let_go()
+        self._return_ahead()
         if job is not None:
-            self._held.insist(lambda: give_back(self._store, job.run, now=time.time()))
-        self._held.give_up()
+            self._held.retry(lambda: release_claim(self._store, job.run, now=time.time()))
+        self._held.free()
 
     def _end_child(self) -> int:
         child, self._child = self._child, None
@@ -346,10 +356,10 @@ class Supervisor:
         return exit_code
 
 
-def _told(job: Job, transition: Transition) -> Transition:
+def _with_start(job: Job, transition: Transition) -> Transition:
     """Return the transition that also says when the run really began and whether it met a cold start."""
 
-    def told(run: Run, entry: Entry | None) -> Change:
+    def change(run: Run, entry: Entry | None) -> Change:
         return transition(evolve(run, cold_start=job.cold_start, started_at=job.started_at), entry)
 
-    return told
+    return change

@@ -6,6 +6,7 @@ import json
 import os
 import selectors
 import signal
+import sys
 from contextlib import suppress
 
 from matinee.memory import descendants, kills_for_memory
@@ -18,7 +19,7 @@ _CHUNK = 1 << 16
 class Child:
     """One child process and its pipes, all non-blocking: a slow child never stops the supervisor.
 
-    `ready` once the component is imported; `used` once it was given a run.
+    `ready` once the component is imported; `used` once it was given a run, and `has_finished_a_run` once it did.
     """
 
     def __init__(self, spawned: Spawned | None, selector: selectors.BaseSelector) -> None:
@@ -26,6 +27,7 @@ class Child:
         self.pid = self._pipes.pid
         self.ready = False
         self.used = False
+        self.has_finished_a_run = False
         self._kills_before = kills_for_memory()
         self._exit_code: int | None = None
         self._selector = selector
@@ -52,6 +54,14 @@ class Child:
         elif waiting and not self._to_send:
             self._selector.unregister(self._pipes.commands)
 
+    def has_unread_command(self) -> bool:
+        """Whether a run was sent that the process has not taken; to be asked before `close`."""
+        import fcntl  # rare: only after a process has died
+        import termios
+
+        unread = fcntl.ioctl(self._pipes.commands, termios.FIONREAD, bytes(4))
+        return bool(self._to_send) or int.from_bytes(unread, sys.byteorder) > 0
+
     def reports(self) -> list[Json]:
         """Return the reports that have arrived."""
         *lines, self._half_report = (self._half_report + self._read(self._pipes.reports)).split(b"\n")
@@ -59,6 +69,7 @@ class Child:
         for line in lines:
             with suppress(ValueError):  # a process forked by user code may have mixed its line into another
                 reports.append(json.loads(line))
+        self.has_finished_a_run = self.has_finished_a_run or any(kind in ("result", "error") for kind, _ in reports)
         return reports
 
     def output_lines(self, *, rest: bool = False) -> list[str]:

@@ -28,8 +28,8 @@ class Job:
     entry: Entry
     predictor: Predictor
     claimed_at: float
-    cold_start: bool
     started_at: float
+    cold_start: bool = False
     lease_until: float = 0.0
     progress: Progress = field(default_factory=Progress)
     entered_at: float | None = None  # when the child was ready and had the run

@@ -1,4 +1,4 @@
-"""The slot a worker holds: renewed while it works, given up when it leaves; and what the release says of it."""
+"""The slot a worker holds: renewed while it works, freed when it leaves; and what the release says of it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from matinee.dispatch.worker import renew, resign
 from matinee.errors import BackendError, MatineeError
+from matinee.queue.claims import renew_slot
 from matinee.retry import Backoff, retry
 from matinee.runs import LEASE_S, Json, Slot
 from matinee.settings import DISPATCHER, LABEL, Settings
@@ -58,16 +57,16 @@ class HeldSlot:
     def renew(self) -> bool:
         """Say that the worker lives; False when the slot is another's by now, and the worker must end."""
         self.renew_at = time.monotonic() + RENEW_S
-        return self.insist(lambda: renew(self._store, self.slot, now=time.time()))
+        return self.retry(lambda: renew_slot(self._store, self.slot, now=time.time()))
 
-    def give_up(self) -> None:
+    def free(self) -> None:
         """Free the slot although runs may be due: whoever dispatches next fills it anew."""
-        self.insist(lambda: resign(self._store, self.slot))
+        self.retry(lambda: self._store.free_slot(self.slot))
         self.poke_after = True
 
     def is_outdated(self) -> bool:
         """Whether a release has replaced the component this worker was launched for."""
-        release = self._store.release()
+        release = self.retry(self._store.release)
         component = release.component_of(self.predictor.name) if release else None
         return release is not None and (component is None or component.hash != self._hash)
 
@@ -85,15 +84,22 @@ class HeldSlot:
     def _poke(self) -> None:
         if not self._settings.reaches_functions:
             return
-        with suppress(MatineeError, ImportError, OSError):
+        try:
             from matinee.backends.factory import open_invoker
 
             payload = json.dumps({"predictor": self.predictor.name}).encode()
             open_invoker(self._settings).poke(DISPATCHER, payload)
+        except (MatineeError, ImportError, OSError) as error:
+            print_error(error)
 
-    def insist(self, step: Callable[[], T]) -> T:
+    def retry(self, step: Callable[[], T]) -> T:
         """Do a step at the store, again and again while it fails; BackendError when BACKOFF has run out."""
-        return retry(step, on=(BackendError,), backoff=BACKOFF, report=lambda error: print(error, file=sys.stderr))  # noqa: T201 (the worker's own log)
+        return retry(step, on=(BackendError,), backoff=BACKOFF, report=print_error)
+
+
+def print_error(error: Exception) -> None:
+    """Write what the worker goes on after to its own log."""
+    print(error, file=sys.stderr)  # noqa: T201
 
 
 def _read_manifest(settings: Settings) -> dict[str, Json]:

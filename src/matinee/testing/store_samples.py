@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from matinee.ports import Store
+from matinee.queue.claims import Claim, ClaimBatch
 from matinee.runs import Entry, Run, Slot, Status, claim, new_run_id
 
 NOW = 1_800_000_000.0
@@ -37,3 +38,12 @@ def claimed(store: Store, run: Run, owner: str = "token-0", now: float = NOW) ->
     assert store.apply(change)
     assert change.kept is not None
     return change.recorded, change.kept
+
+
+def claim_next(
+    store: Store, owner: str = "token-0", now: float = NOW, *, predictor: str = "plan", version: str = "v1"
+) -> Claim | None:
+    """Claim the first due run in fair order, as an idle worker does; None when nothing is due."""
+    batch = ClaimBatch(store, predictor, owner=owner, version=version)
+    batch.settle(claims=True, busy=False, now=now)
+    return batch.next()

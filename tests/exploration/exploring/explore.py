@@ -16,7 +16,7 @@ from typing import Any
 from exploring import actors as processes
 from exploring import world as model
 from exploring.actors import Actor, Then, ViolationError
-from exploring.invariants import check_change, check_quiet, check_resting, check_world, is_done
+from exploring.invariants import check_change, check_quiet, check_resting, check_worker, check_world, is_done
 from exploring.replay import LOST, UNANSWERED, Raised, Request, Returned, replay
 from exploring.world import World
 
@@ -32,6 +32,7 @@ class Scenario:
     max_workers: int = 1
     submitters: int = 2
     runs: int = 1  # of each submitter
+    together: int = 1  # runs that are claimed at once
     dispatchers: int = 2  # that may run at once
     faults: int = 0
     kinds: frozenset[str] = frozenset()  # crash, worker crash, lost answer, lost launch, ...
@@ -44,7 +45,8 @@ class Scenario:
 
     @property
     def may_lose(self) -> bool:
-        return bool(self.faults or self.ticks)
+        """Whether a run may lose its worker: no answer that is lost, and no signal, is a reason to."""
+        return bool(self.ticks or (self.faults and self.kinds & {"crash", "worker crash"}))
 
 
 @dataclass
@@ -124,13 +126,10 @@ class Explorer:
         if ("crash" in kinds or f"{actor.kind} crash" in kinds) and (actor.step or actor.kind == "worker"):
             yield self._move(actor, "is killed", world, lambda: processes.crashed(actor, world), cost=1)
         if "sigterm" in kinds and actor.kind == "worker" and not actor.terminated:
-            yield self._move(actor, "gets SIGTERM", world, lambda: self._told_to_end(actor, world), cost=1)
+            yield self._move(actor, "gets SIGTERM", world, lambda: self._terminated(actor, world), cost=1)
 
-    def _told_to_end(self, actor: Actor, world: World) -> Then:
-        told = actor._replace(terminated=True)
-        if actor.step:
-            return Then(told, world)
-        return self._settled(processes._next(told, world, lambda: Then(told, world)))
+    def _terminated(self, actor: Actor, world: World) -> Then:
+        return self._settled(processes.terminated(actor, world))
 
     def _called(self, actor: Actor, world: World):
         request = self._replay(actor).request
@@ -182,10 +181,14 @@ class Explorer:
             then = act()
             check_change(world, then.world)
             check_world(then.world, self.scenario)
+            check_worker(then.actor, then.world)
         except ViolationError as error:
             return Move(label, GONE, 0, cost=cost, violation=str(error))
         new = then.world.tasks[len(world.tasks) :]
-        born = self._actors.of(self._settled(Then(processes.started(new[0].slot), then.world)).actor) if new else GONE
+        born = GONE
+        if new:
+            started = processes.started(new[0].slot, self.scenario.together)
+            born = self._actors.of(self._settled(Then(started, then.world)).actor)
         after = GONE if then.actor is None else self._actors.of(then.actor)
         return Move(label, after, self._worlds.of(then.world), born, cost)
 
@@ -212,7 +215,7 @@ class Explorer:
             seen = actor
             for move in self.moves(actor, world_id):
                 quiet = quiet and move.cost > 0
-                resting = resting and (move.cost > 0 or (self._works(actor) and not move.label.endswith(" beats")))
+                resting = resting and (move.cost > 0 or self._is_work(actor, move))
                 if move.cost > faults:
                     continue
                 others = actors[:at] + actors[at + 1 :] + [one for one in (move.actor, move.born) if one != GONE]
@@ -221,7 +224,7 @@ class Explorer:
         world = self._worlds.values[world_id]
         if resting:
             try:
-                check_resting(world, self.scenario)
+                check_resting(world, [self._actors.values[one] for one in actors], self.scenario)
             except ViolationError as error:
                 yield "nothing moves but work", None, False, str(error)
         if quiet:
@@ -230,9 +233,10 @@ class Explorer:
             after = self._worlds.of(model.later(world, world.now + model.LEASE_OVER_S))
             yield "time passes, longer than a lease", (after, faults, ticks - 1, *actors), True, ""
 
-    def _works(self, actor_id: int) -> bool:
+    def _is_work(self, actor_id: int, move: Move) -> bool:
+        """Whether the move ends somebody's work, which may take as long as it likes."""
         actor = self._actors.values[actor_id]
-        return actor.mode == "holds" and not actor.step
+        return actor.mode == "holds" and not actor.step and " work " in move.label
 
     def _quiet(self, state: tuple[Any, ...], world: World):
         actors = [self._actors.values[one] for one in state[3:]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from exploring.actors import Actor, ViolationError
 from exploring.world import PLAN, World, due
 
-from matinee.dispatch.dispatcher import LAUNCH_RETRY_S
+from matinee.queue.dispatch import LAUNCH_RETRY_S
 from matinee.runs import MAX_LOSSES, Status
 
 
@@ -37,6 +37,18 @@ def check_world(world: World, scenario) -> None:
     _demand(len(alive) <= scenario.max_workers or scenario.may_overlap, f"{len(alive)} workers live, that is too many")
 
 
+def check_worker(actor: Actor | None, world: World) -> None:
+    """Between its steps, a worker knows every run it has a lease on."""
+    if actor is None or actor.kind != "worker" or actor.step:
+        return
+    held = [actor.held] if actor.held else []
+    known = {(run.id, run.attempt) for run, _ in [*held, *actor.batch.ahead]}
+    known |= {(end.run.id, end.run.attempt) for end in actor.batch.ends}
+    for entry in world.entries:
+        ours = entry.owner == actor.slot.token
+        _demand(not ours or (entry.run_id, entry.attempt) in known, f"{entry.run_id} is running in nobody's hands")
+
+
 def check_change(before: World, after: World) -> None:
     now = {run.id: run for run in after.runs}
     for run in before.runs:
@@ -52,12 +64,14 @@ def is_done(world: World, actors: list[Actor]) -> bool:
     return not world.entries and not world.slots and not busy
 
 
-def check_resting(world: World, scenario) -> None:
+def check_resting(world: World, actors: list[Actor], scenario) -> None:
     """Nothing moves but the work of those who hold a run, which may take long: nobody waits for them needlessly."""
     waiting = due(world, PLAN, world.now, 9)[1]
     free = len(world.slots) < scenario.max_workers
     needless = waiting and free and not _is_excused(world)
     _demand(not needless, f"{_ids(waiting)} is due and waits while a slot is free")
+    ahead = [run for actor in actors for run, _ in actor.batch.ahead]
+    _demand(not ahead, f"{' and '.join(run.id for run in ahead)} waits behind a run that takes long")
 
 
 def _is_excused(world: World) -> bool:

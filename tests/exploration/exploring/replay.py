@@ -9,9 +9,11 @@ Different answers often leave it in the same place: where it stopped, in each fu
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any, NamedTuple
 
 from matinee.errors import BackendError, UnansweredError
+from matinee.queue.claims import ClaimBatch
 from matinee.runs import Pool
 
 # What stands for an error in the answers.
@@ -106,26 +108,33 @@ def replay(step: Any, args: tuple[Any, ...], answers: tuple[Any, ...], *, torn: 
 _DEAD = {
     ("dispatch", ""): {"launched"},
     ("dispatch", "missing_slot"): {"slot"},
-    ("claim_next", "due"): {"entries", "entry", "run", "change"},
-    ("claim_next", "run"): {"run", "change"},
+    ("settle", "_claim_first"): {"new", "many"},
+    ("_claimable", "run"): {"run"},
+    ("_take_up_unanswered", "run"): {"run", "entry"},
+    ("_take_up_unanswered", "entry"): {"entry"},
+    ("_record_ends", "finish"): {"ends"},
+    ("_claim_first", "due"): {"entries", "entry", "run", "change"},
+    ("_claim_first", "run"): {"run", "change"},
     ("finish", "run"): {"change", "current"},
     ("lose_lease", "run"): {"run"},
     ("lose_lease", "entry"): {"run"},
-    ("bury", "status"): {"slot"},
+    ("free_dead_slots", "status"): {"slot"},
+    ("count_failed_starts", "run"): {"run"},
+    ("relaunch", "launch"): {"note"},
 }
 
 
 def _place(traceback: Any, method: str) -> Any:
     """Return where the step stopped and its variables; None where they do not tell all.
 
-    A comprehension keeps what it has made so far where nobody can look: `relaunch` has one, with calls inside. A
-    function is its arguments, which are in the place; a loop is its variables, for no list holds a thing twice.
+    A comprehension keeps what it has made so far where nobody can look: then the answers tell. A function is its
+    arguments, which are in the place; a loop is its variables, for no list holds a thing twice.
     """
     frames = []
     while traceback is not None:
         code = traceback.tb_frame.f_code
         if code.co_filename != __file__:
-            if code.co_name == "relaunch" or code.co_name.startswith("<"):
+            if code.co_name.startswith("<"):
                 return None
             frames.append((code.co_name, traceback.tb_lasti, traceback.tb_frame.f_locals))
         elif "first" in traceback.tb_frame.f_locals:  # between the two halves of a torn read
@@ -145,10 +154,12 @@ def _dead(name: str, below: str) -> set[str]:
 def _frozen(value: Any) -> Any:
     if isinstance(value, dict):
         return tuple((key, _frozen(one)) for key, one in sorted(value.items()) if not callable(one))
+    if isinstance(value, ClaimBatch):
+        return _frozen(vars(value))
     if isinstance(value, Exception):
         return str(value)
     if isinstance(value, set):
         return frozenset(value)
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return value
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+    return tuple(map(_frozen, value)) if isinstance(value, list | tuple | deque) else value

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from exploring import actors
 from exploring import world as model
 
-from matinee.dispatch import dispatcher, worker
+from matinee.queue import claims, dispatch
 from matinee.runs import LEASE_S, Status, evolve
 
 
@@ -16,7 +17,7 @@ def the_wake_check(patch):
 
 def counting_leased_entries(patch):
     """The dispatcher counts only what is due: the workers there are seem enough for it."""
-    patch.setattr(dispatcher, "_workers_needed", lambda due, leased, pool: len(due))
+    patch.setattr(dispatch, "_workers_needed", lambda due, leased, pool: len(due))
 
 
 def slot_tokens(patch):
@@ -38,7 +39,7 @@ def the_look_after_a_failed_finish(patch):
         change = transition(run, store.entry(run.predictor, run.id))
         return change.recorded if store.apply(change) else None
 
-    patch.setattr(worker, "finish", finish)
+    patch.setattr(claims, "finish", finish)
 
 
 def reading_the_queue_before_the_slots(patch):
@@ -48,39 +49,49 @@ def reading_the_queue_before_the_slots(patch):
         holders = {slot.token for slot in store.pool(predictor).slots}
         for entry in store.leased(predictor):
             if entry.owner not in holders:
-                dispatcher.lose_lease(store, entry, now)
+                dispatch.lose_lease(store, entry, now)
 
-    patch.setattr(dispatcher, "reclaim", reclaim)
+    patch.setattr(dispatch, "reclaim", reclaim)
 
 
 def the_attempt_as_fence(patch):
     """A late worker ends whatever attempt is running."""
-    patch.setattr(worker, "_is_ours", lambda current, run: current.status is Status.RUNNING)
+    patch.setattr(claims, "_is_same_attempt", lambda current, run: current.status is Status.RUNNING)
 
 
-def burying(patch):
+def taking_up_claims_without_answer(patch):
+    """A worker whose claims were applied, though no answer came, knows nothing of them."""
+    patch.setattr(claims.ClaimBatch, "_take_up_unanswered", lambda batch: batch.unanswered.clear())
+
+
+def returning_what_is_ahead(patch):
+    """What was claimed ahead of a run that takes long waits for it."""
+    patch.setattr(actors, "takes_long", lambda actor: False)
+
+
+def freeing_dead_slots(patch):
     """The slot of a worker that has ended stays taken."""
-    patch.setattr(dispatcher, "bury", lambda store, launcher, predictor, now: "")
+    patch.setattr(dispatch, "free_dead_slots", lambda store, launcher, predictor, now: "")
 
 
 def keeping_the_slot_of_an_unknown_launch(patch):
     """A launch whose answer is lost is taken for a failed one: its slot is free for another worker."""
-    patch.setattr(dispatcher, "UnansweredError", ())
+    patch.setattr(dispatch, "UnansweredError", ())
 
 
 def waiting_for_a_slow_start(patch):
     """A worker that has not reported within a lease is taken for one that never was."""
 
-    def bury(store, launcher, predictor, now):
+    def free_dead_slots(store, launcher, predictor, now):
         for slot in store.pool(predictor).slots:
             if not slot.renewed_at and slot.taken_at + LEASE_S < now:
                 store.free_slot(slot)
-        return bury_ended(store, launcher, predictor, now)
+        return as_it_is(store, launcher, predictor, now)
 
-    bury_ended = dispatcher.bury
-    patch.setattr(dispatcher, "bury", bury)
+    as_it_is = dispatch.free_dead_slots
+    patch.setattr(dispatch, "free_dead_slots", free_dead_slots)
 
 
 def launching_a_slot_without_handle_again(patch):
     """A dispatcher that died between take and launch leaves its slot as it is."""
-    patch.setattr(dispatcher, "relaunch", lambda store, launcher, predictor: "")
+    patch.setattr(dispatch, "relaunch", lambda store, launcher, predictor: "")

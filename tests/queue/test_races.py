@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
-from matinee.dispatch.control import cancel
-from matinee.dispatch.dispatcher import LAUNCH_RETRY_S, dispatch, reclaim
-from matinee.dispatch.worker import (
-    Left,
-    WaitUntil,
-    Work,
-    claim_next,
-    finish,
-    finish_and_claim,
-    give_back,
-    heartbeat,
-    leave,
-    renew,
-    resign,
-)
 from matinee.errors import BackendError, NotFoundError
-from matinee.runs import LEASE_S, MAX_LOSSES, Failure, Progress, Status, evolve, fail, succeed
-from matinee.testing.store_samples import NOW, a_run, a_slot
+from matinee.queue.claims import (
+    AHEAD_S,
+    MOST_AHEAD,
+    ClaimAgain,
+    ClaimBatch,
+    End,
+    Leave,
+    WaitUntil,
+    finish,
+    leave_unless_due,
+    release_claim,
+    renew_slot,
+)
+from matinee.queue.dispatch import LAUNCH_RETRY_S, cancel, dispatch, reclaim
+from matinee.runs import LEASE_S, MAX_LOSSES, Change, Failure, Progress, Status, evolve, fail, succeed
+from matinee.testing.store_samples import NOW, a_run, a_slot, claim_next
 
 
 class Before:
-    """A store (or launcher) before whose call `name` something happens, once."""
+    """A store (or launcher) before whose call `name` something happens once, as soon as there is an `act`."""
 
     def __init__(self, port, name, act, *, after=False):
-        self._port, self._name, self._act, self._after = port, name, act, after
+        self._port, self._name, self.act, self._after = port, name, act, after
 
     def __getattr__(self, name):
         method = getattr(self._port, name)
-        if name != self._name or self._act is None:
+        if name != self._name or self.act is None:
             return method
 
         def call(*args, **kwargs):
-            act, self._act = self._act, None
+            act, self.act = self.act, None
             if self._after:
                 answer = method(*args, **kwargs)
                 act()
@@ -56,7 +58,7 @@ def dispatched(store, launcher, *, max_workers=2, version="1", now=NOW):
 
 
 def claimed(store, owner="token-0", now=NOW):
-    return claim_next(store, "plan", owner=owner, version="v1", now=now)
+    return claim_next(store, owner, now)
 
 
 def done(result, now=NOW):
@@ -82,13 +84,13 @@ def test_no_wake_up_is_lost_whenever_a_run_arrives_while_the_worker_leaves(store
         store.submit([a_run()])
         assert dispatched(store, launcher, max_workers=1).launched == (), "its dispatcher still sees the slot taken"
 
-    assert leave(Before(store, call, arrive), slot, NOW) == Work()
+    assert leave_unless_due(Before(store, call, arrive), slot, NOW) == ClaimAgain()
     assert claimed(store, slot.token)
 
 
 def test_a_run_that_arrives_after_the_worker_left_finds_the_slot_free(store, launcher):
     assert store.take_slot(a_slot())
-    assert leave(store, a_slot(), NOW) == Left()
+    assert leave_unless_due(store, a_slot(), NOW) == Leave()
     store.submit([a_run()])
     assert len(dispatched(store, launcher, max_workers=1).launched) == 1
 
@@ -98,13 +100,13 @@ def test_a_worker_waits_for_what_is_due_soon_and_leaves_what_is_due_late(store):
     store.submit([a_run()])
     run, _ = claimed(store)
     finish(store, run, failing(delay_s=10))
-    assert leave(store, a_slot(), NOW + 6, linger_s=5) == WaitUntil(NOW + 10)
-    assert leave(store, a_slot(), NOW, linger_s=5) == Left(NOW + 10)
+    assert leave_unless_due(store, a_slot(), NOW + 6, linger_s=5) == WaitUntil(NOW + 10)
+    assert leave_unless_due(store, a_slot(), NOW, linger_s=5) == Leave(NOW + 10)
 
 
 def test_a_worker_whose_slot_is_gone_has_left(store):
-    assert leave(store, a_slot(), NOW) == Left()
-    assert not renew(store, a_slot(), now=NOW)
+    assert leave_unless_due(store, a_slot(), NOW) == Leave()
+    assert not renew_slot(store, a_slot(), now=NOW)
 
 
 # --- claim and finish -------------------------------------------------------------------------------------------
@@ -173,46 +175,166 @@ def test_an_end_after_the_lease_was_lost_and_not_yet_claimed_is_discarded(store)
     assert store.run(run.id).status is Status.QUEUED
 
 
-def test_finish_and_claim_is_one_step_when_the_next_run_is_there(store):
-    first, second = store.submit([a_run(), a_run()])
-    run, _ = claimed(store)
-    recorded, taken = finish_and_claim(store, run, done(1), version="v1", now=NOW)
-    assert recorded == store.run(first.id)
-    assert (taken[0], taken[1]) == (store.run(second.id), store.entry("plan", second.id))
-    recorded, taken = finish_and_claim(store, taken[0], done(2), version="v1", now=NOW)
-    assert (recorded.result, taken) == (2, None)
-
-
-def test_finish_and_claim_of_a_lost_run_still_claims(store):
-    store.submit([a_run()])
-    run, _ = claimed(store, "late")
-    claimed(store, "current", now=NOW + LEASE_S)
-    store.submit([a_run()])
-    recorded, taken = finish_and_claim(store, run, done(1), version="v1", now=NOW + LEASE_S)
-    assert recorded is None
-    assert taken[0].id != run.id
-
-
 def test_a_worker_told_to_end_gives_its_run_back_for_nothing(store, launcher):
     store.submit([a_run()])
     (slot,) = dispatched(store, launcher).launched
     run, _ = claimed(store, slot.token)
-    returned = give_back(store, run, now=NOW)
-    resign(store, slot)
+    returned = release_claim(store, run, now=NOW)
+    store.free_slot(slot)
     assert (returned.status, returned.failures, returned.losses) == (Status.QUEUED, 0, 0)
     assert len(dispatched(store, launcher).launched) == 1
 
 
-def test_a_heartbeat_without_slot_is_refused_and_a_good_one_renews_both(store):
+# --- the claim batch --------------------------------------------------------------------------------------------
+
+
+def batch_of(store, many=3, owner="token-0"):
+    """The batch of a worker whose runs are so short that it claims this many at once."""
+    return ClaimBatch(store, "plan", owner=owner, version="v1", mean_s=AHEAD_S / many)
+
+
+def settled(batch, *, claims=True, busy=False, now=NOW):
+    batch.settle(claims=claims, busy=busy, now=now)
+    return [run.id for run, _ in batch.ahead]
+
+
+def ended(batch, result):
+    """The run claimed first of those ahead is begun and ends."""
+    run, entry = batch.next()
+    batch.put(End(run, entry, done(result)), batch.mean_s)
+    return run
+
+
+def test_short_runs_are_claimed_together_and_their_ends_recorded_with_the_next_claims(store):
+    ids = [run.id for run in store.submit([a_run() for _ in range(5)])]
+    applied = []
+    counting = Before(store, "apply", None)
+    batch = batch_of(counting)
+    assert settled(batch) == ids[:3]
+    assert [store.run(one).status for one in ids] == ["running"] * 3 + ["queued"] * 2
+    for number in range(3):
+        ended(batch, number)
+    counting.act = lambda: applied.append("together")
+    assert settled(batch, busy=True) == ids[3:]
+    assert [store.run(one).result for one in ids[:3]] == [0, 1, 2]
+    assert applied == ["together"]
+
+
+def test_a_run_that_is_not_short_is_claimed_alone_and_not_behind_another(store):
+    (first, _) = store.submit([a_run(), a_run()])
+    batch = batch_of(store, many=1)
+    assert settled(batch, busy=True) == []
+    assert settled(batch) == [first.id]
+
+
+def test_as_many_ends_and_claims_as_there_may_be_are_recorded(store):
+    ids = [run.id for run in store.submit([a_run() for _ in range(2 * MOST_AHEAD)])]
+    batch = batch_of(store, many=99)
+    assert settled(batch) == ids[:MOST_AHEAD]
+    for number in range(MOST_AHEAD):
+        ended(batch, number)
+    assert settled(batch) == ids[MOST_AHEAD:]
+    assert [store.run(one).result for one in ids[:MOST_AHEAD]] == list(range(MOST_AHEAD))
+
+
+@pytest.mark.parametrize("lose_claims_of", ["the first settle", "a settle with ends"])
+def test_claims_whose_answer_was_lost_are_worked_on_when_it_is_asked_again(store, lose_claims_of):
+    ids = [run.id for run in store.submit([a_run() for _ in range(6)])]
+    losing = Before(store, "apply", None, after=True)
+    batch = batch_of(losing)
+    if lose_claims_of == "a settle with ends":
+        settled(batch)
+        for number in range(3):
+            ended(batch, number)
+    losing.act = lost
+    with pytest.raises(BackendError):
+        settled(batch)
+    settled(batch)
+    running = [one for one in ids if store.run(one).status is Status.RUNNING]
+    assert [run.id for run, _ in batch.ahead] == running != []
+    assert all(store.run(one).losses == 0 for one in ids)
+    assert batch.ends == []
+
+
+def test_claims_whose_answer_was_lost_go_back_when_the_worker_is_to_end(store):
+    ids = [run.id for run in store.submit([a_run() for _ in range(3)])]
+    batch = batch_of(Before(store, "apply", lost, after=True))
+    with pytest.raises(BackendError):
+        settled(batch)
+    assert not batch.is_empty
+    batch.return_ahead(NOW)
+    assert batch.is_empty
+    assert {(store.run(one).status, store.run(one).losses) for one in ids} == {(Status.QUEUED, 0)}
+
+
+def test_a_claim_whose_answer_was_lost_and_that_others_have_by_now_is_theirs(store):
     store.submit([a_run()])
-    slot = a_slot()
-    store.take_slot(slot)
-    _, entry = claimed(store, slot.token)
-    renewed = heartbeat(store, slot, entry, progress=Progress(0.5), now=NOW + 20)
-    assert renewed.visible_at == NOW + 20 + LEASE_S
-    assert store.pool("plan").slots[0].renewed_at == NOW + 20
-    resign(store, slot)
-    assert heartbeat(store, slot, entry, progress=Progress(), now=NOW + 40) is None
+    batch = batch_of(Before(store, "apply", lost, after=True))
+    with pytest.raises(BackendError):
+        settled(batch)
+    reclaim(store, "plan", NOW)
+    theirs, _ = claimed(store, "other")
+    assert settled(batch) == []
+    assert store.run(theirs.id).owner == "other"
+
+
+def test_ends_are_recorded_and_claims_made_although_something_moved_in_between(store):
+    first, second = store.submit([a_run(), a_run()])
+    moving = Before(store, "apply", None)
+    batch = batch_of(moving, many=1)
+    settled(batch)
+    ended(batch, "mine")
+    moving.act = lambda: cancel(store, first.id, NOW)
+    assert settled(batch) == [second.id]
+    assert (store.run(first.id).status, store.run(first.id).result) == (Status.SUCCEEDED, "mine")
+
+
+def test_what_was_claimed_ahead_goes_back_without_a_loss(store):
+    ids = [run.id for run in store.submit([a_run() for _ in range(3)])]
+    batch = batch_of(store)
+    settled(batch)
+    ended(batch, 1)
+    batch.return_ahead(NOW)
+    assert [store.run(one).status for one in ids] == ["succeeded", "queued", "queued"]
+    assert {(store.run(one).losses, store.run(one).failures) for one in ids} == {(0, 0)}
+
+
+# --- an entry that does not fit its run -------------------------------------------------------------------------
+
+
+def test_an_entry_whose_run_is_missing_does_not_stop_the_queue(store):
+    missing, second = store.submit([a_run(), a_run()])
+    with closing(sqlite3.connect(store.path)) as somebody, somebody:
+        somebody.execute("DELETE FROM runs WHERE id = ?", (missing.id,))
+    run, _ = claimed(store)
+    assert run.id == second.id
+    finish(store, run, done(1))
+    assert claimed(store) is None
+    failed = store.run(missing.id)
+    assert (failed.status, failed.failure.kind, failed.user) == (Status.FAILED, "lost", missing.user)
+    assert "record of this run is missing" in failed.failure.message
+    assert store.entries("plan") == []
+    store.take_slot(a_slot())
+    assert leave_unless_due(store, a_slot(), NOW) == Leave()
+
+
+def test_an_entry_whose_run_is_over_leaves_the_queue(store):
+    (over,) = store.submit([a_run()])
+    finished = evolve(over, status=Status.SUCCEEDED, result=1)
+    entry = store.entry("plan", over.id)
+    assert store.apply(Change(over, finished, entry, entry))
+    assert claimed(store) is None
+    assert store.entries("plan") == []
+    assert (store.run(over.id).status, store.run(over.id).result) == (Status.SUCCEEDED, 1)
+
+
+def test_an_entry_of_another_attempt_fails_its_run_and_leaves_the_queue(store):
+    (torn,) = store.submit([a_run()])
+    entry = store.entry("plan", torn.id)
+    assert store.apply(Change(torn, evolve(torn, attempt=4), entry, entry))
+    assert claimed(store) is None
+    assert store.run(torn.id).failure.kind == "lost"
+    assert store.entries("plan") == []
 
 
 # --- cancel -----------------------------------------------------------------------------------------------------
@@ -269,7 +391,7 @@ def test_a_run_in_back_off_starts_nobody_but_says_when(store, launcher):
     (slot,) = dispatched(store, launcher).launched
     run, _ = claimed(store, slot.token)
     finish(store, run, failing(delay_s=30))
-    assert leave(store, slot, NOW) == Left(NOW + 30)
+    assert leave_unless_due(store, slot, NOW) == Leave(NOW + 30)
     waiting = dispatched(store, launcher)
     assert (waiting.launched, waiting.next_due_at) == ((), NOW + 30)
     assert len(dispatched(store, launcher, now=NOW + 30).launched) == 1
@@ -299,7 +421,7 @@ def test_a_worker_that_starts_and_claims_during_a_dispatch_keeps_its_run(store, 
 def test_a_dead_workers_run_is_queued_again_at_once_and_its_slot_used(store, launcher):
     store.submit([a_run()])
     (slot,) = dispatched(store, launcher, max_workers=1).launched
-    renew(store, slot, now=NOW)
+    renew_slot(store, slot, now=NOW)
     run, _ = claimed(store, slot.token)
     launcher.ended.add(slot.token)
     (again,) = dispatched(store, launcher, max_workers=1).launched

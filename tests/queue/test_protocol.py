@@ -7,6 +7,7 @@ another actor's whole step happen in between.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,21 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from matinee.backends.local.store import SqliteStore
-from matinee.dispatch import control, dispatcher, worker
 from matinee.errors import BackendError
 from matinee.ports import LaunchStatus, RunQuery
-from matinee.runs import LEASE_S, MAX_LOSSES, Entry, Failure, Progress, Run, Slot, Status, fail, new_run_id, succeed
+from matinee.queue.claims import (
+    AHEAD_S,
+    Claim,
+    ClaimBatch,
+    End,
+    Leave,
+    finish,
+    leave_unless_due,
+    release_claim,
+    renew_slot,
+)
+from matinee.queue.dispatch import cancel, dispatch
+from matinee.runs import LEASE_S, MAX_LOSSES, Failure, Progress, Run, Status, fail, new_run_id, succeed
 
 PLAN = "plan"
 RETRIES = 2
@@ -29,12 +41,31 @@ class Killed(BaseException):
     """The process is gone at this very call."""
 
 
-@dataclass
+class Ports:
+    """The store as a worker has it: each of its steps may be interrupted in another way."""
+
+    def __init__(self):
+        self.store = None
+
+    def __getattr__(self, name):
+        return getattr(self.store, name)
+
+
 class Worker:
-    slot: Slot
-    started: bool = False
-    held: tuple[Run, Entry] | None = None
-    outcome: object = None  # the transition whose answer was lost: repeated before anything else
+    """A process: the run it works on, its claim batch, and the steps to be repeated until each has its answer."""
+
+    def __init__(self, slot):
+        self.slot = slot
+        self.store = Ports()
+        self.job: Claim | None = None
+        self.steps: list[Callable[[], object]] = []
+        together = 1 + int(slot.token.rpartition("-")[2]) % 3
+        self.batch = ClaimBatch(self.store, PLAN, owner=slot.token, version="v", mean_s=AHEAD_S / together)
+
+    def holds(self):
+        """The attempts that somebody works on, or will, or that are to be recorded."""
+        claims = [*self.batch.ahead, *((end.run, end.entry) for end in self.batch.ends)]
+        return {(run.id, run.attempt) for run, _ in [*claims, *([self.job] if self.job else [])]}
 
 
 class Launcher:
@@ -97,7 +128,7 @@ class _Interrupted:
 
 CUTS = st.sampled_from(["killed before", "killed after", "answer lost"])
 ACTS = st.lists(st.sampled_from(["submit", "dispatch", "work", "work", "cancel", "time"]), min_size=1, max_size=3)
-HOW = st.sampled_from(["work", "work", "work", "fail", "heartbeat"])
+HOW = st.sampled_from(["work", "work", "work", "fail", "heartbeat", "take long"])
 happening = st.tuples(st.integers(1, 10), CUTS | ACTS)
 interruptions = st.none() | happening
 choice = st.integers(0, 50)
@@ -116,7 +147,6 @@ class Protocol(RuleBasedStateMachine):
         self.submitted: list[Run] = []
         self.final: dict[str, Run] = {}
         self.attempts: dict[str, int] = {}
-        self.recorded: dict[str, list[str]] = {}
         self.tokens = 0
         self.depth = 0
         self.busy: Worker | None = None
@@ -158,7 +188,7 @@ class Protocol(RuleBasedStateMachine):
     def cancel(self, which, interruption=None):
         store, _ = self.ports(interruption)
         with suppress(BackendError, Killed):
-            control.cancel(store, self.submitted[which % len(self.submitted)].id, self.now)
+            cancel(store, self.submitted[which % len(self.submitted)].id, self.now)
 
     @rule()
     def deploy(self):
@@ -181,7 +211,7 @@ class Protocol(RuleBasedStateMachine):
         store, launcher = self.ports(interruption)
         self.launcher.broken = broken
         try:
-            done = dispatcher.dispatch(
+            done = dispatch(
                 store,
                 launcher,
                 PLAN,
@@ -208,10 +238,10 @@ class Protocol(RuleBasedStateMachine):
     @rule(which=choice, how=HOW, interruption=interruptions)
     def worker(self, which, how, interruption=None):
         one = self.pick(which)
-        store, _ = self.ports(interruption)
+        one.store.store, _ = self.ports(interruption)
         try:
             with self.occupied(one):
-                self.step(store, one, how)
+                self.step(one, how)
         except BackendError:
             pass  # it will do the same again
         except Killed:
@@ -246,12 +276,11 @@ class Protocol(RuleBasedStateMachine):
     @rule(which=choice, interruption=interruptions)
     def terminate(self, which, interruption=None):
         one = self.pick(which)
-        store, _ = self.ports(interruption)
+        one.store.store, _ = self.ports(interruption)
         try:
             with self.occupied(one):
-                if one.held:
-                    worker.give_back(store, one.held[0], now=self.now)
-                worker.resign(store, one.slot)
+                for step in self.stop(one):
+                    step()
         except (BackendError, Killed):
             pass
         self.end(one)
@@ -264,61 +293,80 @@ class Protocol(RuleBasedStateMachine):
         self.launcher.ended.add(one.slot.token)
         self.poked = True  # the task-stopped event, or the host that sees its process end
 
-    def step(self, store, one, how):
-        if one.held and how == "heartbeat":
-            self.keep(store, one)
-        elif one.held:
-            self.finish(store, one, how)
-        elif not worker.renew(store, one.slot, now=self.now):
+    def step(self, one, how):
+        """Do what the supervisor does next, in its order; what has no answer is done again before anything else."""
+        one.steps = one.steps or self.plan(one, how)
+        while one.steps:
+            one.steps[0]()
+            del one.steps[0]
+
+    def plan(self, one, how):
+        if one.job is None:
+            return [lambda: self.claim(one)]
+        run, entry = one.job
+        if how == "heartbeat":
+            return [lambda: self.keep(one)]
+        if how == "take long":
+            return [lambda: one.batch.return_ahead(self.now)]
+        transition, one.job = self.transition(run, how, self.now), None
+        if how == "fail":
+            return [lambda: one.batch.return_ahead(self.now), lambda: finish(one.store, run, transition)]
+        one.batch.put(End(run, entry, transition), one.batch.mean_s)
+        self.begin(one)
+        return [] if one.batch.ahead else [lambda: self.settle_batch(one)]
+
+    def claim(self, one):
+        if not renew_slot(one.store, one.slot, now=self.now):
             self.end(one)
         elif one.slot.version != str(self.version):
-            worker.resign(store, one.slot)
+            one.store.free_slot(one.slot)
             self.end(one)
         else:
-            self.claim_or_leave(store, one)
+            one.batch.settle(claims=True, busy=False, now=self.now)
+            self.begin(one)
+            if one.job is None:
+                self.leave(one)
 
-    def keep(self, store, one):
-        run, entry = one.held
-        renewed = worker.heartbeat(store, one.slot, entry, progress=Progress(0.5), now=self.now)
-        if renewed is None:
-            one.held = one.outcome = None  # stops the work: its result is nobody's
+    def settle_batch(self, one):
+        one.batch.settle(claims=one.slot.version == str(self.version), busy=one.job is not None, now=self.now)
+        if one.job is None:
+            self.begin(one)
+
+    def begin(self, one):
+        one.job = one.batch.next()
+        if one.job is not None:
+            run, entry = one.job
+            assert (run.owner, run.attempt) == (entry.owner, entry.attempt)
+            assert run.attempt > self.attempts.get(run.id, 0), "an attempt number was given twice"
+            self.attempts[run.id] = run.attempt
+
+    def keep(self, one):
+        run, entry = one.job
+        if not renew_slot(one.store, one.slot, now=self.now):
+            one.steps += self.stop(one)
+            one.steps.append(lambda: self.end(one))
+            return
+        renewed = one.store.heartbeat(entry, visible_at=self.now + LEASE_S, progress=Progress(0.5))
+        if renewed is None:  # stops the work: its result is nobody's
+            one.job = None
+            one.steps.append(lambda: one.batch.return_ahead(self.now))
         else:
-            one.held = (run, renewed)
+            one.job = (run, renewed)
 
-    def claim_or_leave(self, store, one):
-        one.held = worker.claim_next(store, PLAN, owner=one.slot.token, version="v", now=self.now)
-        if one.held:
-            self.claimed(one.held)
-        else:
-            self.leave(store, one)
+    def stop(self, one):
+        """The steps of a worker that is to end: nothing it holds spends a retry."""
+        job, one.job = one.job, None
+        steps = [lambda: one.batch.return_ahead(self.now)]
+        if job is not None:
+            steps.append(lambda: release_claim(one.store, job[0], now=self.now))
+        return [*steps, lambda: one.store.free_slot(one.slot)]
 
-    def leave(self, store, one):
+    def leave(self, one):
         """The end of a worker that left is told to nobody: the wake counter alone must see to what was missed."""
-        left = worker.leave(store, one.slot, self.now)
-        if isinstance(left, worker.Left):
+        left = leave_unless_due(one.store, one.slot, self.now)
+        if isinstance(left, Leave):
             self.launcher.ended.add(one.slot.token)
             self.poked = self.poked or left.next_due_at is not None
-
-    def claimed(self, held):
-        run, entry = held
-        assert (run.owner, run.attempt) == (entry.owner, entry.attempt)
-        assert run.attempt > self.attempts.get(run.id, 0), "an attempt number was given twice"
-        self.attempts[run.id] = run.attempt
-
-    def finish(self, store, one, how):
-        run, _ = one.held
-        one.outcome = one.outcome or self.transition(run, how, self.now)
-        interruption_may_pair = how == "work" and len(self.submitted) % 2
-        taken = None
-        if interruption_may_pair:
-            recorded, taken = worker.finish_and_claim(store, run, one.outcome, version="v", now=self.now)
-        else:
-            recorded = worker.finish(store, run, one.outcome)
-        if recorded and recorded.status is Status.SUCCEEDED:
-            assert recorded.result == [run.owner, run.attempt]
-        one.held, one.outcome = taken, None
-        if taken:
-            self.claimed(taken)
 
     @staticmethod
     def transition(run, how, now):
@@ -373,6 +421,15 @@ class Protocol(RuleBasedStateMachine):
                 assert run == self.final[run.id]
             elif run.status.is_final:
                 self.final[run.id] = run
+                assert run.status is not Status.SUCCEEDED or run.result == [run.owner, run.attempt]
+
+    @invariant()
+    def every_run_of_a_worker_is_in_its_hands(self):
+        """Between its steps: a lease that its worker knows nothing of would wait until it expires, and spend a loss."""
+        for entry in self.store.leased(PLAN):
+            one = self.launcher.alive.get(entry.owner)
+            if one is not None and not one.steps:
+                assert (entry.run_id, entry.attempt) in one.holds()
 
     @invariant()
     def there_are_never_more_than_max_workers(self):
@@ -404,8 +461,6 @@ class Protocol(RuleBasedStateMachine):
         assert self.launcher.alive == {}
         for run in self.store.runs(RunQuery(limit=10_000)):
             assert run.status.is_final
-            if run.status is Status.SUCCEEDED:
-                assert run.result == [run.owner, run.attempt]
 
 
 def memory_folder():

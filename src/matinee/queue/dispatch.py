@@ -1,12 +1,13 @@
-"""The one place that starts workers: look at queue and slots, launch what is missing, free what is dead.
+"""The one place that starts workers: look at queue and slots, launch what is missing, free what is dead. And `cancel`.
 
 `dispatch` is idempotent and may run anywhere, any number at once, and be cut off after any step:
 
-    relaunch   a slot without handle: its dispatcher died between take and launch, or had no answer; the token makes it
-               the same launch
-    bury       slots whose worker the launcher says has ended are freed; one that never began counts against a run
-    reclaim    leases whose owner holds no slot are lost
-    launch     while occupied slots < min(max_workers, due and leased entries): take a slot, then launch
+    relaunch          a slot without handle: its dispatcher died between take and launch, or had no answer; the token
+                      makes it the same launch
+    free_dead_slots   slots whose worker the launcher says has ended are freed; one that never began
+                      counts against a run
+    reclaim           leases whose owner holds no slot are lost
+    launch            while occupied slots < min(max_workers, due and leased entries): take a slot, then launch
 
 The queue is always read before the slots. Read the other way, a worker that took slot and lease in between would look
 like an owner without a slot.
@@ -18,15 +19,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from matinee.errors import MatineeError, UnansweredError
+from matinee.errors import MatineeError, NotFoundError, UnansweredError
 from matinee.ports import Launcher, Store
-from matinee.runs import Entry, Pool, Slot, Status, evolve, lose
+from matinee.runs import Entry, Pool, Run, Slot, Status, evolve, lose, request_cancel
 
+LOOK = 8  # due entries looked at beyond those needed: some are leased, some have moved
 LAUNCH_RETRY_S = 5.0  # when to try again after a launch failed, or a worker ended before it had said a word
 
 
 @dataclass(frozen=True)
-class Dispatched:
+class DispatchResult:
     """What one dispatch did. `next_due_at` (epoch seconds): dispatch again then; None = when something happens."""
 
     launched: tuple[Slot, ...] = ()
@@ -48,10 +50,10 @@ def dispatch(
     version: str,
     now: float,
     token: Callable[[], str] = new_token,
-) -> Dispatched:
+) -> DispatchResult:
     """Bring the predictor's workers to what its queue needs; never raises because a launch failed."""
     note = relaunch(store, launcher, predictor)
-    note = bury(store, launcher, predictor, now) or note
+    note = free_dead_slots(store, launcher, predictor, now) or note
     reclaim(store, predictor, now)
     launched: list[Slot] = []
     while not note and len(launched) < max_workers:  # or workers that leave at once would be launched for ever
@@ -63,7 +65,7 @@ def dispatch(
             launched += [] if note else [slot]
     if store.pool(predictor).note != note:
         store.note(predictor, note)
-    return Dispatched(tuple(launched), _again_at(store.next_due_at(predictor, now), note, now), note)
+    return DispatchResult(tuple(launched), _again_at(store.next_due_at(predictor, now), note, now), note)
 
 
 def _again_at(next_due_at: float | None, note: str, now: float) -> float | None:
@@ -74,8 +76,12 @@ def _again_at(next_due_at: float | None, note: str, now: float) -> float | None:
 
 def relaunch(store: Store, launcher: Launcher, predictor: str) -> str:
     """Launch again, with the same token, the slots that have no handle; return why one could not be."""
-    failures = [launch(store, launcher, slot) for slot in store.pool(predictor).slots if not slot.handle]
-    return next(filter(None, failures), "")
+    first_note = ""
+    for slot in store.pool(predictor).slots:
+        if not slot.handle:
+            note = launch(store, launcher, slot)
+            first_note = first_note or note
+    return first_note
 
 
 def launch(store: Store, launcher: Launcher, slot: Slot) -> str:
@@ -95,14 +101,14 @@ def launch(store: Store, launcher: Launcher, slot: Slot) -> str:
     return ""
 
 
-def bury(store: Store, launcher: Launcher, predictor: str, now: float) -> str:
+def free_dead_slots(store: Store, launcher: Launcher, predictor: str, now: float) -> str:
     """Free the slots whose worker has ended; return why, if one ended before it had renewed its slot even once.
 
     Only the launcher's word counts, never time: a start may be slow. Workers that cannot start must not be started in
     a tight circle, so a note holds launches back until LAUNCH_RETRY_S have passed.
     """
     note = ""
-    blamed: list[str] = []
+    failed: list[str] = []
     launched = [slot for slot in store.pool(predictor).slots if slot.handle]
     statuses = launcher.status(launched) if launched else {}
     for slot in launched:
@@ -110,19 +116,19 @@ def bury(store: Store, launcher: Launcher, predictor: str, now: float) -> str:
         if status is not None and status.ended and store.free_slot(slot) and not slot.renewed_at:
             reason = status.reason.rstrip(".") or "no reason is known"
             note = f"A worker ended before it could start: {reason}."
-            blamed += [] if status.passes else [reason]
-    if blamed:
-        blame(store, predictor, blamed, now)
+            failed += [] if status.passes else [reason]
+    if failed:
+        count_failed_starts(store, predictor, failed, now)
     return note
 
 
-def blame(store: Store, predictor: str, reasons: list[str], now: float) -> None:
+def count_failed_starts(store: Store, predictor: str, reasons: list[str], now: float) -> None:
     """Count each worker that never began against one of the runs that are due, so that none waits for it for ever."""
-    entries = [entry for entry in store.due(predictor, now, len(reasons)) if not entry.is_leased]
-    for entry, reason in zip(entries, reasons, strict=False):
-        run = store.run(entry.run_id)
+    left = list(reasons)
+    for entry in store.due(predictor, now, len(reasons) + LOOK):
+        run = None if entry.is_leased or not left else store.run(entry.run_id)
         if run is not None and run.status is Status.QUEUED and run.attempt == entry.attempt:
-            store.apply(lose(run, entry, now=now, unstarted=reason))  # one that has moved on needs no blame
+            store.apply(lose(run, entry, now=now, unstarted=left.pop(0)))  # one that has moved on needs no count
 
 
 def reclaim(store: Store, predictor: str, now: float) -> None:
@@ -166,3 +172,19 @@ def _workers_needed(due: list[Entry], leased: list[Entry], pool: Pool) -> int:
     holders = {slot.token for slot in pool.slots}
     stuck = sum(entry.is_leased and entry.owner in holders for entry in due)
     return len(wanted) + stuck
+
+
+def cancel(store: Store, run_id: str, now: float) -> Run:
+    """Cancel a queued run at once, ask the worker of a running one; return the run as it is now.
+
+    A finished run stays as it is. Raises NotFoundError for an unknown one.
+    """
+    while True:
+        run = store.run(run_id)
+        if run is None:
+            raise NotFoundError(f"There is no run {run_id}.", hint="See `matinee runs list`.")
+        if run.status.is_final or run.cancel_requested:
+            return run
+        change = request_cancel(run, store.entry(run.predictor, run.id), now=now)
+        if store.apply(change):
+            return change.recorded
