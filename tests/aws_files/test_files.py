@@ -12,7 +12,7 @@ from matinee.backends.aws import files as module
 from matinee.backends.aws.files import PART_BYTES, S3Files
 from matinee.backends.aws.session import AwsSettings, Session
 from matinee.errors import BackendError, ConflictError, LimitError, NotFoundError, UsageError
-from matinee.testing.wire import Wire
+from support.wire import Wire
 
 
 @pytest.fixture

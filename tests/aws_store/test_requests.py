@@ -20,7 +20,7 @@ from matinee.manifest import ComponentManifest, PredictorManifest, Release, Reso
 from matinee.ports import LaunchStatus, RunQuery
 from matinee.runs import Progress, succeed
 from matinee.settings import DISPATCHER, Settings
-from matinee.testing.wire import Wire
+from support.wire import Wire
 
 PARAMETERS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
