@@ -34,6 +34,8 @@ HELLO = '''
 from datetime import date, datetime, time
 from typing import Literal
 
+import altair as alt  # comes with Streamlit
+
 from matinee import realtime
 
 Long = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "no day at all"]
@@ -53,6 +55,13 @@ def hello(
 ) -> str:
     """Say hello: a field of every kind that Streamlit draws."""
     return f"Hello, {name} of {born.year}!"
+
+
+@realtime
+def draw(points: int = 3) -> alt.Chart:
+    """Draw a line."""
+    values = [{"x": n, "y": n * n} for n in range(points)]
+    return alt.Chart(alt.Data(values=values)).mark_line().encode(x="x:Q", y="y:Q")
 '''
 
 
@@ -181,7 +190,7 @@ def await_ready(process: subprocess.Popen[bytes], output: Path) -> str:
 
 
 def press_predict(url: str) -> None:
-    """Open the page, press Predict on the example's values and wait for the answer."""
+    """Open a page, fill in its form, press Predict and wait for the answer; on another one wait for a chart."""
     from playwright.sync_api import Error, sync_playwright
 
     chromium = shutil.which("chromium")
@@ -196,6 +205,9 @@ def press_predict(url: str) -> None:
             page.get_by_role("textbox", name="name").fill("Ada")
             page.get_by_role("button", name="Predict").click()
             page.get_by_text("Hello, Ada of 1815!").first.wait_for()
+            page.goto(f"{url}/draw")
+            page.get_by_role("button", name="Predict").click()
+            page.get_by_test_id("stVegaLiteChart").wait_for()
         except Error as error:
             raise WheelError(f"The page at {url} shows no form or no answer: {error.message}") from None
         finally:
