@@ -5,6 +5,7 @@ BIN := .venv/bin
 APP ?= examples/activity
 ONLY ?=
 TESTS ?=
+ROUND ?=
 
 # Trust the certificates this machine trusts, as Python does. Run as on a fresh machine: what was compiled once starts
 # three times as fast.
@@ -13,10 +14,10 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED
 
 AXE := tests/browser/node_modules/axe-core
 
-.PHONY: help demo test lint format golden bench lock setup axe clean
+.PHONY: help demo test lint wheel-test format golden bench lock setup axe clean
 
 help:  ## what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: setup  ## set everything up and open the Activity Recommender (APP=examples/digits for the other one)
 	@$(BIN)/matinee dev --app $(APP)
@@ -29,6 +30,9 @@ lint: setup  ## style, formatting, types, layers
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+wheel-test: setup  ## build the wheel and use it in empty environments: lowest versions, newest (ROUND=lowest for one)
+	@$(BIN)/python scripts/wheel_test.py $(ROUND)
 
 format: setup  ## put files into the one format
 	@$(BIN)/ruff check --fix --quiet

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+SUPPORT = HERE.parent / "tests"  # of `support`, what tests and benchmarks share
 LATEST = HERE / "results" / "latest.json"
 PACKAGES = ("matinee", "awslambdaric", "boto3", "streamlit", "uvicorn", "pydantic")
 Figures = dict[str, Any]
@@ -49,6 +50,8 @@ def measure(name: str) -> Figures:
 
 def load(name: str) -> Any:
     """Import one benchmark from its file."""
+    if str(SUPPORT) not in sys.path:
+        sys.path.append(str(SUPPORT))
     spec = importlib.util.spec_from_file_location(f"bench_{name}", HERE / f"{name}.py")
     if spec is None or spec.loader is None:
         raise ImportError(name)

@@ -23,12 +23,13 @@ from matinee.backends.aws.store import DynamoStore
 from matinee.backends.aws.store_items import run_item
 from matinee.backends.local.store import SqliteStore
 from matinee.backends.local.store_rows import run_row
+from matinee.ops.rehearse.ministack import UnavailableError, ministack
 from matinee.ports import RunQuery, Store
 from matinee.prices import DYNAMODB_WRITE
 from matinee.runs import Progress, Run, Status, new_run_id, succeed
-from matinee.testing.emulators import UnavailableError, dynamodb_local, make_table, ministack, session_on
 from matinee.testing.store_samples import NOW, a_run, claimed
-from matinee.testing.wire import Meter
+from support.emulators import dynamodb_local, make_table, session_on
+from support.wire import Meter
 
 HISTORY = 100_000
 USERS, PREDICTORS = 100, 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -82,3 +82,15 @@ def engine() -> Engine:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"These tests build and run containers. {error}")
+
+
+@pytest.fixture(scope="session")
+def endpoint() -> Iterator[str]:
+    """Return the endpoint of an emulated AWS. Other tests use it too, so what a test makes there has its own names."""
+    from matinee.ops.rehearse.ministack import ministack  # here, because most tests need none of it
+    from support.emulators import skip_if_unavailable
+
+    os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
+    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
+    with skip_if_unavailable(), ministack() as found:
+        yield found

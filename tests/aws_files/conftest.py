@@ -1,22 +1,9 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 
 from matinee.backends.aws.files import S3Files
-from matinee.testing.emulators import UnavailableError, make_bucket, ministack, session_on
-
-
-@pytest.fixture(scope="session")
-def endpoint():
-    try:
-        with ministack() as endpoint:
-            yield endpoint
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+from support.emulators import make_bucket, session_on
 
 
 @pytest.fixture

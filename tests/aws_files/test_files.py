@@ -13,7 +13,7 @@ from matinee.backends.aws.files import PART_BYTES, S3Files
 from matinee.backends.aws.session import Session
 from matinee.errors import BackendError, ConflictError, LimitError, NotFoundError, UsageError
 from matinee.settings import AwsSettings
-from matinee.testing.wire import Wire
+from support.wire import Wire
 
 
 @pytest.fixture

@@ -24,12 +24,13 @@ from matinee.ops.rehearse.credentials import Clients, Roles
 from matinee.ops.rehearse.front import Front
 from matinee.ops.rehearse.judge import Judge
 from matinee.ops.rehearse.loop import Loop
+from matinee.ops.rehearse.ministack import ACCOUNT, REGION, ministack
 from matinee.runtime import binding
 from matinee.settings import DISPATCHER, AwsSettings, Settings
 from matinee.stack.blueprint import Blueprint
 from matinee.stack.permissions import roles
 from matinee.stack.policies import policy
-from matinee.testing.emulators import ACCOUNT, REGION, UnavailableError, make_bucket, make_table, ministack
+from support.emulators import make_bucket, make_table, skip_if_unavailable
 
 NAMES = Names("shop", "dev")
 BUCKET = NAMES.bucket(ACCOUNT, REGION)
@@ -125,12 +126,8 @@ def account(functions):
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
     os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
     with ExitStack() as stack:
-        try:
-            upstream = stack.enter_context(ministack(AUTH="true", MINISTACK_REGION=REGION))
-        except UnavailableError as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(str(error))
+        stack.enter_context(skip_if_unavailable())
+        upstream = stack.enter_context(ministack(AUTH="true", MINISTACK_REGION=REGION))
         loop = Loop()
         stack.callback(loop.stop)
         clients = Clients(upstream, REGION, ACCOUNT)

@@ -12,7 +12,7 @@ from matinee.backends.aws.launcher_ecs import EcsLauncher
 from matinee.errors import BackendError, UnansweredError
 from matinee.runs import Slot
 from matinee.settings import LaunchSettings
-from matinee.testing.wire import Wire
+from support.wire import Wire
 
 NOW = 1_800_000_000.0
 ARN = "arn:aws:ecs:eu-central-1:000000000000:task/app/0123"

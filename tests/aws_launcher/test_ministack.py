@@ -7,7 +7,6 @@ https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
 from __future__ import annotations
 
 import json
-import os
 import time
 from types import SimpleNamespace
 
@@ -21,9 +20,9 @@ from matinee.manifest import ComponentManifest, PredictorManifest, Release, Reso
 from matinee.runs import Run, Status, new_run_id
 from matinee.runtime.dispatcher import Dispatcher
 from matinee.settings import LaunchSettings, Settings
-from matinee.testing.emulators import UnavailableError, make_bucket, make_table, ministack, session_on
 from matinee.testing.launcher_contract import LauncherContract
-from matinee.testing.wire import Wire
+from support.emulators import make_bucket, make_table, session_on
+from support.wire import Wire
 
 SETTINGS = LaunchSettings("app", ("subnet-a", "subnet-b"), ("sg-1",))
 
@@ -51,17 +50,6 @@ class Tokens:
     def _after(self, parsed, context, **_):
         if "token" in context:
             self._known[context["token"]] = (context["request"], parsed)
-
-
-@pytest.fixture(scope="module")
-def endpoint():
-    try:
-        with ministack() as endpoint:
-            yield endpoint
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
 
 
 def prepare(session):

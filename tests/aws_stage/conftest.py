@@ -7,19 +7,7 @@ import shutil
 
 import pytest
 
-from matinee.testing.emulators import UnavailableError, ministack
-from matinee.testing.stage import emulated_stage
-
-
-@pytest.fixture(scope="session")
-def endpoint():
-    try:
-        with ministack() as endpoint:
-            yield endpoint
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+from support.stage import emulated_stage
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from matinee.backends.aws.session import Session
 from matinee.backends.aws.store import DynamoStore
 from matinee.errors import BackendError, ConflictError, NotFoundError, PredictionError, UsageError
 from matinee.names import Names
-from matinee.testing.emulators import make_table
 from matinee.testing.harness import wait_until
+from support.emulators import make_table
 
 APP = "greeting"
 SOURCES = {

@@ -9,7 +9,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from matinee.testing.stage import emulated_stage
+from support.stage import emulated_stage
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HERE, STAGE = 'matinee.connect("activity")', 'matinee.connect("activity", stage="dev")'

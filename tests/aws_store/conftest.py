@@ -1,32 +1,18 @@
 from __future__ import annotations
 
-import os
-from contextlib import ExitStack
-
 import pytest
 
 from matinee.backends.aws.store import DynamoStore
-from matinee.testing.emulators import (
-    UnavailableError,
-    dynamodb_local,
-    make_table,
-    ministack,
-    session_on,
-)
+from matinee.ops.rehearse.ministack import ministack
+from support.emulators import dynamodb_local, make_table, session_on, skip_if_unavailable
 
 EMULATORS = {"dynamodb_local": dynamodb_local, "ministack": ministack}
 
 
 @pytest.fixture(scope="session", params=EMULATORS)
 def endpoint(request):
-    with ExitStack() as stack:
-        try:
-            endpoint = stack.enter_context(EMULATORS[request.param]())
-        except UnavailableError as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(str(error))
-        yield endpoint
+    with skip_if_unavailable(), EMULATORS[request.param]() as found:
+        yield found
 
 
 @pytest.fixture

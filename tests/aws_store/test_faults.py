@@ -12,7 +12,7 @@ from matinee.errors import BackendError
 from matinee.retry import Backoff
 from matinee.runs import Progress, succeed
 from matinee.testing.store_samples import NOW, a_run, a_slot, claimed, the_entry
-from matinee.testing.wire import Wire
+from support.wire import Wire
 
 
 @pytest.fixture

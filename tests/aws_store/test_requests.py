@@ -21,7 +21,7 @@ from matinee.queue.dispatch import dispatch
 from matinee.runs import LEASE_S, Progress, succeed
 from matinee.settings import DISPATCHER, Settings
 from matinee.testing.store_samples import claim_next
-from matinee.testing.wire import Wire
+from support.wire import Wire
 
 PARAMETERS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 

@@ -14,7 +14,7 @@ from matinee.errors import BackendError, LimitError
 from matinee.manifest import ComponentManifest, Release
 from matinee.runs import Feedback, request_cancel, succeed
 from matinee.testing.store_samples import NOW, a_run, a_slot, claimed, the_entry
-from matinee.testing.wire import Meter, Wire
+from support.wire import Meter, Wire
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import sys
 import uuid
 from collections.abc import Callable
@@ -12,23 +11,10 @@ from botocore.stub import Stubber
 from matinee.backends.aws.session import Session
 from matinee.names import Names
 from matinee.ops.deploy.cloud import Cloud, open_cloud
+from matinee.ops.rehearse.ministack import REGION
 from matinee.settings import AwsSettings
-from matinee.testing.emulators import REGION, UnavailableError, ministack
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what several files share
-
-
-@pytest.fixture(scope="session")
-def endpoint():
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
-    try:
-        with ministack() as endpoint:
-            yield endpoint
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
 
 
 @pytest.fixture

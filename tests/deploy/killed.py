@@ -12,7 +12,7 @@ from pretending import Pretend
 from matinee.backends.aws.store import DynamoStore
 from matinee.ops.deploy.events import ResourceMoved, Step, Tried
 from matinee.ops.deploy.pipeline import DeployOptions, deploy
-from matinee.testing.emulators import REGION
+from matinee.ops.rehearse.ministack import REGION
 
 
 def die(*_: object) -> None:

@@ -11,9 +11,9 @@ from pretending import Pretend
 from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.pipeline import DeployOptions, deploy
 from matinee.ops.doctor_aws import doctor_aws
+from matinee.ops.rehearse.ministack import REGION
 from matinee.ops.secrets import list_secrets, set_secret
 from matinee.ops.status import status_of
-from matinee.testing.emulators import REGION
 
 SECRET = ', secrets=["API_KEY"]'
 

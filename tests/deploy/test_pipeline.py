@@ -18,7 +18,7 @@ from matinee.ops.deploy.plan import plan
 from matinee.ops.deploy.push import push
 from matinee.ops.deploy.rollback import rollback, versions
 from matinee.ops.deploy.stacks.state import describe
-from matinee.testing.emulators import REGION
+from matinee.ops.rehearse.ministack import REGION
 
 
 def alias(cloud: Cloud, predictor: str = "hello") -> dict:

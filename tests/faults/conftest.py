@@ -25,36 +25,18 @@ from matinee.manifest import ComponentManifest, PredictorManifest, Release, Reso
 from matinee.runs import Run, Slot, Status, new_run_id
 from matinee.runtime.dispatcher import Dispatcher
 from matinee.settings import Settings
-from matinee.testing.emulators import UnavailableError, dynamodb_local, make_table, ministack, session_on
+from support.emulators import dynamodb_local, make_table, session_on, skip_if_unavailable
 
 N = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"], "additionalProperties": False}
 WRONG_CLOCK = "import os, time; right = time.time; time.time = lambda: right() + float(os.environ['WRONG_S'])"
 ATTEMPTS = 3  # AWS repeats an asynchronous call that failed twice
 
 
-def emulated(emulator: Callable[[], Any]) -> Iterator[str]:
-    """Yield an emulator's endpoint; skip on a laptop that has none, fail in CI."""
-    os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")
-    os.environ.setdefault("AWS_SECRET_ACCESS_KEY", "test")
-    try:
-        with emulator() as endpoint:
-            yield endpoint
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
-
-
 @pytest.fixture(scope="session")
 def dynamodb() -> Iterator[str]:
     """The endpoint of a real DynamoDB engine."""
-    yield from emulated(dynamodb_local)
-
-
-@pytest.fixture(scope="session")
-def aws() -> Iterator[str]:
-    """The endpoint of an emulated AWS."""
-    yield from emulated(ministack)
+    with skip_if_unavailable(), dynamodb_local() as found:
+        yield found
 
 
 class Stage:

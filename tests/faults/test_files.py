@@ -6,7 +6,7 @@ import pytest
 
 from matinee.errors import BackendError
 from matinee.runs import Status
-from matinee.testing.emulators import make_bucket
+from support.emulators import make_bucket
 
 from .conftest import wait_until
 
@@ -24,8 +24,8 @@ def done(stage, n, attempt):
     return (stage.folder / f"done-{n}-{attempt}").exists()
 
 
-def test_a_result_that_s3_takes_at_last_is_stored_without_another_attempt(make_stage, aws):
-    stage = make_stage(aws, LARGE)
+def test_a_result_that_s3_takes_at_last_is_stored_without_another_attempt(make_stage, endpoint):
+    stage = make_stage(endpoint, LARGE)
     (run,) = stage.submit(1)
     wait_until(lambda: done(stage, 1, 1), 30.0, "the end of the work")
     make_bucket(stage.session)
@@ -35,8 +35,8 @@ def test_a_result_that_s3_takes_at_last_is_stored_without_another_attempt(make_s
     assert stage.dispatcher.backend.files.read(key) == b'"' + b"x" * 5000 + b'"'
 
 
-def test_a_result_that_s3_never_takes_fails_the_run_with_the_reason(make_stage, aws):
-    stage = make_stage(aws, LARGE, retries=1)
+def test_a_result_that_s3_never_takes_fails_the_run_with_the_reason(make_stage, endpoint):
+    stage = make_stage(endpoint, LARGE, retries=1)
     (run,) = stage.submit(2)
     wait_until(lambda: done(stage, 2, 1), 30.0, "the end of the work")
 

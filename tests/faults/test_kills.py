@@ -10,7 +10,7 @@ import pytest
 
 from matinee.ports import RunQuery
 from matinee.runs import Status
-from matinee.testing.disturbance import Disturbance
+from support.disturbance import Disturbance
 
 from .conftest import Stage, wait_until
 

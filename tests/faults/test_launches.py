@@ -17,7 +17,7 @@ from matinee.runs import Run, Status, new_run_id, succeed
 from matinee.runtime.dispatcher import Dispatcher
 from matinee.settings import AwsSettings, LaunchSettings, Settings
 from matinee.testing.store_samples import claim_next
-from matinee.testing.wire import Wire
+from support.wire import Wire
 
 from .conftest import N
 

@@ -16,11 +16,12 @@ from matinee.backends.aws.session import Session
 from matinee.backends.factory import open_backend
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources, to_json
 from matinee.names import Names
+from matinee.ops.rehearse.ministack import REGION
 from matinee.runs import Status
 from matinee.runtime.dispatcher import Dispatcher
 from matinee.settings import AwsSettings, LaunchSettings, Settings
 from matinee.stack import Blueprint, app_template
-from matinee.testing.emulators import REGION, make_bucket, make_table
+from support.emulators import make_bucket, make_table
 
 from .conftest import N
 
@@ -44,11 +45,11 @@ def component(tmp_path):
 
 
 @pytest.fixture
-def app(aws, component):
+def app(endpoint, component):
     """An app's dispatcher on an emulated AWS, which has the task definition that the app's own template makes."""
     names = Names(f"a{uuid.uuid4().hex[:8]}", "dev")
     bucket = names.bucket("000000000000", REGION)
-    session = Session(AwsSettings(names.base, bucket, REGION, aws))
+    session = Session(AwsSettings(names.base, bucket, REGION, endpoint))
     make_table(session)
     make_bucket(session)
     told = {"BucketName": bucket, "LabelPlans": "v7", "AWS::Region": REGION}
@@ -102,7 +103,7 @@ def of_the_task(ecs, cluster, arn):
     return container["command"], {variable["name"]: variable["value"] for variable in told}
 
 
-def test_a_worker_told_what_its_task_is_told_and_no_more_does_its_run(app, aws, tmp_path):
+def test_a_worker_told_what_its_task_is_told_and_no_more_does_its_run(app, endpoint, tmp_path):
     schedule = {"predictor": "plan", "scheduled": "2026-11-26T08:00:00Z", "inputs": {"n": 300}}
     run_id = app.act(schedule, time.time())["submitted"]
     (slot,) = app.backend.store.pool("plan").slots
@@ -114,7 +115,7 @@ def test_a_worker_told_what_its_task_is_told_and_no_more_does_its_run(app, aws, 
         "MATINEE_SOURCE": str(tmp_path / "plan.py"),
         "MATINEE_MANIFEST": str(tmp_path / "manifest.json"),
     }
-    emulated = {"MATINEE_AWS_ENDPOINT": aws, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    emulated = {"MATINEE_AWS_ENDPOINT": endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     done = subprocess.run(
         [sys.executable, "-m", "matinee.runtime.start", *command],
         env={**image, **told, **emulated},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 import zipfile
 from pathlib import Path
@@ -12,9 +11,10 @@ import pytest
 
 from matinee.backends.local.lambda_service import LambdaService, LocalFunction
 from matinee.lambda_api.invoker import LambdaInvoker
+from matinee.ops.rehearse.ministack import ACCOUNT, REGION, ministack
 from matinee.testing import invoker_functions
-from matinee.testing.emulators import ACCOUNT, REGION, UnavailableError, ministack, session_on
 from matinee.testing.invoker_contract import LIMIT_S, NAMES, InvokerContract
+from support.emulators import session_on, skip_if_unavailable
 
 PREFIX = "matinee-contract-dev-"
 TIMEOUT_S = {"slow": LIMIT_S}
@@ -46,23 +46,18 @@ def zipped():
 
 @pytest.fixture(scope="module")
 def emulated():
-    try:
-        with ministack() as endpoint:
-            session = session_on(endpoint)
-            client, code = session.client("lambda"), {"ZipFile": zipped()}
-            for name in NAMES:
-                client.create_function(
-                    FunctionName=PREFIX + name, Runtime="python3.11", Handler=f"invoker_functions.{name}", Code=code,
-                    Role=f"arn:aws:iam::{ACCOUNT}:role/any", Timeout=TIMEOUT_S.get(name, 30), MemorySize=256,
-                    Publish=True,
-                )  # fmt: skip
-                client.create_alias(FunctionName=PREFIX + name, Name="live", FunctionVersion="1")
-            yield LambdaInvoker(endpoint, REGION, PREFIX, qualifier="live", signed=True)
-            session.close()
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    with skip_if_unavailable(), ministack() as endpoint:
+        session = session_on(endpoint)
+        client, code = session.client("lambda"), {"ZipFile": zipped()}
+        for name in NAMES:
+            client.create_function(
+                FunctionName=PREFIX + name, Runtime="python3.11", Handler=f"invoker_functions.{name}", Code=code,
+                Role=f"arn:aws:iam::{ACCOUNT}:role/any", Timeout=TIMEOUT_S.get(name, 30), MemorySize=256,
+                Publish=True,
+            )  # fmt: skip
+            client.create_alias(FunctionName=PREFIX + name, Name="live", FunctionVersion="1")
+        yield LambdaInvoker(endpoint, REGION, PREFIX, qualifier="live", signed=True)
+        session.close()
 
 
 DIFFERS = {

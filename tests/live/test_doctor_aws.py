@@ -10,10 +10,10 @@ from matinee.cli import main
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources
 from matinee.ops import doctor_aws as module
 from matinee.ops.doctor_aws import doctor_aws
+from matinee.ops.rehearse.ministack import REGION
 from matinee.project import Auth, Aws, Project
 from matinee.settings import AwsSettings
 from matinee.stack import Blueprint
-from matinee.testing.emulators import REGION
 
 PREFIX = "/aws-service-role/{}/"
 SERVICES = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import uuid
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from botocore.config import Config
 from matinee.backends.local.lambda_service.function import passed_on
 from matinee.ops.rehearse.machine import Command, ImageMissingError
 from matinee.ops.rehearse.world import world as play_aws
-from matinee.testing.emulators import UnavailableError
+from support.emulators import skip_if_unavailable
 
 REGION = "eu-central-1"
 ACCOUNT = "000000000000"
@@ -64,15 +63,11 @@ def machine():
 
 @pytest.fixture(scope="session")
 def world(machine, tmp_path_factory):
-    try:
-        with play_aws(tmp_path_factory.mktemp("rehearsal"), REGION, machine=lambda *_: machine) as made:
-            made.clients("ecs").create_cluster(clusterName="app")
-            made.clients("ecr").create_repository(repositoryName="repo")
-            yield made
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    folder = tmp_path_factory.mktemp("rehearsal")
+    with skip_if_unavailable(), play_aws(folder, REGION, machine=lambda *_: machine) as made:
+        made.clients("ecs").create_cluster(clusterName="app")
+        made.clients("ecr").create_repository(repositoryName="repo")
+        yield made
 
 
 @dataclass

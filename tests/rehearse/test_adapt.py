@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources
 from matinee.names import Names
-from matinee.ops.rehearse.adapt import adapt
+from matinee.ops.rehearse.adapt import NOT_ON_MINISTACK, adapt
 from matinee.project import Aws
 from matinee.stack import Blueprint, app_template, data_template, edge_template
-from matinee.testing.stacks import NOT_ON_MINISTACK
 
 PREDICTORS = (
     PredictorManifest("recommend", "realtime", "c", "", {}, {}, Resources()),

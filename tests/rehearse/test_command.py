@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from matinee.testing.emulators import UnavailableError, ministack
+from matinee.ops.rehearse.ministack import ministack
 from matinee.testing.harness import wait_until
+from support.emulators import skip_if_unavailable
 
 pytestmark = pytest.mark.slow
 
@@ -29,13 +30,8 @@ def story(stage):
 
 @pytest.fixture(scope="module", autouse=True)
 def _needs_an_emulator():
-    try:
-        with ministack():
-            pass
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    with skip_if_unavailable(), ministack():
+        pass
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import http.client
 import json
-import os
 import shutil
 from contextlib import ExitStack
 from dataclasses import replace
@@ -25,15 +24,15 @@ from matinee.errors import NotFoundError
 from matinee.lambda_api import invoker
 from matinee.ops.rehearse import KINDS
 from matinee.ops.rehearse.policies import statements_of
-from matinee.ops.rehearse.record import ask_again
 from matinee.ops.rehearse.rehearsal import Rehearsal, as_administrator
 from matinee.ops.rehearse.source import FolderSource
 from matinee.ops.rehearse.world import world
 from matinee.ports import RunQuery
 from matinee.runs import Slot, Status
 from matinee.settings import DISPATCHER, AwsSettings, LaunchSettings, Settings
-from matinee.testing.emulators import UnavailableError
 from matinee.testing.harness import wait_until
+from support.emulators import skip_if_unavailable
+from support.recorded_calls import is_refused
 
 pytestmark = pytest.mark.slow
 
@@ -44,16 +43,11 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def stage(request, tmp_path_factory):
     app = tmp_path_factory.mktemp("apps") / request.param
     shutil.copytree(EXAMPLES / request.param, app, ignore=shutil.ignore_patterns(".matinee", "__pycache__"))
-    try:
-        with world(app / ".matinee" / "rehearsal", "eu-central-1") as made, as_administrator(made):
-            stage = Rehearsal(made, app, "dev", FolderSource(made.images), app / ".matinee" / "rehearsal")
-            stage.deploy()
-            stage.await_usable()
-            yield stage
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    with skip_if_unavailable(), world(app / ".matinee" / "rehearsal", "eu-central-1") as made, as_administrator(made):
+        stage = Rehearsal(made, app, "dev", FolderSource(made.images), app / ".matinee" / "rehearsal")
+        stage.deploy()
+        stage.await_usable()
+        yield stage
 
 
 def examples(stage, kind):
@@ -242,12 +236,12 @@ def test_every_statement_of_every_role_is_necessary(stage, capsys):
         (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
         before, who = statements_of(iam, role), stage.world.roles.credentials(arn, "mutation")
         recorded = stage.world.recorder.calls(arn)
-        calls = [call for call in recorded if not ask_again(call, stage.world.endpoint, who, http)]
+        calls = [call for call in recorded if not is_refused(call, stage.world.endpoint, who, http)]
         for statement in before:
             kept = [other for other in before if other is not statement]
             put_policy(iam, role, name, kept)
             stage.world.judge.forget()
-            is_needed = any(ask_again(call, stage.world.endpoint, who, http) for call in calls)
+            is_needed = any(is_refused(call, stage.world.endpoint, who, http) for call in calls)
             (proven if is_needed else unproven).append(f"{role.removeprefix(stage.names.prefix)}: {statement['Sid']}")
         put_policy(iam, role, name, before)
     stage.world.judge.forget()

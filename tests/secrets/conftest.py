@@ -1,21 +1,8 @@
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from matinee.testing.emulators import ACCOUNT, REGION, UnavailableError, ministack
-
-
-@pytest.fixture(scope="session")
-def endpoint():
-    try:
-        with ministack() as endpoint:
-            yield endpoint
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+from matinee.ops.rehearse.ministack import ACCOUNT, REGION
 
 
 @pytest.fixture

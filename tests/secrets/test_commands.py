@@ -24,8 +24,8 @@ from matinee.cli.main import run
 from matinee.errors import BackendError, UsageError
 from matinee.names import Names
 from matinee.ops import secrets as ops
+from matinee.ops.rehearse.ministack import ACCOUNT, REGION
 from matinee.settings import AwsSettings
-from matinee.testing.emulators import ACCOUNT, REGION
 from matinee.testing.harness import wait_until
 
 VALUE = "hunter2-ü"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -19,9 +18,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from matinee.errors import BackendError
+from matinee.ops.rehearse.ministack import ACCOUNT, REGION, ministack
 from matinee.runtime import secrets
 from matinee.runtime.secrets import Place, fetch, signed
-from matinee.testing.emulators import ACCOUNT, REGION, UnavailableError, ministack
+from support.emulators import skip_if_unavailable
 
 AT = datetime(2026, 11, 26, 9, 5, 7, tzinfo=UTC)
 BODY = json.dumps({"Names": ["/matinee/app/dev/Schlüssel"], "WithDecryption": True}).encode()
@@ -215,26 +215,21 @@ def test_a_secret_that_is_not_set_fails_the_start_with_its_sentence(init):
 @pytest.fixture(scope="module")
 def strict():
     """Return the address of an AWS that checks signatures and policies, and keys of who may read and who may not."""
-    try:
-        with ministack(AUTH="true") as endpoint:
-            root = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}
-            iam, ssm = (boto3.client(service, endpoint_url=endpoint, **root) for service in ("iam", "ssm"))
-            ssm.put_parameter(Name="/matinee/app/prod/KEY", Value="value", Type="SecureString")
-            keys = {}
-            for user, action in (("reader", "ssm:GetParameters"), ("stranger", "ssm:DescribeParameters")):
-                iam.create_user(UserName=user)
-                # the emulator looks at this action on every resource, whichever it is asked for
-                document = {"Effect": "Allow", "Action": action, "Resource": "*"}
-                policy = json.dumps({"Version": "2012-10-17", "Statement": [document]})
-                iam.put_user_policy(UserName=user, PolicyName="own", PolicyDocument=policy)
-                made = iam.create_access_key(UserName=user)["AccessKey"]
-                told = {"AWS_ACCESS_KEY_ID": made["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"]}
-                keys[user] = told
-            yield endpoint, keys
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    with skip_if_unavailable(), ministack(AUTH="true") as endpoint:
+        root = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": REGION}
+        iam, ssm = (boto3.client(service, endpoint_url=endpoint, **root) for service in ("iam", "ssm"))
+        ssm.put_parameter(Name="/matinee/app/prod/KEY", Value="value", Type="SecureString")
+        keys = {}
+        for user, action in (("reader", "ssm:GetParameters"), ("stranger", "ssm:DescribeParameters")):
+            iam.create_user(UserName=user)
+            # the emulator looks at this action on every resource, whichever it is asked for
+            document = {"Effect": "Allow", "Action": action, "Resource": "*"}
+            policy = json.dumps({"Version": "2012-10-17", "Statement": [document]})
+            iam.put_user_policy(UserName=user, PolicyName="own", PolicyDocument=policy)
+            made = iam.create_access_key(UserName=user)["AccessKey"]
+            told = {"AWS_ACCESS_KEY_ID": made["AccessKeyId"], "AWS_SECRET_ACCESS_KEY": made["SecretAccessKey"]}
+            keys[user] = told
+        yield endpoint, keys
 
 
 def test_an_aws_that_checks_signatures_and_policies_takes_ours(strict):

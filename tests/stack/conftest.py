@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +12,6 @@ from matinee.manifest import ComponentManifest, PredictorManifest, Resources
 from matinee.names import Names
 from matinee.project import Aws
 from matinee.stack import Blueprint
-from matinee.testing.emulators import UnavailableError, ministack
 
 Make = Callable[..., Blueprint]
 
@@ -55,16 +52,3 @@ def make_gpu(make: Make) -> Make:
     training = predictor("train", "batch", "train", gpu=1, cpu=4, memory_mb=16_000)
     component = ComponentManifest("train", "d" * 16, "v1", (training,))
     return lambda aws=None: make(aws, components=(*COMPONENTS, component))
-
-
-@pytest.fixture(scope="session")
-def endpoint() -> Iterator[str]:
-    """Return the address of MiniStack."""
-    with ExitStack() as stack:
-        try:
-            found = stack.enter_context(ministack())
-        except UnavailableError as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(str(error))
-        yield found

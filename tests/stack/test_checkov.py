@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from matinee.stack import app_template, data_template, edge_template, network_template, to_text
-from matinee.testing.checkov import failed_checks
-from matinee.testing.emulators import UnavailableError
+from support.checkov import failed_checks
+from support.emulators import skip_if_unavailable
 
 from .variants import SWITCHES, blueprint
 
@@ -36,12 +36,8 @@ def test_what_checkov_finds_is_what_there_is_a_reason_for(tmp_path):
                 (tmp_path / f"{name}-{part}.json").write_text(to_text(template))
     (tmp_path / "network.json").write_text(to_text(network_template()))
     found: dict[str, list[str]] = {}
-    try:
+    with skip_if_unavailable():
         for check, where in failed_checks(tmp_path):
             found.setdefault(check, []).append(where)
-    except UnavailableError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
     assert {check: where for check, where in found.items() if check not in SKIPS} == {}
     assert SKIPS.keys() - found.keys() == set(), "these reasons are needed no more"

@@ -8,12 +8,12 @@ import time
 import boto3
 import pytest
 
+from matinee.ops.rehearse.adapt import NOT_ON_MINISTACK, without_types
+from matinee.ops.rehearse.ministack import ACCOUNT, REGION
 from matinee.project.aws import DAYS, OfficeHours
 from matinee.stack import app_template, data_template, edge_template, network_template
 from matinee.stack.blueprint import UI_COMPONENT
 from matinee.stack.parameters import BUCKET, DEPLOY_PREFIX, PREFIX_LIST, image_parameter, label_parameter
-from matinee.testing.emulators import ACCOUNT, REGION
-from matinee.testing.stacks import NOT_ON_MINISTACK, types_of, without
 
 EVERYTHING = {
     "office_hours": OfficeHours(DAYS, "08:00", "18:00"),
@@ -60,7 +60,7 @@ def test_network_data_and_app_are_made_one_after_another_and_go_again(cloud, mak
     told = {image_parameter(c): f"{data['Repository']}@sha256:{'a' * 64}" for c in (UI_COMPONENT, *names(b))}
     told |= {label_parameter(c): "v1" for c in names(b)}
     told |= {BUCKET: bucket, PREFIX_LIST: "pl-1"}
-    app = create(cloud, b.names.base, without(app_template(b)), bucket, **network, **told)
+    app = create(cloud, b.names.base, without_types(app_template(b)), bucket, **network, **told)
     assert app["DefinitionPlan"].endswith(":task-definition/matinee-shop-dev-plan:1")
     for stack in (b.names.base, b.names.data_stack, "matinee-network"):
         delete(cloud, stack)
@@ -69,7 +69,7 @@ def test_network_data_and_app_are_made_one_after_another_and_go_again(cloud, mak
 def test_exactly_the_types_that_are_left_out_there_are_the_ones_it_does_not_take(cloud, make_gpu):
     b = make_gpu(EVERYTHING)
     made = [network_template(2), data_template(b), app_template(b), edge_template(b)]
-    kinds = set().union(*map(types_of, made))
+    kinds = {resource["Type"] for template in made for resource in template["Resources"].values()}
     assert kinds >= NOT_ON_MINISTACK, "what none of our stacks has need not be left out"
     refused = {kind for kind in kinds if is_refused(cloud, kind)}
     assert refused == NOT_ON_MINISTACK

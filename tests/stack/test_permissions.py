@@ -14,7 +14,6 @@ import matinee
 from matinee.project import Auth, Notices
 from matinee.stack import app_template, data_template
 from matinee.stack.permissions import roles
-from matinee.testing.stacks import without_statement
 
 from .iam import allows, resolved, statements
 
@@ -295,11 +294,3 @@ def test_a_bucket_takes_encrypted_connections_alone(make):
     [statement] = resolved(policy["Properties"]["PolicyDocument"])["Statement"]
     assert (statement["Effect"], statement["Action"]) == ("Deny", "s3:*")
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
-
-
-def test_one_permission_can_be_taken_away_to_see_what_misses_it(template):
-    changed = without_statement(template, "DispatcherRole", "StartWorkers")
-    assert not allows(changed, "DispatcherRole", "ecs:RunTask", PLAN, ecs__cluster=CLUSTER)
-    assert allows(template, "DispatcherRole", "ecs:RunTask", PLAN, ecs__cluster=CLUSTER)
-    with pytest.raises(KeyError):
-        without_statement(template, "DispatcherRole", "Unknown")

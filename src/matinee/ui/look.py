@@ -11,7 +11,7 @@ from typing import Any
 
 from matinee.manifest import Json, Release
 from matinee.settings import UI_FOLDER
-from matinee.ui.tuned import opening
+from matinee.ui import streamlit_patches
 
 # White is read on both (4.5 to 1). Both are said, so that the page follows the browser's own.
 PRIMARY = {"light": "#3d5a98", "dark": "#4f73bd"}
@@ -88,5 +88,5 @@ def put_on(look: Look) -> bool:
     for name, value in changed.items():
         config.set_option(name, value, "matinee.toml")
     if changed:
-        opening.forget()
+        streamlit_patches.forget_session_messages()
     return bool(changed)

@@ -25,7 +25,7 @@ from matinee.ui import downloads, https, session, visitor
 from matinee.ui.look import PRIMARY
 from matinee.ui.sign_in_provider import secrets_of
 from matinee.ui.static import Static
-from matinee.ui.tuned import tune
+from matinee.ui.streamlit_patches import patch_streamlit
 
 SCRIPT = Path(__file__).parent / "script" / "page.py"
 PING_S = 25  # load balancers close what is silent for a minute
@@ -75,8 +75,6 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
     """Serve the UI, with `routes` (Starlette's) before it, on uvloop and httptools where they are."""
     import uvicorn
 
-    from matinee.ui.frames import Frames
-
     trusted = UiSettings.from_environment().trusted_proxies
     config = uvicorn.Config(
         application(routes),
@@ -84,7 +82,7 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
         port=port,
         log_level="warning",
         access_log=False,
-        ws=Frames,
+        ws="websockets-sansio",
         ws_per_message_deflate=False,  # packing the small messages of a click costs more than sending them
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
@@ -110,7 +108,7 @@ def application(routes: Sequence[Any] = ()) -> Any:
     from streamlit.web.bootstrap import load_config_options
 
     load_config_options({name.replace(".", "_"): value for name, value in OPTIONS.items()})
-    tune()
+    patch_streamlit()
     gate = session.gate()
     streamlit = App(
         SCRIPT,

@@ -29,13 +29,13 @@ from matinee.ops.rehearse.breaks import KINDS
 from matinee.ops.rehearse.containers import EngineMachine, EngineSource
 from matinee.ops.rehearse.folders import FolderImages
 from matinee.ops.rehearse.machine import Machine
+from matinee.ops.rehearse.ministack import REGION
 from matinee.ops.rehearse.rehearsal import Rehearsal, as_administrator
 from matinee.ops.rehearse.secrets import bring_secrets
 from matinee.ops.rehearse.source import FolderSource
 from matinee.ops.rehearse.story import check_script, play
 from matinee.ops.rehearse.world import processes, world
 from matinee.project import load
-from matinee.testing.emulators import REGION
 
 __all__ = ["KINDS", "Rehearsal", "RehearseOptions", "Rehearsed", "check", "rehearse"]
 

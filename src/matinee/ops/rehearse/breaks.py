@@ -18,10 +18,11 @@ from typing import Any, TypeVar
 from matinee.client.core import Client
 from matinee.errors import BackendError, ConflictError, UsageError
 from matinee.manifest import PredictorManifest
-from matinee.ops.rehearse.front import Call, Reply
+from matinee.ops.rehearse.front import Call
 from matinee.ops.rehearse.policies import statements_of
 from matinee.ops.rehearse.rehearsal import Rehearsal
 from matinee.ops.rehearse.tasks import Task
+from matinee.ops.rehearse.wire import Reply
 from matinee.ops.rehearse.workload import Workload
 from matinee.runs import Run, Status
 

@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from matinee.ops.rehearse.front import Call, Reply
+from matinee.ops.rehearse.front import Call
+from matinee.ops.rehearse.wire import Reply
 
 ROOT = ("test", "test")  # what MiniStack takes as the account's root
 PATH = "/matinee-rehearsal/credentials/"

@@ -14,9 +14,10 @@ from contextlib import suppress
 from typing import Any
 
 from matinee.ops.rehearse.credentials import Clients, Roles
-from matinee.ops.rehearse.front import Call, Reply
+from matinee.ops.rehearse.front import Call
 from matinee.ops.rehearse.policies import Caller, DeniedError
 from matinee.ops.rehearse.tasks import Hall, Task, shown
+from matinee.ops.rehearse.wire import Reply
 from matinee.ops.rehearse.workload import of_task
 
 Json = Any

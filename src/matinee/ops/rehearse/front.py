@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from http import HTTPStatus
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
+import h11
+
 from matinee.ops.rehearse.loop import Loop
-from matinee.ops.rehearse.wire import Head, close, has_body, pass_body, read_body, read_head
+from matinee.ops.rehearse.wire import Head, Peer, Reply, connect, pass_body
 
 _SCOPE = re.compile(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/aws4_request")
 
@@ -34,15 +35,6 @@ class Call:
     def operation(self) -> str:
         """Return the operation of a JSON service ("RunTask"), "" of another."""
         return self.head.get("x-amz-target").rpartition(".")[2]
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer in place of the emulator's."""
-
-    status: int
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Player(Protocol):
@@ -64,57 +56,41 @@ class Front:
         self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
         self.endpoint = f"http://127.0.0.1:{loop.listen(self._serve)}"
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while (head := await read_head(reader)) is not None:
-            if head.get("expect"):
-                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-                head = head.with_headers(without=("expect",))
-            if not await self._answer(head, reader, writer):
+    async def _serve(self, client: Peer) -> None:
+        while (head := await client.receive_request()) is not None:
+            await self._answer(head.with_headers(without=("expect",)), client)
+            if not client.can_go_on():
                 return
 
-    async def _answer(self, head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answer one request; return whether another may follow."""
+    async def _answer(self, head: Head, client: Peer) -> None:
         call = call_of(head)
-        wanted = [player for player in self.players if player.wants(call)]
-        if not wanted:
-            return await self._pass(head, None, reader, writer)
-        body = await read_body(head, reader)
+        players = [player for player in self.players if player.wants(call)]
+        if not players:
+            return await self._pass(head, None, client)
+        body = await client.receive_body()
         call = Call(head, body, call.key, call.region, call.service)
-        for player in wanted:
+        for player in players:
             reply = await asyncio.to_thread(player.play, call)
             if reply is not None:
-                writer.write(encoded(reply))
-                await writer.drain()
-                return head.keeps_alive
-        return await self._pass(head, body, reader, writer)
+                return await client.send_reply(reply)
+        return await self._pass(head, body, client)
 
-    async def _pass(
-        self, head: Head, body: bytes | None, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> bool:
+    async def _pass(self, head: Head, body: bytes | None, client: Peer) -> None:
         """Pass a request to the emulator and its answer back: on a connection of its own, so none is ever stale."""
-        up_reader, up_writer = await asyncio.open_connection(*self._upstream, limit=256 * 1024)
+        emulator = await connect(*self._upstream)
         try:
             if body is None:
-                up_writer.write(head.encoded())
-                if has_body(head):
-                    await pass_body(head, reader, up_writer)
+                await emulator.send_request(head)
+                await pass_body(client, emulator)
             else:
-                framed = head.with_headers(("content-length", str(len(body))), without=("transfer-encoding",))
-                up_writer.write(framed.encoded() + body)
-            await up_writer.drain()
-            answer = await read_head(up_reader)
-            while answer is not None and answer.status == HTTPStatus.CONTINUE:
-                answer = await read_head(up_reader)
-            if answer is None:
-                return False
-            writer.write(answer.encoded())
-            if has_body(answer, request=head):
-                await pass_body(answer, up_reader, writer, until_end=True)
-            await writer.drain()
-            is_framed = bool(answer.get("content-length") or answer.get("transfer-encoding"))
-            return head.keeps_alive and (is_framed or not has_body(answer, request=head))
+                size = ("content-length", str(len(body)))
+                await emulator.send_request(head.with_headers(size, without=("transfer-encoding",)))
+                await emulator.send(h11.Data(data=body))
+                await emulator.send(h11.EndOfMessage())
+            await client.send_response(await emulator.receive_response())
+            await pass_body(emulator, client)
         finally:
-            await close(up_writer)
+            await emulator.close()
 
 
 def call_of(head: Head) -> Call:
@@ -122,11 +98,3 @@ def call_of(head: Head) -> Call:
     scope = _SCOPE.search(head.get("authorization"))
     key, region, service = scope.groups() if scope else ("", "", "")
     return Call(head, b"", key, region, service)
-
-
-def encoded(reply: Reply) -> bytes:
-    """Return an answer as it is written."""
-    phrase = HTTPStatus(reply.status).phrase
-    headers = {**reply.headers, "content-length": str(len(reply.body))}
-    lines = [f"HTTP/1.1 {reply.status} {phrase}", *(f"{n}: {v}" for n, v in headers.items()), "", ""]
-    return "\r\n".join(lines).encode("latin-1") + reply.body

@@ -17,9 +17,10 @@ import urllib3
 
 from matinee.backends.local.lambda_service import LambdaService, LocalFunction
 from matinee.ops.rehearse.credentials import Credentials
-from matinee.ops.rehearse.front import Call, Reply
+from matinee.ops.rehearse.front import Call
 from matinee.ops.rehearse.machine import ImageMissingError
 from matinee.ops.rehearse.tasks import Hall, aws_variables
+from matinee.ops.rehearse.wire import Reply
 from matinee.ops.rehearse.workload import Workload, of_function
 
 Json = Any

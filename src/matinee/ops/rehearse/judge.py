@@ -16,9 +16,10 @@ from typing import Any
 import urllib3
 
 from matinee.ops.rehearse.credentials import ROOT, Clients, Credentials, Roles
-from matinee.ops.rehearse.front import Call, Reply
+from matinee.ops.rehearse.front import Call
 from matinee.ops.rehearse.policies import Caller, Context, DeniedError
 from matinee.ops.rehearse.sign import signed
+from matinee.ops.rehearse.wire import Reply
 
 Json = Any
 _TYPE = "application/x-amz-json-1.1"

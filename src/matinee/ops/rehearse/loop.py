@@ -7,10 +7,10 @@ import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
-from matinee.ops.rehearse.wire import MAX_HEAD_BYTES, BrokenExchangeError
+from matinee.ops.rehearse.wire import BrokenExchangeError, Peer
 
 T = TypeVar("T")
-Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+Serve = Callable[[Peer], Awaitable[None]]
 
 
 class Loop:
@@ -40,13 +40,13 @@ class Loop:
     async def _listen(self, serve: Serve, port: int) -> int:
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
-                await serve(reader, writer)
+                await serve(Peer(reader, writer))
             except (BrokenExchangeError, ConnectionError, TimeoutError, asyncio.CancelledError):
                 pass  # whoever asked is gone, or we are
             finally:
                 writer.close()
 
-        server = await asyncio.start_server(connected, "127.0.0.1", port, limit=MAX_HEAD_BYTES)
+        server = await asyncio.start_server(connected, "127.0.0.1", port)
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 

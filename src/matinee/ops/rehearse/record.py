@@ -11,15 +11,10 @@ from collections import defaultdict
 from typing import Any
 from urllib.parse import urlsplit
 
-import urllib3
-
-from matinee.ops.rehearse.credentials import Credentials
-from matinee.ops.rehearse.front import Call, Reply
-from matinee.ops.rehearse.sign import signed
+from matinee.ops.rehearse.front import Call
+from matinee.ops.rehearse.wire import Reply
 
 Json = Any
-DENIED = ("AccessDenied", "not authorized to perform")
-_UNSIGNED = ("authorization", "host", "content-length", "connection", "expect", "transfer-encoding", "accept-encoding")
 _PER_KIND = 3
 
 
@@ -71,18 +66,3 @@ def _about(call: Call) -> str:
         key = (body.get("Key") or body.get("Item") or {}).get("pk", {}).get("S", "")
         return f"{key.partition('#')[0]}{body.get('IndexName', '')}"
     return ""
-
-
-def ask_again(call: Call, endpoint: str, who: Credentials, http: urllib3.PoolManager) -> bool:
-    """Ask for the same once more as `who`; return whether it was refused."""
-    told = {name: value for name, value in call.head.headers if _is_kept(name)}
-    if call.head.target.endswith("/invocations") or "/invocations?" in call.head.target:
-        told["x-amz-invocation-type"] = "DryRun"
-    url = endpoint + call.head.target
-    headers = signed(call.head.method, url, call.body, call.region, call.service, who, told)
-    answer = http.request(call.head.method, url, body=call.body, headers=headers)
-    return answer.status in (400, 403) and any(word in answer.data.decode("utf-8", "replace") for word in DENIED)
-
-
-def _is_kept(name: str) -> bool:
-    return name not in _UNSIGNED and not name.startswith(("x-amz-date", "x-amz-security", "x-amz-content", "amz-sdk"))

@@ -20,8 +20,9 @@ import urllib3
 
 from matinee.ops.rehearse.credentials import ROOT, Clients
 from matinee.ops.rehearse.ecs import Tasks
-from matinee.ops.rehearse.front import Call, Reply
+from matinee.ops.rehearse.front import Call
 from matinee.ops.rehearse.tasks import Task
+from matinee.ops.rehearse.wire import Reply
 
 Json = Any
 TICK_S = 0.25

@@ -13,9 +13,10 @@ from urllib.parse import parse_qsl
 import urllib3
 
 from matinee.ops.rehearse.credentials import Clients, Roles
-from matinee.ops.rehearse.front import Call, Reply
+from matinee.ops.rehearse.front import Call
 from matinee.ops.rehearse.services import Services
 from matinee.ops.rehearse.sign import FORM, signed
+from matinee.ops.rehearse.wire import Reply
 
 Json = Any
 _TIMEOUT_S = 120.0

@@ -1,4 +1,4 @@
-"""HTTP/1.1 between two sockets: read a head, pass a body on as it comes, join two ends for good.
+"""HTTP/1.1 between two sockets: h11 reads and writes the messages, asyncio carries the bytes.
 
 The endpoint in front of the emulator and the entry address both stand on it. Bodies are never changed on the way, so
 a signature stays valid; a WebSocket is an upgrade, after which bytes go both ways untouched.
@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+import h11
 
 MAX_HEAD_BYTES = 256 * 1024
 CHUNK_BYTES = 64 * 1024
-_BODILESS = (204, 304)
 
 
 class BrokenExchangeError(Exception):
@@ -21,9 +25,10 @@ class BrokenExchangeError(Exception):
 
 @dataclass(frozen=True)
 class Head:
-    """The first line and the headers of a message; names in lower case, in the order they came."""
+    """What a request asks for, without its body; names of headers in lower case, in the order they came."""
 
-    first: str
+    method: str
+    target: str  # path and query
     headers: tuple[tuple[str, str], ...]
 
     def get(self, name: str, default: str = "") -> str:
@@ -33,156 +38,148 @@ class Head:
     def with_headers(self, *more: tuple[str, str], without: tuple[str, ...] = ()) -> Head:
         """Return the head with these headers in place of those of the same names."""
         gone = {name for name, _ in more}.union(without)
-        return Head(self.first, (*(pair for pair in self.headers if pair[0] not in gone), *more))
+        return Head(self.method, self.target, (*(pair for pair in self.headers if pair[0] not in gone), *more))
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole answer."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Peer:
+    """Who is at the other end of a connection: a client that asks us, or (`is_server`) a server that we ask."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_server: bool = False) -> None:
+        self._reader, self._writer = reader, writer
+        role = h11.CLIENT if is_server else h11.SERVER  # ours
+        self._connection = h11.Connection(role, max_incomplete_event_size=MAX_HEAD_BYTES)
 
     @property
-    def method(self) -> str:
-        """Return a request's method."""
-        return self.first.split(" ", 2)[0]
+    def address(self) -> str:
+        """The IP address of the other end."""
+        return str((self._writer.get_extra_info("peername") or ("127.0.0.1",))[0])
 
-    @property
-    def target(self) -> str:
-        """Return a request's path and query."""
-        return self.first.split(" ", 2)[1]
+    async def receive_request(self) -> Head | None:
+        """Return the next request; None when the connection ended before one began."""
+        event = await self._receive()
+        if not isinstance(event, h11.Request):
+            return None
+        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers)
+        return Head(event.method.decode("ascii"), event.target.decode("latin-1"), headers)
 
-    @property
-    def status(self) -> int:
-        """Return an answer's status."""
-        return int(self.first.split(" ", 2)[1])
+    async def receive_response(self) -> h11.Response | h11.InformationalResponse:
+        """Return the answer's head; an InformationalResponse only of 101, another protocol."""
+        while True:
+            event = await self._receive()
+            if isinstance(event, h11.Response):
+                return event
+            if not isinstance(event, h11.InformationalResponse):
+                raise BrokenExchangeError("the connection ended without an answer")
+            if event.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+                return event
 
-    @property
-    def is_upgrade(self) -> bool:
-        """Whether the request asks for another protocol, as WebSockets do."""
-        return "upgrade" in self.get("connection").lower()
+    async def body(self) -> AsyncIterator[h11.Data | h11.EndOfMessage]:
+        """Yield the parts of a body as they come, and the end of the message."""
+        while True:
+            event = await self._receive()
+            if not isinstance(event, (h11.Data, h11.EndOfMessage)):
+                raise BrokenExchangeError("a body ended early")
+            yield event
+            if isinstance(event, h11.EndOfMessage):
+                return
 
-    @property
-    def keeps_alive(self) -> bool:
-        """Whether another message may follow on the connection."""
-        return self.get("connection").lower() != "close" and "HTTP/1.1" in self.first
+    async def receive_body(self) -> bytes:
+        """Return the whole body."""
+        return b"".join([bytes(part.data) async for part in self.body() if isinstance(part, h11.Data)])
 
-    def encoded(self) -> bytes:
-        """Return it as it is written."""
-        lines = [self.first, *(f"{name}: {value}" for name, value in self.headers), "", ""]
-        return "\r\n".join(lines).encode("latin-1")
+    async def send(self, event: Any) -> None:
+        """Send one of h11's events."""
+        try:
+            data = self._connection.send(event)
+        except h11.LocalProtocolError as error:
+            raise BrokenExchangeError(str(error)) from None
+        self._writer.write(data or b"")
+        await self._writer.drain()
 
+    async def send_request(self, head: Head) -> None:
+        """Send a request's head; its body follows."""
+        await self.send(h11.Request(method=head.method, target=head.target, headers=_encoded(head.headers)))
 
-async def read_head(reader: asyncio.StreamReader) -> Head | None:
-    """Read a head; None when the connection ended before one began."""
-    try:
-        raw = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError as error:
-        if error.partial.strip():
-            raise BrokenExchangeError("a message ended within its head") from None
-        return None
-    except (asyncio.LimitOverrunError, ConnectionError) as error:
-        raise BrokenExchangeError(str(error)) from None
-    first, *lines = raw.decode("latin-1").rstrip("\r\n").split("\r\n")
-    if first.count(" ") < 1:
-        raise BrokenExchangeError(f"not HTTP: {first[:80]!r}")
-    split = (line.partition(":") for line in lines)
-    return Head(first, tuple((name.strip().lower(), value.strip()) for name, _, value in split))
+    async def send_response(self, response: h11.Response | h11.InformationalResponse, *more: tuple[str, str]) -> None:
+        """Send the head of an answer that another server gave, with more headers; its body follows."""
+        headers = [*response.headers, *_encoded(more)]
+        await self.send(type(response)(status_code=response.status_code, headers=headers, reason=response.reason))
 
+    async def send_reply(self, reply: Reply) -> None:
+        """Send a whole answer."""
+        headers = {**reply.headers, "content-length": str(len(reply.body))}
+        reason = HTTPStatus(reply.status).phrase
+        await self.send(
+            h11.Response(status_code=reply.status, headers=_encoded(tuple(headers.items())), reason=reason.encode())
+        )
+        if reply.body:
+            await self.send(h11.Data(data=reply.body))
+        await self.send(h11.EndOfMessage())
 
-def has_body(head: Head, *, request: Head | None = None) -> bool:
-    """Whether a body follows: `request` is what an answer answers, None for a request's own head."""
-    if request is None:
-        return head.get("transfer-encoding") != "" or head.get("content-length", "0") != "0"
-    return request.method != "HEAD" and head.status not in _BODILESS and head.status >= 200
+    def can_go_on(self) -> bool:
+        """Whether another exchange may follow on the connection; if so, it may begin."""
+        if (self._connection.our_state, self._connection.their_state) != (h11.DONE, h11.DONE):
+            return False
+        self._connection.start_next_cycle()
+        return True
 
+    async def join(self, other: Peer) -> None:
+        """Pass bytes both ways until one side ends: after an upgrade, when they are no more HTTP."""
+        ways = [asyncio.ensure_future(self._pass_on(other)), asyncio.ensure_future(other._pass_on(self))]
+        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        for way in ways:
+            way.cancel()
+        await asyncio.gather(*ways, return_exceptions=True)
 
-async def pass_body(
-    head: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, until_end: bool = False
-) -> None:
-    """Pass the body of a message on, framed as it came; `until_end`: without a length it goes on to the end."""
-    if "chunked" in head.get("transfer-encoding").lower():
-        await _pass_chunks(reader, writer)
-    elif head.get("content-length"):
-        await _pass_exactly(int(head.get("content-length")), reader, writer)
-    elif until_end:
-        while data := await reader.read(CHUNK_BYTES):
-            writer.write(data)
-            await writer.drain()
+    async def close(self) -> None:
+        """Close the connection, whatever its state."""
+        with contextlib.suppress(Exception):
+            self._writer.close()
+            await self._writer.wait_closed()
 
+    def abort(self) -> None:
+        """Break the connection at once, without what is not sent yet."""
+        self._writer.transport.abort()
 
-async def read_body(head: Head, reader: asyncio.StreamReader) -> bytes:
-    """Read the whole body of a request, its chunks joined."""
-    if "chunked" not in head.get("transfer-encoding").lower():
-        return await _exactly(reader, int(head.get("content-length") or 0))
-    parts = []
-    while size := await _chunk_size(reader):
-        parts.append(await _exactly(reader, size))
-        await _exactly(reader, 2)
-    await _trailers(reader)
-    return b"".join(parts)
+    async def _receive(self) -> Any:
+        try:
+            while (event := self._connection.next_event()) is h11.NEED_DATA:
+                if self._connection.they_are_waiting_for_100_continue:
+                    await self.send(h11.InformationalResponse(status_code=HTTPStatus.CONTINUE, headers=[]))
+                self._connection.receive_data(await self._reader.read(CHUNK_BYTES))
+        except (h11.RemoteProtocolError, ConnectionError) as error:
+            raise BrokenExchangeError(str(error)) from None
+        return event
 
-
-async def join(
-    one: tuple[asyncio.StreamReader, asyncio.StreamWriter], other: tuple[asyncio.StreamReader, asyncio.StreamWriter]
-) -> None:
-    """Pass bytes both ways until one side ends."""
-    ways = [asyncio.ensure_future(_flow(one[0], other[1])), asyncio.ensure_future(_flow(other[0], one[1]))]
-    await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-    for way in ways:
-        way.cancel()
-    await asyncio.gather(*ways, return_exceptions=True)
-
-
-async def close(writer: asyncio.StreamWriter) -> None:
-    """Close a connection, whatever its state."""
-    with contextlib.suppress(Exception):
-        writer.close()
-        await writer.wait_closed()
-
-
-async def _flow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
-        while data := await reader.read(CHUNK_BYTES):
-            writer.write(data)
-            await writer.drain()
-
-
-async def _pass_exactly(size: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while size:
-        data = await reader.read(min(size, CHUNK_BYTES))
-        if not data:
-            raise BrokenExchangeError("a body ended early")
-        size -= len(data)
-        writer.write(data)
-        await writer.drain()
+    async def _pass_on(self, other: Peer) -> None:
+        """Pass on what this side sends; what came behind its last message is first."""
+        data, _ = self._connection.trailing_data
+        with contextlib.suppress(ConnectionError):
+            while data or (data := await self._reader.read(CHUNK_BYTES)):
+                other._writer.write(data)
+                await other._writer.drain()
+                data = b""
 
 
-async def _pass_chunks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while True:
-        line = await reader.readline()
-        writer.write(line)
-        size = _size_of(line)
-        if size == 0:
-            break
-        await _pass_exactly(size + 2, reader, writer)
-    while (line := await reader.readline()) not in (b"\r\n", b""):
-        writer.write(line)
-    writer.write(b"\r\n")
-    await writer.drain()
+async def connect(host: str, port: int) -> Peer:
+    """Return a new connection to a server."""
+    return Peer(*await asyncio.open_connection(host, port), is_server=True)
 
 
-async def _chunk_size(reader: asyncio.StreamReader) -> int:
-    return _size_of(await reader.readline())
+async def pass_body(source: Peer, sink: Peer) -> None:
+    """Pass the body of a message on, part by part as it comes."""
+    async for part in source.body():
+        await sink.send(part)
 
 
-def _size_of(line: bytes) -> int:
-    try:
-        return int(line.split(b";")[0], 16)
-    except ValueError:
-        raise BrokenExchangeError(f"not a chunk: {line[:40]!r}") from None
-
-
-async def _trailers(reader: asyncio.StreamReader) -> None:
-    while await reader.readline() not in (b"\r\n", b""):
-        pass
-
-
-async def _exactly(reader: asyncio.StreamReader, size: int) -> bytes:
-    try:
-        return await reader.readexactly(size)
-    except asyncio.IncompleteReadError:
-        raise BrokenExchangeError("a body ended early") from None
+def _encoded(headers: tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]

@@ -29,11 +29,11 @@ from matinee.ops.rehearse.judge import Judge
 from matinee.ops.rehearse.logs import LogCarrier
 from matinee.ops.rehearse.loop import Loop
 from matinee.ops.rehearse.machine import Machine, Processes
+from matinee.ops.rehearse.ministack import ACCOUNT, ministack
 from matinee.ops.rehearse.record import Recorder
 from matinee.ops.rehearse.services import ServicePlayer, Services
 from matinee.ops.rehearse.stacks import StackPlayer
 from matinee.ops.rehearse.tasks import Hall
-from matinee.testing.emulators import ACCOUNT, ministack
 
 NO_ENGINE = "tcp://127.0.0.1:9"  # nobody listens there: the emulator keeps records, and starts nothing itself
 

@@ -31,10 +31,11 @@ from matinee.client.dispatching import Dispatching
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.manifest import AwsRelease, ComponentManifest, PredictorManifest, Release, to_json
 from matinee.names import Names
+from matinee.ops.rehearse.ministack import ACCOUNT, REGION
 from matinee.project import load
 from matinee.runs import Slot
 from matinee.settings import AWS_ENDPOINT, DISPATCHER, LAMBDA_ENDPOINT, STAGE, AwsSettings, Settings
-from matinee.testing.emulators import ACCOUNT, REGION, make_bucket, make_table
+from support.emulators import make_bucket, make_table
 
 Through = Callable[[str], str]  # from an address to that of something before it
 LABEL = "v1"
