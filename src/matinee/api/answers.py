@@ -10,7 +10,8 @@ from urllib.parse import quote
 from starlette.responses import Response, StreamingResponse
 
 from matinee.api.problems import ApiError
-from matinee.schema.values import Table
+from matinee.values.blobs import media_type_of
+from matinee.values.records import Table
 
 Json = Any
 CHUNK_BYTES = 256 * 1024
@@ -56,10 +57,7 @@ def download(stream: BinaryIO, blob: dict[str, Json]) -> Response:
         "Content-Disposition": f"attachment; filename*=UTF-8''{quoted}",
         "Content-Security-Policy": "sandbox; default-src 'none'",
     }
-    media_type = str(blob["$blob"])
-    if not (media_type.isascii() and media_type.isprintable() and "/" in media_type):
-        media_type = "application/octet-stream"
-    return StreamingResponse(_chunks(stream), 200, headers, media_type)
+    return StreamingResponse(_chunks(stream), 200, headers, media_type_of(str(blob["$blob"])))
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from matinee.api.views import blobs_of, feedback_json, live_run, run_json, with_
 from matinee.errors import ConflictError, InputError, NotFoundError, Problem
 from matinee.ports import RunQuery
 from matinee.runs import RATINGS, Run, Status
-from matinee.schema import validate
+from matinee.values import validate
 
 Json = Any
 LONGEST_COMMENT = 10_000  # characters

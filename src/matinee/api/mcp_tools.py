@@ -19,6 +19,7 @@ from matinee.api.views import blobs_of, live_run, with_blobs
 from matinee.errors import InputError, MatineeError
 from matinee.manifest import PredictorManifest, Release
 from matinee.runs import Run, Status
+from matinee.values.registry import MARKED
 
 Json = Any
 Context = ServerRequestContext[Any, Any]
@@ -39,7 +40,7 @@ _TABLE: Json = {
     "required": ["$table", "rows"],
     "description": 'Columns as {"name", "type"} (string, integer, number, boolean, date, datetime), rows as lists.',
 }
-_MARKED = {"file": _FILE, "image": _FILE, "audio": _FILE, "table": _TABLE}
+_CARRIERS = {"blob": _FILE, "table": _TABLE}  # how a marked value travels → its schema for an assistant
 
 
 def server(release: Release, gate: Gate, later: Later, rates: Rates, wait_s: float) -> Server[Any]:
@@ -122,7 +123,8 @@ def _inputs(schema: Json) -> Json:
     if not isinstance(schema, dict):
         return schema
     mark = schema.get("x-matinee")
-    spelled = _MARKED.get(mark, {}) if isinstance(mark, str) else {}
+    row = MARKED.get(mark) if isinstance(mark, str) else None
+    spelled = _CARRIERS.get(row.carrier, {}) if row else {}
     return {**spelled, **{key: item if key == "default" else _inputs(item) for key, item in schema.items()}}
 
 

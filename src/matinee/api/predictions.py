@@ -17,7 +17,7 @@ from matinee.api.rates import Rates
 from matinee.api.views import live_run, predictor_json, with_blobs
 from matinee.errors import InputError, Problem, RateError, UsageError
 from matinee.runs import Run, Status
-from matinee.schema import validate
+from matinee.values import validate
 
 Json = Any
 LONGEST_KEY = 200

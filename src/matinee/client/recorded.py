@@ -13,8 +13,8 @@ from matinee.dispatch import control
 from matinee.errors import AccessError, ConflictError, NotFoundError, UsageError
 from matinee.ports import LogLine, RunQuery
 from matinee.runs import RATINGS, Entry, Feedback, Json, Run, Scale, Status, new_run_id
-from matinee.schema import blobs, encode
 from matinee.settings import Settings
+from matinee.values import blobs, encode
 
 QUEUE_TTL_S = 0.25  # how old the order of a queue may be
 AWS_QUEUE_TTL_S = 5.0  # there a look at 1,000 entries costs as much as 60 of a short queue, however many look on
@@ -104,7 +104,7 @@ class RecordedRuns:
         """Return the bytes of a blob value, inline or in Files; NotFoundError if the file is not theirs to read."""
         if "base64" not in blob:
             self.visibility.check_key(str(blob.get("key")), str(blob.get("run", "")))
-        return blobs.reader(self.backend.files)(blob)
+        return blobs.Reader(self.backend.files)(blob)
 
     def upload(self, data: bytes, media_type: str, name: str) -> Json:
         """Return the bytes as a blob value; large ones are put into Files, as this user's."""
@@ -114,7 +114,7 @@ class RecordedRuns:
         """Return any supported Python value as JSON; large files of it are put into Files."""
         return encode.to_json(value, self._upload())
 
-    def _upload(self) -> encode.PutBlob:
+    def _upload(self) -> blobs.PutBlob:
         return blobs.writer(self.backend.files, f"{self.visibility.uploads}{new_run_id()}")
 
     def wait(
