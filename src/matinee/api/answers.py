@@ -10,6 +10,7 @@ from urllib.parse import quote
 from starlette.responses import Response, StreamingResponse
 
 from matinee.api.problems import ApiError
+from matinee.values import registry
 from matinee.values.blobs import media_type_of
 from matinee.values.records import Table
 
@@ -43,7 +44,7 @@ def _quality(parameter: str) -> float:
 
 def csv_answer(result: Json) -> Response:
     """Return a table as CSV; ApiError 406 for a result that is none."""
-    if not isinstance(result, dict) or "$table" not in result:
+    if registry.fault("table", result):
         raise ApiError(406, "Only a table has a CSV form, and this result is none.", hint="Ask for application/json.")
     return Response(Table(result).to_csv().encode("utf-8", "replace"), 200, SAFE, "text/csv; charset=utf-8")
 
