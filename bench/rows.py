@@ -21,7 +21,7 @@ import matinee
 from matinee.rows.cells import Cells
 from matinee.runtime.execute import execute
 from matinee.runtime.load import load_component
-from matinee.schema.describe import describe
+from matinee.values.describe import describe
 
 ROWS = 20_000
 ROUNDS = 3

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matinee.predictor.declare import batch, realtime
     from matinee.predictor.handle import predictor
     from matinee.predictor.inside import context, progress, state, track
-    from matinee.types import Audio, File, Markdown, after
+    from matinee.types import Audio, File, Markdown, Video, after
 
 __version__ = "0.1.0"
 
@@ -33,6 +33,7 @@ _HOMES = {
     "File": "matinee.types",
     "Audio": "matinee.types",
     "Markdown": "matinee.types",
+    "Video": "matinee.types",
     "Image": "PIL.Image",
     "Field": "pydantic",
     "InputError": "matinee.errors",
@@ -47,6 +48,7 @@ __all__ = [
     "InputError",
     "Markdown",
     "MatineeError",
+    "Video",
     "__version__",
     "after",
     "batch",

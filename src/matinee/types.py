@@ -1,4 +1,4 @@
-"""The value types Matinee adds to Python's: files, sound, Markdown, and the marker `after`."""
+"""The value types Matinee adds to Python's: files, sound, video, Markdown, and the marker `after`."""
 
 from __future__ import annotations
 
@@ -53,6 +53,14 @@ class Audio(File):
 
     name: str = "audio.wav"
     media_type: str = "audio/wav"
+
+
+@dataclass(frozen=True, repr=False)
+class Video(File):
+    """A video, MP4 unless its media type says otherwise."""
+
+    name: str = "video.mp4"
+    media_type: str = "video/mp4"
 
 
 class Markdown(_Opaque, str):

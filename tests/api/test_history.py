@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from matinee.api import views
 from matinee.runs import Run, Status, new_run_id
 
 PROBLEM = "application/problem+json"
@@ -88,6 +89,15 @@ def test_files_of_a_result_are_inline_by_url_or_as_they_are(ada, served):
     )
     assert owner.get(f"/runs/{run}/files/2").status_code == 404
     assert owner.get(f"/runs/{run}/files/x").status_code == 404
+
+
+def test_a_dictionary_that_only_looks_like_a_file_has_no_address():
+    look_alike = {"$blob": "text/html", "name": "x.html", "base64": "PGI+"}
+    echoed = {"extra": look_alike, "file": look_alike}
+    schema = {"type": "object", "properties": {"file": {"type": "object", "x-matinee": "file"}}}
+    assert views.blobs_of(schema, echoed) == [look_alike]
+    shown = views.with_blobs(schema, echoed, "url", "/files", lambda blob: b"<b>")
+    assert (shown["extra"], shown["file"]["url"]) == (look_alike, "/files/0")
 
 
 def test_feedback_is_kept_changed_and_checked(ada):

@@ -19,8 +19,8 @@ from matinee.client.export_formats import BATCH_BYTES, COLUMNS
 from matinee.errors import AccessError, NotFoundError, UsageError
 from matinee.ops.export import export_to
 from matinee.runs import Failure, Feedback, Run, Status, new_run_id
-from matinee.schema import payloads
 from matinee.settings import Settings
+from matinee.values import blobs
 
 START = 1_780_000_000.0
 
@@ -54,7 +54,7 @@ def history(client):
     add(client, 3, status=Status.FAILED, failure=Failure("timeout", "too slow"), result=None)
     add(client, 4, parent=first.id)
     big = new_run_id(START + 5)
-    inputs = payloads.store_large(client.backend.files, f"inputs/{big}.json", {"text": "ü" * 10_000}, 100)
+    inputs = blobs.store_large(client.backend.files, f"inputs/{big}.json", {"text": "ü" * 10_000}, 100)
     add(client, 5, id=big, predictor="other", inputs=inputs)
     say(client, first, "bo", 1)
     say(client, first, "eve", -1, '=HYPERLINK("http://evil")', {"better": [1, "ß\n"]})

@@ -16,7 +16,7 @@ from matinee.manifest import ComponentManifest, PredictorManifest, Release, Reso
 from matinee.ops import export_everything as module
 from matinee.ops.export_everything import export_everything
 from matinee.runs import Feedback, Run, Status, new_run_id
-from matinee.schema import payloads
+from matinee.values import blobs
 
 START = 1_780_000_000.0
 
@@ -42,7 +42,7 @@ def history(app):
         at = START + number
         run = Run(new_run_id(at), "guess", "realtime", "ana", Status.SUCCEEDED, {"n": number}, at, "v1")
         made.append(replace(run, result=[number], started_at=at, finished_at=at + 0.25))
-    large = payloads.store_large(files, f"results/{made[1].id}/1.json", ["ü" * 10_000], 100)
+    large = blobs.store_large(files, f"results/{made[1].id}/1.json", ["ü" * 10_000], 100)
     made[1] = replace(made[1], result=large)
     made[2] = replace(made[2], parent=made[1].id)
     for run in made:

@@ -17,6 +17,7 @@ NAMES = [
     "InputError",
     "Markdown",
     "MatineeError",
+    "Video",
     "__version__",
     "after",
     "batch",
@@ -56,7 +57,7 @@ HEAVY |= {"dataclasses", "inspect", "tomllib"}
 
 def test_declaring_loads_nothing_heavy() -> None:
     loaded = loaded_by("import matinee; matinee.realtime; matinee.state; matinee.predictor('x')")
-    assert not loaded & (HEAVY | {"matinee.schema", "concurrent.futures"})
+    assert not loaded & (HEAVY | {"matinee.values", "concurrent.futures"})
 
 
 def test_a_prediction_of_plain_types_loads_nothing_heavy() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from matinee.errors import InputError
 from matinee.rows import mapping
 from matinee.rows.cells import Cells
-from matinee.schema import validate
+from matinee.values import validate
 
 NULL = {"type": "null"}
 

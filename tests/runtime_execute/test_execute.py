@@ -12,7 +12,7 @@ import pytest
 import matinee
 from matinee.errors import BackendError, InputError, PredictionError
 from matinee.runtime.execute import execute
-from matinee.schema.describe import describe
+from matinee.values.describe import describe
 
 
 @dataclass
@@ -154,7 +154,7 @@ def size(file: matinee.File) -> matinee.File:
 def test_large_bytes_travel_through_files() -> None:
     class Files:
         def __init__(self) -> None:
-            self.kept = {"files/in": b"ab", "p": b'{"file":{"$blob":"x/y","name":"n","key":"files/in"}}'}
+            self.kept = {"files/in": b"ab", "p": b'{"file":{"$blob":"text/plain","name":"n","key":"files/in"}}'}
 
         def read(self, key: str) -> bytes:
             return self.kept[key]

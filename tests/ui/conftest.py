@@ -19,9 +19,9 @@ from matinee.errors import ConflictError, NotFoundError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources, Trouble
 from matinee.ports import LogLine, RunQuery
 from matinee.runs import Entry, Failure, Feedback, Progress, Run, Scale, Status, first_run_id, new_run_id
-from matinee.schema import validate
 from matinee.settings import Settings
 from matinee.ui import session
+from matinee.values import validate
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="

@@ -7,6 +7,7 @@ import pytest
 from matinee.ui import results
 from matinee.ui.results import blocks_of
 
+FILE = {"type": "object", "x-matinee": "file"}
 BLOB = {"$blob": "image/png", "name": "digit.png", "base64": "iVBORw=="}
 TABLE = {"$table": [{"name": "date", "type": "date"}, {"name": "n", "type": "integer"}], "rows": [["2026-06-01", 1]]}
 
@@ -57,22 +58,32 @@ def test_an_image_is_shown_and_its_original_file_downloaded():
 
 
 def test_a_file_without_a_name_gets_one_by_its_type():
-    block = blocks_of({}, {"$blob": "application/pdf", "base64": ""}, "report")
+    block = blocks_of(FILE, {"$blob": "application/pdf", "base64": ""}, "report")
     assert (block.kind, block.downloads[0].file_name) == ("file", "report.pdf")
 
 
 def test_an_svg_is_downloaded_and_not_shown_because_it_may_hold_a_script():
-    assert blocks_of({}, {"$blob": "image/svg+xml", "base64": ""}).kind == "file"
+    assert blocks_of(FILE, {"$blob": "image/svg+xml", "base64": ""}).kind == "file"
 
 
 def test_a_figure_keeps_its_specification():
-    block = blocks_of({}, {"$figure": "vega-lite", "spec": {"mark": "bar"}})
+    block = blocks_of({"x-matinee": "figure"}, {"$figure": "vega-lite", "spec": {"mark": "bar"}})
     assert (block.kind, block.spec) == ("vega-lite", {"mark": "bar"})
 
 
 def test_files_inside_a_record_are_named_by_their_place():
-    block = blocks_of({}, {"matrix": TABLE}, "run")
+    block = blocks_of({"properties": {"matrix": {"x-matinee": "table"}}}, {"matrix": TABLE}, "run")
     assert block.entries[0][1].downloads[0].file_name == "run-matrix.csv"
+
+
+def test_a_dictionary_that_only_looks_like_a_file_is_shown_as_the_dictionary_it_is():
+    block = blocks_of({"type": "object"}, {"caller": {"$blob": "text/html", "name": "x", "base64": "PGI+"}})
+    assert isinstance(block.entries[0][1], results.Record)
+
+
+def test_what_is_played_is_what_a_row_of_the_registry_names():
+    kinds = {"video/mp4": "video", "audio/mpeg": "audio", "image/png": "image", "audio/x-unknown": "file"}
+    assert {kind: blocks_of(FILE, {"$blob": kind, "base64": ""}).kind for kind in kinds} == kinds
 
 
 def test_what_is_nested_too_deep_is_shown_as_json():

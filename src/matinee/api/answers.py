@@ -10,7 +10,9 @@ from urllib.parse import quote
 from starlette.responses import Response, StreamingResponse
 
 from matinee.api.problems import ApiError
-from matinee.schema.values import Table
+from matinee.values import registry
+from matinee.values.blobs import media_type_of
+from matinee.values.records import Table
 
 Json = Any
 CHUNK_BYTES = 256 * 1024
@@ -42,7 +44,7 @@ def _quality(parameter: str) -> float:
 
 def csv_answer(result: Json) -> Response:
     """Return a table as CSV; ApiError 406 for a result that is none."""
-    if not isinstance(result, dict) or "$table" not in result:
+    if registry.fault("table", result):
         raise ApiError(406, "Only a table has a CSV form, and this result is none.", hint="Ask for application/json.")
     return Response(Table(result).to_csv().encode("utf-8", "replace"), 200, SAFE, "text/csv; charset=utf-8")
 
@@ -56,10 +58,7 @@ def download(stream: BinaryIO, blob: dict[str, Json]) -> Response:
         "Content-Disposition": f"attachment; filename*=UTF-8''{quoted}",
         "Content-Security-Policy": "sandbox; default-src 'none'",
     }
-    media_type = str(blob["$blob"])
-    if not (media_type.isascii() and media_type.isprintable() and "/" in media_type):
-        media_type = "application/octet-stream"
-    return StreamingResponse(_chunks(stream), 200, headers, media_type)
+    return StreamingResponse(_chunks(stream), 200, headers, media_type_of(str(blob["$blob"])))
 
 
 def _chunks(stream: BinaryIO) -> Iterator[bytes]:

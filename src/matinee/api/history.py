@@ -11,11 +11,11 @@ from starlette.responses import Response
 from matinee.api import later, problems
 from matinee.api.answers import answer, csv_answer, download, wants_csv
 from matinee.api.gate import Call
-from matinee.api.views import blobs_of, feedback_json, live_run, run_json, with_blobs
+from matinee.api.views import blobs_of, feedback_json, live_run, run_json, schema_of, with_blobs
 from matinee.errors import ConflictError, InputError, NotFoundError, Problem
 from matinee.ports import RunQuery
 from matinee.runs import RATINGS, Run, Status
-from matinee.schema import validate
+from matinee.values import validate
 
 Json = Any
 LONGEST_COMMENT = 10_000  # characters
@@ -63,7 +63,8 @@ def show_inputs(call: Call) -> Response:
     """The inputs as they were checked."""
     run = call.client.run(call.path("run"))
     address = f"{call.base}/runs/{run.id}/inputs/files"
-    return answer(with_blobs(call.client.inputs(run), call.query["blobs"], address, call.client.read_blob))
+    schema = schema_of(call.client, run, "parameters")
+    return answer(with_blobs(schema, call.client.inputs(run), call.query["blobs"], address, call.client.read_blob))
 
 
 def show_result(call: Call) -> Response:
@@ -75,27 +76,29 @@ def show_result(call: Call) -> Response:
     if wants_csv(call.request.headers.get("accept", "")):
         return csv_answer(result)
     address = f"{call.base}/runs/{run.id}/files"
-    return answer(with_blobs(result, call.query["blobs"], address, call.client.read_blob))
+    schema = schema_of(call.client, run, "result")
+    return answer(with_blobs(schema, result, call.query["blobs"], address, call.client.read_blob))
 
 
 def result_file(call: Call) -> Response:
     """One file of the result, as it was made."""
     run = _finished(call)
-    return _file(call, call.client.result(run))
+    return _file(call, schema_of(call.client, run, "result"), call.client.result(run))
 
 
 def input_file(call: Call) -> Response:
     """One file of the inputs, as it was given."""
-    return _file(call, call.client.inputs(call.client.run(call.path("run"))))
+    run = call.client.run(call.path("run"))
+    return _file(call, schema_of(call.client, run, "parameters"), call.client.inputs(run))
 
 
-def _file(call: Call, value: Json) -> Response:
+def _file(call: Call, schema: Json, value: Json) -> Response:
     text = call.path("number")
     number = int(text) if text.isdecimal() and len(text) < 7 else -1
-    blob = next((blob for at, blob in enumerate(blobs_of(value)) if at == number), None)
-    if blob is None:
+    found = blobs_of(schema, value)
+    if not 0 <= number < len(found):
         raise NotFoundError(f"There is no file {text} in this run.", hint="Files are counted from 0.")
-    return download(_open(call, blob), blob)
+    return download(_open(call, found[number]), found[number])
 
 
 def _open(call: Call, blob: Json) -> BinaryIO:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from base64 import b64encode
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -15,10 +16,11 @@ from matinee.api.gate import Call, Gate
 from matinee.api.later import Later
 from matinee.api.mcp_endpoint import CALL
 from matinee.api.rates import Rates
-from matinee.api.views import blobs_of, live_run, with_blobs
+from matinee.api.views import blobs_of, live_run, schema_of, with_blobs
 from matinee.errors import InputError, MatineeError
 from matinee.manifest import PredictorManifest, Release
 from matinee.runs import Run, Status
+from matinee.values.registry import MARKED, shown_as
 
 Json = Any
 Context = ServerRequestContext[Any, Any]
@@ -39,7 +41,7 @@ _TABLE: Json = {
     "required": ["$table", "rows"],
     "description": 'Columns as {"name", "type"} (string, integer, number, boolean, date, datetime), rows as lists.',
 }
-_MARKED = {"file": _FILE, "image": _FILE, "audio": _FILE, "table": _TABLE}
+_CARRIERS = {"blob": _FILE, "table": _TABLE}  # how a marked value travels → its schema for an assistant
 
 
 def server(release: Release, gate: Gate, later: Later, rates: Rates, wait_s: float) -> Server[Any]:
@@ -122,7 +124,8 @@ def _inputs(schema: Json) -> Json:
     if not isinstance(schema, dict):
         return schema
     mark = schema.get("x-matinee")
-    spelled = _MARKED.get(mark, {}) if isinstance(mark, str) else {}
+    row = MARKED.get(mark) if isinstance(mark, str) else None
+    spelled = _CARRIERS.get(row.carrier, {}) if row else {}
     return {**spelled, **{key: item if key == "default" else _inputs(item) for key, item in schema.items()}}
 
 
@@ -142,20 +145,24 @@ def _outcome(call: Call, run: Run) -> types.CallToolResult:
             failure.message if failure else f"Run {run.id} was {run.status}.", failure.hint if failure else ""
         )
     result = call.client.result(run)
-    shown = with_blobs(result, "url", f"{call.base}/runs/{run.id}/files", call.client.read_blob)
+    schema = schema_of(call.client, run, "result")
+    shown = with_blobs(schema, result, "url", f"{call.base}/runs/{run.id}/files", call.client.read_blob)
     text = json.dumps(shown, ensure_ascii=False)
     if len(text) > LONGEST_TEXT:
         text = f"{text[:LONGEST_TEXT]}… The whole result of run {run.id} is at {call.base}/runs/{run.id}/result."
     return types.CallToolResult(
-        content=[types.TextContent(type="text", text=text), *_pictures(call, result)],
+        content=[types.TextContent(type="text", text=text), *_pictures(call, schema, result)],
         structured_content={"run": run.id, "status": str(run.status), "result": shown},
     )
 
 
-def _pictures(call: Call, result: Json) -> list[Any]:
-    images = [blob for blob in blobs_of(result) if blob["$blob"].startswith("image/")]
-    inline = with_blobs(images, "inline", "", call.client.read_blob)
-    return [types.ImageContent(type="image", data=blob["base64"], mime_type=blob["$blob"]) for blob in inline]
+def _pictures(call: Call, schema: Json, result: Json) -> list[Any]:
+    images = [blob for blob in blobs_of(schema, result) if shown_as(blob["$blob"]) == "image"]
+    data = (b64encode(call.client.read_blob(blob)).decode() for blob in images)
+    return [
+        types.ImageContent(type="image", data=text, mime_type=blob["$blob"])
+        for text, blob in zip(data, images, strict=True)
+    ]
 
 
 def _goes_on(call: Call, run: Run) -> types.CallToolResult:

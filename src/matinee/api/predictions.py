@@ -14,10 +14,10 @@ from matinee.api.answers import answer, csv_answer, wants_csv
 from matinee.api.gate import Call, Gate, live
 from matinee.api.later import Later, Prediction, used_key
 from matinee.api.rates import Rates
-from matinee.api.views import live_run, predictor_json, with_blobs
+from matinee.api.views import live_run, predictor_json, schema_of, with_blobs
 from matinee.errors import InputError, Problem, RateError, UsageError
 from matinee.runs import Run, Status
-from matinee.schema import validate
+from matinee.values import validate
 
 Json = Any
 LONGEST_KEY = 200
@@ -83,7 +83,9 @@ def _predicted(call: Call, prediction: Prediction) -> Response:
         response = csv_answer(result)
         response.headers.update(headers)
         return response
-    shown = with_blobs(result, call.query["blobs"], f"{call.base}/runs/{run.id}/files", call.client.read_blob)
+    address = f"{call.base}/runs/{run.id}/files"
+    schema = schema_of(call.client, run, "result")
+    shown = with_blobs(schema, result, call.query["blobs"], address, call.client.read_blob)
     return answer({**live_run(call.client, run), "result": shown}, headers=headers)
 
 

@@ -26,7 +26,7 @@ from matinee.api.problems import of_error
 from matinee.api.rates import Rates
 from matinee.api.uploads import Uploading
 from matinee.errors import InputError, Problem
-from matinee.schema import validate
+from matinee.values import validate
 
 Json = Any
 WAIT_S = 25.0  # load balancers and browsers give up after 30 to 60 s

@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from matinee.runs import FAILURE_KINDS, Status
-from matinee.schema.special import COLUMN_TYPES
+from matinee.values.registry import COLUMN_TYPES, FIGURE_KINDS, MARKED
 
 Json = Any
 Schema = dict[str, Json]
@@ -56,7 +56,7 @@ def _values() -> dict[str, Schema]:
         "url": {"type": "string", "description": "Where to download it; in answers only."},
     }
     column = closed({"name": _TEXT, "type": {"type": "string", "enum": list(COLUMN_TYPES)}})
-    rows = {"type": "array", "items": {"type": "array"}}
+    rows = {"type": "array", "items": {"type": "array", "items": {}}}
     stored = {name: blob[name] for name in ("$blob", "name", "key", "size_bytes")}
     return {
         "Blob": {
@@ -66,7 +66,7 @@ def _values() -> dict[str, Schema]:
         },
         "StoredFile": closed(stored, description="The reference of an uploaded file: give it as an input."),
         "Table": closed({"$table": {"type": "array", "items": column}, "rows": rows}),
-        "Figure": closed({"$figure": {"type": "string", "enum": ["plotly", "vega-lite"]}, "spec": {"type": "object"}}),
+        "Figure": closed({"$figure": {"type": "string", "enum": list(FIGURE_KINDS)}, "spec": {"type": "object"}}),
         "Anything": {},
     }
 
@@ -134,13 +134,11 @@ def _lists() -> dict[str, Schema]:
 
 # --- a predictor's own ------------------------------------------------------------------------------------------------
 
-_MARKED = {
-    "file": ref("Blob"),
-    "image": ref("Blob"),
-    "audio": ref("Blob"),
+_CARRIERS = {  # how a marked value travels → its schema here
+    "blob": ref("Blob"),
     "table": ref("Table"),
     "figure": {"anyOf": [ref("Figure"), ref("Blob")]},
-    "array": {"type": "array"},
+    "array": {"type": "array", "items": {}},
     "markdown": {"type": "string", "contentMediaType": "text/markdown"},
 }
 _KEPT = ("title", "description", "default", "deprecated")
@@ -166,6 +164,10 @@ def _rewritten(value: Json, name: str) -> Json:
     if not isinstance(value, dict):
         return value
     mark = value.get("x-matinee")
-    if isinstance(mark, str) and mark in _MARKED:
-        return {**_MARKED[mark], **{key: value[key] for key in _KEPT if key in value}, "x-matinee": mark}
+    if isinstance(mark, str) and mark in MARKED:
+        return {
+            **_CARRIERS[MARKED[mark].carrier],
+            **{key: value[key] for key in _KEPT if key in value},
+            "x-matinee": mark,
+        }
     return {key: item if key == "default" else _rewritten(item, name) for key, item in value.items()}

@@ -15,6 +15,7 @@ from matinee.api.gate import MEGABYTE, Call, Gate
 from matinee.api.problems import ApiError
 from matinee.errors import InputError, LimitError
 from matinee.runs import new_run_id
+from matinee.values import blobs
 
 Json = Any
 IN_MEMORY_BYTES = MEGABYTE
@@ -31,7 +32,7 @@ class Uploading:
     async def __call__(self, call: Call) -> Response:
         """Store the file and return its reference."""
         limit = call.limits.upload_mb
-        media_type = call.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = blobs.media_type_of(call.request.headers.get("content-type", ""))
         if media_type == "multipart/form-data":
             return await self._form(call, limit)
         with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as stream:
@@ -41,8 +42,7 @@ class Uploading:
                 _check_size(size, limit)
                 stream.write(chunk)
             stream.seek(0)
-            kept = media_type or "application/octet-stream"
-            return await self._gate.in_thread(_put, call, stream, kept, call.query["name"], size)
+            return await self._gate.in_thread(_put, call, stream, media_type, call.query["name"], size)
 
     async def _form(self, call: Call, limit: float) -> Response:
         request = Request(call.request.scope, _Counted(call.request, limit).receive)
@@ -53,8 +53,8 @@ class Uploading:
             size = upload.size or 0
             _check_size(size, limit)
             name = call.query["name"] or upload.filename or ""
-            kept = upload.content_type or "application/octet-stream"
-            return await self._gate.in_thread(_put, call, upload.file, kept, name, size)
+            media_type = blobs.media_type_of(upload.content_type or "")
+            return await self._gate.in_thread(_put, call, upload.file, media_type, name, size)
 
 
 class _Counted:

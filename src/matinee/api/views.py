@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from itertools import count
+from typing import Any, Literal
 
 from matinee.client.core import Client
 from matinee.manifest import PredictorManifest
 from matinee.runs import Feedback, Progress, Run, Status
+from matinee.values.blobs import is_blob
+from matinee.values.validate import Schema, problems, replace_marked
 
 Json = Any
 _FIELDS = ("id", "predictor", "kind", "user", "status", "version", "attempt")
@@ -60,41 +63,53 @@ def feedback_json(feedback: Feedback) -> dict[str, Json]:
 # --- blobs ------------------------------------------------------------------------------------------------------------
 
 
-def blobs_of(value: Json) -> Iterator[dict[str, Json]]:
-    """Yield the blobs of a value in the order in which it is written."""
-    if isinstance(value, dict):
-        if isinstance(value.get("$blob"), str):
-            yield value
-        else:
-            for item in value.values():
-                yield from blobs_of(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from blobs_of(item)
+def schema_of(client: Client, run: Run, part: Literal["parameters", "result"]) -> Schema:
+    """Return the schema of a run's inputs or result; {} for a predictor that is no part of the app any more."""
+    predictor = client.release().predictor(run.predictor)
+    return getattr(predictor, part) if predictor else {}
 
 
-def with_blobs(value: Json, how: str, address: str, read: Callable[[Json], bytes]) -> Json:
+def blobs_of(schema: Schema, value: Json) -> list[dict[str, Json]]:
+    """Return the blobs of a value in the order in which it is written."""
+    found: list[dict[str, Json]] = []
+
+    def note(blob: dict[str, Json]) -> Json:
+        found.append(blob)
+        return blob
+
+    _replace_blobs(schema, value, note)
+    return found
+
+
+def with_blobs(schema: Schema, value: Json, how: str, address: str, read: Callable[[Json], bytes]) -> Json:
     """Return the value with its blobs as the caller wants them.
 
     `how`: "auto" leaves small ones inline and gives the others a URL, "url" gives every one a URL, "inline" puts all
     bytes in as base64. A blob's URL is `address` and its number.
     """
-    count = iter(range(1 << 62))
-    return _shown(value, lambda blob: _blob(blob, how, f"{address}/{next(count)}", read))
+    numbers = count()
+    return _replace_blobs(schema, value, lambda blob: _blob(blob, how, f"{address}/{next(numbers)}", read))
 
 
-def _shown(value: Json, blob: Callable[[dict[str, Json]], Json]) -> Json:
+def _replace_blobs(schema: Schema, value: Json, replace: Callable[[dict[str, Json]], Json]) -> Json:
+    """Replace what the schema marks as a file; in a value of an older schema, what has the shape of one."""
+    if schema and not problems(schema, value):
+        return replace_marked(schema, value, lambda _, part: replace(part) if is_blob(part) else part)
+    return _replace_by_shape(value, replace)
+
+
+def _replace_by_shape(value: Json, replace: Callable[[dict[str, Json]], Json]) -> Json:
+    if is_blob(value):
+        return replace(value)
     if isinstance(value, dict):
-        if isinstance(value.get("$blob"), str):
-            return blob(value)
-        return {name: _shown(item, blob) for name, item in value.items()}
-    return [_shown(item, blob) for item in value] if isinstance(value, list) else value
+        return {name: _replace_by_shape(item, replace) for name, item in value.items()}
+    return [_replace_by_shape(item, replace) for item in value] if isinstance(value, list) else value
 
 
 def _blob(blob: dict[str, Json], how: str, url: str, read: Callable[[Json], bytes]) -> Json:
-    told = {name: blob[name] for name in ("$blob", "name") if name in blob}
+    head = {name: blob[name] for name in ("$blob", "name") if name in blob}
     if how == "inline":
-        return {**told, "base64": blob["base64"] if "base64" in blob else b64encode(read(blob)).decode()}
+        return {**head, "base64": blob["base64"] if "base64" in blob else b64encode(read(blob)).decode()}
     if how == "auto" and "base64" in blob:
         return blob
     size = blob["size_bytes"] if "size_bytes" in blob else len(read(blob))

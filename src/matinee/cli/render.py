@@ -11,6 +11,8 @@ from typing import Any
 from matinee.cli import output
 from matinee.errors import PredictionError
 from matinee.runs import Entry, Run, Status
+from matinee.values import registry
+from matinee.values.blobs import is_blob
 
 Json = Any
 ROWS_SHOWN = 50
@@ -54,9 +56,9 @@ def show_result(run: Run, result: Json, saved_to: Path | None = None) -> None:
         output.print_text(str(saved_to))
     elif isinstance(result, dict) and "$rows" in result:
         _show_rows(run, result["$rows"])
-    elif isinstance(result, dict) and "$table" in result:
+    elif not registry.fault("table", result):
         _show_table(run, result)
-    elif isinstance(result, dict) and "$blob" in result:
+    elif is_blob(result):
         _show_blob(run, result)
     elif isinstance(result, str):
         output.print_text(result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import mimetypes
 import sys
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from matinee.errors import InputError, UsageError
-from matinee.schema.refs import resolve
+from matinee.values.blobs import inline_blob, media_type_of
+from matinee.values.registry import MARKED
+from matinee.values.validate import resolve
 
 Json = Any
 Schema = dict[str, Any]
-_BLOBS = {"image", "audio", "figure"}
 _SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
@@ -66,17 +66,18 @@ def _branches(part: Schema, root: Schema) -> list[Schema]:
 
 def _value(key: str, text: str, branches: list[Schema]) -> Json:
     """Return the text as the value it was meant to be; a text that cannot be it stays text, for the validator."""
-    marks = {branch["x-matinee"] for branch in branches if "x-matinee" in branch}
+    carriers = {MARKED[branch["x-matinee"]].carrier for branch in branches if "x-matinee" in branch}
     kinds = {kind for branch in branches for kind in _kinds(branch)}
-    if text.startswith("@") and "string" not in kinds and (marks or kinds & {"array", "object"}):
-        return _file(key, Path(text[1:]).expanduser(), marks)
+    if text.startswith("@") and "string" not in kinds and (carriers or kinds & {"array", "object"}):
+        return _file(key, Path(text[1:]).expanduser(), carriers, branches)
     for choice in (choice for branch in branches for choice in _choices(branch)):
         if text == (choice if isinstance(choice, str) else json.dumps(choice)):
             return choice
+    is_text = any("string" in _kinds(branch) and "format" not in branch for branch in branches)
+    if "null" in kinds and text in ("", "null") and not is_text:
+        return None
     if "string" in kinds:
         return text
-    if "null" in kinds and text in ("", "null"):
-        return None
     if "boolean" in kinds and text.lower() in _SWITCH and not kinds & {"integer", "number"}:
         return _SWITCH[text.lower()]
     if kinds & {"array", "object"} or not kinds:
@@ -115,18 +116,18 @@ def _json(key: str, text: str, *, strict: bool) -> Json:
         ) from error
 
 
-def _file(key: str, file: Path, marks: set[str]) -> Json:
+def _file(key: str, file: Path, carriers: set[str], branches: list[Schema]) -> Json:
     """Return a file as what the schema wants: a table, a blob, or the JSON in it."""
     try:
         data = file.read_bytes()
     except OSError as error:
         raise InputError(key, f"{file} cannot be read: {error.strerror or error}") from error
     is_json = file.suffix.lower() == ".json"
-    if "table" in marks and not is_json:
+    if "table" in carriers and not is_json:
         from matinee.ui.tables import from_upload
 
         return from_upload(file.name, data, key)
-    if "file" in marks or (marks & _BLOBS and not is_json):
-        media_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-        return {"$blob": media_type, "name": file.name, "base64": base64.b64encode(data).decode()}
+    takes_any_file = any(branch.get("x-matinee") == "file" for branch in branches)
+    if takes_any_file or (carriers & {"blob", "figure"} and not is_json):
+        return inline_blob(data, media_type_of(mimetypes.guess_type(file.name)[0] or ""), file.name)
     return _json(key, data.decode("utf-8", errors="replace"), strict=True)

@@ -21,8 +21,8 @@ from matinee.ports import LogLine, RunQuery
 from matinee.project import load
 from matinee.rows.table import Source
 from matinee.runs import Entry, Feedback, Json, Progress, Run, Scale, Status
-from matinee.schema import records
 from matinee.settings import STAGE, TOKEN
+from matinee.values import records
 
 PROGRESS_WIDTH = 32  # characters of the bar
 

@@ -24,8 +24,8 @@ from matinee.ports import Invocation
 from matinee.rows.check import RowsCheck
 from matinee.rows.table import Source
 from matinee.runs import Json, Run, Status, new_run_id
-from matinee.schema import payloads, validate
 from matinee.settings import DISPATCHER, Settings
+from matinee.values import blobs, validate
 
 INLINE_BYTES = 4096  # larger inputs and results travel through Files: a store is billed by the whole item
 PAYLOAD_BYTES = 5_500_000  # Lambda takes 6 MB; the rest is room for escapes
@@ -120,7 +120,7 @@ class Client(RecordedRuns):
         sent = checked["event"] if predictor.plain else checked
         body = json.dumps(sent, separators=(",", ":")).encode()
         if len(body) > PAYLOAD_BYTES and not predictor.plain:  # whoever takes an event as it is knows no reference
-            reference = payloads.store_large(self.backend.files, f"inputs/{run.id}.json", checked, INLINE_BYTES)
+            reference = blobs.store_large(self.backend.files, f"inputs/{run.id}.json", checked, INLINE_BYTES)
             body = json.dumps(reference).encode()
         context = {"run": run.id, "user": run.user, "parent": run.parent, "attempt": "1"}
         return self.backend.invoker.invoke(run.predictor, body, context=context)
@@ -221,4 +221,4 @@ class Client(RecordedRuns):
         return Run(new_run_id(now), predictor.name, predictor.kind, self.user, status, inputs, now, version, parent)
 
     def _kept(self, key: str, value: Json) -> Json:
-        return payloads.store_large(self.backend.files, key, value, INLINE_BYTES)
+        return blobs.store_large(self.backend.files, key, value, INLINE_BYTES)

@@ -13,8 +13,8 @@ from matinee.errors import AccessError, ConflictError, NotFoundError, UsageError
 from matinee.ports import LogLine, RunQuery
 from matinee.queue.dispatch import cancel
 from matinee.runs import RATINGS, Entry, Feedback, Json, Run, Scale, Status, new_run_id
-from matinee.schema import blobs, encode
 from matinee.settings import Settings
+from matinee.values import blobs, encode
 
 CLOCKS_S = 1.0  # a run's time is its submitter's
 _ENDED = {Status.SUCCEEDED: "succeeded", Status.FAILED: "failed", Status.CANCELLED: "been cancelled"}
@@ -102,7 +102,7 @@ class RecordedRuns:
         """Return the bytes of a blob value, inline or in Files; NotFoundError if the file is not theirs to read."""
         if "base64" not in blob:
             self.visibility.check_key(str(blob.get("key")), str(blob.get("run", "")))
-        return blobs.reader(self.backend.files)(blob)
+        return blobs.Reader(self.backend.files)(blob)
 
     def upload(self, data: bytes, media_type: str, name: str) -> Json:
         """Return the bytes as a blob value; large ones are put into Files, as this user's."""
@@ -112,7 +112,7 @@ class RecordedRuns:
         """Return any supported Python value as JSON; large files of it are put into Files."""
         return encode.to_json(value, self._upload())
 
-    def _upload(self) -> encode.PutBlob:
+    def _upload(self) -> blobs.PutBlob:
         return blobs.writer(self.backend.files, f"{self.visibility.uploads}{new_run_id()}")
 
     def wait(

@@ -15,8 +15,8 @@ from matinee.errors import NotFoundError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.ports import LogLine, RunQuery
 from matinee.runs import Entry, Failure, Feedback, Json, Progress, Run, Scale, Status
-from matinee.schema import encode
-from matinee.schema.blobs import INLINE_LIMIT_BYTES
+from matinee.values import encode
+from matinee.values.blobs import INLINE_LIMIT_BYTES, inline_blob
 
 RELEASE_TTL_S = 5.0  # how old the release a call sees may be
 LONGEST_PAUSE_S = 2.0  # between two looks at a run that is waited for
@@ -132,7 +132,7 @@ class RemoteClient:
 
     def _put_blob(self, data: bytes, media_type: str, name: str) -> dict[str, Any]:
         if len(data) <= INLINE_LIMIT_BYTES:
-            return encode.inline_blob(data, media_type, name)
+            return inline_blob(data, media_type, name)
         stored: dict[str, Any] = self._http.upload(data, media_type, name)
         return stored
 

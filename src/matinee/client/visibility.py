@@ -16,7 +16,7 @@ from typing import Any
 from matinee.errors import InputError, NotFoundError
 from matinee.ports import Files, Store
 from matinee.runs import Run
-from matinee.schema import payloads
+from matinee.values import blobs
 
 Json = Any
 SHARE = "share"  # the kind of document that says a run is shared
@@ -90,7 +90,7 @@ class Visibility:
         """Load a payload of this run alone: a result may be made of what a person typed."""
         key = value.get("$payload") if isinstance(value, dict) else None
         is_own = isinstance(key, str) and key.startswith(prefix) and _is_plain(key)
-        return payloads.load(self._files, value) if is_own else value
+        return blobs.load_payload(self._files, value) if is_own else value
 
 
 def _is_plain(key: str) -> bool:

@@ -13,6 +13,8 @@ from matinee.client.rows_result import RowsResult
 from matinee.errors import UsageError
 from matinee.runs import Run
 from matinee.ui.tables import to_csv
+from matinee.values import registry
+from matinee.values.blobs import is_blob
 
 Json = Any
 
@@ -28,9 +30,9 @@ def save_run(client: Client, run: Run, result: Json, file: Path) -> None:
 def save(result: Json, read_blob: Callable[[Json], bytes], file: Path) -> None:
     """Write the result to `file`. Raises UsageError when it cannot be written."""
     try:
-        if isinstance(result, dict) and "$blob" in result:
+        if is_blob(result):
             file.write_bytes(read_blob(result))
-        elif isinstance(result, dict) and "$table" in result and file.suffix.lower() != ".json":
+        elif not registry.fault("table", result) and file.suffix.lower() != ".json":
             file.write_bytes(to_csv([column["name"] for column in result["$table"]], result["rows"]))
         else:
             file.write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", "utf-8")

@@ -15,7 +15,7 @@ from matinee.manifest import PredictorManifest, Trouble
 from matinee.ops.predict import Report
 from matinee.project import load
 from matinee.runs import Run, Status
-from matinee.schema import validate
+from matinee.values import validate
 
 Json = Any
 USER = "test"  # whose runs these are: they stay out of everybody's own history

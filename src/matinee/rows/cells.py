@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matinee.errors import InputError
-from matinee.schema.refs import resolve
+from matinee.values.validate import resolve
 
 Json = Any
 Schema = dict[str, Any]

@@ -11,7 +11,7 @@ from matinee.errors import InputError, Problem
 from matinee.rows import mapping as columns_of
 from matinee.rows.cells import Cells
 from matinee.rows.table import Column, Json, Table, refused
-from matinee.schema import validate
+from matinee.values import validate
 
 Schema = dict[str, Any]
 

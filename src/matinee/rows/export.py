@@ -12,7 +12,7 @@ from typing import Any, Literal
 from matinee.errors import UsageError
 from matinee.rows.stored import Outcome
 from matinee.rows.table import Column
-from matinee.schema.refs import resolve
+from matinee.values.validate import resolve
 
 Json = Any
 Schema = dict[str, Any]

@@ -89,7 +89,7 @@ class RuntimeBinding:
 
     def _json(self, name: str, inputs: Mapping[str, Any]) -> Any:
         from matinee.runs import new_run_id
-        from matinee.schema import blobs, encode
+        from matinee.values import blobs, encode
 
         prefix = f"inputs/{self._context.run_id}/{name}-{new_run_id()}"
         return encode.to_json(dict(inputs), blobs.writer(backend(self._settings).files, prefix))
@@ -121,7 +121,7 @@ def _client(settings: Settings | None, user: str) -> Client:
 def _result(client: Client, run: Run) -> Any:
     from matinee.errors import PredictionError
     from matinee.runs import Status
-    from matinee.schema import records
+    from matinee.values import records
 
     if run.status is Status.SUCCEEDED:
         schema = client.predictor(run.predictor).result

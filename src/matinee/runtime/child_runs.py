@@ -19,8 +19,8 @@ from matinee.runtime.child_files import Patiently, insist
 from matinee.runtime.child_link import Link, LogStream
 from matinee.runtime.execute import execute
 from matinee.runtime.load import load_component
-from matinee.schema import payloads
 from matinee.settings import Settings
+from matinee.values import blobs
 
 Json = Any
 INLINE_BYTES = 3500  # results above go to Files; below PIPE_BUF with what is around it, so reports never mix
@@ -67,12 +67,12 @@ class Runner:
         self._link.send(kind, value)
 
     def _execute(self, run: dict[str, Any]) -> Json:
-        inputs = insist("read the inputs", lambda: payloads.load(self._files, run["inputs"]))
+        inputs = insist("read the inputs", lambda: blobs.load_payload(self._files, run["inputs"]))
         if self._manifest["kind"] == "realtime":  # what comes to its queue are runs of many rows
             return self._execute_rows({**run, "inputs": inputs})
         result = execute(self._function, self._manifest, inputs, Patiently(self._files))
         key = f"results/{run['run']}/{run['attempt']}.json"
-        return payloads.store_large(Patiently(self._files), key, result, INLINE_BYTES)
+        return blobs.store_large(Patiently(self._files), key, result, INLINE_BYTES)
 
     def _execute_rows(self, run: dict[str, Any]) -> Json:
         from matinee.runtime.rows_run import RowsRun

@@ -10,7 +10,7 @@ from typing import Any
 
 from matinee.errors import InputError, MatineeError, PredictionError
 from matinee.predictor.inside import context
-from matinee.schema import blobs, decode, encode, payloads, validate
+from matinee.values import blobs, decode, encode, validate
 
 Json = Any
 
@@ -27,10 +27,11 @@ def execute(
     `prefix` where large files of the result go: by default to the run's own.
     Raises InputError for inputs that do not fit, PredictionError for everything that goes wrong after.
     """
-    checked = validate.check(manifest["parameters"], payloads.load(files, inputs))
-    arguments = decode.arguments(function, checked, blobs.reader(files))
-    result = _call(function, arguments)
-    return _encoded(function.__name__, manifest["result"], result, files, prefix)
+    checked = validate.check(manifest["parameters"], blobs.load_payload(files, inputs))
+    with blobs.Reader(files) as read_blob:  # files that the function has as paths are there until its result is encoded
+        arguments = decode.arguments(function, checked, read_blob)
+        result = _call(function, arguments)
+        return _encoded(function.__name__, manifest["result"], result, files, prefix)
 
 
 def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:

@@ -19,9 +19,8 @@ from matinee.manifest import ComponentManifest, PredictorManifest, Resources, Tr
 from matinee.predictor.declare import Declared
 from matinee.predictor.handle import handled
 from matinee.runtime.load import load_component
-from matinee.schema import encode, validate
-from matinee.schema.describe import describe
 from matinee.settings import Settings
+from matinee.values import encode, validate
 
 # Where the package that has a module is called otherwise: the hint must name what can be installed.
 _PACKAGES = {
@@ -53,6 +52,8 @@ def inspect_component(name: str, source: str) -> ComponentManifest:
 
 def _predictor(component: str, function: Callable[..., Any], calls: tuple[str, ...]) -> PredictorManifest:
     told: Declared = function.__matinee__  # type: ignore[attr-defined]
+    from matinee.values.describe import describe  # loads pydantic
+
     parameters, result = describe(function)
     examples = tuple(_example(function, parameters, i, e) for i, e in enumerate(told.examples, 1))
     _check_told(function, told, parameters, examples)

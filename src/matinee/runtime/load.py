@@ -11,7 +11,7 @@ from typing import Any
 
 from matinee.errors import ComponentError
 from matinee.predictor import declare
-from matinee.schema import decode
+from matinee.values import decode
 
 Function = Callable[..., Any]
 

@@ -21,8 +21,8 @@ from matinee.predictor.inside import Context, bind
 from matinee.runtime.binding import RuntimeBinding
 from matinee.runtime.execute import execute, user_traceback
 from matinee.runtime.load import load_component
-from matinee.schema import payloads
 from matinee.settings import LABEL, MANIFEST, PREDICTOR, SECRETS, SOURCE, ships_output
+from matinee.values import blobs
 
 Json = Any
 
@@ -49,9 +49,7 @@ def handler(event: Json, lambda_context: Any) -> Json:
         result = execute(_FUNCTION, _MANIFEST, event, _FILES)
         if _is_small(result):
             return result
-        return payloads.store_large(
-            _FILES, f"results/{context.run_id}/{context.attempt}.json", result, RESULT_LIMIT_BYTES
-        )
+        return blobs.store_large(_FILES, f"results/{context.run_id}/{context.attempt}.json", result, RESULT_LIMIT_BYTES)
     except MatineeError as error:
         raise _fault(error) from error
     finally:

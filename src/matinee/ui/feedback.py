@@ -9,12 +9,12 @@ import streamlit as st
 from matinee.errors import MatineeError, Problem
 from matinee.manifest import Release
 from matinee.runs import RATINGS, Feedback, Json, Run, Scale, Status
-from matinee.schema import validate
 from matinee.ui import rows, session, widgets
 from matinee.ui.drawing import Drawing
 from matinee.ui.forms import MISSING, form_of
 from matinee.ui.told import show_error, told
 from matinee.ui.words import escaped
+from matinee.values import validate
 
 QUESTION = {"thumbs": "Was this helpful?", "stars": "How good is this?"}
 CORRECTED = "corrected"

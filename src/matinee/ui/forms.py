@@ -8,26 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from matinee.errors import Problem
 from matinee.ui.words import humanize
+from matinee.values import registry
 
 Json = Any
-Kind = Literal[
-    "text", "long_text", "integer", "number", "switch", "choice", "choices", "date", "datetime", "time", "constant",
-    "file", "image", "audio", "table", "array", "record", "tuple", "list", "lines", "pairs", "union", "json",
-]  # fmt: skip
+Kind = str  # a row's `field` in the registry of values, or how several fields stand together: record, list, union …
 Schema = Mapping[str, Json]
 
 MAX_DEPTH = 6  # a recursive model is offered this deep, then as JSON
 LONG_TEXT = 200  # a text allowed to be this long gets more than one line
-UPLOADS = ("file", "image", "audio", "table")
 
-STILL = frozenset(
-    {"text", "long_text", "integer", "number", "switch", "choice", "choices", "date", "datetime", "time", "constant",
-     "lines", "pairs", "array", "json"}
-)  # fmt: skip
+MOVING = frozenset({*registry.UPLOADS, "record", "tuple", "list", "union"})  # kinds drawn anew when they are filled in
+PLAIN = ("text", "integer", "number", "decimal")  # kinds that fit on a line
 
 
 class Missing:
@@ -77,7 +72,7 @@ class Field:
     @property
     def holds_uploads(self) -> bool:
         """Whether it is a list of files: one uploader takes them all."""
-        return self.kind == "list" and self.item is not None and self.item.kind in ("file", "image", "audio")
+        return self.kind == "list" and self.item is not None and self.item.kind in registry.FILES
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,7 @@ class Form:
 def _is_still(f: Field) -> bool:
     if f.kind in ("record", "tuple"):
         return not f.nullable and all(_is_still(part) for part in f.fields)
-    return f.kind in STILL
+    return f.kind not in MOVING
 
 
 def form_of(parameters: Schema) -> Form:
@@ -166,11 +161,6 @@ def _label(name: str, schema: Schema) -> str:
     return title if title and title.casefold() != name.replace("_", " ").casefold() else humanize(name)
 
 
-def plain_schema(schema: Schema, defs: Schema) -> dict[str, Json]:
-    """Return the schema with its references followed and null taken out."""
-    return _plain(schema, defs)[0]
-
-
 def _plain(schema: Schema, defs: Schema) -> tuple[dict[str, Json], bool]:
     """Follow references, join `allOf` of one, and take null out of the alternatives; return whether null was among."""
     merged = dict(schema)
@@ -200,13 +190,11 @@ def _plain(schema: Schema, defs: Schema) -> tuple[dict[str, Json], bool]:
 
 
 def _filled(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
-    special = schema.get("x-matinee")
-    if special in UPLOADS:
-        return replace(field, kind=special, accept=_accept(special, schema))
-    if special == "array":
-        return replace(field, kind="array")
-    if special == "figure":
-        return replace(field, kind="constant")  # nobody draws one here: it stays as it is
+    row = registry.row_of(schema)
+    if row and "x-matinee" in schema and row.carrier != "markdown":
+        return replace(field, kind=row.field, accept=_accept(row, schema))
+    if row is registry.FORMATS["decimal"]:
+        return _number(replace(field, kind=row.field), schema)
     if "const" in schema:
         return replace(field, kind="constant", default=schema["const"])
     if "enum" in schema:
@@ -243,18 +231,13 @@ def _choices(schema: Schema) -> tuple[Choice, ...]:
     return tuple(Choice(str(labels.get(str(v), "")) or humanize(v), v) for v in schema["enum"])
 
 
-def _accept(special: str, schema: Schema) -> tuple[str, ...]:
+def _accept(row: registry.ValueType, schema: Schema) -> tuple[str, ...]:
     declared = tuple(str(ending).lstrip(".").lower() for ending in schema.get("x-accept", ()))
-    known = {
-        "image": ("png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"),
-        "audio": ("wav", "mp3", "ogg", "flac", "m4a", "webm"),
-        "table": ("csv", "tsv", "parquet"),
-    }
-    return declared or known.get(special, ())
+    return declared or row.accept
 
 
 def _text(field: Field, schema: Schema) -> Field:
-    formats: dict[str, Kind] = {"date": "date", "date-time": "datetime", "time": "time", "textarea": "long_text"}
+    formats = {"textarea": "long_text", **{name: row.field for name, row in registry.FORMATS.items()}}
     max_length = schema.get("maxLength")
     is_long = (max_length or 0) > LONG_TEXT or schema.get("x-matinee") == "markdown" or "\n" in str(field.default)
     kind = formats.get(str(schema.get("format", "")), "long_text" if is_long else "text")
@@ -283,7 +266,7 @@ def _pairs(field: Field, values: Json, defs: Schema, depth: int) -> Field:
     if not isinstance(values, Mapping):
         return field
     item = field_of("value", values, defs, depth=depth + 1)
-    is_plain = item.kind in ("text", "integer", "number") and not item.nullable
+    is_plain = item.kind in PLAIN and not item.nullable
     return replace(field, kind="pairs", item=item) if is_plain else field
 
 
@@ -302,7 +285,7 @@ def _list(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
     sized = replace(field, item=item, min_items=schema.get("minItems", 0), max_items=schema.get("maxItems"))
     if item.kind == "choice" and schema.get("uniqueItems"):
         return replace(sized, kind="choices", choices=item.choices)
-    if item.kind in ("text", "integer", "number") and not item.nullable:
+    if item.kind in PLAIN and not item.nullable:
         return replace(sized, kind="lines")
     return replace(sized, kind="list")
 

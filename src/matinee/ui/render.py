@@ -162,16 +162,20 @@ def _cell(value: Json) -> str:
 
 
 def _media(block: results.Media, read_blob: ReadBlob) -> None:
-    if block.kind == "image":
-        picture(block.blob, read_blob)
-    elif block.kind == "audio":
-        sound(block.blob, read_blob)
+    if block.kind in PLAYERS:
+        PLAYERS[block.kind](block.blob, read_blob)
 
 
 def sound(blob: Json, read_blob: ReadBlob) -> None:
     """Draw a sound with its controls."""
     with _said():
         st.audio(read_blob(blob), format=str(blob["$blob"]))
+
+
+def video(blob: Json, read_blob: ReadBlob) -> None:
+    """Draw a video with its controls."""
+    with _said():
+        st.video(read_blob(blob), format=str(blob["$blob"]))
 
 
 def picture(blob: Json, read_blob: ReadBlob, *, width: int | Literal["content"] = "content") -> None:
@@ -227,6 +231,8 @@ def _button(download: Download, key: str, read_blob: ReadBlob) -> None:
         on_click="ignore",
     )
 
+
+PLAYERS: dict[str, Callable[..., None]] = {"image": picture, "audio": sound, "video": video}  # by row of the registry
 
 _PLAIN: dict[type, Callable[[Any], None]] = {
     results.Empty: _empty,

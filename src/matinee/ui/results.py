@@ -9,20 +9,15 @@ from functools import partial
 from typing import Any
 
 from matinee.ui import parquet, tables
-from matinee.ui.forms import Schema, plain_schema
-from matinee.ui.values import is_blob, is_table
+from matinee.ui.forms import Schema
 from matinee.ui.words import humanize
+from matinee.values import registry
+from matinee.values.validate import branch_of
 
 Json = Any
 
 MAX_DEPTH = 4  # deeper than this, values are shown as JSON
 SHORT_TEXT = 40  # characters that fit beside others in one line
-ENDINGS = {
-    "image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "image/webp": ".webp", "image/svg+xml": ".svg",
-    "audio/wav": ".wav", "audio/x-wav": ".wav", "audio/mpeg": ".mp3", "audio/ogg": ".ogg", "text/csv": ".csv",
-    "text/plain": ".txt", "application/json": ".json", "application/pdf": ".pdf", "application/zip": ".zip",
-}  # fmt: skip
-SHOWN_IMAGES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/bmp"})
 
 
 @dataclass(frozen=True)
@@ -95,7 +90,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Media:
-    """A blob: shown when `kind` is image or audio, offered for download in any case."""
+    """A blob: shown by the player of its `kind` (a row of the registry), and always offered for download."""
 
     kind: str
     blob: Json
@@ -133,11 +128,12 @@ def _json(value: Json) -> bytes:
 def _block(schema: Schema, value: Json, defs: Schema, name: str, depth: int) -> Block:
     if value is None:
         return Empty()
-    if isinstance(value, Mapping) and any(mark in value for mark in ("$blob", "$table", "$figure")):
-        return _special(value, name)
-    plain = plain_schema(schema, defs)
+    plain = branch_of(schema, value, {"$defs": defs})
+    row = registry.row_of(plain)
+    if "x-matinee" in plain and row and isinstance(value, Mapping):
+        return _marked(value, name)
     if isinstance(value, str):
-        return Text(value, is_markdown=plain.get("x-matinee") == "markdown")
+        return Text(value, is_markdown=row is not None and row.carrier == "markdown")
     if isinstance(value, (bool, int, float)):
         return Number(value)
     if depth >= MAX_DEPTH:
@@ -147,11 +143,11 @@ def _block(schema: Schema, value: Json, defs: Schema, name: str, depth: int) -> 
     return _list(plain, value, defs, name, depth)
 
 
-def _special(value: Mapping[str, Json], name: str) -> Block:
-    if is_table(value):
+def _marked(value: Mapping[str, Json], name: str) -> Block:
+    if "$table" in value:
         columns = [str(column["name"]) for column in value["$table"]]
         return _table(columns, value["rows"], name, [str(column["type"]) for column in value["$table"]])
-    if is_blob(value):
+    if "$blob" in value:
         return _media(value, name)
     spec = Download("Figure", f"{name}.json", "application/json", partial(_json, value["spec"]))
     return Figure(str(value["$figure"]), value["spec"], (spec,))
@@ -159,10 +155,11 @@ def _special(value: Mapping[str, Json], name: str) -> Block:
 
 def _media(blob: Mapping[str, Json], name: str) -> Media:
     media_type = str(blob["$blob"])
-    file_name = str(blob.get("name") or "") or name + ENDINGS.get(media_type, "")
-    family = media_type.partition("/")[0]
-    kind = "image" if media_type in SHOWN_IMAGES else "audio" if family == "audio" else "file"
-    label = {"image": file_name.rpartition(".")[2].upper() or "Image", "audio": "Audio"}.get(kind, file_name)
+    file_name = str(blob.get("name") or "") or name + registry.ENDINGS.get(media_type, "")
+    kind = registry.shown_as(media_type)
+    label = (
+        file_name.rpartition(".")[2].upper() if kind == "image" else file_name if kind == "file" else kind.capitalize()
+    )
     return Media(kind, blob, (Download(label, file_name, media_type, blob=blob),))
 
 
@@ -213,18 +210,17 @@ def _are_shares(values: Any) -> bool:
 def _list(schema: Schema, values: Sequence[Json], defs: Schema, name: str, depth: int) -> Block:
     if not values:
         return Empty()
-    if all(map(_is_plain, values)) and "prefixItems" not in schema:
-        return _plain_list(values, name)
-    if all(isinstance(v, Mapping) and not is_blob(v) and all(map(_is_plain, v.values())) for v in values):
-        keys = tuple(dict.fromkeys(str(key) for row in values for key in row))
-        return _table(keys, [[row.get(key) for key in keys] for row in values], name)
-    if _is_matrix(values):
-        width = max(map(len, values))
-        return _table([str(i + 1) for i in range(width)], values, name)
-    prefix = schema.get("prefixItems", ())
-    item = schema.get("items")
-    other = item if isinstance(item, Mapping) else {}
-    parts = [*prefix, *[other] * (len(values) - len(prefix))]
+    prefix, item = schema.get("prefixItems", ()), schema.get("items")
+    parts = [*prefix, *[item if isinstance(item, Mapping) else {}] * (len(values) - len(prefix))]
+    if not any("x-matinee" in branch_of(part, v, {"$defs": defs}) for part, v in zip(parts, values, strict=False)):
+        if all(map(_is_plain, values)) and not prefix:
+            return _plain_list(values, name)
+        if all(isinstance(v, Mapping) and all(map(_is_plain, v.values())) for v in values):
+            keys = tuple(dict.fromkeys(str(key) for row in values for key in row))
+            return _table(keys, [[row.get(key) for key in keys] for row in values], name)
+        if _is_matrix(values):
+            width = max(map(len, values))
+            return _table([str(i + 1) for i in range(width)], values, name)
     return Items(
         tuple(
             _block(part, v, defs, f"{name}-{i}", depth + 1)

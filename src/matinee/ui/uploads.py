@@ -10,8 +10,8 @@ import streamlit as st
 from matinee.ui import grids, render, tables, values
 from matinee.ui.drawing import Drawing
 from matinee.ui.forms import MISSING, Field, Json
-from matinee.ui.results import SHOWN_IMAGES
 from matinee.ui.words import escaped
+from matinee.values import blobs, registry
 
 
 def one(f: Field, value: Json, drawing: Drawing) -> Json:
@@ -26,10 +26,8 @@ def one(f: Field, value: Json, drawing: Drawing) -> Json:
         return drawing.read(f, None) if given is None else MISSING
     if given is None:
         st.caption(f":material/attach_file: {escaped(made.get('name') or 'file')}, until you choose another")
-    if f.kind == "image" and made["$blob"] in SHOWN_IMAGES:
-        render.picture(made, drawing.read_blob, width=160)
-    elif f.kind == "audio":
-        render.sound(made, drawing.read_blob)
+    if f.kind != "file" and registry.shown_as(made["$blob"]) == f.kind:
+        render.PLAYERS[f.kind](made, drawing.read_blob, **({"width": 160} if f.kind == "image" else {}))
     return made
 
 
@@ -49,7 +47,7 @@ def several(f: Field, value: Json, drawing: Drawing) -> Json:
 
 
 def _blob(file: Any, drawing: Drawing) -> Json:
-    return drawing.upload(file.getvalue(), file.type or "application/octet-stream", file.name)
+    return drawing.upload(file.getvalue(), blobs.media_type_of(file.type or ""), file.name)
 
 
 def table(f: Field, value: Json, drawing: Drawing) -> Json:

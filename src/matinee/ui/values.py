@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import date, datetime, time
 from typing import Any
@@ -11,7 +12,7 @@ from matinee.errors import InputError
 from matinee.ui import numbers
 from matinee.ui.forms import MISSING, Field, Json
 
-TYPED = ("text", "long_text", "lines", "pairs", "array", "json")  # kinds written as text
+TYPED = ("text", "long_text", "decimal", "lines", "pairs", "array", "json")  # kinds written as text
 
 
 def initial_value(field: Field, inputs: Json) -> Json:
@@ -86,9 +87,18 @@ def value_from(field: Field, raw: Any) -> Json:
             return _pairs(field, raw)
         case "array":
             return numbers.from_text(raw, field.path)
+        case "integer" if isinstance(raw, str):
+            return _whole(raw.strip())
+        case "decimal":
+            return str(raw).strip()
         case "json":
             return _json(field, raw)
     return raw
+
+
+def _whole(text: str) -> Json:
+    """Return the whole number; a text that is none stays text, for the validator."""
+    return int(text) if re.fullmatch(r"[+-]?\d{1,4000}", text) else text
 
 
 def _nothing(field: Field) -> Json:
@@ -103,7 +113,7 @@ def _nothing(field: Field) -> Json:
 
 def _line(field: Field, number: int, line: str) -> Json:
     kind = field.item.kind if field.item else "text"
-    if kind == "text":
+    if kind in ("text", "decimal"):
         return line
     try:
         return int(line) if kind == "integer" else float(line)
@@ -171,7 +181,8 @@ def _looks_like(field: Field, value: Json) -> bool:
     if field.kind == "choice":
         return any(choice.value == value for choice in field.choices)
     shapes: dict[str, type | tuple[type, ...]] = {
-        "integer": int, "number": (int, float), "switch": bool, "text": str, "long_text": str, "date": str,
+        "integer": int, "number": (int, float), "decimal": (str, int, float),
+        "switch": bool, "text": str, "long_text": str, "date": str,
         "datetime": str, "time": str, "list": list, "lines": list, "choices": list, "tuple": list, "array": list,
     }  # fmt: skip
     fits = isinstance(value, shapes.get(field.kind, dict))

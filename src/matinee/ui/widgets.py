@@ -14,6 +14,7 @@ from matinee.ui import uploads, values
 from matinee.ui.drawing import Drawing, Filled, help_of, label_of
 from matinee.ui.forms import MISSING, Field, Form, Json, messages_by_field, moved
 from matinee.ui.words import escaped
+from matinee.values import registry
 
 FEW = 5  # so many short choices stand side by side, more in a list
 SHORT = 48  # characters of their labels together
@@ -61,6 +62,9 @@ def _text(f: Field, value: Json, drawing: Drawing) -> Json:
 
 
 def _number(f: Field, value: Json, drawing: Drawing) -> Json:
+    if f.kind == "decimal" or any(map(_is_beyond, (value, f.default, f.minimum, f.maximum))):
+        shown = "" if value is MISSING or value is None else str(value)
+        return drawing.read(f, drawing.st.text_input(value=shown, placeholder=_range_words(f), **drawing.common(f)))
     kind: type[float] = int if f.kind == "integer" else float
 
     def bound(limit: float | None) -> float | None:
@@ -76,6 +80,11 @@ def _number(f: Field, value: Json, drawing: Drawing) -> Json:
         **drawing.common(f),
     )
     return drawing.read(f, raw)
+
+
+def _is_beyond(value: Json) -> bool:
+    """Whether it is a whole number that a browser would change."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) > EXACT
 
 
 def _range_words(f: Field) -> str | None:
@@ -227,7 +236,8 @@ def _row(item: Field, path: str, row: int, given: list[Json], rows_key: str, dra
 
 _WIDGETS: dict[str, Callable[[Field, Json, Drawing], Json]] = {
     "text": _text, "long_text": _text, "lines": _text, "json": _text, "integer": _number, "number": _number,
+    "decimal": _number,
     "switch": _switch, "choice": _choice, "choices": _choices, "date": _date, "datetime": _datetime, "time": _time,
-    "constant": _constant, "file": uploads.one, "image": uploads.one, "audio": uploads.one, "table": uploads.table,
+    "constant": _constant, **dict.fromkeys(registry.FILES, uploads.one), "table": uploads.table,
     "pairs": _text, "array": _text, "record": _record, "tuple": _tuple, "union": _union, "list": _list,
 }  # fmt: skip

@@ -13,7 +13,7 @@ from matinee.manifest import PredictorManifest
 from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.events import Note, Report, Tried
 from matinee.ops.deploy.tools import Tools
-from matinee.schema import validate
+from matinee.values import validate
 
 Json = Any
 USER = "deploy"  # whose calls these are

@@ -16,13 +16,13 @@ from matinee.client.limits import limits_of
 from matinee.errors import InputError, MatineeError, Problem
 from matinee.manifest import PredictorManifest, Release
 from matinee.runs import Json, Run
-from matinee.schema import validate
 from matinee.ui import feedback, links, outcome, session, waiting, widgets
 from matinee.ui.drawing import Drawing
 from matinee.ui.forms import Form, form_of
 from matinee.ui.history import summary_of
 from matinee.ui.told import show_error, told
 from matinee.ui.words import escaped, humanize
+from matinee.values import validate
 
 EXAMPLES = 6  # offered to click
 SUBMIT = {"realtime": ("Predict", ":material/bolt:"), "batch": ("Start run", ":material/play_arrow:")}

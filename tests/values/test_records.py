@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 import matinee
-from matinee.schema import encode, records
-from matinee.schema.describe import describe
+from matinee.values import encode, records
+from matinee.values.describe import describe
 
 
 @dataclass
@@ -99,7 +99,11 @@ def test_a_result_can_be_the_input_of_another_predictor() -> None:
     assert encode.to_json(got) == sent
 
 
-def test_without_a_schema_marked_values_are_still_recognised() -> None:
-    got = records.from_json({}, {"a": {"$figure": "plotly", "spec": {"data": []}}, "b": [{"c": 1}]}, pytest.fail)
-    assert got.a.kind == "plotly"
-    assert got.b[0].c == 1
+def test_what_only_looks_like_a_file_stays_a_dictionary_where_the_schema_has_none() -> None:
+    marks = {
+        "file": {"$blob": "text/html", "name": "x.html", "base64": "PGI+"},
+        "table": {"$table": [], "rows": []},
+        "figure": {"$figure": "plotly", "spec": {}},
+    }
+    assert records.from_json({"type": "object", "additionalProperties": True}, marks, pytest.fail) == marks
+    assert records.from_json({}, [marks], pytest.fail) == [marks]

@@ -6,8 +6,10 @@ import base64
 import datetime as dt
 import io
 import json
+import pathlib
 import sys
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import altair
@@ -19,8 +21,8 @@ from PIL import Image
 
 import matinee
 from matinee.errors import InputError
-from matinee.schema import blobs, decode, encode, validate
-from matinee.schema.special import kind_of, schema_of
+from matinee.values import blobs, decode, encode, records, validate
+from matinee.values.registry import MARKED, row_of_class
 
 
 def decoded(annotation: Any, value: Any, read_blob: Callable[[dict], bytes] = pytest.fail) -> Any:
@@ -29,7 +31,7 @@ def decoded(annotation: Any, value: Any, read_blob: Callable[[dict], bytes] = py
 
 def through_json(annotation: Any, value: Any) -> Any:
     sent = json.loads(json.dumps(encode.to_json(value), allow_nan=False))
-    assert validate.problems(schema_of(kind_of(type(value))[1]), sent) == []
+    assert validate.problems(row_of_class(type(value))[0].schema, sent) == []
     return decoded(annotation, sent)
 
 
@@ -75,8 +77,40 @@ def test_moments_with_a_time_zone_stay_the_same_moments() -> None:
     assert through_json(pd.DataFrame, frame)["at"][0] == frame["at"][0]
 
 
-def test_infinity_in_a_table_is_missing() -> None:
-    assert encode.to_json(pd.DataFrame({"x": [np.inf, -np.inf, 1.0]}))["rows"] == [[None], [None], [1.0]]
+@pytest.mark.parametrize("value", [pd.DataFrame({"x": [np.inf, 1.0]}), np.array([[-np.inf]])])
+def test_infinity_is_refused_and_never_becomes_missing(value: Any) -> None:
+    with pytest.raises(InputError, match="holds infinity, which JSON cannot carry"):
+        encode.to_json(value)
+
+
+def test_sparse_columns_travel_as_the_values_they_stand_for() -> None:
+    dummies = pd.get_dummies(pd.DataFrame({"c": ["a", "b"]}), sparse=True, dtype=int)
+    assert encode.to_json(dummies)["rows"] == [[1, 0], [0, 1]]
+
+
+def test_decimals_in_a_table_are_numbers_where_these_are_exact_and_texts_where_not() -> None:
+    exact, long = Decimal("1.50"), Decimal("12345678901234567.89")
+    sent = encode.to_json(pd.DataFrame({"price": [exact, None], "long": [long, exact]}))
+    assert [column["type"] for column in sent["$table"]] == ["number", "string"]
+    assert sent["rows"] == [[1.5, str(long)], [None, "1.50"]]
+
+
+def test_an_index_named_like_a_column_is_told_apart_from_it() -> None:
+    frame = pd.DataFrame({"id": [1]}, index=pd.Index([7], name="id"))
+    assert encode.to_json(frame) == {
+        "$table": [{"name": "id", "type": "integer"}, {"name": "id_2", "type": "integer"}],
+        "rows": [[7, 1]],
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "cell"),
+    [("integer", "1"), ("integer", True), ("number", 2**53 + 1), ("boolean", 2), ("string", 5), ("number", "1")],
+)
+def test_a_cell_that_its_column_would_change_is_refused(kind: str, cell: Any) -> None:
+    table = {"$table": [{"name": "n", "type": kind}], "rows": [[cell]]}
+    with pytest.raises(InputError, match=f"it: has a column .* in the column n is not of the type {kind}"):
+        decoded(pd.DataFrame, table)
 
 
 def test_an_index_that_says_something_becomes_a_column() -> None:
@@ -111,8 +145,12 @@ def test_arrays_keep_shape_and_the_dtype_that_was_asked_for() -> None:
     np.testing.assert_array_equal(back, array)
     np.testing.assert_array_equal(through_json(np.ndarray, np.array([1.0, np.nan])), [1.0, np.nan])
     assert through_json(np.ndarray, np.array(["a", "b"])).tolist() == ["a", "b"]
-    with pytest.raises(InputError, match="must be an array of"):
-        decoded(npt.NDArray[np.uint8], [300])
+    for lossy in ([300], [-1], [1.5], [None]):
+        with pytest.raises(InputError, match="must be an array of uint8"):
+            decoded(npt.NDArray[np.uint8], lossy)
+    assert decoded(np.ndarray, [2**63 - 1]).tolist() == [2**63 - 1]
+    with pytest.raises(InputError, match="must be an array of numbers"):
+        decoded(np.ndarray, [None, 2**53 + 1])
 
 
 @pytest.mark.parametrize(
@@ -123,6 +161,8 @@ def test_arrays_keep_shape_and_the_dtype_that_was_asked_for() -> None:
         (np.bool_(True), True),
         (np.str_("a"), "a"),
         (pd.Timestamp("2026-01-01 10:00"), "2026-01-01T10:00:00"),
+        (np.datetime64("2026-01-01T10:00:00.123456789"), "2026-01-01T10:00:00.123456789"),
+        (np.datetime64("NaT"), None),
         (pd.NaT, None),
         (pd.NA, None),
         ({np.int64(1): (np.float64(2.0),)}, {"1": [2.0]}),
@@ -135,12 +175,77 @@ def test_scalars_of_libraries_become_plain(value: Any, sent: Any) -> None:
     assert type(found) is type(sent)
 
 
-@pytest.mark.parametrize("mode", ["1", "L", "RGB", "RGBA", "P", "CMYK", "F"])
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "RGB", "RGBA", "P", "CMYK", "YCbCr", "HSV", "I;16"])
 def test_an_image_travels_as_png(mode: str) -> None:
     image = Image.new(mode, (3, 2))
     sent = encode.to_json(image)
     assert (sent["$blob"], sent["name"]) == ("image/png", "image.png")
     assert through_json(Image.Image, image).size == (3, 2)
+
+
+@pytest.mark.parametrize(("mode", "travels_as"), [("I", "I;16"), ("I;16", "I;16"), ("I;16B", "I;16"), ("L", "L")])
+@pytest.mark.parametrize("number", [0, 200])
+def test_grey_levels_stay_the_numbers_they_are(mode: str, travels_as: str, number: int) -> None:
+    number *= 1 if mode == "L" else 300
+    back = through_json(Image.Image, Image.new(mode, (2, 2), number))
+    assert (back.mode, back.getpixel((1, 1))) == (travels_as, number)
+
+
+def test_transparency_of_a_palette_stays() -> None:
+    image = Image.new("PA", (1, 1))
+    image.putpalette([10, 20, 30] + [0] * 765)
+    image.putpixel((0, 0), (0, 77))
+    assert through_json(Image.Image, image).getpixel((0, 0)) == (10, 20, 30, 77)
+
+
+@pytest.mark.parametrize(("mode", "value"), [("F", 0.5), ("I", -1), ("I", 70_000), ("LAB", 0)])
+def test_a_picture_whose_values_a_png_cannot_hold_is_refused_in_one_sentence(mode: str, value: float) -> None:
+    with pytest.raises(InputError, match=rf"^it: is a picture of mode {mode} with .*Scale its values"):
+        encode.to_json(Image.new(mode, (1, 1), value), path="it")
+
+
+def photo(orientation: int = 6) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = io.BytesIO()
+    Image.new("RGB", (40, 20), "red").save(data, "JPEG", exif=exif)
+    return data.getvalue()
+
+
+def test_a_photo_is_upright_for_the_function_for_its_result_and_for_the_caller() -> None:
+    blob = blobs.inline_blob(photo(), "image/jpeg", "phone.jpg")
+    received = decoded(Image.Image, blob)
+    assert received.size == (20, 40)
+    assert decoded(Image.Image, encode.to_json(received)).size == (20, 40)
+    opened_by_the_function = Image.open(io.BytesIO(photo()))
+    assert decoded(Image.Image, encode.to_json(opened_by_the_function)).size == (20, 40)
+    assert records.from_json(MARKED["image"].schema, blob, pytest.fail).image().size == (20, 40)
+
+
+def test_the_bytes_of_a_file_stay_untouched() -> None:
+    sent = encode.to_json(matinee.File(photo(), "phone.jpg", "image/jpeg"))
+    assert decoded(matinee.File, sent).data == photo()
+
+
+def test_a_path_is_the_file_that_was_uploaded_and_never_one_of_the_server() -> None:
+    with blobs.Reader(None) as read_blob:
+        blob = blobs.inline_blob(b"abc", "text/plain", "../../a b.txt")
+        path = decode.decoder(pathlib.Path)(blob, read_blob, "it")
+        assert (path.name, path.read_bytes()) == ("a b.txt", b"abc")
+        again = decode.decoder(pathlib.Path)({**blob, "name": ".."}, read_blob, "it")
+        assert again.name == "file"
+        assert encode.to_json(path) == {"$blob": "text/plain", "name": "a b.txt", "base64": "YWJj"}
+    assert not path.exists()
+    for server in ("/etc/passwd", {"path": "/etc/passwd"}):
+        assert validate.problems(MARKED["file"].schema, server)
+        with pytest.raises(InputError, match="it: must be a file"):
+            decoded(pathlib.Path, server)
+
+
+def test_a_path_that_is_no_file_is_refused_as_a_result(tmp_path: pathlib.Path) -> None:
+    for path in (tmp_path, tmp_path / "none"):
+        with pytest.raises(InputError, match=r"cannot be read as a file: .*Write the file first"):
+            encode.to_json(path)
 
 
 def test_a_file_that_is_not_an_image_is_refused_by_its_name() -> None:
@@ -165,7 +270,7 @@ def test_figures_become_pictures_or_specs() -> None:
     sent = encode.to_json(chart)
     assert sent["$figure"] == "vega-lite"
     assert sent["spec"]["mark"]["type"] == "bar"
-    assert validate.problems(schema_of("figure"), sent) == []
+    assert validate.problems(MARKED["figure"].schema, sent) == []
 
 
 def test_a_matplotlib_figure_becomes_a_png_and_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,15 +311,14 @@ def test_large_bytes_go_to_files_under_safe_keys_and_come_back() -> None:
     assert "base64" in put(b"abc", "text/plain", "small.txt")
     large = put(b"abcd", "text/plain", "../ü b.txt")
     assert large == {"$blob": "text/plain", "name": "../ü b.txt", "key": "results/r/1/0-.._ü_b.txt", "size_bytes": 4}
-    assert blobs.reader(files)(large) == b"abcd"
+    assert blobs.Reader(files)(large) == b"abcd"
     assert put(b"efgh", "text/plain", "")["key"] == "results/r/1/1-file"
 
 
 def test_large_payloads_go_to_files_whole() -> None:
-    from matinee.schema import payloads
 
     files = Files()
-    assert payloads.store_large(files, "k", [1, 2], 5) == [1, 2]
-    assert payloads.store_large(files, "k", [1, 23], 5) == {"$payload": "k"}
-    assert payloads.load(files, {"$payload": "k"}) == [1, 23]
-    assert payloads.load(files, {"$payload": 1}) == {"$payload": 1}
+    assert blobs.store_large(files, "k", [1, 2], 5) == [1, 2]
+    assert blobs.store_large(files, "k", [1, 23], 5) == {"$payload": "k"}
+    assert blobs.load_payload(files, {"$payload": "k"}) == [1, 23]
+    assert blobs.load_payload(files, {"$payload": 1}) == {"$payload": 1}

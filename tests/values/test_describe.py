@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import datetime as dt
+import pathlib
+import re
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
+from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict
 from uuid import UUID
 
@@ -17,11 +21,12 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 from PIL.Image import Image
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, FilePath, HttpUrl, SecretStr
 
 import matinee
 from matinee.errors import ComponentError
-from matinee.schema.describe import describe
+from matinee.values import registry
+from matinee.values.describe import describe
 
 
 class Color(Enum):
@@ -74,13 +79,16 @@ SCHEMAS = [
     (float, {"type": "number"}),
     (bool, {"type": "boolean"}),
     (None, {"type": "null"}),
-    (Any, {}),
     (Literal["a", "b"], {"enum": ["a", "b"], "type": "string"}),
     (Color, {"enum": ["red", "blue"], "title": "Color", "type": "string"}),
     (dt.date, {"type": "string", "format": "date"}),
     (dt.datetime, {"type": "string", "format": "date-time"}),
     (dt.time, {"type": "string", "format": "time"}),
     (UUID, {"type": "string", "format": "uuid"}),
+    (Decimal, {"type": ["string", "number"], "format": "decimal"}),
+    (dict, {"type": "object", "additionalProperties": True}),
+    (dict[str, Any], {"type": "object", "additionalProperties": True}),
+    (list[Any], {"type": "array", "items": {}}),
     (int | None, {"anyOf": [{"type": "integer"}, {"type": "null"}]}),
     (list[int], {"type": "array", "items": {"type": "integer"}}),
     (set[str], {"type": "array", "items": {"type": "string"}, "uniqueItems": True}),
@@ -92,6 +100,8 @@ SCHEMAS = [
     (Annotated[dt.date, matinee.after("start")], {"type": "string", "format": "date", "x-after": "start"}),
     (matinee.File, {"type": "object", "x-matinee": "file"}),
     (matinee.Audio, {"type": "object", "x-matinee": "audio"}),
+    (matinee.Video, {"type": "object", "x-matinee": "video"}),
+    (pathlib.Path, {"type": "object", "x-matinee": "file"}),
     (matinee.Markdown, {"type": "string", "x-matinee": "markdown"}),
     (Image, {"type": "object", "x-matinee": "image"}),
     (pd.DataFrame, {"type": "object", "x-matinee": "table"}),
@@ -161,7 +171,7 @@ def wave(a: complex) -> None: ...
 def stream() -> Iterator[int]: ...
 def none_default(a: int = None) -> None: ...  # noqa: RUF013
 def low_default(a: Annotated[int, Field(ge=1)] = 0) -> None: ...
-def odd_default(a: Any = Odd()) -> None: ...  # noqa: B008
+def odd_default(a: dict = Odd()) -> None: ...  # noqa: B008
 def field_default(a: int = Field(1, ge=1)) -> None: ...
 async def later(a: int) -> None: ...
 def one_by_one(a: int) -> list[int]:
@@ -210,9 +220,54 @@ def test_a_figure_is_a_result_only() -> None:
         describe(function)
 
 
-def test_decimals_and_what_only_pydantic_knows_work() -> None:
-    from ipaddress import IPv4Address
+class Holder(BaseModel):
+    secret: SecretStr
 
-    assert parameter(Decimal)["anyOf"][0] == {"type": "number"}
-    assert parameter(dt.timedelta) == {"type": "string", "format": "duration"}
-    assert parameter(IPv4Address) == {"type": "string", "format": "ipv4"}
+
+@dataclass
+class Server:
+    file: FilePath
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        Any, object, FilePath, SecretStr, re.Pattern, re.Pattern[str], HttpUrl, dt.timedelta, IPv4Address,
+        collections.deque, Holder, Server, list[Holder], dict[str, object], tuple[int, Any] | None, Annotated[Any, 1],
+        pathlib.PurePath, range,
+    ],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("place", ["it", "return"])
+def test_what_is_not_in_the_registry_is_refused_with_the_list_of_what_is(annotation: Any, place: str) -> None:
+    def function(it): ...
+
+    function.__annotations__ = {"it": None, "return": None, place: annotation}
+    with pytest.raises(ComponentError, match="has an annotation that is not supported: ") as refused:
+        describe(function)
+    assert refused.value.hint == registry.SUPPORTED
+    with pytest.raises(ComponentError, match="has an annotation that is not supported: "):
+        describe(function)  # what was refused once is not remembered as something that works
+
+
+def test_a_decimal_is_one_number_whose_bounds_hold_for_a_text_and_for_a_number() -> None:
+    price = Annotated[Decimal, Field(gt=0, le=Decimal("99.5"), max_digits=5, decimal_places=2)]
+    assert parameter(price) == {
+        "type": ["string", "number"],
+        "format": "decimal",
+        "exclusiveMinimum": 0,
+        "maximum": 99.5,
+        "x-max-digits": 5,
+        "x-decimal-places": 2,
+    }
+
+
+def test_a_default_in_a_record_is_as_it_travels() -> None:
+    @dataclass
+    class Letter:
+        sheet: matinee.File = matinee.File(b"abc", "a.txt", "text/plain")  # noqa: RUF009
+        price: Decimal = Decimal("1.50")
+
+    parts = parameter(Letter)["properties"]
+    assert parts["sheet"]["default"] == {"$blob": "text/plain", "name": "a.txt", "base64": "YWJj"}
+    assert parts["price"]["default"] == "1.50"
