@@ -22,8 +22,7 @@ from pathlib import Path
 
 from watchfiles import DefaultFilter, watch
 
-from matinee.access.start import OWNER_PASSWORD, PASSWORD
-from matinee.access.users import KIND as USERS
+from matinee.access.people import USER
 from matinee.client.containers import Containers
 from matinee.client.host import DevRecord, LocalHost, dev_lock, write_dev_record
 from matinee.client.scheduling import Scheduling, schedules_of
@@ -33,6 +32,7 @@ from matinee.manifest import Release
 from matinee.ops.data_of import data_of
 from matinee.ops.reach import EVERYWHERE, Reach, network_address, qr_code, reach_of
 from matinee.project import Auth, Project, load
+from matinee.project.sections import OWNER_PASSWORD, PASSWORD
 from matinee.schedule import Schedule
 from matinee.settings import AUTH_VARIABLE
 
@@ -158,7 +158,7 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
                 ui.wait_until_it_answers(stop)
             url = ui.url if ui else ""
             report(Ready(url, host.service.endpoint, time.monotonic() - started))
-            if reach.auth.mode == "users" and not host.backend.store.documents(USERS):
+            if reach.auth.sign_in_mode.has_accounts and not host.backend.store.documents(USER):
                 report(Line("", "Nobody can sign in yet: add somebody with `matinee users add NAME --owner`."))
             if ui and reach.is_wide:
                 report(_shown(reach, ui.port))

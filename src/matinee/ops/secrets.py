@@ -23,10 +23,10 @@ from matinee.errors import LimitError, NotFoundError, UsageError
 from matinee.manifest import PredictorManifest, Release
 from matinee.names import Names
 from matinee.project import Project, load
+from matinee.project.sections import PASSWORD
 
 Json = Any
 MAX_BYTES = 4096  # of a standard parameter, which costs nothing
-PASSWORD = "MATINEE_PASSWORD"  # noqa: S105 - a name
 APPS_OWN = "MATINEE_"  # what the app's own secrets begin with, as MATINEE_PASSWORD
 
 

@@ -32,8 +32,7 @@ from matinee.client.scheduled import SCHEDULE, submit_scheduled
 from matinee.dispatch.dispatcher import dispatch
 from matinee.errors import BackendError, MatineeError, UsageError
 from matinee.manifest import Release
-from matinee.notices.deliver import deliver
-from matinee.notices.senders import open_senders
+from matinee.notices.deliver import deliver, open_senders
 from matinee.ports import Invocation, Launcher, Store
 from matinee.runtime.secrets import fetch
 from matinee.settings import Settings

@@ -12,10 +12,11 @@ from typing import Any
 
 from troposphere import AWSObject, GetAtt, Ref, dynamodb, ecr, logs, s3, secretsmanager
 
+from matinee.project.sections import PASSWORD
 from matinee.settings import DISPATCHER
 from matinee.stack import parameters as p
 from matinee.stack import policies
-from matinee.stack.blueprint import PASSWORD, UI, Blueprint
+from matinee.stack.blueprint import UI, Blueprint
 from matinee.stack.ids import logical
 from matinee.stack.sheet import KEPT, RETAINED, Sheet, tags_of
 from matinee.table_schema import EXPIRES, table_definition

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from matinee.manifest import PredictorManifest
+from matinee.project.sections import PASSWORD
 from matinee.settings import DISPATCHER, LIVE
-from matinee.stack.blueprint import PASSWORD, UI, Blueprint
+from matinee.stack.blueprint import UI, Blueprint
 from matinee.stack.ids import logical, shortened
 from matinee.stack.parameters import BUCKET, PASSWORD_SECRET, is_password_in_secrets_manager
 from matinee.stack.sheet import arn, said

@@ -8,15 +8,16 @@ from __future__ import annotations
 import functools
 import json
 import os
+import sys
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, cast
 
-from matinee.access import start
-from matinee.access.gate import Gate, Policy
-from matinee.access.people import LOCAL, Person
-from matinee.access.users import Users
+from matinee.access.events import send_events_to
+from matinee.access.gate import Gate, open_gate
+from matinee.access.modes import make_sign_in
+from matinee.access.people import LOCAL, Person, Users
 from matinee.client.poll import KEPT, Poll
 from matinee.errors import AccessError
 from matinee.manifest import Json, Release
@@ -84,11 +85,28 @@ def gate() -> Gate:
     return cast("Gate", _gate)
 
 
-def opened_gate(policy: Policy | None = None) -> Gate:
-    """Return a gate for the policy, None = what MATINEE_AUTH says, else what is live; UsageError if it is not whole."""
-    policy = policy or start.policy_of(_auth(), os.environ)
+def opened_gate() -> Gate:
+    """Return a gate by what MATINEE_AUTH says, else what is live; UsageError if the environment is not whole."""
+    mode = make_sign_in(_auth(), os.environ, _users)
     settings = _settings()
-    return start.open_gate(policy, app=settings.app, data=settings.data, environ=os.environ, users=_users)
+    return open_gate(mode, app=settings.app, data=settings.data, environ=os.environ)
+
+
+def write_access_events() -> None:
+    """Write who comes in, who is refused and who exports to the app's log."""
+    settings = _settings()
+    if settings.backend == "aws":  # the log driver takes what is printed
+        send_events_to(lambda line: _print(json.dumps(asdict(line))))
+        return
+    from matinee.backends.local.logs import FolderLogs
+
+    logs = FolderLogs(settings.data / "logs")
+    send_events_to(lambda line: logs.write([line]))
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
 
 
 def _auth() -> Mapping[str, Json]:

@@ -15,8 +15,8 @@ from matinee.ops.deploy.preflight.model import of, refuse
 from matinee.ops.deploy.preflight.names import check_names
 from matinee.ops.deploy.tools import UI_COMPONENT, Tools, WantedImage
 from matinee.project import Project, load
+from matinee.project.sections import PASSWORD
 from matinee.stack import Blueprint
-from matinee.stack.blueprint import PASSWORD
 from matinee.stack.parameters import is_password_in_secrets_manager
 from matinee.stack.sizes import problems
 

@@ -41,6 +41,7 @@ from matinee.ops.deploy.target import Target, aim
 from matinee.ops.deploy.tools import Tools
 from matinee.ops.deploy.wake import awake
 from matinee.ops.deploy.work import Confirm, Deployed, DeployOptions, Work, agreed
+from matinee.project.sections import PASSWORD
 
 __all__ = ["DeployOptions", "Deployed", "deploy"]
 
@@ -97,7 +98,7 @@ def _telling_of(made: Sequence[secrets.Made], stage: str) -> Iterator[None]:
         yield
     except MatineeError as error:
         if any(one.password for one in made):
-            told = f"A password was made before, and not shown: matinee secret set {secrets.PASSWORD} --stage {stage}"
+            told = f"A password was made before, and not shown: matinee secret set {PASSWORD} --stage {stage}"
             error.hint = f"{error.hint} {told}".strip()
         raise
 

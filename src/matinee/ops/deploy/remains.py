@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from matinee.ops.deploy.cloud import Cloud
+from matinee.project.sections import PASSWORD
 
 Json = Any
 _PART = re.compile("[A-Za-z_][A-Za-z0-9_]*")  # a predictor or "ui": with a hyphen it is another stage's
@@ -114,7 +115,7 @@ def _remove_secrets(cloud: Cloud) -> None:
         "secretsmanager",
         "delete_secret",
         absent=("ResourceNotFoundException", "AccessDeniedException"),  # allowed where the app has one
-        SecretId=cloud.names.parameter("MATINEE_PASSWORD").lstrip("/"),
+        SecretId=cloud.names.parameter(PASSWORD).lstrip("/"),
         ForceDeleteWithoutRecovery=True,
     )
 

@@ -6,13 +6,12 @@ import os
 
 from matinee import secrets
 from matinee.ops.rehearse.rehearsal import Rehearsal
+from matinee.project.sections import COOKIE_SECRET, SIGN_IN_MODES, SMTP_PASSWORD
 
 OWN = (
-    "MATINEE_PASSWORD",
-    "MATINEE_OWNER_PASSWORD",
-    "MATINEE_COOKIE_SECRET",
-    "MATINEE_SMTP_PASSWORD",
-    *(f"MATINEE_OIDC_{name}" for name in ("CLIENT_ID", "CLIENT_SECRET", "METADATA_URL", "REDIRECT_URI")),
+    COOKIE_SECRET,
+    SMTP_PASSWORD,
+    *(name for mode in SIGN_IN_MODES.values() for name in (*mode.variables, *mode.optional_variables)),
 )
 
 
