@@ -13,7 +13,7 @@ from typing import Literal
 
 from matinee.ports import LogLine
 
-ACCESS = "access"  # who wrote the lines
+ACCESS = "matinee-access"  # who wrote the lines; no component may be called so
 Event = Literal["signed in", "signed out", "sign-in refused", "token refused", "export"]
 LONGEST = 200  # characters of what somebody else chose
 _log = logging.getLogger("matinee.access")

@@ -44,7 +44,7 @@ def read_signing_secret(store: Store, user: str) -> str:
     return str(known)
 
 
-def sign_message(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+def signature(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
     """Return the value of `webhook-signature`."""
     key = base64.b64decode(secret.removeprefix(_PREFIX))
     signed = hmac.new(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256)
@@ -71,7 +71,7 @@ class WebhookSender:
             "user-agent": "matinee",
             "webhook-id": message.id,
             "webhook-timestamp": str(timestamp),
-            "webhook-signature": sign_message(self._secret_of(message.user), message.id, timestamp, body),
+            "webhook-signature": signature(self._secret_of(message.user), message.id, timestamp, body),
         }
         status = _post(target, resolve_host(target, allow_private=self._settings.private_addresses), body, headers)
         if not 200 <= status < 300:
