@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from matinee.api import tokens
+from matinee.access.modes import make_sign_in
+from matinee.access.people import Users
+from matinee.access.tokens import find_token_person
 from matinee.client.stage import open_store_of
 from matinee.ops import tokens as ops_tokens
 from matinee.project import load
@@ -49,8 +51,9 @@ def test_who_is_removed_cannot_go_on_by_a_token(users, greeting_app):
     assert removed.returncode == 0
     assert "2 tokens revoked" in removed.stderr
     with open_store_of(load(greeting_app), "") as store:
-        assert [tokens.person_of(store, secret, time.time()) for secret in of_ada] == [None, None]
-        assert tokens.person_of(store, of_ben, time.time()) is not None
+        mode = make_sign_in(load(greeting_app).auth, {}, lambda: Users(store))
+        assert [find_token_person(store, mode, secret, time.time()) for secret in of_ada] == [None, None]
+        assert find_token_person(store, mode, of_ben, time.time()) is not None
 
 
 @pytest.mark.parametrize(

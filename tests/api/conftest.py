@@ -15,8 +15,9 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 import matinee.api
-from matinee.access.people import Person
-from matinee.api import tokens
+from matinee.access.modes import make_sign_in
+from matinee.access.people import Person, Users
+from matinee.access.tokens import create_token
 from matinee.client.core import Client
 from matinee.client.host import LocalHost
 from matinee.project import load
@@ -83,7 +84,9 @@ class Served:
         return Client(self.host.backend, self.host.settings, person.name, owner=person.is_owner)
 
     def token(self, name: str, *, owner: bool = False) -> str:
-        return tokens.create(self.store, name, owner=owner, now=time.time())[1]
+        return create_token(
+            self.store, make_sign_in({}, {}, lambda: Users(self.store)), name, owner=owner, now=time.time()
+        )[1]
 
     def as_(self, name: str, *, owner: bool = False) -> TestClient:
         headers = {"Authorization": f"Bearer {self.token(name, owner=owner)}"}

@@ -12,7 +12,9 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 import matinee.api
-from matinee.api import tokens
+from matinee.access import tokens
+from matinee.access.modes import make_sign_in
+from matinee.access.people import Users
 from matinee.backends.factory import open_backend
 from matinee.backends.local.store import SqliteStore
 from matinee.cli.main import run
@@ -24,6 +26,13 @@ NOW = 1_800_000_000.0
 DAY = 86_400.0
 
 
+def no_users() -> Users:
+    raise AssertionError("nobody is asked for")
+
+
+OPEN = make_sign_in({}, {}, no_users)
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[SqliteStore]:
     store = SqliteStore(tmp_path / "state.db")
@@ -32,17 +41,17 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def test_a_token_speaks_for_its_person_until_it_is_revoked(store):
-    token, secret = tokens.create(store, " Ada  Byron ", owner=True, now=NOW)
-    person = tokens.person_of(store, secret, NOW)
+    token, secret = tokens.create_token(store, OPEN, " Ada  Byron ", owner=True, now=NOW)
+    person = tokens.find_token_person(store, OPEN, secret, NOW)
     assert (person.name, person.is_owner, secret[:4]) == ("ada byron", True, "mat_")
-    assert tokens.revoke(store, token.id) == [replace(token, last_used_at=NOW - NOW % DAY)]
-    assert tokens.person_of(store, secret, NOW) is None
+    assert tokens.revoke_tokens(store, token.id) == [replace(token, last_used_at=NOW - NOW % DAY)]
+    assert tokens.find_token_person(store, OPEN, secret, NOW) is None
     with pytest.raises(NotFoundError):
-        tokens.revoke(store, token.id)
+        tokens.revoke_tokens(store, token.id)
 
 
 def test_a_token_is_kept_as_its_hash_alone(store, tmp_path: Path):
-    _, secret = tokens.create(store, "ada", now=NOW)
+    _, secret = tokens.create_token(store, OPEN, "ada", now=NOW)
     store.close()
     kept = b"".join(file.read_bytes() for file in tmp_path.iterdir())
     assert secret.encode() not in kept
@@ -50,30 +59,30 @@ def test_a_token_is_kept_as_its_hash_alone(store, tmp_path: Path):
 
 
 def test_a_token_ends_with_its_days(store):
-    _, secret = tokens.create(store, "ada", days=2, now=NOW)
-    assert tokens.person_of(store, secret, NOW + 2 * DAY - 1)
-    assert tokens.person_of(store, secret, NOW + 2 * DAY) is None
+    _, secret = tokens.create_token(store, OPEN, "ada", days=2, now=NOW)
+    assert tokens.find_token_person(store, OPEN, secret, NOW + 2 * DAY - 1)
+    assert tokens.find_token_person(store, OPEN, secret, NOW + 2 * DAY) is None
 
 
 def test_the_last_use_is_kept_to_the_day(store):
-    _, secret = tokens.create(store, "ada", now=NOW)
-    assert tokens.listed(store)[0].last_used_at is None
+    _, secret = tokens.create_token(store, OPEN, "ada", now=NOW)
+    assert tokens.list_tokens(store)[0].last_used_at is None
     for at in (NOW, NOW + 60):
-        tokens.person_of(store, secret, at)
-    assert tokens.listed(store)[0].last_used_at == NOW - NOW % DAY
+        tokens.find_token_person(store, OPEN, secret, at)
+    assert tokens.list_tokens(store)[0].last_used_at == NOW - NOW % DAY
 
 
 def test_all_tokens_of_a_person_are_revoked_by_name(store):
-    secrets = [tokens.create(store, name, now=NOW)[1] for name in ("ada", "ada", "bo")]
-    assert len(tokens.revoke(store, "Ada")) == 2
-    assert [bool(tokens.person_of(store, secret, NOW)) for secret in secrets] == [False, False, True]
+    secrets = [tokens.create_token(store, OPEN, name, now=NOW)[1] for name in ("ada", "ada", "bo")]
+    assert len(tokens.revoke_tokens(store, "Ada")) == 2
+    assert [bool(tokens.find_token_person(store, OPEN, secret, NOW)) for secret in secrets] == [False, False, True]
 
 
 @pytest.mark.parametrize(("name", "days"), [("", None), ("x" * 65, None), ("a\nb\x00", None), ("a", 0), ("a", 10**6)])
 def test_a_name_or_time_that_cannot_be_is_refused(store, name, days):
     with pytest.raises(UsageError):
-        tokens.create(store, name, days=days, now=NOW)
-    assert tokens.listed(store) == []
+        tokens.create_token(store, OPEN, name, days=days, now=NOW)
+    assert tokens.list_tokens(store) == []
 
 
 @pytest.mark.parametrize("header", ["Bearer mat_wrong", "Bearer", "Basic {}", "{}", "Bearer x{}", "Bearer {}x"])

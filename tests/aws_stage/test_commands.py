@@ -9,8 +9,9 @@ import time
 
 import pytest
 
-from matinee.access.users import Users
-from matinee.api import tokens
+from matinee.access.modes import make_sign_in
+from matinee.access.people import Users
+from matinee.access.tokens import find_token_person
 from matinee.cli import main
 from matinee.testing.harness import wait_until
 
@@ -84,10 +85,11 @@ def test_users_and_tokens_of_the_stage(said, stage, monkeypatch, app_folder):
     code, out, err = said("users", "add", "ada", "--owner")
     assert (code, out.strip()) == (0, "ada"), err
     assert [user["name"] for user in json.loads(said("users", "list", "--json")[1])] == ["ada"]
-    assert Users(stage.store).check("ada", "correct horse battery")
+    assert Users(stage.store).check_password("ada", "correct horse battery")
     code, out, _ = said("token", "create", "bo", "--json")
     made = json.loads(out)
-    assert tokens.person_of(stage.store, made["secret"], time.time()).name == "bo"
+    mode = make_sign_in({}, {}, lambda: Users(stage.store))
+    assert find_token_person(stage.store, mode, made["secret"], time.time()).name == "bo"
     assert said("token", "revoke", made["id"])[0] == 0
     assert said("users", "remove", "ada")[0] == 0
     assert stage.store.documents("user") == {}

@@ -89,5 +89,5 @@ def test_an_image_that_exists_has_no_dockerfile_to_own(app) -> None:
 
 def test_no_component_may_have_the_name_of_the_ui(app) -> None:
     (app / "matinee.toml").write_text('name = "moved"\n[components.matinee-ui]\nimage = "x:1"\n')
-    with pytest.raises(UsageError, match="the name of the UI's own image"):
+    with pytest.raises(UsageError, match="matinee-ui: names that begin with matinee- are the app's own"):
         load(app)

@@ -12,6 +12,7 @@ from email.message import Message as Letter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -110,12 +111,13 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 @pytest.fixture
-def client_of(store: SqliteStore, mail: MailServer) -> Callable[..., Client]:
+def client_of(store: SqliteStore, mail: MailServer, receiver: Receiver) -> Callable[..., Client]:
     """Return a function that gives a person's client; what it is told of `[notices]` is live."""
 
     def give(user: str = "ana", **notices: Any) -> Client:
         settings = {"webhooks": True, "private_addresses": True, "smtp_host": "127.0.0.1", "smtp_port": mail.port}
         settings |= {"smtp_security": "none", "sender": "App <app@example.com>", **notices}
+        settings.setdefault("webhook_ports", [9, *([urlsplit(receiver.url).port] if receiver.url else [])])
         store.put_release(Release("tiny", "Tiny", 1, 0.0, details={"notices": settings}))
         backend = Backend(store, None, None, None)  # type: ignore[arg-type]
         return Client(backend, Settings(), user, clock=lambda: NOW)

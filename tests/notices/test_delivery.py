@@ -12,10 +12,8 @@ import pytest
 
 from matinee.client import notices
 from matinee.errors import ConflictError, InputError, RateError
-from matinee.notices.deliver import FIRST_RETRY_S, GIVE_UP_S, HOLD_S, deliver
-from matinee.notices.sender import NotSentError
-from matinee.notices.senders import open_senders
-from matinee.notices.subscription import KEPT_S, NOTICE
+from matinee.notices.deliver import FIRST_RETRY_S, GIVE_UP_S, HOLD_S, deliver, open_senders
+from matinee.notices.subscriptions import KEPT_S, NOTICE, NotSentError
 from matinee.runs import Failure, new_run_id
 
 LATER = 1_780_000_100.0
@@ -47,7 +45,7 @@ def test_nobody_is_told_before_the_run_is_finished(store, client_of, run, mail):
 
 
 def test_an_e_mail_says_what_is_done_and_where(store, client_of, run, finish, mail):
-    asked = notices.tell(client_of(), run.id, email="ana@example.com", link="http://app/run?id=1")
+    asked = notices.tell(client_of(url="https://app.example.com"), run.id, email="ana@example.com")
     finish(run)
     look(store)
     look(store)
@@ -55,18 +53,35 @@ def test_an_e_mail_says_what_is_done_and_where(store, client_of, run, finish, ma
     assert (letter["To"], letter["Subject"]) == ("ana@example.com", "Tiny: plan is done")
     assert letter["From"] == "App <app@example.com>"
     assert letter["Message-ID"] == f"<{asked.id}@example.com>"
-    assert "http://app/run?id=1" in letter.get_payload()
+    assert f"https://app.example.com/run?id={run.id}" in letter.get_payload()
 
 
-def test_a_failure_is_told_in_its_own_words(store, client_of, run, finish, mail):
-    notices.tell(client_of(url="https://app.example.com"), run.id, email="ana@example.com", link="http://evil/")
-    finish(run, Failure("timeout", "It took too long."))
+def test_a_failure_is_told_without_a_word_of_the_predictor(store, client_of, run, finish, mail):
+    notices.tell(client_of(), run.id, email="ana@example.com")
+    finish(run, Failure("exception", "Win a prize at https://evil.example"))
     look(store)
     text = mail.letters[0].get_payload()
     assert "plan has failed" in text
-    assert "It took too long." in text
-    assert f"https://app.example.com/run?id={run.id}" in text
-    assert "evil" not in text
+    assert "prize" not in str(mail.letters[0])
+    assert "http" not in text, "no address is set up, so there is no link"
+
+
+def test_e_mail_goes_to_the_senders_own_domain_unless_the_owner_says_more(store, client_of, run, finish, mail):
+    with pytest.raises(InputError, match=r"must end with @example\.com"):
+        notices.tell(client_of(), run.id, email="ana@elsewhere.org")
+    client = client_of(email_domains=["*"])
+    notices.tell(client, run.id, email="ana@elsewhere.org")
+    client_of()  # the owner changes their mind before the run has ended
+    finish(run)
+    look(store)
+    assert not mail.letters
+    assert notices.asked(client, run.id).channels["email"].state == "given_up"
+
+
+def test_a_webhook_goes_only_to_the_ports_that_the_owner_names(client_of, run, receiver):
+    with pytest.raises(InputError, match="must go to one of the ports 80, 443"):
+        notices.tell(client_of(webhook_ports=[80, 443]), run.id, webhook=receiver.url)
+    assert notices.tell(client_of(), run.id, webhook=receiver.url)
 
 
 def test_a_webhook_is_signed_as_the_specification_says(store, client_of, run, finish, receiver):

@@ -9,12 +9,14 @@ import subprocess
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from urllib.parse import urlsplit
 
 import pytest
 
 from matinee.notices import webhook
-from matinee.notices.sender import Message, NotSentError
+from matinee.notices.subscriptions import Message, NotSentError
 from matinee.notices.webhook import WebhookSender
+from matinee.project import Notices
 from matinee.runs import Run, Status, new_run_id
 
 RUN = Run(new_run_id(1.0), "plan", "batch", "ana", Status.SUCCEEDED, {}, 1.0)
@@ -25,8 +27,9 @@ def message(url: str) -> Message:
     return Message("notice-1", "ana", url, RUN, "", 1.0)
 
 
-def sender() -> WebhookSender:
-    return WebhookSender(lambda _user: SECRET, allow_private=True)
+def send(url: str) -> None:
+    settings = Notices(private_addresses=True, webhook_ports=(urlsplit(url).port or 0,))
+    WebhookSender(lambda _user: SECRET, settings).send(message(url))
 
 
 @pytest.fixture
@@ -61,12 +64,12 @@ def secured(tmp_path):
 def test_a_certificate_is_checked_for_the_name_that_was_given(secured, monkeypatch):
     port, cert = secured
     with pytest.raises(NotSentError, match="certificate"):
-        sender().send(message(f"https://localhost:{port}/"))
+        send(f"https://localhost:{port}/")
     trusting = ssl.create_default_context(cafile=cert)
     monkeypatch.setattr(webhook.ssl, "create_default_context", lambda: trusting)
-    sender().send(message(f"https://localhost:{port}/"))
+    send(f"https://localhost:{port}/")
     with pytest.raises(NotSentError, match="certificate"):
-        sender().send(message(f"https://127.0.0.1:{port}/"))
+        send(f"https://127.0.0.1:{port}/")
 
 
 def test_who_answers_a_byte_at_a_time_is_left_in_the_end(monkeypatch):
@@ -87,7 +90,7 @@ def test_who_answers_a_byte_at_a_time_is_left_in_the_end(monkeypatch):
         thread.start()
         started = time.monotonic()
         with pytest.raises(NotSentError):
-            sender().send(message(f"http://127.0.0.1:{server.getsockname()[1]}/"))
+            send(f"http://127.0.0.1:{server.getsockname()[1]}/")
         assert time.monotonic() - started < 5
         ended.set()
         thread.join()

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from matinee.access.start import check_reach, policy_of
+from matinee.access.modes import SignIn, check_reach, make_sign_in
+from matinee.access.people import Users
 from matinee.project import Auth
 from matinee.stack import app_template
 
@@ -28,6 +29,15 @@ def environment(b):
     return plain | {one["Name"]: f"https://x/oauth2callback?{one['Name']}" for one in told.get("Secrets", [])}
 
 
+def started(variables) -> SignIn:
+    def no_users() -> Users:
+        raise AssertionError("nobody signs in yet")
+
+    mode = make_sign_in(json.loads(variables["MATINEE_AUTH"]), variables, no_users)
+    mode.check_start()
+    return mode
+
+
 AUTHS = [Auth("password", owners=("ada",)), Auth("users"), Auth("oidc", allow=("@example.com",), days=1)]
 
 
@@ -37,17 +47,16 @@ def test_the_ui_starts_with_its_sign_in_before_anything_is_live(make, auth):
     variables = environment(b)
     if auth.mode == "oidc":
         variables["MATINEE_OIDC_REDIRECT_URI"] = "https://d1.cloudfront.net/oauth2callback"
-    policy = policy_of(json.loads(variables["MATINEE_AUTH"]), variables)
-    assert policy.mode == auth.mode
-    check_reach(policy, "0.0.0.0", without_sign_in="--without-sign-in" in container(b)["Command"])
+    mode = started(variables)
+    assert mode.name == auth.mode
+    check_reach(mode, "0.0.0.0", without_sign_in="--without-sign-in" in container(b)["Command"])
     assert container(b)["Command"] == ["ui"], "nobody gets in without"
 
 
 def test_without_auth_the_ui_is_told_that_this_is_meant(make):
     b = make()
     assert container(b)["Command"] == ["ui", "--without-sign-in"]
-    policy = policy_of(json.loads(environment(b)["MATINEE_AUTH"]), {})
-    check_reach(policy, "0.0.0.0", without_sign_in=True)
+    check_reach(started(environment(b)), "0.0.0.0", without_sign_in=True)
 
 
 def test_all_tasks_of_the_ui_sign_cookies_with_one_secret(make):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from matinee.access.users import Users
+from matinee.access.people import Users
 from matinee.backends.local.store import SqliteStore
 from matinee.testing.harness import wait_until
 

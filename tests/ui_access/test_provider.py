@@ -102,11 +102,27 @@ def server(start: Callable[..., Any], provider: Provider, free_port: int) -> Any
     return start(
         {"mode": "oidc", "owners": ["olga@example.org"], "allow": ["@example.org"]},
         port=free_port,
-        MATINEE_OIDC_CLIENT_ID="client",
-        MATINEE_OIDC_CLIENT_SECRET="hush",
-        MATINEE_OIDC_METADATA_URL=f"{provider.issuer}/.well-known/openid-configuration",
-        MATINEE_OIDC_REDIRECT_URI=f"http://127.0.0.1:{free_port}/oauth2callback",
+        **variables_of(provider, free_port),
     )
+
+
+def variables_of(provider: Provider, port: int) -> dict[str, str]:
+    return {
+        "MATINEE_OIDC_CLIENT_ID": "client",
+        "MATINEE_OIDC_CLIENT_SECRET": "hush",
+        "MATINEE_OIDC_METADATA_URL": f"{provider.issuer}/.well-known/openid-configuration",
+        "MATINEE_OIDC_REDIRECT_URI": f"http://127.0.0.1:{port}/oauth2callback",
+    }
+
+
+def test_a_provider_without_e_mail_addresses_names_people_by_the_claim_that_is_set(start, provider, free_port):
+    provider.claims = {"preferred_username": "Ada@example.org", "name": "Ada", "groups": ["g-owners"]}
+    named = {"name_claim": "preferred_username", "allow": ["@example.org"], "owner_groups": ["g-owners"]}
+    server = start({"mode": "oidc", **named}, port=free_port, **variables_of(provider, free_port))
+    with server.browser() as browser:
+        assert through(browser).status_code == 200
+        assert "ada@example.org" in browser.get("/sign-out").text
+        assert browser.get("/export?format=jsonl").status_code == 200, "a group makes her an owner"
 
 
 def through(browser: Any) -> Any:

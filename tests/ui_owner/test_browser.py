@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,8 +18,17 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-component-update"
 PATIENCE_MS = 60_000
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+HOOK_PORT = free_port()  # the app names it before the receiver listens
 FILES = {
-    "matinee.toml": """
+    "matinee.toml": f"""
         name = "tiny"
         components = ["greeting.py"]
         [ui]
@@ -27,6 +37,7 @@ FILES = {
         [notices]
         webhooks = true
         private_addresses = true
+        webhook_ports = [{HOOK_PORT}]
     """,
     "greeting.py": """
         import time
@@ -103,7 +114,7 @@ def hook() -> Iterator[tuple[str, list[bytes]]]:
         def log_message(self, *_: Any) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer(("127.0.0.1", HOOK_PORT), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}/", bodies

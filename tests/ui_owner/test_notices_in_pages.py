@@ -6,7 +6,7 @@ import time
 
 from matinee.client import notices
 from matinee.notices.deliver import deliver
-from matinee.notices.subscription import NOTICE
+from matinee.notices.subscriptions import NOTICE
 from matinee.project import Notices
 from matinee.runs import cancelled
 from matinee.ui import session
@@ -48,7 +48,7 @@ def test_it_can_be_taken_back(world, open_page):
 
 
 def test_ways_are_offered_as_the_owner_set_them_up_and_mistakes_said(world, open_page, shown):
-    world.release(notices=Notices(smtp_host="mail", sender="a@b.de", webhooks=True))
+    world.release(notices=Notices(smtp_host="mail", sender="a@example.com", webhooks=True))
     world.who = ("ana@example.com", False)
     run = world.client().submit("plan", {"name": "Ada"})
     page = open_page("run", id=run.id)

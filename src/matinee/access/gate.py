@@ -1,59 +1,46 @@
-"""The gate of one app: who comes in, and who a cookie says somebody is. One place for all ways to sign in."""
+"""The gate of one app: who comes in, who a cookie says somebody is, and how often one may guess."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
+import ipaddress
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from matinee.access import passwords
-from matinee.access.cookies import Claims, Cookies
-from matinee.access.people import LOCAL, Person, Role, clean_name
-from matinee.access.throttle import Throttle
-from matinee.access.users import User, Users
-from matinee.errors import AccessError, RateError
+from matinee.access.modes import SignIn
+from matinee.access.people import LOCAL, Person, is_same_secret
+from matinee.access.tokens import Claims, Cookies, read_cookie_secret
+from matinee.errors import RateError
 
 Json = Any
 CLAIMS_S = 5.0  # how long a read cookie is believed without looking at its signature again: a page asks ten times
 KEPT = 1000
-USER_S = 2.0  # how long a user read from the Store is believed: a changed password signs out as quickly
-WRONG = "The name or the password is not right."
 
 
 @dataclass(frozen=True)
-class Policy:
-    """Who may come in, and how: `[auth]` with what the environment keeps secret."""
+class Attempt:
+    """One guess that is counted. Whoever serves the page waits `wait_s` seconds before it asks for the answer."""
 
-    mode: str = "none"  # none | password | users | oidc
-    owners: frozenset[str] = frozenset()
-    allow: tuple[str, ...] = ()  # oidc: e-mail addresses or "@domain"
-    max_age_s: float = 7 * 86_400.0
-    password: str = field(default="", repr=False)
-    owner_password: str = field(default="", repr=False)
-    provider: Mapping[str, str] = field(default_factory=dict, repr=False)  # oidc: what Streamlit's st.login is told
+    name: str
+    address: str
+    is_known: bool  # this name has signed in from this browser before
+    wait_s: float = 0.0
 
 
 class Gate:
-    """Thread-safe. `users` gives the app's named users, read only in that mode."""
+    """Thread-safe. `clock` returns seconds."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        cookies: Cookies,
-        users: Callable[[], Users],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.policy = policy
+    def __init__(self, mode: SignIn, cookies: Cookies, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.mode = mode
         self.cookies = cookies
-        self._users = users
         self._clock = clock
         self._throttle = Throttle(clock)
-        self._read: dict[str, tuple[float, User | None]] = {}
         self._ended: dict[str, float] = {}
         self._lock = threading.Lock()
         self._claims = functools.lru_cache(KEPT)(lambda value, _moment: self.cookies.read(value))
@@ -61,67 +48,35 @@ class Gate:
     @property
     def is_open(self) -> bool:
         """Whether nobody signs in: everybody who reaches the app is its owner."""
-        return self.policy.mode == "none"
+        return self.mode.is_open
 
     # --- coming in ----------------------------------------------------------------------------------------------
 
-    def sign_in(self, name: str, password: str, address: str) -> Person:
-        """Return who this is. Raises AccessError for a wrong password, RateError after too many of them."""
-        wait_s = self._throttle.begin(address)
-        if wait_s > 0:
-            seconds = max(1, round(wait_s + 0.5))
-            raise RateError(
-                f"That was wrong too often. Try again in {seconds} second{'s' if seconds > 1 else ''}.",
-                retry_after_s=wait_s,
-            )
-        person = self._by_password(clean_name(name), password)
-        self._throttle.right(address)
+    def begin_attempt(self, name: str, address: str, device: str = "") -> Attempt:
+        """Count an attempt; RateError when too many from this address wait already.
+
+        `device` is the mark of the browser. With one of this very name nobody waits for what strangers do.
+        """
+        name = " ".join(name.split()).casefold()
+        is_known = bool(device) and self.cookies.is_device_of(device, name)
+        wait_s = self._throttle.begin(address, name, is_known=is_known)
+        return Attempt(name, address, is_known, wait_s)
+
+    def sign_in(self, answers: Mapping[str, str], attempt: Attempt) -> Person:
+        """Return who this is. Raises AccessError for a wrong password."""
+        person = self.mode.sign_in(answers)
+        self._throttle.take_back(attempt.address, attempt.name, is_known=attempt.is_known)
         return person
-
-    def _by_password(self, name: str, password: str) -> Person:
-        if self.policy.mode == "users":
-            user = self._users().check(name, password)
-            if user is None:
-                raise AccessError(WRONG, signed_in=False)
-            return self._person(user)
-        role = self._role_of(password)
-        if role is None:
-            raise AccessError("The password is not right.", signed_in=False)
-        if role == "user" and (name in self.policy.owners or name == LOCAL.name):
-            raise AccessError(f"The name {name!r} needs the owner's password.", signed_in=False)
-        return Person(name, role)
-
-    def _role_of(self, password: str) -> Role | None:
-        """Compare with both, whatever the first comparison says."""
-        is_owner = bool(self.policy.owner_password) & passwords.same(password, self.policy.owner_password)
-        is_user = bool(self.policy.password) & passwords.same(password, self.policy.password)
-        return "owner" if is_owner else "user" if is_user else None
-
-    def admit(self, claims: Mapping[str, Json]) -> Person:
-        """Return who an OpenID Connect provider says this is; AccessError if they are not let in."""
-        email = claims.get("email")
-        if not isinstance(email, str) or "@" not in email:
-            raise AccessError("The provider did not tell your e-mail address.", signed_in=False)
-        if claims.get("email_verified") in (False, "false"):
-            raise AccessError(f"The provider has not verified that {email} is yours.", signed_in=False)
-        person = self._by_email(clean_name(email))
-        if person is None:
-            raise AccessError(f"{email} may not use this app.", hint="Ask its owner.", signed_in=False)
-        return person
-
-    def _by_email(self, email: str) -> Person | None:
-        owner = email in self.policy.owners
-        allowed = {email, email[email.rindex("@") :]} & set(self.policy.allow)
-        if not owner and self.policy.allow and not allowed:
-            return None
-        return Person(email, "owner" if owner else "user")
 
     # --- staying in ---------------------------------------------------------------------------------------------
 
     def cookie_of(self, person: Person) -> str:
         """Return the cookie that keeps this person signed in."""
-        proof = self._proof(person.name, person.role) or ""
-        return self.cookies.made(Claims(self.policy.mode, person.name, person.role, proof))
+        role = self.mode.cookie_role(person)
+        proof = self.mode.cookie_proof(Person(person.name, role))
+        return self.cookies.make(
+            Claims(self.mode.name, person.name, role, "" if proof is None else self.cookies.fingerprint(proof))
+        )
 
     def person(self, cookies: Mapping[str, str]) -> Person | None:
         """Return who these cookies belong to; None if nobody is signed in (any more)."""
@@ -129,43 +84,13 @@ class Gate:
             return LOCAL
         value = cookies.get(self.cookies.name, "")
         claims = self._claims(value, int(self._clock() / CLAIMS_S)) if value else None
-        if claims is None or claims.mode != self.policy.mode or _digest(value) in self._ended:
+        if claims is None or claims.mode != self.mode.name or _digest(value) in self._ended:
             return None
-        proof = self._proof(claims.name, claims.role)
-        if proof is None or not passwords.same(proof, claims.proof):
+        noted = Person(claims.name, claims.role)
+        proof = self.mode.cookie_proof(noted)
+        if proof is None or not is_same_secret(self.cookies.fingerprint(proof), claims.proof):
             return None
-        return self._now(claims)
-
-    def _now(self, claims: Claims) -> Person | None:
-        if self.policy.mode == "users":
-            user = self._user(claims.name)
-            return None if user is None else self._person(user)
-        if self.policy.mode == "oidc":
-            return self._by_email(claims.name)
-        return Person(claims.name, claims.role)
-
-    def _proof(self, name: str, role: Role) -> str | None:
-        """Return what a cookie of this person must hold now; None if there is no such person."""
-        if self.policy.mode == "users":
-            user = self._user(name)
-            return None if user is None else self.cookies.proof(user.hash)
-        if self.policy.mode == "oidc":
-            return self.cookies.proof(self.policy.provider.get("client_id", ""))
-        password = self.policy.owner_password if role == "owner" else self.policy.password
-        return self.cookies.proof(password) if password else None
-
-    def _person(self, user: User) -> Person:
-        return Person(user.name, "owner" if user.name in self.policy.owners else user.role)
-
-    def _user(self, name: str) -> User | None:
-        now = self._clock()
-        read_at, user = self._read.get(name, (float("-inf"), None))
-        if now - read_at > USER_S:
-            user = self._users().find(name)
-            with self._lock:
-                self._read = {n: kept for n, kept in self._read.items() if now - kept[0] <= USER_S}
-                self._read[name] = (now, user)
-        return user
+        return self.mode.find_person(noted)
 
     def end(self, cookies: Mapping[str, str]) -> None:
         """Sign out: this cookie is good for nothing in this process any more, wherever it was copied to."""
@@ -178,5 +103,105 @@ class Gate:
             self._ended[_digest(value)] = now + self.cookies.max_age_s
 
 
+def open_gate(mode: SignIn, *, app: str, data: Path, environ: Mapping[str, str]) -> Gate:
+    """Return the gate; the cookie's secret is made now if there is none and it will be needed.
+
+    Raises UsageError, before anything is opened, for what the environment lacks.
+    """
+    mode.check_start()
+    secret = "" if mode.is_open else read_cookie_secret(data, environ)
+    return Gate(mode, Cookies(secret, app, mode.auth.days * 86_400))
+
+
 def _digest(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()
+
+
+# --- how often one may guess --------------------------------------------------------------------------------------
+
+FREE = 4  # failures without a wait: people mistype
+FREE_BY_NAME = 8  # failures for one name, from whatever addresses
+LONGEST_S = 10.0  # between two guesses of one address, and before any guess at a name that many guess at
+LONGEST_QUEUE_S = 30.0  # guesses of one address that would wait longer are refused
+FORGET_S = 900.0  # after so much quiet, failures are forgotten
+ADDRESSES_KEPT = 20_000  # addresses and names remembered
+
+
+@dataclass
+class _Failures:
+    count: int = 0
+    last_at: float = 0.0  # when the last guess is looked at: in the future while guesses wait
+
+
+class Throttle:
+    """Counts failures of this process, and slows guesses down.
+
+    In memory: a restart forgets, which costs a guesser more than it gives. An attempt counts as failed from its start
+    and is taken back when it was right, so that a thousand guesses at once count as a thousand.
+
+    The guesses of one address are looked at one after the other, with growing pauses. A guess at a name that many guess
+    at is looked at a little later, but is never refused for what others do. Somebody known, who has signed in under
+    this name from this browser, shares nothing with strangers: they are slowed down by the known of their own address.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._failures: OrderedDict[tuple[str, str], _Failures] = OrderedDict()
+
+    def begin(self, address: str, name: str = "", *, is_known: bool = False) -> float:
+        """Count an attempt and return the seconds after which it may be looked at; RateError if they are too many."""
+        with self._lock:
+            now = self._clock()
+            own = self._remember(_address_key(address, is_known=is_known), now)
+            own_wait_s = max(0.0, own.last_at + _pause_s(own.count, FREE) - now)
+            if own_wait_s > LONGEST_QUEUE_S:
+                raise RateError(
+                    f"That was wrong too often. Try again in {round(own_wait_s + 0.5)} seconds.",
+                    retry_after_s=own_wait_s,
+                )
+            name_wait_s = 0.0
+            if not is_known and name:
+                guessed = self._remember(("name", name), now)
+                name_wait_s = _pause_s(guessed.count, FREE_BY_NAME)
+                guessed.count, guessed.last_at = guessed.count + 1, now
+            own.count, own.last_at = own.count + 1, now + own_wait_s
+            return max(own_wait_s, name_wait_s)
+
+    def take_back(self, address: str, name: str = "", *, is_known: bool = False) -> None:
+        """It was right. Former failures stay, or who has one password could guess another's."""
+        with self._lock:
+            keys = [_address_key(address, is_known=is_known)] + ([] if is_known else [("name", name)])
+            for key in keys:
+                failures = self._failures.get(key, _Failures())
+                failures.count = max(0, failures.count - 1)
+
+    def _remember(self, key: tuple[str, str], now: float) -> _Failures:
+        failures = self._failures.setdefault(key, _Failures())
+        self._failures.move_to_end(key)
+        while len(self._failures) > ADDRESSES_KEPT:
+            self._failures.popitem(last=False)
+        if now - failures.last_at > FORGET_S:
+            failures.count = 0
+        return failures
+
+
+def _pause_s(count: int, free: int) -> float:
+    return 0.0 if count < free else min(LONGEST_S, 2.0 ** min(30, count - free))
+
+
+def _address_key(address: str, *, is_known: bool) -> tuple[str, str]:
+    return ("known" if is_known else "stranger", _network_of(address))
+
+
+def _network_of(address: str) -> str:
+    """Return what one guesser has: an IPv4 address, or the /64 of an IPv6 one."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, ipaddress.IPv6Address):
+        if ip.ipv4_mapped:
+            return str(ip.ipv4_mapped)
+        return str(ipaddress.ip_network((ip, 64), strict=False))
+    return str(ip)

@@ -13,8 +13,10 @@ from typing import Any, TypeVar
 import anyio
 from starlette.requests import Request
 
-from matinee.access.people import LOCAL, Person
-from matinee.api import tokens
+from matinee.access.events import record_event
+from matinee.access.modes import SignIn, make_sign_in
+from matinee.access.people import LOCAL, Person, Users
+from matinee.access.tokens import find_token_person
 from matinee.api.problems import ApiError
 from matinee.client.core import Client
 from matinee.client.limits import limits_of
@@ -60,11 +62,11 @@ class Call:
 
 
 class Gate:
-    """Lets people in. `open_client` gives a person's client; `is_open` says whether the app is used without sign-in."""
+    """Lets people in. `open_client` gives a person's client; `sign_in` gives the way people sign in to the app."""
 
-    def __init__(self, open_client: OpenClient, is_open: Callable[[], bool] | None = None) -> None:
+    def __init__(self, open_client: OpenClient, sign_in: Callable[[], SignIn] | None = None) -> None:
         self.open_client = open_client
-        self._is_open = is_open
+        self._sign_in = sign_in
         self._threads = anyio.CapacityLimiter(THREADS)
 
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
@@ -83,17 +85,26 @@ class Gate:
         if header is None:
             return None
         scheme, _, secret = header.partition(" ")
-        person = tokens.person_of(system.backend.store, secret.strip(), time.time())
+        person = find_token_person(system.backend.store, self._mode(system), secret.strip(), time.time())
         if scheme.lower() != "bearer" or person is None:
-            raise _unauthorized("This token is not valid: it is mistyped, has expired or was revoked.", "invalid_token")
+            record_event("token refused", "", request.client.host if request.client else "", request.url.path)
+            raise _unauthorized(
+                "This token is not valid: it is mistyped, has expired, was revoked or ended with its person's account.",
+                "invalid_token",
+            )
         return person
 
-    def is_open(self, release: Release) -> bool:
+    def is_open(self, system: Client) -> bool:
         """Whether the app is used without sign-in: a program on this machine needs no token then."""
-        return _has_no_auth(release) if self._is_open is None else self._is_open()
+        return self._mode(system).is_open
+
+    def _mode(self, system: Client) -> SignIn:
+        if self._sign_in is not None:
+            return self._sign_in()
+        return make_sign_in(live(system).details.get("auth") or {}, {}, lambda: Users(system.backend.store))
 
     def _by_loopback(self, request: Request, system: Client) -> Person:
-        if self.is_open(live(system)) and _is_here(request):
+        if self.is_open(system) and _is_here(request):
             return LOCAL
         raise _unauthorized("This needs a token.", "")
 
@@ -104,10 +115,6 @@ def live(client: Client) -> Release:
         return client.release()
     except NotFoundError as error:
         raise BackendError("The app is starting: nothing is live yet.", hint="Ask again in a moment.") from error
-
-
-def _has_no_auth(release: Release) -> bool:
-    return str((release.details.get("auth") or {}).get("mode", "none")) == "none"
 
 
 def _unauthorized(message: str, error: str) -> ApiError:

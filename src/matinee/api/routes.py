@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
+from matinee.access.modes import SignIn
 from matinee.api import openapi, page
 from matinee.api.answers import answer
 from matinee.api.gate import Call, Gate, OpenClient, read_body
@@ -34,16 +35,16 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def routes(
-    open_client: OpenClient, *, is_open: Callable[[], bool] | None = None, wait_s: float = WAIT_S
+    open_client: OpenClient, *, sign_in: Callable[[], SignIn] | None = None, wait_s: float = WAIT_S
 ) -> list[BaseRoute]:
     """Return the routes of `/api` and `/mcp`; `open_client` gives a person's client and may be called often.
 
-    `is_open` says whether the app is used without sign-in; None = as `[auth]` of the live release says. A prediction
+    `sign_in` gives the way people sign in; None = as `[auth]` of the live release says. A prediction
     that takes longer than `wait_s` is answered with its run's id and goes on.
     """
     from matinee.api.mcp_endpoint import McpEndpoint
 
-    gate, later, rates = Gate(open_client, is_open), Later(), Rates()
+    gate, later, rates = Gate(open_client, sign_in), Later(), Rates()
     predicting = Predicting(gate, later, rates, wait_s)
     table = operations(predicting, Uploading(gate))
     app = Starlette(
@@ -85,7 +86,7 @@ def _document(gate: Gate, table: tuple[Operation, ...]) -> Handler:
         def work() -> Response:
             _person, client, limits = gate.admit(request)
             release = client.release()
-            return answer(openapi.document(release, table, limits, token_needed=not gate.is_open(release)))
+            return answer(openapi.document(release, table, limits, token_needed=not gate.is_open(client)))
 
         return await gate.in_thread(work)
 

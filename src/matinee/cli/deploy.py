@@ -87,12 +87,7 @@ def _show(done: Deployed, *, data_only: bool) -> None:
 def _sign_in(done: Deployed) -> list[str]:
     if done.password:
         return [f"Password, made now and shown this once: {done.password}"]
-    return {
-        "none": ["Anybody who has the address can use it."],
-        "password": ["People sign in with the password of the stage."],
-        "users": [f"People sign in by name. Add somebody: matinee users add NAME --stage {done.stage}"],
-        "oidc": ["People sign in at your provider."],
-    }.get(done.sign_in, [])
+    return [done.sign_in.format(stage=done.stage)] if done.sign_in else []
 
 
 def plan(stage: OfStage = "dev", build: Build = "local", app: App = HERE, as_json: AsJson = False) -> None:

@@ -11,7 +11,7 @@ from matinee.cli import output
 from matinee.cli.options import HERE, App, AsJson, Stage, on
 
 if TYPE_CHECKING:
-    from matinee.api.tokens import Token
+    from matinee.access.tokens import Token
 
 Json = Any
 app = typer.Typer(help="Bearer tokens of the HTTP API: create, list, revoke.", no_args_is_help=True)

@@ -26,7 +26,7 @@ def add(
 
     user = users.add(app, name, _password(), owner=owner, stage=stage)
     output.print_text(user.name)
-    if users.is_asked_for(app, stage):
+    if users.has_named_users(app, stage):
         output.next_step(f"{user.name} can sign in now.")
     else:
         output.next_step('For people to sign in by name, write into matinee.toml: [auth] mode = "users"')
@@ -55,17 +55,21 @@ def remove(name: Name, app: App = HERE, stage: Stage = "") -> None:
 
     user, tokens = users.remove(app, name, stage=stage)
     output.print_text(user.name)
-    revoked = f"; {tokens} token{'s' if tokens != 1 else ''} revoked" if tokens else ""
-    output.next_step(f"Removed, and signed out{revoked}.")
+    output.next_step(f"Removed, and signed out{_revoked(tokens)}.")
 
 
 @app.command("password", epilog="Example: matinee users password ada")
 def password(name: Name, app: App = HERE, stage: Stage = "") -> None:
-    """Change somebody's password, which signs them out everywhere."""
+    """Change somebody's password, which signs them out everywhere and revokes their tokens."""
     from matinee.ops import users
 
-    output.print_text(users.change_password(app, name, _password(), stage=stage).name)
-    output.next_step("Changed, and signed out everywhere.")
+    user, tokens = users.change_password(app, name, _password(), stage=stage)
+    output.print_text(user.name)
+    output.next_step(f"Changed, and signed out everywhere{_revoked(tokens)}.")
+
+
+def _revoked(tokens: int) -> str:
+    return f"; {tokens} token{'s' if tokens != 1 else ''} revoked" if tokens else ""
 
 
 def _password() -> str:

@@ -10,8 +10,7 @@ import threading
 import time
 
 from matinee.errors import MatineeError
-from matinee.notices.deliver import deliver
-from matinee.notices.senders import open_senders
+from matinee.notices.deliver import deliver, open_senders
 from matinee.ports import Store
 
 LOOK_S = 2.0  # nobody says here when a run ends: its worker records that by itself

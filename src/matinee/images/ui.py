@@ -80,7 +80,7 @@ def plan_ui(project: Project, *, platform: str, engine: Engine | None = None, up
 def ui_requirements(project: Project) -> tuple[str, ...]:
     """Return what UI, API and dispatcher need: all that the framework declares but the tools of its command line."""
     wanted = {"mcp"} if project.api.mcp else set()
-    wanted |= {"oidc"} if project.auth.mode == "oidc" else set()
+    wanted |= {project.auth.sign_in_mode.extra} - {""}
     found = []
     for text in metadata.requires("matinee") or ():
         requirement = Requirement(text)

@@ -9,14 +9,38 @@ run out: at least once, under the same id.
 from __future__ import annotations
 
 import logging
+import os
+import re
+import smtplib
+import ssl
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import format_datetime, parseaddr
+from functools import partial
 
-from matinee.notices.sender import Message, NotSentError, Sender
-from matinee.notices.subscription import KEPT_S, NOTICE, Channel, Notice, from_json, to_json
+from matinee.errors import InputError
+from matinee.manifest import Release
+from matinee.notices.subscriptions import (
+    KEPT_S,
+    NOTICE,
+    Channel,
+    Message,
+    Notice,
+    NotSentError,
+    Sender,
+    notice_from_json,
+    notice_to_json,
+    notices_of,
+)
+from matinee.notices.webhook import WebhookSender, read_signing_secret
 from matinee.ports import Store
+from matinee.project.sections import ANYWHERE, Notices
 from matinee.retry import backoff_s
 from matinee.runs import Run
+from matinee.settings import SMTP_PASSWORD
 
 HOLD_S = 600.0  # how long a claim lasts: longer than MOST messages take
 MOST = 20  # messages sent in one look
@@ -34,26 +58,26 @@ def deliver(store: Store, now: float, senders: Mapping[str, Sender]) -> float | 
     next_at: list[float] = []
     room = MOST
     for data in store.documents(NOTICE).values():
-        notice = _ended(store, from_json(data), now)
+        notice = _note_end(store, notice_from_json(data), now)
         if notice is None or not notice.is_done:
             continue
-        for name in _due(notice, now):
+        for name in _due_channels(notice, now):
             if room == 0:
                 return now
             room -= 1
-            notice = _tell(store, notice, name, now, senders) or notice
+            notice = _send_channel(store, notice, name, now, senders) or notice
         next_at += [c.next_at for c in notice.channels.values() if c.state == "waiting"]
-        _tidy(store, notice, now)
+        _remove_settled(store, notice, now)
     return min(next_at, default=None)
 
 
-def _ended(store: Store, notice: Notice, now: float) -> Notice | None:
+def _note_end(store: Store, notice: Notice, now: float) -> Notice | None:
     """Return the notice with the end of its run noted, None if it is gone."""
     if notice.is_done:
         return notice
     run = store.run(notice.run_id)
     if run is None:
-        store.swap_document(NOTICE, notice.key, to_json(notice), None)
+        store.swap_document(NOTICE, notice.key, notice_to_json(notice), None)
         return None
     if not run.status.is_final:
         return notice
@@ -61,11 +85,11 @@ def _ended(store: Store, notice: Notice, now: float) -> Notice | None:
     return ended if _swap(store, notice, ended) else None
 
 
-def _due(notice: Notice, now: float) -> list[str]:
+def _due_channels(notice: Notice, now: float) -> list[str]:
     return [name for name, c in notice.channels.items() if c.state == "waiting" and c.next_at <= now]
 
 
-def _tell(store: Store, notice: Notice, name: str, now: float, senders: Mapping[str, Sender]) -> Notice | None:
+def _send_channel(store: Store, notice: Notice, name: str, now: float, senders: Mapping[str, Sender]) -> Notice | None:
     """Claim, send and note; None when somebody else has it."""
     channel = notice.channels[name]
     held = replace(channel, tries=channel.tries + 1, first_at=channel.first_at or now, next_at=now + HOLD_S)
@@ -73,15 +97,15 @@ def _tell(store: Store, notice: Notice, name: str, now: float, senders: Mapping[
     run = store.run(notice.run_id)
     if run is None or not _swap(store, notice, claimed):
         return None
-    became = _sent(_message(claimed, held, run, now), held, senders.get(name), now)
-    return _note(store, claimed, name, held, became)
+    outcome = _try_to_send(_message(claimed, held, run, now), held, senders.get(name), now)
+    return _note(store, claimed, name, held, outcome)
 
 
 def _message(notice: Notice, channel: Channel, run: Run, now: float) -> Message:
     return Message(notice.id, notice.user, channel.to, run, notice.link, now)
 
 
-def _sent(message: Message, channel: Channel, sender: Sender | None, now: float) -> Channel:
+def _try_to_send(message: Message, channel: Channel, sender: Sender | None, now: float) -> Channel:
     try:
         if sender is None:
             raise NotSentError("This way of telling is not set up any more.", is_final=True)
@@ -95,23 +119,118 @@ def _sent(message: Message, channel: Channel, sender: Sender | None, now: float)
     return replace(channel, state="sent", why="")
 
 
-def _note(store: Store, notice: Notice, name: str, held: Channel, became: Channel) -> Notice | None:
+def _note(store: Store, notice: Notice, name: str, held: Channel, outcome: Channel) -> Notice | None:
     """Write what became of the channel; its person may have changed the rest of the document meanwhile."""
     while True:
-        noted = notice.with_channel(name, became)
+        noted = notice.with_channel(name, outcome)
         if _swap(store, notice, noted):
             return noted
         data = store.document(NOTICE, notice.key)
-        if data is None or from_json(data).channels.get(name) != held:
+        if data is None or notice_from_json(data).channels.get(name) != held:
             return None
-        notice = from_json(data)
+        notice = notice_from_json(data)
 
 
-def _tidy(store: Store, notice: Notice, now: float) -> None:
+def _remove_settled(store: Store, notice: Notice, now: float) -> None:
     is_over = notice.is_settled and (notice.seen_at or now - notice.done_at > KEPT_S)
     if is_over:
-        store.swap_document(NOTICE, notice.key, to_json(notice), None)
+        store.swap_document(NOTICE, notice.key, notice_to_json(notice), None)
 
 
 def _swap(store: Store, old: Notice, new: Notice) -> bool:
-    return store.swap_document(NOTICE, old.key, to_json(old), to_json(new))
+    return store.swap_document(NOTICE, old.key, notice_to_json(old), notice_to_json(new))
+
+
+def open_senders(release: Release, store: Store, environ: Mapping[str, str] = os.environ) -> dict[str, Sender]:
+    """Return the channels by name: "email" where a mail server is named, "webhook" where it is allowed."""
+    settings = notices_of(release)
+    senders: dict[str, Sender] = {}
+    if settings.smtp_host:
+        title = release.title or release.app
+        senders["email"] = SmtpSender(settings, environ.get(SMTP_PASSWORD, ""), title)
+    if settings.webhooks:
+        senders["webhook"] = WebhookSender(partial(read_signing_secret, store), settings)
+    return senders
+
+
+# --- e-mail, by the mail server that `[notices]` names ------------------------------------------------------------
+
+SMTP_TIMEOUT_S = 10.0
+_ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([A-Za-z0-9-]+\.)*[A-Za-z0-9-]{1,63}")
+
+
+def check_email(address: str, settings: Notices) -> str:
+    """Return the address; InputError for what is none, or one outside the domains that `[notices]` allows."""
+    address = address.strip()
+    if len(address) > 254 or not _ADDRESS.fullmatch(address):
+        raise InputError("email", "is not an e-mail address")
+    domains = settings.email_domains or (parseaddr(settings.sender)[1].rpartition("@")[2],)
+    allowed = [domain.lower().removeprefix("@") for domain in domains]
+    if ANYWHERE not in allowed and address.rpartition("@")[2].lower() not in allowed:
+        raise InputError("email", f"must end with @{' or @'.join(allowed)}")
+    return address
+
+
+class SmtpSender:
+    """Sends by SMTP. `password` is for `smtp_user`; `title` is the app's."""
+
+    def __init__(self, settings: Notices, password: str, title: str) -> None:
+        self._settings = settings
+        self._password = password
+        self._title = title
+
+    def send(self, message: Message) -> None:
+        """See `Sender`. An address the server refuses for good is final, and so is one of a domain not allowed."""
+        try:
+            check_email(message.to, self._settings)
+        except InputError as error:
+            raise NotSentError(f"The address {error.problems[0].message}.", is_final=True) from error
+        try:
+            with self._connected() as server:
+                server.send_message(self._letter(message))
+        except smtplib.SMTPRecipientsRefused as error:
+            codes = [code for code, _ in error.recipients.values()]
+            is_final = all(code >= 500 for code in codes)
+            raise NotSentError(f"The mail server does not take {message.to}.", is_final=is_final) from error
+        except smtplib.SMTPAuthenticationError as error:
+            raise NotSentError("The mail server refuses the user or the password.") from error
+        except (OSError, smtplib.SMTPException) as error:
+            raise NotSentError(f"The mail server could not be used: {error}.") from error
+
+    def _connected(self) -> smtplib.SMTP:
+        settings, context = self._settings, ssl.create_default_context()
+        place = (settings.smtp_host, settings.smtp_port)
+        if settings.smtp_security == "tls":
+            server: smtplib.SMTP = smtplib.SMTP_SSL(*place, timeout=SMTP_TIMEOUT_S, context=context)
+        else:
+            server = smtplib.SMTP(*place, timeout=SMTP_TIMEOUT_S)
+        try:
+            if settings.smtp_security == "starttls":
+                server.starttls(context=context)
+            if settings.smtp_user:
+                server.login(settings.smtp_user, self._password)
+        except BaseException:
+            server.close()
+            raise
+        return server
+
+    def _letter(self, message: Message) -> EmailMessage:
+        letter = EmailMessage()
+        name, sender = parseaddr(self._settings.sender)
+        letter["From"] = Address(name or self._title, addr_spec=sender)
+        letter["To"] = message.to
+        letter["Subject"] = f"{self._title}: {message.subject}"
+        letter["Date"] = format_datetime(datetime.fromtimestamp(message.at, UTC))
+        letter["Message-ID"] = f"<{message.id}@{sender.rpartition('@')[2]}>"
+        letter["Auto-Submitted"] = "auto-generated"
+        letter.set_content(_text(message))
+        return letter
+
+
+def _text(message: Message) -> str:
+    """Return the words of the app alone: what a predictor says is shown in the app, to who may see it."""
+    lines = [f"{message.subject}."]
+    if message.link:
+        lines.append(f"\nLook at it: {message.link}")
+    lines.append("\nYou asked to be told when this run is finished.")
+    return "\n".join(lines) + "\n"

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from watchfiles import DefaultFilter, watch
 
-from matinee.access.users import KIND as USERS
+from matinee.access.people import USER
 from matinee.client.containers import Containers
 from matinee.client.host import DevRecord, LocalHost, dev_lock, write_dev_record
 from matinee.client.scheduling import Scheduling, schedules_of
@@ -157,7 +157,7 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
                 ui.wait_until_it_answers(stop)
             url = ui.url if ui else ""
             report(Ready(url, host.service.endpoint, time.monotonic() - started))
-            if reach.auth.mode == "users" and not host.backend.store.documents(USERS):
+            if reach.auth.sign_in_mode.has_accounts and not host.backend.store.documents(USER):
                 report(Line("", "Nobody can sign in yet: add somebody with `matinee users add NAME --owner`."))
             if ui and reach.is_wide:
                 report(_shown(reach, ui.port))

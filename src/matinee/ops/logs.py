@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from matinee.access.events import ACCESS
 from matinee.backends.aws.logs import decode, events_of
 from matinee.backends.aws.session import Session
 from matinee.backends.local.logs import FolderLogs
@@ -25,7 +26,8 @@ from matinee.project import Project, load
 from matinee.project.suggest import nearest
 from matinee.settings import DISPATCHER
 
-UI, SHORT_DISPATCHER = "ui", "dispatcher"  # what people call the parts that are nobody's predictor
+# What people call the parts that are nobody's predictor.
+UI, SHORT_DISPATCHER, SHORT_ACCESS = "ui", "dispatcher", "access"
 POLL_HERE_S, POLL_STAGE_S = 0.3, 2.0
 LATE_S = 30.0  # CloudWatch may show a line that much later than others of its time
 _PLATFORM = ("START RequestId: ", "END RequestId: ", "REPORT RequestId: ", "INIT_START", "RESTORE_")  # Lambda's own
@@ -94,10 +96,11 @@ def _here(project: Project, client: Client, release: Release | None, which: Whic
 def _wanted_here(release: Release | None, name: str) -> set[str]:
     """Return the names whose lines are asked for, () for all of them."""
     components = {c.name: [p.name for p in c.predictors] for c in (release.components if release else ())}
-    known = {*components, *(p for names in components.values() for p in names)}
+    known = {SHORT_ACCESS, *components, *(p for names in components.values() for p in names)}
     if name and name not in known:
         raise _unknown(name, known)
-    return {name, *components.get(name, ())} if name else set()
+    is_own = name == SHORT_ACCESS and name not in components
+    return {ACCESS} if is_own else {name, *components.get(name, ())} if name else set()
 
 
 def _named(line: LogLine, client: Client, predictors: dict[str, str]) -> LogLine:
@@ -128,7 +131,9 @@ def _groups(names: Names, release: Release | None, name: str) -> dict[str, str]:
     parts = {UI: UI, SHORT_DISPATCHER: DISPATCHER}
     components = {c.name: [p.name for p in c.predictors] for c in (release.components if release else ())}
     parts |= {p: p for predictors in components.values() for p in predictors}
-    known = {*parts, *components}
+    if name == SHORT_ACCESS and name not in {*parts, *components}:  # the UI writes them among its own
+        return {ACCESS: names.log_group(UI)}
+    known = {SHORT_ACCESS, *parts, *components}
     if name and name not in known:
         raise _unknown(name, known)
     wanted = [name] if name in parts else components.get(name, list(parts))
@@ -145,8 +150,11 @@ def _lines(session: Session, part: str, group: str, since: float, until: float |
     for event in events_of(session, group, since, until):
         message = str(event["message"])
         if message.strip() and not message.startswith(_PLATFORM):
+            line = decode(event)
+            if part == ACCESS and line.component != ACCESS:
+                continue
             # by the time CloudWatch has of it: a worker's clock may differ, and the order must be one
-            yield str(event["eventId"]), replace(decode(event), at=event["timestamp"] / 1000, component=part)
+            yield str(event["eventId"]), replace(line, at=event["timestamp"] / 1000, component=part)
 
 
 def _followed(session: Session, groups: Mapping[str, str], which: Which) -> Iterator[LogLine]:

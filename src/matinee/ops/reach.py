@@ -6,10 +6,11 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from matinee.access import passwords
-from matinee.access.start import check_reach, is_this_machine, policy_of
+from matinee.access.modes import check_reach, is_this_machine, make_sign_in
+from matinee.access.people import Users, generate_password
 from matinee.errors import UsageError
 from matinee.project import Auth, Project
+from matinee.project.sections import LAN_MODE
 from matinee.settings import OWNER_PASSWORD, PASSWORD
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - only ever with sign-in
@@ -52,12 +53,17 @@ def reach_of(
     made: dict[str, str] = {}
     if lan:
         host = EVERYWHERE if is_this_machine(host) else host
-        if auth.mode == "none":
-            auth = replace(auth, mode="password")
-            made = {name: passwords.generated() for name in (PASSWORD, OWNER_PASSWORD) if not environ.get(name)}
-    policy = policy_of(vars(auth), {**environ, **made})
-    check_reach(policy, host, without_sign_in=without_sign_in)
+        if auth.sign_in_mode.is_open:
+            auth = replace(auth, mode=LAN_MODE)
+            made = {name: generate_password() for name in (PASSWORD, OWNER_PASSWORD) if not environ.get(name)}
+    mode = make_sign_in(auth, {**environ, **made}, _no_users)
+    mode.check_start()
+    check_reach(mode, host, without_sign_in=without_sign_in)
     return Reach(host, auth, without_sign_in, made)
+
+
+def _no_users() -> Users:
+    raise UsageError("Nobody signs in before the app is open.", hint="Start it first.")
 
 
 def network_address() -> str:

@@ -6,8 +6,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from matinee.api import tokens
-from matinee.api.tokens import Token
+from matinee.access import tokens
+from matinee.access.modes import make_sign_in
+from matinee.access.people import Users
+from matinee.access.tokens import Token
 from matinee.client.stage import open_store_of
 from matinee.project import load
 
@@ -21,18 +23,20 @@ class NewToken:
 
 
 def create(path: Path, name: str, *, owner: bool = False, days: int | None = None, stage: str = "") -> NewToken:
-    """Make a token for the person `name`; raises ProjectError, UsageError."""
-    with open_store_of(load(path), stage) as store:
-        return NewToken(*tokens.create(store, name, owner=owner, days=days, now=time.time()))
+    """Make a token for the person `name`; raises ProjectError, UsageError, NotFoundError if there is no such person."""
+    project = load(path)
+    with open_store_of(project, stage) as store:
+        mode = make_sign_in(project.for_stage(stage).auth, {}, lambda: Users(store))
+        return NewToken(*tokens.create_token(store, mode, name, owner=owner, days=days, now=time.time()))
 
 
 def list_tokens(path: Path, *, stage: str = "") -> tuple[Token, ...]:
     """Return all tokens, the newest first."""
     with open_store_of(load(path), stage) as store:
-        return tuple(tokens.listed(store))
+        return tuple(tokens.list_tokens(store))
 
 
 def revoke(path: Path, which: str, *, stage: str = "") -> tuple[Token, ...]:
     """Revoke the token of this id, or all of this name; NotFoundError if there is none."""
     with open_store_of(load(path), stage) as store:
-        return tuple(tokens.revoke(store, which))
+        return tuple(tokens.revoke_tokens(store, which))

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from matinee.access.users import User, Users
-from matinee.api import tokens
+from matinee.access.people import User, Users
+from matinee.access.tokens import list_tokens, revoke_tokens
 from matinee.client.stage import open_store_of
+from matinee.ports import Store
 from matinee.project import load
 
 
@@ -21,7 +22,7 @@ def add(path: Path, name: str, password: str, *, owner: bool = False, stage: str
 def list_all(path: Path, *, stage: str = "") -> tuple[User, ...]:
     """Return the app's users by name."""
     with _users(path, stage) as users:
-        return tuple(users.all())
+        return tuple(users.list_all())
 
 
 def remove(path: Path, name: str, *, stage: str = "") -> tuple[User, int]:
@@ -31,22 +32,31 @@ def remove(path: Path, name: str, *, stage: str = "") -> tuple[User, int]:
     """
     with open_store_of(load(path), stage) as store:
         users = Users(store)
-        user = users.named(name)
-        theirs = [token for token in tokens.listed(store) if token.person.name == user.name]
-        for token in theirs:
-            tokens.revoke(store, token.id)
-        return users.remove(user.name), len(theirs)
+        user = users.find_named(name)
+        revoked = _revoke_tokens_of(store, user.name)
+        return users.remove(user.name), revoked
 
 
-def change_password(path: Path, name: str, password: str, *, stage: str = "") -> User:
-    """Change a password, which signs its user out everywhere; NotFoundError if there is no such user."""
-    with _users(path, stage) as users:
-        return users.change_password(name, password)
+def change_password(path: Path, name: str, password: str, *, stage: str = "") -> tuple[User, int]:
+    """Change a password and revoke its user's tokens, and return how many; it signs them out everywhere.
+
+    NotFoundError if there is no such user.
+    """
+    with open_store_of(load(path), stage) as store:
+        user = Users(store).change_password(name, password)
+        return user, _revoke_tokens_of(store, user.name)
 
 
-def is_asked_for(path: Path, stage: str = "") -> bool:
-    """Whether the app lets its named users in: `[auth] mode = "users"`."""
-    return load(path).for_stage(stage).auth.mode == "users"
+def has_named_users(path: Path, stage: str = "") -> bool:
+    """Whether the app lets its named users in, as `[auth] mode = "users"` does."""
+    return load(path).for_stage(stage).auth.sign_in_mode.has_accounts
+
+
+def _revoke_tokens_of(store: Store, name: str) -> int:
+    tokens = [token for token in list_tokens(store) if token.person.name == name]
+    for token in tokens:
+        revoke_tokens(store, token.id)
+    return len(tokens)
 
 
 @contextmanager

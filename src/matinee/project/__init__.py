@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from matinee.project.auth import Auth
 from matinee.project.aws import Aws
 from matinee.project.load import load
 from matinee.project.model import Api, Component, Limits, Project, Stage
-from matinee.project.notices import Notices
-from matinee.project.ui import Page, Ui, ui_details
+from matinee.project.sections import Auth, Notices, Page, Ui, ui_details
 
 __all__ = [
     "Api",

@@ -118,8 +118,8 @@ def _check_unique(document: Document, components: list[Component]) -> None:
 
 
 def _check_name(name: str) -> str:
-    if name == RESERVED:
-        raise ProjectError(f"{RESERVED} is the name of the UI's own image.", hint="Call the component otherwise.")
+    if name.startswith("matinee-"):  # as the UI's image and the log of who came in
+        raise ProjectError(f"{name}: names that begin with matinee- are the app's own.", hint="Call it otherwise.")
     if not re.fullmatch("[A-Za-z][A-Za-z0-9_-]{0,47}", name):
         raise ProjectError(
             f"A component cannot be called {name!r}.",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from matinee.project.model import Project
-from matinee.project.ui import ui_details
+from matinee.project.sections import ui_details
 
 Json = Any
 

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from matinee.errors import ProjectError, UsageError
-from matinee.project.auth import Auth, read_auth
 from matinee.project.aws import Aws, check_aws, read_aws
 from matinee.project.components import component_name, no_predictor, read_components
 from matinee.project.discover import find_sources, holds_predictor
 from matinee.project.fields import Document, Field
 from matinee.project.model import Api, Component, Limits, Project, Stage
-from matinee.project.notices import Notices, read_notices
-from matinee.project.ui import Ui, default_ui, read_ui
+from matinee.project.sections import Auth, Notices, Ui, default_ui, read_auth, read_notices, read_ui
 from matinee.schedule import parse
 
 Json = Any

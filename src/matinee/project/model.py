@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from matinee.errors import ProjectError
-from matinee.project.auth import Auth
 from matinee.project.aws import Aws
 from matinee.project.content import content_hash
 from matinee.project.dependencies import Dependencies, read_dependencies
-from matinee.project.notices import Notices
+from matinee.project.sections import Auth, Notices, Ui
 from matinee.project.suggest import nearest
-from matinee.project.ui import Ui
 
 Json = Any
 ENTRY = "predictor.py"

@@ -29,8 +29,7 @@ from matinee.client.core import Client
 from matinee.client.scheduled import SCHEDULE, submit_scheduled
 from matinee.errors import BackendError, MatineeError, UsageError
 from matinee.manifest import Release
-from matinee.notices.deliver import deliver
-from matinee.notices.senders import open_senders
+from matinee.notices.deliver import deliver, open_senders
 from matinee.ports import Invocation, Launcher, Store
 from matinee.queue.dispatch import dispatch
 from matinee.runtime.secrets import fetch

@@ -8,19 +8,10 @@ from dataclasses import dataclass, field
 from matinee.manifest import ComponentManifest, PredictorManifest
 from matinee.names import Names
 from matinee.project import Auth, Aws, Notices, Project
-from matinee.settings import (
-    COOKIE_SECRET,
-    OIDC_CLIENT_ID,
-    OIDC_CLIENT_SECRET,
-    OIDC_METADATA_URL,
-    OIDC_REDIRECT_URI,
-    PASSWORD,
-    SMTP_PASSWORD,
-)
+from matinee.settings import COOKIE_SECRET, OIDC_REDIRECT_URI, SMTP_PASSWORD
 
 UI = "ui"  # what the UI's own resources are called, and its container
 UI_COMPONENT = "matinee-ui"  # the component of the image that UI and dispatcher run from
-_OF_THE_PROVIDER = (OIDC_CLIENT_ID, OIDC_CLIENT_SECRET, OIDC_METADATA_URL)
 
 
 @dataclass(frozen=True)
@@ -77,10 +68,10 @@ class Blueprint:
     @property
     def ui_secrets(self) -> tuple[str, ...]:
         """The secrets that the UI is given. Where the provider sends people back to follows from a domain."""
-        provider = _OF_THE_PROVIDER if self.aws.domain else (*_OF_THE_PROVIDER, OIDC_REDIRECT_URI)
-        found = {"password": (PASSWORD,), "oidc": provider}.get(self.auth.mode, ())
-        cookie = (COOKIE_SECRET,) if self.auth.mode != "none" else ()
-        return tuple(dict.fromkeys((*found, *cookie, *self.dispatcher_secrets, *self.optional_secrets)))
+        mode = self.auth.sign_in_mode
+        needed = [name for name in mode.variables if not (name == OIDC_REDIRECT_URI and self.aws.domain)]
+        cookie = () if mode.is_open else (COOKIE_SECRET,)
+        return tuple(dict.fromkeys((*needed, *cookie, *self.dispatcher_secrets, *self.optional_secrets)))
 
     @property
     def dispatcher_secrets(self) -> tuple[str, ...]:

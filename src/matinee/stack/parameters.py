@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from matinee.settings import PASSWORD
 from matinee.stack.blueprint import UI_COMPONENT, Blueprint
 from matinee.stack.ids import logical
 
@@ -94,7 +95,7 @@ def edge_parameters(b: Blueprint) -> tuple[Told, ...]:
 
 def is_password_in_secrets_manager(b: Blueprint) -> bool:
     """Whether the password is in Secrets Manager: it is asked for, and it is to be there."""
-    return b.auth.mode == "password" and b.aws.password_in == "secrets-manager"  # noqa: S105
+    return PASSWORD in b.auth.sign_in_mode.variables and b.aws.password_in == "secrets-manager"  # noqa: S105
 
 
 _BUCKET = Told(BUCKET, "String", "The bucket of the app's files")

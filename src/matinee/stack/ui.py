@@ -68,7 +68,7 @@ def _container(b: Blueprint) -> ecs.ContainerDefinition:
         log_mode=LOG_MODE,
         secrets=secrets,
         # Without `[auth]` everybody who has the address gets in. A deployment says so; the UI is told that it is meant.
-        Command=["ui"] if b.auth.mode != "none" else ["ui", "--without-sign-in"],
+        Command=["ui", "--without-sign-in"] if b.auth.sign_in_mode.is_open else ["ui"],
         PortMappings=[ecs.PortMapping(ContainerPort=balancer.PORT, Protocol="tcp")],
         HealthCheck=ecs.HealthCheck(
             Command=["CMD", "python", "-c", _ASK], Interval=30, Timeout=10, Retries=3, StartPeriod=60
@@ -79,7 +79,7 @@ def _container(b: Blueprint) -> ecs.ContainerDefinition:
 def _sign_in(b: Blueprint) -> dict[str, str]:
     """Return what the UI asks people for. Not from the release: the first one comes after the UI is up."""
     told = {AUTH: json.dumps(vars(b.auth), sort_keys=True)}
-    if b.auth.mode == "oidc" and b.aws.domain:
+    if OIDC_REDIRECT_URI in b.auth.sign_in_mode.variables and b.aws.domain:
         told[OIDC_REDIRECT_URI] = f"https://{b.aws.domain}/oauth2callback"
     return told
 

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from matinee.access.events import record_event
 from matinee.access.people import LOCAL
 from matinee.client.export import What, export
 from matinee.client.export_formats import MEDIA_TYPES
@@ -39,6 +40,7 @@ def _streamed(request: Request) -> Response:
     if person is None:
         raise AccessError("You are signed out.", hint="Sign in again.", signed_in=False)
     asked = request.query_params
+    record_event("export", person.name, request.client.host if request.client else "", asked.get("predictor", ""))
     days = re.fullmatch("[0-9]{1,5}", asked.get("days", ""))
     since = time.time() - int(days[0]) * DAY_S if days else 0.0
     form: Any = asked.get("format", "csv")

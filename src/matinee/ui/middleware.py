@@ -14,9 +14,10 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from matinee.access import passwords
-from matinee.access.gate import Gate
-from matinee.access.people import Person
+from matinee.access.events import record_event
+from matinee.access.gate import Attempt, Gate
+from matinee.access.people import Person, is_same_secret
+from matinee.access.tokens import DEVICE_S
 from matinee.errors import MatineeError, RateError
 from matinee.ui import sign_in_provider as provider
 from matinee.ui.sign_in import Asked, safe_after, sign_in_page, sign_out_page
@@ -37,7 +38,9 @@ class SignInMiddleware:
         self._title = title
         self._open = tuple(prefix.rstrip("/") for prefix in open_prefixes)
         self._form_cookie = f"{gate.cookies.name}-form"
-        self._checking = ThreadPoolExecutor(1, "sign-in")  # hashing takes time and memory: one at a time
+        self._device_cookie = f"{gate.cookies.name}-device"
+        # Hashing takes time and memory: one at a time, and who is known never waits behind strangers.
+        self._known, self._strangers = ThreadPoolExecutor(1, "sign-in"), ThreadPoolExecutor(1, "sign-in-strangers")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket") or self._is_open(scope["path"]):
@@ -62,8 +65,8 @@ class SignInMiddleware:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
-        path, is_oidc = scope["path"], self._gate.policy.mode == "oidc"
-        if is_oidc and path in provider.PATHS:
+        path = scope["path"]
+        if self._gate.mode.provider and path in provider.PATHS:
             await self._app(scope, receive, self._admitting(request, send) if path == provider.CALLBACK else send)
             return
         person = await self._person(request)
@@ -77,7 +80,7 @@ class SignInMiddleware:
         await (self._app if answer is None else answer)(scope, receive, send)
 
     async def _person(self, connection: HTTPConnection) -> Person | None:
-        if self._gate.policy.mode == "users":  # which asks the store
+        if self._gate.mode.reads_store:
             return await asyncio.to_thread(self._gate.person, connection.cookies)
         return self._gate.person(connection.cookies)
 
@@ -93,22 +96,22 @@ class SignInMiddleware:
         self, request: Request, status: int, *, after: str, name: str = "", problem: str = "", wait_s: float = 0.0
     ) -> Response:
         kept = request.cookies.get(self._form_cookie, "")  # kept, so that two open pages are both good
-        token = kept if self._gate.cookies.is_form_token(kept, FORM_S / 2) else self._gate.cookies.form_token()
-        is_oidc = self._gate.policy.mode == "oidc"
+        token = kept if self._gate.cookies.is_form_token(kept, FORM_S / 2) else self._gate.cookies.make_form_token()
+        questions = self._gate.mode.questions
         asked = Asked(
             self._title(),
-            self._gate.policy.mode,
+            questions,
             token,
             safe_after(after),
             name,
             problem,
-            provider.sign_in_url() if is_oidc else "",
+            "" if questions else provider.sign_in_url(),
         )
         page, headers = sign_in_page(asked)
         response = HTMLResponse(page, status, dict(headers))
         if wait_s:
             response.headers["Retry-After"] = str(max(1, round(wait_s + 0.5)))
-        if not is_oidc:
+        if questions:
             self._set(response, request, self._form_cookie, token, FORM_S, same_site="strict")
         return response
 
@@ -118,8 +121,8 @@ class SignInMiddleware:
             if person is not None:
                 return RedirectResponse(safe_after(after), HTTPStatus.SEE_OTHER)
             return self._page(request, HTTPStatus.OK, after=after)
-        if request.method != "POST" or self._gate.policy.mode == "oidc":
-            return PlainTextResponse("Not so.", HTTPStatus.METHOD_NOT_ALLOWED)
+        if request.method != "POST" or not self._gate.mode.questions:
+            return PlainTextResponse("Method not allowed.", HTTPStatus.METHOD_NOT_ALLOWED)
         return await self._check(request, await _form(request))
 
     async def _check(self, request: Request, form: Mapping[str, str]) -> Response:
@@ -127,23 +130,31 @@ class SignInMiddleware:
         if not self._is_own_form(request, form.get("token", "")):
             problem = "This page was open for too long, or cookies are switched off. Please try again."
             return self._page(request, HTTPStatus.FORBIDDEN, after=after, name=name, problem=problem)
-        address = request.client.host if request.client else ""
+        address = _address_of(request)
         try:
-            found = await asyncio.get_running_loop().run_in_executor(
-                self._checking, self._gate.sign_in, name, form.get("password", ""), address
-            )
+            attempt = self._gate.begin_attempt(name, address, request.cookies.get(self._device_cookie, ""))
+            await asyncio.sleep(attempt.wait_s)
+            found = await self._answer(form, attempt)
         except MatineeError as error:
+            record_event("sign-in refused", name, address, error.message)
             wait_s = error.retry_after_s if isinstance(error, RateError) else 0.0
             return self._page(request, error.http_status, after=after, name=name, problem=error.message, wait_s=wait_s)
+        record_event("signed in", found.name, address)
         response = RedirectResponse(safe_after(after), HTTPStatus.SEE_OTHER)
         self._keep(response, request, found)
+        device = self._gate.cookies.make_device(found.name)
+        self._set(response, request, self._device_cookie, device, int(DEVICE_S), same_site="strict")
         return response
+
+    async def _answer(self, form: Mapping[str, str], attempt: Attempt) -> Person:
+        lane = self._known if attempt.is_known else self._strangers
+        return await asyncio.get_running_loop().run_in_executor(lane, self._gate.sign_in, form, attempt)
 
     def _is_own_form(self, request: Request, token: str) -> bool:
         """Whether our page sent this form: the token is in the form and in a cookie no other site can set or read."""
         kept = request.cookies.get(self._form_cookie, "")
         from_here = request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
-        return from_here and passwords.same(token, kept) and self._gate.cookies.is_form_token(token, FORM_S)
+        return from_here and is_same_secret(token, kept) and self._gate.cookies.is_form_token(token, FORM_S)
 
     def _keep(self, response: Response, request: Request, person: Person) -> None:
         max_age_s = int(self._gate.cookies.max_age_s)
@@ -164,8 +175,8 @@ class SignInMiddleware:
             page, headers = sign_out_page(self._title(), person.name)
             return HTMLResponse(page, headers=dict(headers))
         self._gate.end(request.cookies)
-        is_oidc = self._gate.policy.mode == "oidc"
-        response = RedirectResponse(provider.LOGOUT if is_oidc else "/", HTTPStatus.SEE_OTHER)
+        record_event("signed out", person.name, _address_of(request))
+        response = RedirectResponse(provider.LOGOUT if self._gate.mode.provider else "/", HTTPStatus.SEE_OTHER)
         response.delete_cookie(self._gate.cookies.name, path="/")
         return response
 
@@ -179,8 +190,13 @@ class SignInMiddleware:
                 claims = provider.claims_of(Headers(raw=message["headers"]).getlist("set-cookie"))
                 if claims is not None:
                     try:
-                        self._add_cookie(message, request, self._gate.admit(claims))
+                        person = self._gate.mode.admit(claims)
+                        self._add_cookie(message, request, person)
+                        record_event("signed in", person.name, _address_of(request))
                     except MatineeError as error:
+                        named = claims.get(self._gate.mode.auth.name_claim)
+                        who = named if isinstance(named, str) else ""
+                        record_event("sign-in refused", who, _address_of(request), error.message)
                         refusal = self._page(request, HTTPStatus.FORBIDDEN, after="/", problem=str(error))
             if refusal is None:
                 await send(message)
@@ -194,6 +210,10 @@ class SignInMiddleware:
         self._keep(carrier, request, person)
         cookies = [(name, value) for name, value in carrier.raw_headers if name == b"set-cookie"]
         message["headers"] = [*message["headers"], *cookies]
+
+
+def _address_of(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 async def _form(request: Request) -> dict[str, str]:

@@ -7,8 +7,7 @@ import streamlit as st
 from matinee.client import notices
 from matinee.client.core import Client
 from matinee.errors import InputError, MatineeError
-from matinee.notices.senders import notices_of
-from matinee.notices.subscription import Channel, Notice
+from matinee.notices.subscriptions import Channel, Notice, notices_of
 from matinee.runs import Run
 from matinee.ui import links, session
 from matinee.ui.told import show_error, told
@@ -80,8 +79,7 @@ def _ways(client: Client, run_id: str, asked: Notice) -> None:
 
 def _ask(client: Client, run_id: str, email: str, webhook: str) -> Notice | None:
     try:
-        link = f"{(st.context.url or '').split('?')[0].rpartition('/')[0]}/run?id={run_id}" if st.context.url else ""
-        asked = notices.tell(client, run_id, email=email, webhook=webhook, link=link)
+        asked = notices.tell(client, run_id, email=email, webhook=webhook)
     except InputError as error:
         for problem in error.problems:
             st.error(escaped(f"{humanize(problem.path)} {problem.message}."), icon=":material/error:")

@@ -16,14 +16,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from matinee.access.modes import check_reach
 from matinee.access.people import LOCAL
-from matinee.access.start import check_reach
 from matinee.api import routes as api_routes
 from matinee.errors import MatineeError
 from matinee.settings import UiSettings
 from matinee.ui import downloads, https, session, visitor
 from matinee.ui.look import PRIMARY
-from matinee.ui.sign_in_provider import secrets_of
+from matinee.ui.sign_in_provider import streamlit_secrets
 from matinee.ui.static import Static
 from matinee.ui.streamlit_patches import patch_streamlit
 
@@ -62,12 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     try:
         gate = session.opened_gate()
-        check_reach(gate.policy, options.host, without_sign_in=options.without_sign_in)
+        check_reach(gate.mode, options.host, without_sign_in=options.without_sign_in)
     except MatineeError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(error.exit_code)
     session.use(gate)
-    routes = api_routes(session.client_of, is_open=lambda: session.gate().is_open)
+    session.write_access_events()
+    routes = api_routes(session.client_of, sign_in=lambda: session.gate().mode)
     serve(options.host, options.port, lifeline_fd=options.lifeline_fd, routes=routes)
 
 
@@ -114,7 +115,7 @@ def application(routes: Sequence[Any] = ()) -> Any:
         SCRIPT,
         routes=[*routes, *downloads.ROUTES],
         lifespan=_lifespan,
-        secrets=secrets_of(gate.policy, gate.cookies.secret),
+        secrets=streamlit_secrets(gate.mode, gate.cookies.secret),
     )
     app: Any = streamlit
     if not gate.is_open:

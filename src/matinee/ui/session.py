@@ -13,10 +13,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from matinee.access import start
-from matinee.access.gate import Gate, Policy
-from matinee.access.people import LOCAL, Person
-from matinee.access.users import Users
+from matinee.access.events import send_events_to
+from matinee.access.gate import Gate, open_gate
+from matinee.access.modes import make_sign_in
+from matinee.access.people import LOCAL, Person, Users
+from matinee.backends.factory import open_log_writer
 from matinee.caches import SHARED_VALUES, SharedReads
 from matinee.errors import AccessError
 from matinee.manifest import Json, Release
@@ -84,14 +85,17 @@ def gate() -> Gate:
     return cast("Gate", _gate)
 
 
-def opened_gate(policy: Policy | None = None) -> Gate:
-    """Return a gate for the policy, None = what the environment says, else what is live.
-
-    Raises UsageError if it is not whole.
-    """
-    policy = policy or start.policy_of(_auth(), os.environ)
+def opened_gate() -> Gate:
+    """Return a gate by what MATINEE_AUTH says, else what is live; UsageError if the environment is not whole."""
+    mode = make_sign_in(_auth(), os.environ, _users)
     settings = _settings()
-    return start.open_gate(policy, app=settings.app, data=settings.data, environ=os.environ, users=_users)
+    return open_gate(mode, app=settings.app, data=settings.data, environ=os.environ)
+
+
+def write_access_events() -> None:
+    """Write who comes in, who is refused and who exports to the app's log."""
+    writer = open_log_writer(_settings())
+    send_events_to(lambda line: writer.write([line]))
 
 
 def _auth() -> Mapping[str, Json]:

@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from matinee.access.modes import LONGEST_ANSWER, Question
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b2333; --soft: #56607a; --page: #f6f7fa; --card: #fff; --line: #8a93a8;
   --accent: #3d5a98; --on-accent: #fff; --bad: #a11d2a; --bad-page: #fdecee; }
@@ -39,7 +41,7 @@ class Asked:
     """What the page of one person shows: what they typed, what was wrong, where they were going."""
 
     title: str
-    mode: str
+    questions: tuple[Question, ...] = ()  # () = a button that leads to the provider
     token: str = ""  # against forms of other sites
     after: str = "/"
     name: str = ""
@@ -49,23 +51,32 @@ class Asked:
 
 def sign_in_page(asked: Asked) -> tuple[str, Mapping[str, str]]:
     """Return the page that asks who somebody is, and its headers."""
-    body = f"<h1>{html.escape(asked.title)}</h1>" + (_provider(asked) if asked.mode == "oidc" else _form(asked))
+    body = f"<h1>{html.escape(asked.title)}</h1>" + (_form(asked) if asked.questions else _provider(asked))
     return _page(f"Sign in · {asked.title}", body)
 
 
 def _form(asked: Asked) -> str:
-    hint = "<small>Your runs are kept under it.</small>" if asked.mode == "password" else ""
-    first, second = ("", " autofocus") if asked.name else (" autofocus", "")
+    empty = next((q for q in asked.questions if not _typed_before(asked, q)), asked.questions[0])
+    fields = "\n".join(_field(q, _typed_before(asked, q), is_first=q == empty) for q in asked.questions)
     return f"""<p>Sign in to use this app.</p>{_problem(asked)}
 <form method="post" action="/sign-in">
 <input type="hidden" name="token" value="{html.escape(asked.token)}">
 <input type="hidden" name="after" value="{html.escape(asked.after)}">
-<label>Your name{hint}<input name="name" value="{html.escape(asked.name)}" autocomplete="username" maxlength="200"
- autocapitalize="none" spellcheck="false" required{first}></label>
-<label>Password<input name="password" type="password" autocomplete="current-password" maxlength="1024"
- required{second}></label>
+{fields}
 <button type="submit">Sign in</button>
 </form>"""
+
+
+def _typed_before(asked: Asked, question: Question) -> str:
+    return asked.name if question.name == "name" else ""
+
+
+def _field(question: Question, value: str, *, is_first: bool) -> str:
+    hint = f"<small>{html.escape(question.hint)}</small>" if question.hint else ""
+    kind = ' type="password"' if question.is_secret else f' value="{html.escape(value)}" autocapitalize="none"'
+    return f"""<label>{html.escape(question.label)}{hint}<input name="{html.escape(question.name)}"{kind}
+ autocomplete="{html.escape(question.autocomplete)}" maxlength="{LONGEST_ANSWER}" spellcheck="false"
+ required{" autofocus" if is_first else ""}></label>"""
 
 
 def _provider(asked: Asked) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
-from matinee.access.gate import Policy
+from matinee.access.modes import SignIn
 
 LOGIN, LOGOUT, CALLBACK = "/auth/login", "/auth/logout", "/oauth2callback"  # Streamlit's routes
 PATHS = (LOGIN, LOGOUT, CALLBACK)
@@ -18,12 +18,12 @@ NAME = "default"  # of the one provider
 Json = Any
 
 
-def secrets_of(policy: Policy, cookie_secret: str) -> dict[str, Json] | None:
+def streamlit_secrets(mode: SignIn, cookie_secret: str) -> dict[str, Json] | None:
     """Return the secrets of Streamlit's app, None without a provider. Its cookie has a secret of its own."""
-    if policy.mode != "oidc":
+    if not mode.provider:
         return None
     own = hmac.new(cookie_secret.encode(), b"matinee.streamlit", hashlib.sha256).hexdigest()
-    return {"auth": {**policy.provider, "cookie_secret": own}}
+    return {"auth": {**mode.provider, "cookie_secret": own}}
 
 
 def sign_in_url() -> str:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import os
 
-from matinee import secrets, settings
+from matinee import secrets
 from matinee.ops.rehearse.rehearsal import Rehearsal
+from matinee.project.sections import SIGN_IN_MODES
+from matinee.settings import COOKIE_SECRET, SMTP_PASSWORD
 
 OWN = (
-    settings.PASSWORD,
-    settings.OWNER_PASSWORD,
-    settings.COOKIE_SECRET,
-    settings.SMTP_PASSWORD,
-    settings.OIDC_CLIENT_ID,
-    settings.OIDC_CLIENT_SECRET,
-    settings.OIDC_METADATA_URL,
-    settings.OIDC_REDIRECT_URI,
+    COOKIE_SECRET,
+    SMTP_PASSWORD,
+    *(name for mode in SIGN_IN_MODES.values() for name in (*mode.variables, *mode.optional_variables)),
 )
 
 

@@ -19,10 +19,10 @@ def secrets_or_refuse(cloud: Cloud, wanted_by: Mapping[str, str]) -> tuple[tuple
     """
     if not wanted_by:
         return (), ()
-    found = secrets.look(cloud, (*wanted_by, *secrets.OPTIONAL))
-    missing = [name for name in found.missing if name not in secrets.OPTIONAL]
+    found = secrets.look(cloud, (*wanted_by, *secrets.optional_names()))
+    missing = [name for name in found.missing if name not in secrets.optional_names()]
     refuse(secrets.check_secrets(cloud.names.stage, missing, wanted_by))
-    there = tuple(name for name in found.there if name in secrets.OPTIONAL)
+    there = tuple(name for name in found.there if name in secrets.optional_names())
     return there, secrets.makeable(missing)
 
 
@@ -69,7 +69,7 @@ def make_roles(cloud: Cloud, blueprint: Blueprint, report: Report) -> None:
 def warnings_of(blueprint: Blueprint) -> tuple[str, ...]:
     """Return what a person should think of before the app is on the internet."""
     found = []
-    if blueprint.auth.mode == "none":
+    if blueprint.auth.sign_in_mode.is_open:
         found.append('Anybody who has the address can use the app: [auth] mode = "password" asks them first.')
     if blueprint.aws.edge == "alb" and not blueprint.aws.certificate:
         found.append("Its address is plain http: what people type can be read on the way.")

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 
 from matinee.ops.deploy.cloud import Cloud
 from matinee.ops.deploy.preflight.model import Finding
-from matinee.settings import COOKIE_SECRET, OWNER_PASSWORD, PASSWORD
+from matinee.project.sections import SIGN_IN_MODES
+from matinee.settings import COOKIE_SECRET
 
-OPTIONAL = (OWNER_PASSWORD,)
 _AT_ONCE = 10  # names that one GetParameters takes
 
 
@@ -37,9 +37,15 @@ def look(cloud: Cloud, names: Sequence[str]) -> Secrets:
     return Secrets(tuple(there), tuple(name for name in names if name not in there))
 
 
+def optional_names() -> tuple[str, ...]:
+    """Return the secrets of sign-in that may be missing."""
+    return tuple(name for mode in SIGN_IN_MODES.values() for name in mode.optional_variables)
+
+
 def makeable(missing: Sequence[str]) -> tuple[str, ...]:
     """Return the missing secrets that Matinee makes by itself."""
-    return tuple(name for name in missing if name in (COOKIE_SECRET, PASSWORD))
+    generated = {COOKIE_SECRET, *(name for mode in SIGN_IN_MODES.values() for name in mode.generated)}
+    return tuple(name for name in missing if name in generated)
 
 
 def check_secrets(stage: str, missing: Sequence[str], wanted_by: Mapping[str, str]) -> list[Finding]:
@@ -79,6 +85,6 @@ def make(cloud: Cloud, names: Sequence[str]) -> Made:
                 {"Key": "matinee:stage", "Value": cloud.names.stage},
             ],
         )
-        if put is not None and name == PASSWORD:
+        if put is not None and name != COOKIE_SECRET:
             password = value
     return Made(tuple(names), password)

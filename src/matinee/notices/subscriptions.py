@@ -1,14 +1,19 @@
-"""A wish to be told of one run's end, kept as a document of kind "notice" under `RUN/USER`.
+"""A wish to be told of one run's end, and the message that tells it.
 
-Beside the badge in the app there may be channels, "email" and "webhook". A document lives until its person has seen the
-run and every channel is done, or for KEPT_S.
+A wish is a document of kind "notice" under `RUN/USER`. Beside the badge in the app there may be channels, "email" and
+"webhook". A document lives until its person has seen the run and every channel is done, or for KEPT_S.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
+
+from matinee.errors import BackendError
+from matinee.manifest import Release
+from matinee.project.sections import Notices, section_from_json
+from matinee.runs import Run, Status
 
 Json = Any
 NOTICE = "notice"  # the kind of document
@@ -46,7 +51,7 @@ class Notice:
     @property
     def key(self) -> str:
         """The document's key."""
-        return key_of(self.run_id, self.user)
+        return notice_key(self.run_id, self.user)
 
     @property
     def is_done(self) -> bool:
@@ -68,17 +73,59 @@ class Notice:
         return replace(self, channels={**self.channels, name: channel})
 
 
-def key_of(run_id: str, user: str) -> str:
+def notice_key(run_id: str, user: str) -> str:
     """Return the key of the document."""
     return f"{run_id}/{user}"
 
 
-def to_json(notice: Notice) -> Json:
+def notice_to_json(notice: Notice) -> Json:
     """Return what is stored."""
     return asdict(notice)
 
 
-def from_json(data: Json) -> Notice:
-    """Return what `to_json` wrote."""
+def notice_from_json(data: Json) -> Notice:
+    """Return what `notice_to_json` wrote."""
     channels = {name: Channel(**channel) for name, channel in data["channels"].items()}
     return Notice(**{**data, "channels": channels})
+
+
+def notices_of(release: Release) -> Notices:
+    """Return the settings of what is live; a release that says nothing has the defaults."""
+    return section_from_json(Notices, release.details.get("notices", {}))
+
+
+# --- what a channel sends -----------------------------------------------------------------------------------------
+
+_ENDS = {Status.SUCCEEDED: "is done", Status.FAILED: "has failed", Status.CANCELLED: "was cancelled"}
+
+
+@dataclass(frozen=True)
+class Message:
+    """One notice on its way. `id` stays the same when it is sent again; `at` is in epoch seconds."""
+
+    id: str
+    user: str
+    to: str
+    run: Run
+    link: str
+    at: float
+
+    @property
+    def subject(self) -> str:
+        """What happened, in a few words."""
+        return f"{self.run.predictor} {_ENDS[self.run.status]}"
+
+
+class NotSentError(BackendError):
+    """It was not sent; `is_final` when trying again is of no use."""
+
+    def __init__(self, message: str, *, is_final: bool = False) -> None:
+        super().__init__(message)
+        self.is_final = is_final
+
+
+class Sender(Protocol):
+    """One channel."""
+
+    def send(self, message: Message) -> None:
+        """Send within some 15 seconds; raises NotSentError."""
