@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from matinee.project import Component, Project
-from matinee.project.content import files_of
+from matinee.project.content import files_of, is_secret
 
 APP = PurePosixPath("/app")
-# Names under which secrets are kept by habit. https://github.com/github/gitignore has most of them, scattered.
-_SECRET = re.compile(
-    r"(?i)\.env(\..+)?|.+\.env|.+\.(pem|key|p12|pfx|jks|keystore|kdbx|ovpn)|id_(rsa|dsa|ecdsa|ed25519)|\.?netrc"
-    r"|\.pypirc|\.npmrc|\.pgpass|credentials(\.json|\.csv)?|.*service[-_]?account.*\.json|secrets?\.(toml|ya?ml|json|txt)"
-    r"|.*_credentials\.json|htpasswd"
-)
 
 
 @dataclass(frozen=True)
@@ -83,11 +76,6 @@ def context_of(project: Project, roots: Sequence[Path]) -> Context:
                 found[name] = File(name, path)
         left_out |= dict.fromkeys(_hidden_secrets(project, root))
     return Context(tuple(found.values()), tuple(left_out))
-
-
-def is_secret(name: str) -> bool:
-    """Whether a file of this name is likely to hold a secret."""
-    return _SECRET.fullmatch(name) is not None
 
 
 def in_image(project: Project, path: Path) -> PurePosixPath:

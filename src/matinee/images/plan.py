@@ -15,7 +15,6 @@ from matinee.environments.prepare import runtime_requirements
 from matinee.errors import ComponentError
 from matinee.images import packages
 from matinee.images.base import DEFAULT, Base, resolve_base
-from matinee.images.beside import imports_beside
 from matinee.images.context import APP, Context, component_context, in_image, own_dockerfile
 from matinee.images.dockerfile import check_dockerfile, code_dockerfile, environment_dockerfile
 from matinee.images.engine import Engine, check_platform
@@ -108,7 +107,6 @@ def _plan(
     component, environment = item.component, item.environment
     if environment is None:
         return _existing(project, item, platform, engine)
-    _check_imports(project, component)
     python = packages.python_version(environment.python)
     locked = lock(
         component, component.dependencies(), runtime_requirements(),
@@ -148,23 +146,6 @@ def _existing(project: Project, item: InspectedComponent, platform: str, engine:
         manifest=replace(item.manifest, hash=digest),
         existing=component.image,
     )
-
-
-def _check_imports(project: Project, component: Component) -> None:
-    """Raise ComponentError for a module beside a component's file that it imports but that is not shared with it.
-
-    On this machine it is found, for it lies in the same folder; in the image it would be missing.
-    """
-    if component.source.is_dir():
-        return
-    for path in imports_beside(component.entry, component.folder):
-        if not any(path == shared or shared in path.parents for shared in component.shared):
-            name = path.relative_to(project.folder).as_posix()
-            raise ComponentError(
-                f"{component.entry.name} imports {path.stem}, and {name} is not part of its image.",
-                hint=f'Share it, in matinee.toml: shared = ["{name}"]',
-                file=str(component.entry),
-            )
 
 
 def _environment(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -36,11 +37,15 @@ _PACKAGES = {
     "osgeo": "gdal",
 }
 
+LONGEST_NAME = 64  # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
+_FUNCTION_NAME = re.compile(rf"[A-Za-z0-9_]{{1,{LONGEST_NAME}}}")
+
 
 def inspect_component(name: str, source: str) -> ComponentManifest:
     """Return the component's manifest, with `trouble` if it cannot be inspected. `hash` is the caller's to fill in."""
     handled.clear()
     try:
+        _check_name(source)
         functions = load_component(source)
         calls = tuple(dict.fromkeys(handled))
         predictors = tuple(_predictor(name, function, calls) for function in functions.values())
@@ -51,8 +56,31 @@ def inspect_component(name: str, source: str) -> ComponentManifest:
     return ComponentManifest(name=name, hash="", predictors=predictors)
 
 
+def _check_name(source: str) -> None:
+    """Raise ComponentError for a component that hides a module of Python's own from everything that needs it."""
+    path = Path(source)
+    if path.stem in sys.stdlib_module_names:
+        place = f"{path.name}/" if path.is_dir() else path.name
+        raise ComponentError(
+            f"{place} hides Python's own module {path.stem}.", hint="Give it another name.", file=str(path)
+        )
+
+
+def _check_function_name(function: Callable[..., Any]) -> None:
+    """Raise ComponentError for a predictor whose name cannot be a Lambda function's."""
+    if not _FUNCTION_NAME.fullmatch(function.__name__):
+        code = function.__code__
+        raise ComponentError(
+            f"A predictor cannot be called {function.__name__}: a Lambda function of that name cannot exist.",
+            hint=f"Rename it: at most {LONGEST_NAME} of the letters a to z and A to Z, digits and _.",
+            file=code.co_filename,
+            line=code.co_firstlineno,
+        )
+
+
 def _predictor(component: str, function: Callable[..., Any], calls: tuple[str, ...]) -> PredictorManifest:
     told: Declared = function.__matinee__  # type: ignore[attr-defined]
+    _check_function_name(function)
     parameters, result = describe(function)
     examples = tuple(_example(function, parameters, i, e) for i, e in enumerate(told.examples, 1))
     _check_told(function, told, parameters, examples)
