@@ -108,14 +108,15 @@ def _plan(
     if environment is None:
         return _existing(project, item, platform, engine)
     python = packages.python_version(environment.python)
+    dependencies = item.code.dependencies()
     locked = lock(
-        component, component.dependencies(), runtime_requirements(),
+        component, dependencies, runtime_requirements(),
         folder=project.folder / FOLDER, platform=platform, python=python, upgrade=upgrade,
     )  # fmt: skip
     wanted = component.base or project.base_image or DEFAULT.format(python=python)
     base = resolve_base(engine, wanted, platform, python)
-    context = component_context(project, component)
-    planned = _environment(project, component, locked, base, environment.python, platform, engine)
+    context = component_context(item)
+    planned = _environment(project, component, dependencies.options, locked, base, environment.python, platform, engine)
     own = own_dockerfile(component)
     dockerfile = check_dockerfile(component.name, own) if own.is_file() else code_dockerfile(component.name)
     manifest = replace(item.manifest, hash="", label="", image="")
@@ -151,6 +152,7 @@ def _existing(project: Project, item: InspectedComponent, platform: str, engine:
 def _environment(
     project: Project,
     component: Component,
+    options: tuple[str, ...],
     locked: Lock,
     base: Base,
     python: Path,
@@ -159,7 +161,7 @@ def _environment(
 ) -> EnvironmentPlan:
     def layer(lock: str) -> Callable[[], Path]:
         return lambda: packages.packages_layer(
-            component.name, lock, python=python, platform=platform, settings=component.folder
+            component.name, lock, python=python, platform=platform, settings=component.folder, options=options
         )
 
     common, own = packages.split(locked.text, RUNTIME_PACKAGES)

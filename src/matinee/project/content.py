@@ -47,6 +47,7 @@ _SECRET = re.compile(
     r"|\.pypirc|\.npmrc|\.pgpass|credentials(\.json|\.csv)?|.*service[-_]?account.*\.json|secrets?\.(toml|ya?ml|json|txt)"
     r"|.*_credentials\.json|htpasswd"
 )
+_MAKES_PATHS = {"Path", "joinpath", "join", "listdir", "scandir", "walk", "glob", "iglob"}
 _LONGEST_PATH = 200  # of a text in code that may name a file
 SETTLED_NS = 100_000_000  # a file changed this recently may change again without a new time: it is read again
 
@@ -214,21 +215,34 @@ def _import_names(tree: ast.Module) -> Iterator[str]:
 
 
 def _named(tree: ast.Module, folders: tuple[Path, ...]) -> Iterator[Path]:
-    """Yield files of these folders that a text in the code names, as in open("a.csv") or HERE / "data" / "a.csv"."""
-    for text in dict.fromkeys(_path_texts(tree)):
-        if 0 < len(text) <= _LONGEST_PATH and "\n" not in text and "\0" not in text and not text.startswith("/"):
-            yield from (Path(os.path.normpath(folder / text)) for folder in folders if (folder / text).is_file())
+    """Yield what of these folders a text in the code names: files, and folders in expressions that make a path.
+
+    As in open("a.csv"), HERE / "data" / "a.csv", (HERE / "data").glob("*.csv") and os.path.join(HERE, "data", name).
+    """
+    for text, makes_path in dict.fromkeys(_path_texts(tree)):
+        if not 0 < len(text) <= _LONGEST_PATH or "\n" in text or "\0" in text or text.startswith("/"):
+            continue
+        for folder in folders:
+            path = Path(os.path.normpath(folder / text))
+            is_below = path.is_dir() and not any(other.is_relative_to(path) for other in folders)
+            if path.is_file() or (makes_path and is_below):
+                yield path
 
 
-def _path_texts(tree: ast.Module) -> Iterator[str]:
-    written = {id(node.args[0]) for node in ast.walk(tree) if isinstance(node, ast.Call) and _opens_to_write(node)}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in written:
-            yield node.value
-        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-            yield "/".join(_joined(node))
+def _path_texts(tree: ast.Module) -> Iterator[tuple[str, bool]]:
+    """Yield texts that may name files, and whether each stands where a path is made."""
+    nodes = list(ast.walk(tree))
+    passed = {id(node.args[0]) for node in nodes if isinstance(node, ast.Call) and _opens_to_write(node)}
+    passed |= {id(node.left) for node in nodes if isinstance(node, ast.BinOp)}  # of A / B / C, the whole alone
+    for node in nodes:
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in passed:
+            yield node.value, False
+        elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and id(node) not in passed:
+            yield "/".join(_joined(node)), True
         elif isinstance(node, ast.Call):
-            yield "/".join(a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str))
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            texts = [a.value for a in node.args if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+            yield "/".join(texts), name in _MAKES_PATHS
 
 
 def _joined(node: ast.expr) -> list[str]:

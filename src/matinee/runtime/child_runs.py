@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from matinee.errors import ComponentError, InputError, MatineeError, PredictionError
+from matinee.own_paths import name_own_files
 from matinee.predictor.inside import Context, bind
 from matinee.runtime.binding import RuntimeBinding
 from matinee.runtime.child_files import Patiently, insist
@@ -123,7 +124,7 @@ def _start_failure(settings: Settings, error: BaseException) -> dict[str, str]:
 def _words(kind: str, message: str, hint: str = "", trace: str = "") -> dict[str, str]:
     return {
         "kind": kind,
-        "message": message[:MAX_TEXT_CHARS],
+        "message": name_own_files(message)[:MAX_TEXT_CHARS],
         "hint": hint[:MAX_TEXT_CHARS],
-        "traceback": trace[-MAX_TRACEBACK_CHARS:],
+        "traceback": name_own_files(trace)[-MAX_TRACEBACK_CHARS:],
     }

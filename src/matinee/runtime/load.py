@@ -1,5 +1,5 @@
 """Loads a component's module by its path and collects the predictors it declares."""
-# ruff: noqa: PTH100, PTH112, PTH113, PTH118, PTH119, PTH120, PTH122, PTH123 - importing pathlib costs a predictor's start 3 ms
+# ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH118, PTH119, PTH120, PTH122, PTH123 - importing pathlib costs a predictor's start 3 ms
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from matinee.errors import ComponentError
+from matinee.own_paths import snapshot_of
 from matinee.predictor import declare
 from matinee.schema import decode
 
@@ -32,6 +33,7 @@ def load_component(source: str) -> dict[str, Function]:
     for folder in dict.fromkeys((os.path.dirname(home), os.path.dirname(path))):
         if folder not in sys.path:
             sys.path.insert(0, folder)
+    _hold_snapshot(home)
     before = len(declare.declared)
     name = os.path.splitext(os.path.basename(home))[0]
     if home == path:
@@ -41,6 +43,16 @@ def load_component(source: str) -> dict[str, Function]:
     inside = home if home == path else home + os.sep
     own = [f for f in declare.declared[before:] if os.path.abspath(f.__code__.co_filename).startswith(inside)]
     return _by_name(own, path)
+
+
+def _hold_snapshot(home: str) -> None:
+    """Keep the snapshot that this process runs from, if it runs from one, from being removed."""
+    folder = snapshot_of(home)[1]
+    if folder and os.path.exists(f"{folder}.lock"):
+        import fcntl
+
+        held = os.open(f"{folder}.lock", os.O_RDONLY)  # as long as this process lives
+        fcntl.flock(held, fcntl.LOCK_SH)
 
 
 def _import_package(name: str, home: str) -> str:
