@@ -137,3 +137,17 @@ def test_a_data_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> No
     (tmp_path / ".matinee").write_text("in the way")
     with pytest.raises(ProjectError, match="Cannot write to"):
         inspected(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["email", "json"])
+def test_a_component_that_hides_a_module_of_python_is_refused(tmp_path: Path, name: str) -> None:
+    wrong = trouble(inspected(app(tmp_path, one=GOOD.format(name="g"), **{name: GOOD.format(name="f")}))[name])
+    assert wrong.message == f"{name}.py hides Python's own module {name}."
+    assert wrong.hint == "Give it another name."
+
+
+@pytest.mark.parametrize("name", ["größe", "f" * 65])
+def test_a_name_that_no_lambda_function_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    wrong = trouble(inspected(app(tmp_path, one=GOOD.format(name=name)))["one"])
+    assert wrong.message == f"A predictor cannot be called {name}: a Lambda function of that name cannot exist."
+    assert wrong.line == 2

@@ -124,11 +124,12 @@ def test_what_looks_like_a_secret_stays_out_and_is_said(write_app, build_app, ru
         assert any(line.startswith(f"double/{name} is left out") for line in said)
 
 
-def test_a_module_beside_that_is_not_shared_is_named_before_it_is_missed(write_app) -> None:
+def test_a_module_beside_that_is_imported_is_in_the_image(write_app) -> None:
     app = write_app(double="import helper\n" + DOUBLE)
     (app / "helper.py").write_text("")
-    with pytest.raises(ComponentError, match=r"double.py imports helper, and helper.py is not part of its image"):
-        plan_images(load(app), inspect(app).components, platform="linux/amd64")
+    (app / "unrelated.py").write_text("")
+    (plan,) = plan_images(load(app), inspect(app).components, platform="linux/amd64")
+    assert [file.path for file in plan.context.files] == ["double.py", "helper.py"]
 
 
 def test_a_build_that_is_interrupted_leaves_no_image_and_no_files(write_app, engine, images_of) -> None:

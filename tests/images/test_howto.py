@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from matinee.images import Engine
-from matinee.images.context import is_secret
 from matinee.project import load
+from matinee.project.content import is_secret
 from matinee.runtime.start import ROLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "build-images.md"

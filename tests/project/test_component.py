@@ -39,7 +39,41 @@ def test_windows_line_ends_change_nothing(tmp_path: Path) -> None:
     assert Component("one", tmp_path / "one.py").dependencies().requirements == ("numpy", "pandas>=2")
 
 
-@pytest.mark.parametrize("text", ["x = 1\n", "# /// other\n# a = 1\n# ///\n", "# /// script\n# never ends\n"])
+def test_a_byte_order_mark_changes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_bytes(b"\xef\xbb\xbf" + HEADER.encode())
+    assert Component("one", tmp_path / "one.py").dependencies().requirements == ("numpy", "pandas>=2")
+
+
+def test_indexes_and_sources_of_uv_are_obeyed(tmp_path: Path) -> None:
+    header = """\
+# /// script
+# dependencies = ["Some_Tool[fast]>=2", "ours; python_version > '3'", "numpy"]
+# [tool.uv]
+# exclude-newer = "2026-01-01T00:00:00Z"
+# [[tool.uv.index]]
+# name = "company"
+# url = "https://packages.example/simple"
+# [tool.uv.sources]
+# some-tool = { git = "https://git.example/tool", tag = "v2" }
+# ours = { path = "wheels/ours-1-py3-none-any.whl" }
+# ///
+"""
+    found = one_file(tmp_path, header).dependencies()
+    wheel = (tmp_path / "wheels" / "ours-1-py3-none-any.whl").resolve().as_uri()
+    assert found.requirements == (
+        "Some_Tool[fast] @ git+https://git.example/tool@v2",
+        f'ours @ {wheel} ; python_version > "3"',
+        "numpy",
+    )
+    assert found.options == (
+        "--exclude-newer",
+        "2026-01-01T00:00:00Z",
+        "--index",
+        "company=https://packages.example/simple",
+    )
+
+
+@pytest.mark.parametrize("text", ["x = 1\n", "# /// other\n# a = 1\n# ///\n"])
 def test_without_a_header_nothing_is_declared(tmp_path: Path, text: str) -> None:
     assert one_file(tmp_path, text).dependencies() == Dependencies()
 
@@ -64,6 +98,15 @@ def test_a_folder_may_have_a_pyproject(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         (HEADER + "\n" + HEADER, "two `# /// script` headers"),
+        ('# /// script\n# dependencies = ["numpy"]\n', "is never closed"),
+        ('# /// script\n# dependencies = ["numpy"]\n\n# ///\n', "is never closed"),
+        ('# /// script\n# tool.uv.index = [{name = "x"}]\n# ///\n', "has no url"),
+        ('# /// script\n# tool.uv.index = [{url = "https://x", explicit = true}]\n# ///\n', "explicit.* not obey"),
+        ("# /// script\n# tool.uv.environments = []\n# ///\n", "environments`, which Matinee does not obey"),
+        (
+            '# /// script\n# dependencies = ["a"]\n# tool.uv.sources.a = {workspace = true}\n# ///\n',
+            "sources. a`, which Matinee does not obey",
+        ),
         ("# /// script\n# dependencies = [numpy]\n# ///\n", "is not valid TOML"),
         ('# /// script\n# dependencies = "numpy"\n# ///\n', "must be a list of texts"),
         ("# /// script\n# requires-python = 3.11\n# ///\n", "must be a text such as"),

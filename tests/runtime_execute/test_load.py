@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -96,3 +97,83 @@ def test_says_what_is_missing(tmp_path: Path, text: str | None, message: str, li
     assert refused.value.hint
     assert refused.value.file == str(tmp_path / "bad.py")
     assert refused.value.line == line
+
+
+# --- a component is a real module -----------------------------------------------------------------------------------
+
+REAL = """
+import importlib.resources
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from matinee import realtime
+{helper}
+
+def twice(n: int) -> int:
+    return factor() * n
+
+@realtime
+def by_processes(kind: str) -> list[int]:
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context(kind)) as pool:
+        return list(pool.map(twice, [1, 2]))
+
+@realtime
+def what_it_is() -> list[str]:
+    return [__name__, __spec__.name, __spec__.origin, __package__, __file__]
+
+@realtime
+def read() -> str:
+    return importlib.resources.files({anchor}).joinpath("words.txt").read_text()
+"""
+
+
+def in_a_process(source: Path, call: str) -> str:
+    """Return what a call of a predictor gives in a fresh process that imports the component as its workers do."""
+    code = (
+        "import sys\nfrom matinee.runtime.load import load_component\n"
+        "print(eval(sys.argv[2], load_component(sys.argv[1])))"
+    )
+    command = [sys.executable, "-P", "-c", code, str(source), call]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    home = tmp_path / "score"
+    home.mkdir()
+    (home / "helper.py").write_text("def factor(): return 2\n")
+    (home / "words.txt").write_text("hello")
+    (home / "predictor.py").write_text(REAL.format(helper="from .helper import factor", anchor="__package__"))
+    return home
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    (tmp_path / "helper.py").write_text("def factor(): return 2\n")
+    (tmp_path / "rate.py").write_text(REAL.format(helper="from helper import factor", anchor="__name__"))
+    return tmp_path / "rate.py"
+
+
+@pytest.mark.parametrize("kind", ["spawn", "forkserver"])
+@pytest.mark.parametrize("shape", ["file", "folder"])
+def test_child_processes_import_a_component_by_its_name(request, shape: str, kind: str) -> None:
+    assert in_a_process(request.getfixturevalue(shape), f"by_processes({kind!r})") == "[2, 4]"
+
+
+def test_a_file_is_a_module_and_a_folder_a_package(file: Path, folder: Path) -> None:
+    code = str(folder / "predictor.py")
+    assert in_a_process(file, "what_it_is()") == str(["rate", "rate", str(file), "", str(file)])
+    assert in_a_process(folder, "what_it_is()") == str(["score.predictor", "score.predictor", code, "score", code])
+
+
+def test_a_folder_reads_its_files_as_resources(folder: Path) -> None:
+    assert in_a_process(folder, "read()") == "hello"
+
+
+def test_a_folder_with_an_init_module_is_an_ordinary_package(folder: Path) -> None:
+    (folder / "__init__.py").write_text("WORD = 'from the package'\n")
+    (folder / "predictor.py").write_text(
+        "from matinee import realtime\nfrom . import WORD\n@realtime\ndef f() -> str:\n    return WORD\n"
+    )
+    assert in_a_process(folder, "f()") == "from the package"

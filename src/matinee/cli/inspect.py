@@ -10,8 +10,11 @@ from matinee.cli import output
 from matinee.cli.options import HERE, App, AsJson
 
 if TYPE_CHECKING:
+    from matinee.environments.inspect import InspectedComponent
     from matinee.manifest import PredictorManifest, Trouble
     from matinee.ops.inspect import Inspection
+
+SHOWN_FILES = 12
 
 
 def command(app: App = HERE, as_json: AsJson = False) -> None:
@@ -33,7 +36,10 @@ def _json(found: Inspection) -> Any:
     return {
         "name": found.project.name,
         "title": found.project.title,
-        "components": [to_json(item.manifest) for item in found.components],
+        "components": [
+            {**to_json(item.manifest), "files": list(item.files), "left_out": dict(item.left_out)}
+            for item in found.components
+        ],
     }
 
 
@@ -41,11 +47,23 @@ def _show(found: Inspection) -> None:
     rows = [_row(predictor) for item in found.components for predictor in item.manifest.predictors]
     if rows:
         output.print_table(["PREDICTOR", "KIND", "COMPONENT", "INPUTS", "RESOURCES"], rows)
+    for item in found.components:
+        _show_files(item)
     for item in found.troubled:
         if item.manifest.trouble:
             _show_trouble(item.component.name, item.manifest.trouble)
     if rows and not found.troubled:
         output.next_step("Next: matinee dev, or matinee test")
+
+
+def _show_files(item: InspectedComponent) -> None:
+    """Say which files belong to a component: its version, its snapshot and its image hold them and no others."""
+    shown = ", ".join(item.files[:SHOWN_FILES])
+    more = f" and {len(item.files) - SHOWN_FILES} more" if len(item.files) > SHOWN_FILES else ""
+    if item.files:
+        output.print_text(f"Files of {item.component.name}: {shown}{more}")
+    for name, reason in item.left_out.items():
+        output.print_text(f"Not of {item.component.name}: {name}, for {reason}")
 
 
 def _row(predictor: PredictorManifest) -> list[str]:

@@ -26,6 +26,8 @@ from matinee.client.hosted_logs import HostedLogs
 from matinee.client.housing import Housing, Processes
 from matinee.client.stage_data import StageData
 from matinee.environments.inspect import InspectedComponent, inspect_app
+from matinee.environments.lock import locked
+from matinee.environments.snapshots import SnapshotFolder
 from matinee.errors import BackendError, DiskError, MatineeError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Trouble
 from matinee.project import Project
@@ -145,8 +147,20 @@ class LocalHost:
         self._replace_functions(release)
         self._logs.follow(c.name for c in release.components if any(p.kind == "batch" for p in c.predictors))
         self.publish(release)
+        SnapshotFolder(project.folder).remove_unused([item.code.app_folder.name for item in inspected])
         self.dispatching.poke_all()
         return release
+
+    @property
+    def own_files(self) -> set[Path]:
+        """The user's files that the live components are made of."""
+        items = self._components.values()
+        return {item.component.app_folder / name for item in items for name in item.files}
+
+    @property
+    def has_trouble(self) -> bool:
+        """Whether a component does not load."""
+        return any(item.manifest.trouble for item in self._components.values())
 
     def publish(self, release: Release) -> None:
         """Make this live; clients of this process see it at once."""
@@ -179,7 +193,8 @@ class LocalHost:
     def _release(self, inspected: Sequence[InspectedComponent]) -> Release:
         last = self.backend.store.release()
         before = {c.name: c for c in last.components} if last else {}
-        components = tuple(_labelled(i.manifest, before.get(i.manifest.name)) for i in inspected)
+        with VersionNumbers.open(self.settings.data) as numbers:
+            components = tuple(numbers.label(i.manifest, before.get(i.manifest.name)) for i in inspected)
         release = Release(
             app=self.project.name,
             title=self.project.title,
@@ -256,12 +271,38 @@ class LocalHost:
         return b"{}"
 
 
-def _labelled(component: ComponentManifest, last: ComponentManifest | None) -> ComponentManifest:
-    """Count a component's versions up when its content changed: v1, v2, …"""
-    if last is None:
-        return replace(component, label="v1")
-    label = last.label if last.hash == component.hash else f"v{int(last.label[1:]) + 1}"
-    return replace(component, label=label)
+class VersionNumbers:
+    """The numbers of an app's versions on this machine: v1, v2, …, a number for each content of a component.
+
+    A number never names two contents, and content that returns has its old number.
+    """
+
+    def __init__(self, known: dict[str, dict[str, int]]) -> None:
+        self._known = known
+
+    @classmethod
+    @contextmanager
+    def open(cls, data: Path) -> Iterator[VersionNumbers]:
+        """Give the numbers, to nobody else at the same time, and keep them."""
+        file = data / "versions.json"
+        with locked(file.with_suffix(".lock")):
+            known: dict[str, dict[str, int]] = {}
+            with suppress(OSError, ValueError):
+                known = json.loads(file.read_bytes())
+            before = json.dumps(known)
+            yield cls(known)
+            if json.dumps(known) != before:
+                partial = file.with_suffix(".tmp")
+                partial.write_text(json.dumps(known))
+                partial.replace(file)
+
+    def label(self, component: ComponentManifest, last: ComponentManifest | None) -> ComponentManifest:
+        """Return the component with its version's number; `last` is its version of the release before."""
+        numbers = self._known.setdefault(component.name, {})
+        if last is not None and last.label[1:].isdecimal():  # of before there were files of numbers
+            numbers.setdefault(last.hash, int(last.label[1:]))
+        number = numbers.setdefault(component.hash, max(numbers.values(), default=0) + 1)
+        return replace(component, label=f"v{number}")
 
 
 def _make_folder(data: Path) -> None:

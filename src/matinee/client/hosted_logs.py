@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 
 from matinee.backends.local.logs import FolderLogs
+from matinee.own_paths import name_own_files
 from matinee.ports import LogLine
 
 LOOK_S = 0.2
@@ -35,7 +36,8 @@ class HostedLogs:
     def take(self, function: str, run_id: str, line: str) -> None:
         """Take a line of a realtime predictor; returns at once."""
         if not line.startswith(_PLATFORM):
-            self._lines.put(LogLine(time.time(), "INFO", line, component=function, run_id=run_id))
+            own = name_own_files(line)
+            self._lines.put(LogLine(time.time(), "INFO", own, component=function, run_id=run_id))
 
     def follow(self, components: Iterable[str]) -> None:
         """Follow these components' files from their present end on."""

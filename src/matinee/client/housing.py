@@ -95,12 +95,12 @@ def _without_containers(item: InspectedComponent) -> InspectedComponent:
 def _start(item: InspectedComponent, command: list[str], settings: Settings, secrets: Mapping[str, str]) -> Start:
     told = settings._replace(
         component=item.component.name,
-        source=item.component.source,
+        source=item.code.source,
         manifest=write_manifest(settings.data, item.manifest),
     )
     variables = item.environment.variables if item.environment else {}
     environment = {**passed_on(), **variables, **secrets, **told.environment()}
-    return Start(command, environment, str(item.component.folder))
+    return Start(command, environment, str(item.code.folder))
 
 
 def _python(item: InspectedComponent) -> str:

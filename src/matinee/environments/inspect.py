@@ -10,16 +10,18 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from matinee import schedule, secrets
 from matinee.environments.manifests import ManifestFolder
 from matinee.environments.plain import plain_manifest
 from matinee.environments.prepare import Environment, Report, prepare
+from matinee.environments.snapshots import Snapshot, SnapshotFolder
 from matinee.errors import ComponentError, MatineeError, ProjectError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Trouble, component_from_json
+from matinee.own_paths import name_own_files
 from matinee.project import Component, Project
 from matinee.settings import COMPONENT, SOURCE, Settings
 
@@ -28,13 +30,19 @@ DEADLINE_S = 60.0  # for importing a component; what takes longer hangs
 
 @dataclass(frozen=True)
 class InspectedComponent:
-    """A component with what is known of it. `environment` is None for an image that exists, and when it could not be
-    made: then there is trouble.
+    """A component with what is known of it.
+
+    `environment` is None for an image that exists, and when it could not be made: then there is trouble. `code` is the
+    component as its snapshot has it: what all its processes run from. `files` are its files' names there, relative to
+    the app's folder; `left_out` has the others that were met there, and why they do not belong.
     """
 
     component: Component
     manifest: ComponentManifest
     environment: Environment | None
+    code: Component
+    files: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def inspect_app(
@@ -57,19 +65,63 @@ def inspect_component(
     project: Project, component: Component, report: Report | None = None, *, deadline_s: float = DEADLINE_S
 ) -> InspectedComponent:
     """Inspect one component; what is wrong with it becomes its `trouble`. Follow with `check_together`."""
-    folder = ManifestFolder.open(project.data)
-    digest = _hash(component)
+    if component.image:
+        manifest = replace(plain_manifest(component), hash=component.content_hash())
+        return InspectedComponent(component, _with_overrides(project, manifest), None, component)
+    folder, snapshots = ManifestFolder.open(project.data), SnapshotFolder(project.folder)
+    static = _static_hash(component)
+    opened = set(folder.read_opened(component.name, static))
     environment: Environment | None = None
-    try:
-        if not component.image:
-            environment = prepare(component, report=report)
-        known = None if component.is_plain else folder.read(component.name, digest)
-        manifest = known or replace(_found(component, environment, deadline_s), hash=digest)
-    except MatineeError as error:
-        known, manifest = None, ComponentManifest(component.name, digest, trouble=_trouble(error))
-    if known is None and manifest.trouble is None and not component.is_plain:
+    while True:
+        snapshot = snapshots.take(component, opened)
+        try:
+            environment = prepare(snapshot.component, report=report)
+            manifest, seen = _manifest_of(snapshot, environment, folder, deadline_s)
+            snapshots.check(snapshot)
+        except MatineeError as error:
+            manifest, seen = ComponentManifest(component.name, snapshot.hash, trouble=_trouble(error)), frozenset()
+        opened |= seen - snapshot.digests.keys()
+        contents = component.contents(opened)
+        if contents.files.keys() == snapshot.digests.keys():
+            break  # else it looked for files that were not there: again, with them
+    manifest = _with_own_paths(manifest)
+    if manifest.trouble is None and not component.is_plain:
         folder.keep(manifest)
-    return InspectedComponent(component, _with_overrides(project, manifest), environment)
+        folder.keep_opened(component.name, static, opened)
+    files = tuple(snapshot.digests)
+    manifest = _with_overrides(project, manifest)
+    return InspectedComponent(component, manifest, environment, snapshot.component, files, contents.left_out)
+
+
+def _static_hash(component: Component) -> str:
+    """Return a hash of the files that the component's code names, without what it was only seen to open."""
+    try:
+        return component.content_hash()
+    except OSError as error:
+        raise ProjectError(f"Component {component.name} cannot be read: {error}.") from error
+
+
+def _manifest_of(
+    snapshot: Snapshot, environment: Environment, folder: ManifestFolder, deadline_s: float
+) -> tuple[ComponentManifest, frozenset[str]]:
+    """Return what a snapshot holds, and what of the app's folder its import opened or looked for."""
+    component = snapshot.component
+    if component.is_plain:
+        return replace(plain_manifest(component), hash=snapshot.hash), frozenset()
+    known = folder.read(component.name, snapshot.hash)
+    if known:
+        return known, frozenset()
+    manifest, seen = _ask(component, environment, deadline_s)
+    return replace(manifest, hash=snapshot.hash), seen
+
+
+def _with_own_paths(manifest: ComponentManifest) -> ComponentManifest:
+    """Return the manifest with the user's own files in its trouble, not those of the snapshot."""
+    wrong = manifest.trouble
+    if wrong is None:
+        return manifest
+    message, hint, file = map(name_own_files, (wrong.message, wrong.hint, wrong.file))
+    return replace(manifest, trouble=Trouble(message, hint, file, wrong.line))
 
 
 def check_together(project: Project, inspected: tuple[InspectedComponent, ...]) -> None:
@@ -104,13 +156,6 @@ def _shown(project: Project, item: InspectedComponent) -> str:
     return str(item.component.entry.relative_to(project.folder))
 
 
-def _hash(component: Component) -> str:
-    try:
-        return component.content_hash()
-    except OSError as error:
-        raise ProjectError(f"Component {component.name} cannot be read: {error}.") from error
-
-
 def _trouble(error: MatineeError) -> Trouble:
     if isinstance(error, ComponentError):
         return Trouble(error.message, error.hint, error.file, error.line)
@@ -128,13 +173,7 @@ def _with_overrides(project: Project, manifest: ComponentManifest) -> ComponentM
 # --- the process ------------------------------------------------------------------------------------------------
 
 
-def _found(component: Component, environment: Environment | None, deadline_s: float) -> ComponentManifest:
-    if component.is_plain or environment is None:
-        return plain_manifest(component)
-    return _ask(component, environment, deadline_s)
-
-
-def _ask(component: Component, environment: Environment, deadline_s: float) -> ComponentManifest:
+def _ask(component: Component, environment: Environment, deadline_s: float) -> tuple[ComponentManifest, frozenset[str]]:
     """Run the inspection in the component's environment. Raises ComponentError when it crashes or hangs."""
     settings = Settings(component=component.name, source=component.source).environment()
     wanted = {name: settings[name] for name in (COMPONENT, SOURCE)}
@@ -175,10 +214,12 @@ def _end(process: subprocess.Popen[str]) -> None:
         process.wait()
 
 
-def _answer(component: Component, code: int, output: str, said: str) -> ComponentManifest:
+def _answer(component: Component, code: int, output: str, said: str) -> tuple[ComponentManifest, frozenset[str]]:
     lines = output.strip().splitlines()
     try:
-        return component_from_json(json.loads(lines[-1]))
+        answer = json.loads(lines[-1])
+        seen = frozenset(answer.pop("opened", ()))
+        return component_from_json(answer), seen
     except (IndexError, ValueError, KeyError, TypeError) as error:
         last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"

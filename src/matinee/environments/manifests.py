@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +38,30 @@ class ManifestFolder:
 
     def keep(self, manifest: ComponentManifest) -> None:
         """Remember what was found, before overrides. Raises ProjectError if it cannot be written."""
-        file = self._file(manifest.name, manifest.hash)
+        self._write(self._file(manifest.name, manifest.hash), json.dumps(to_json(manifest), ensure_ascii=False))
+
+    def _write(self, file: Path, text: str) -> None:
         half = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}.tmp")
         try:
-            half.write_text(json.dumps(to_json(manifest), ensure_ascii=False), "utf-8")
+            half.write_text(text, "utf-8")
             half.replace(file)
         except OSError as error:
             raise _unwritable(self.folder, error) from error
+
+    def read_opened(self, component: str, static: str) -> list[str]:
+        """Return what a component was seen to open beside the files that its code names (their hash is `static`)."""
+        try:
+            return list(json.loads(self._opened_file(component, static).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def keep_opened(self, component: str, static: str, names: Iterable[str]) -> None:
+        """Remember what it was seen to open. Raises ProjectError if it cannot be written."""
+        if names := sorted(names):
+            self._write(self._opened_file(component, static), json.dumps(names))
+
+    def _opened_file(self, component: str, static: str) -> Path:
+        return self.folder / f"{component}-{static}.opened.json"
 
     def _file(self, component: str, digest: str) -> Path:
         return self.folder / f"{component}-{digest}.json"

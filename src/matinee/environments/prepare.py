@@ -78,7 +78,8 @@ def _variables(component: Component) -> dict[str, str]:
 def _key(dependencies: Dependencies, request: str) -> str:
     python = platform.python_version() if is_present(request) else request
     parts = (
-        *(dependencies.requirements if dependencies.file is None else (str(dependencies.file), dependencies.text)),
+        *(dependencies.requirements if dependencies.file is None else (dependencies.text,)),
+        *dependencies.options,
         python,
         sys.implementation.name,
         sys.platform,

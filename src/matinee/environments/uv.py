@@ -42,7 +42,7 @@ def install(component: Component, dependencies: Dependencies, runtime: tuple[str
     check(component, dependencies)
     file = [] if dependencies.file is None else ["--requirement", str(dependencies.file)]
     wanted = [*file, "--", *dependencies.requirements, *runtime]
-    ended = run("pip", "install", "--python", str(python), *wanted, folder=component.folder)
+    ended = run("pip", "install", "--python", str(python), *dependencies.options, *wanted, folder=component.folder)
     if ended.returncode:
         raise unresolved(component, dependencies, ended.stderr)
 

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from matinee.environments.inspect import InspectedComponent
 from matinee.project import Component, Project
-from matinee.project.content import files_of
+from matinee.project.content import files_of, is_secret
 
 APP = PurePosixPath("/app")
-# Names under which secrets are kept by habit. https://github.com/github/gitignore has most of them, scattered.
-_SECRET = re.compile(
-    r"(?i)\.env(\..+)?|.+\.env|.+\.(pem|key|p12|pfx|jks|keystore|kdbx|ovpn)|id_(rsa|dsa|ecdsa|ed25519)|\.?netrc"
-    r"|\.pypirc|\.npmrc|\.pgpass|credentials(\.json|\.csv)?|.*service[-_]?account.*\.json|secrets?\.(toml|ya?ml|json|txt)"
-    r"|.*_credentials\.json|htpasswd"
-)
 
 
 @dataclass(frozen=True)
@@ -54,14 +48,14 @@ class Context:
             target.chmod(0o755 if file.source.stat().st_mode & 0o100 else 0o644)
 
 
-def component_context(project: Project, component: Component) -> Context:
-    """Return what belongs to a component's image: its source and what is shared with it, as the app's folder has them.
+def component_context(item: InspectedComponent) -> Context:
+    """Return what belongs to a component's image: the files of its snapshot, as the app's folder has them.
 
     A component's own Dockerfile is left out: it makes the image, it is not part of it.
     """
-    found = context_of(project, (component.source, *component.shared))
-    own = own_dockerfile(component)
-    return replace(found, files=tuple(file for file in found.files if file.source != own))
+    root, own = item.code.app_folder, own_dockerfile(item.code)
+    files = tuple(File(name, root / name) for name in item.files if root / name != own)
+    return Context(files, tuple(name for name in item.left_out if is_secret(PurePosixPath(name).name)))
 
 
 def own_dockerfile(component: Component) -> Path:
@@ -83,11 +77,6 @@ def context_of(project: Project, roots: Sequence[Path]) -> Context:
                 found[name] = File(name, path)
         left_out |= dict.fromkeys(_hidden_secrets(project, root))
     return Context(tuple(found.values()), tuple(left_out))
-
-
-def is_secret(name: str) -> bool:
-    """Whether a file of this name is likely to hold a secret."""
-    return _SECRET.fullmatch(name) is not None
 
 
 def in_image(project: Project, path: Path) -> PurePosixPath:

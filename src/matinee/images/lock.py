@@ -73,7 +73,7 @@ def versions(text: str) -> dict[str, str]:
 
 
 def _fingerprint(dependencies: Dependencies, runtime: tuple[str, ...], platform: str, python: str) -> str:
-    parts = (*dependencies.requirements, dependencies.text, *runtime, platform, python)
+    parts = (*dependencies.requirements, dependencies.text, *dependencies.options, *runtime, platform, python)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:20]
 
 
@@ -97,8 +97,8 @@ def _resolve(
         output.write_text(known, "utf-8")  # what uv finds there, it prefers
         files = [] if dependencies.file is None else [str(dependencies.file)]
         ended = uv.run(
-            "pip", "compile", *files, "-", "--output-file", str(output), "--generate-hashes", "--no-annotate",
-            "--no-header", "--no-emit-index-url", "--no-emit-find-links", "--python-version", python,
+            "pip", "compile", *dependencies.options, *files, "-", "--output-file", str(output), "--generate-hashes",
+            "--no-annotate", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "--python-version", python,
             "--python-platform", PLATFORMS[platform],
             folder=component.folder, stdin="\n".join((*dependencies.requirements, *runtime)) + "\n",
         )  # fmt: skip

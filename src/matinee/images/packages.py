@@ -6,12 +6,11 @@ A package that would have to be compiled is refused: no compiler of this machine
 from __future__ import annotations
 
 import compileall
-import hashlib
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -21,13 +20,12 @@ from matinee.environments import uv
 from matinee.errors import BackendError, ComponentError
 from matinee.images.layers import layer
 from matinee.images.lock import PLATFORMS
-from matinee.project.content import PACKAGE, files_of, framework_files, framework_hash
+from matinee.project.content import framework_files, framework_hash, ui_framework_files, ui_framework_hash
 
 PREFIX = "usr/local"  # where the official Python images have theirs
 _LINE = re.compile(r"(?m)^(?=[A-Za-z0-9])")  # a requirement begins where a line does; its hashes are indented
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _FOREIGN_TAG = re.compile(r"(?m)^Tag: [^-\s]+-[^-\s]+-(?!any$|manylinux|musllinux)\S+$")
-_TOOLS = {"cli", "images", "ops", "stack", "testing"}  # of the framework: the developer's
 _UNWANTED = ("direct_url.json", "uv_cache.json")  # they say where a file came from, perhaps with a password
 
 
@@ -38,18 +36,19 @@ def packages_layer(
     python: Path,
     platform: str,
     settings: Path | None = None,
+    options: tuple[str, ...] = (),
     tidy: Callable[[Path], None] | None = None,
     told: tuple[str, ...] = (),
 ) -> Path:
     """Return the layer of the packages a lock lists, for a platform and the version of this Python.
 
-    `name` is the component's, for messages; `settings` the folder where uv finds its own (a private index); `tidy` may
-    remove what is not wanted, and `told` says how. Raises ComponentError for a package without a wheel for the
-    platform, BackendError when packages cannot be fetched.
+    `name` is the component's, for messages; `settings` the folder where uv finds its own (a private index); `options`
+    are uv's, as the component declares them; `tidy` may remove what is not wanted, and `told` says how. Raises
+    ComponentError for a package without a wheel for the platform, BackendError when packages cannot be fetched.
     """
 
     def make(folder: Path) -> None:
-        _install(name, lock, folder, python=python, platform=platform, settings=settings)
+        _install(name, lock, folder, python=python, platform=platform, settings=settings, options=options)
         _check_wheels(name, folder, platform)
         _tidy(folder)
         compile_all(folder, python)
@@ -66,20 +65,7 @@ def framework_layer(python: Path) -> Path:
 
 def ui_framework_layer(python: Path) -> Path:
     """Return the same for the UI's image: all but the developer's tools."""
-    return _framework_layer(python, ui_framework_hash(), _ui_files)
-
-
-@lru_cache(maxsize=1)
-def ui_framework_hash() -> str:
-    """Return a hash of what of the framework is in the UI's image."""
-    told = hashlib.sha256()
-    for name, path in _ui_files():
-        told.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
-    return told.hexdigest()
-
-
-def _ui_files() -> Iterator[tuple[str, Path]]:
-    return ((name, path) for name, path in files_of(PACKAGE) if name.split("/")[0] not in _TOOLS)
+    return _framework_layer(python, ui_framework_hash(), ui_framework_files)
 
 
 def _framework_layer(python: Path, digest: str, files: Callable[[], Iterable[tuple[str, Path]]]) -> Path:
@@ -90,9 +76,19 @@ def _framework_layer(python: Path, digest: str, files: Callable[[], Iterable[tup
     return layer("framework", (digest, python_version(python)), make)
 
 
-def _install(name: str, lock: str, folder: Path, *, python: Path, platform: str, settings: Path | None) -> None:
+def _install(
+    name: str,
+    lock: str,
+    folder: Path,
+    *,
+    python: Path,
+    platform: str,
+    settings: Path | None,
+    options: tuple[str, ...],
+) -> None:
     ended = uv.run(
-        "pip", "install", "--prefix", str(folder / PREFIX), "--python", str(python), "--no-deps", "--verify-hashes",
+        "pip", "install", *options, "--prefix", str(folder / PREFIX), "--python", str(python), "--no-deps",
+        "--verify-hashes",
         "--python-platform", PLATFORMS[platform], "--requirement", "-",
         folder=settings, stdin=lock,
     )  # fmt: skip

@@ -15,7 +15,6 @@ from matinee.environments.prepare import runtime_requirements
 from matinee.errors import ComponentError
 from matinee.images import packages
 from matinee.images.base import DEFAULT, Base, resolve_base
-from matinee.images.beside import imports_beside
 from matinee.images.context import APP, Context, component_context, in_image, own_dockerfile
 from matinee.images.dockerfile import check_dockerfile, code_dockerfile, environment_dockerfile
 from matinee.images.engine import Engine, check_platform
@@ -109,16 +108,16 @@ def _plan(
     component, environment = item.component, item.environment
     if environment is None:
         return _existing(project, item, platform, engine)
-    _check_imports(project, component)
     python = packages.python_version(environment.python)
+    dependencies = item.code.dependencies()
     locked = lock(
-        component, component.dependencies(), runtime_requirements(),
+        component, dependencies, runtime_requirements(),
         folder=project.folder / FOLDER, platform=platform, python=python, upgrade=upgrade,
     )  # fmt: skip
     wanted = component.base or project.base_image or DEFAULT.format(python=python)
     base = resolve_base(engine, wanted, platform, python)
-    context = component_context(project, component)
-    planned = _environment(project, component, locked, base, environment.python, platform, engine)
+    context = component_context(item)
+    planned = _environment(project, component, dependencies.options, locked, base, environment.python, platform, engine)
     own = own_dockerfile(component)
     dockerfile = check_dockerfile(component.name, own) if own.is_file() else code_dockerfile(component.name)
     manifest = replace(item.manifest, hash="", label="", image="")
@@ -151,26 +150,10 @@ def _existing(project: Project, item: InspectedComponent, platform: str, engine:
     )
 
 
-def _check_imports(project: Project, component: Component) -> None:
-    """Raise ComponentError for a module beside a component's file that it imports but that is not shared with it.
-
-    On this machine it is found, for it lies in the same folder; in the image it would be missing.
-    """
-    if component.source.is_dir():
-        return
-    for path in imports_beside(component.entry, component.folder):
-        if not any(path == shared or shared in path.parents for shared in component.shared):
-            name = path.relative_to(project.folder).as_posix()
-            raise ComponentError(
-                f"{component.entry.name} imports {path.stem}, and {name} is not part of its image.",
-                hint=f'Share it, in matinee.toml: shared = ["{name}"]',
-                file=str(component.entry),
-            )
-
-
 def _environment(
     project: Project,
     component: Component,
+    options: tuple[str, ...],
     locked: Lock,
     base: Base,
     python: Path,
@@ -179,7 +162,7 @@ def _environment(
 ) -> EnvironmentPlan:
     def layer(lock: str) -> Callable[[], Path]:
         return lambda: packages.packages_layer(
-            component.name, lock, python=python, platform=platform, settings=component.folder
+            component.name, lock, python=python, platform=platform, settings=component.folder, options=options
         )
 
     common, own = packages.split(locked.text, RUNTIME_PACKAGES)

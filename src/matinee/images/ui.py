@@ -13,7 +13,6 @@ from packaging.requirements import Requirement
 from matinee.images import packages
 from matinee.images import slim as slimming
 from matinee.images.base import DEFAULT, resolve_base
-from matinee.images.beside import imports_beside
 from matinee.images.context import APP, Context, context_of
 from matinee.images.dockerfile import check_dockerfile, code_dockerfile
 from matinee.images.engine import Engine, check_platform
@@ -22,6 +21,7 @@ from matinee.images.plan import ImagePlan, LayerPlan, common_variables, digest_o
 from matinee.manifest import ComponentManifest
 from matinee.project import Component, Project
 from matinee.project.components import RESERVED
+from matinee.project.content import imports_beside, ui_framework_hash
 from matinee.project.dependencies import Dependencies, read_dependencies
 from matinee.settings import UI_FOLDER
 
@@ -51,7 +51,7 @@ def plan_ui(project: Project, *, platform: str, engine: Engine | None = None, up
             LayerPlan("packages", lambda: _packages(project, locked.text, own, python, platform)),
             LayerPlan("framework", lambda: packages.ui_framework_layer(python)),
         ),
-        identity=(locked.text, packages.ui_framework_hash(), inspect.getsource(slimming), *sorted(own)),
+        identity=(locked.text, ui_framework_hash(), inspect.getsource(slimming), *sorted(own)),
         python=python,
         platform=platform,
         variables={**common_variables(), UI_FOLDER: str(APP)},
@@ -118,6 +118,7 @@ def _page_dependencies(project: Project) -> Dependencies:
     return Dependencies(
         tuple(dict.fromkeys(text for one in found for text in one.requirements)),
         declared_in=", ".join(one.declared_in for one in found if one.requirements),
+        options=tuple(dict.fromkeys(text for one in found for text in one.options)),
     )
 
 

@@ -5,6 +5,7 @@ lock → host (Lambda service, dispatcher) → UI process → inspect and releas
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -32,11 +33,14 @@ from matinee.manifest import Release
 from matinee.ops.data_of import data_of
 from matinee.ops.reach import EVERYWHERE, Reach, network_address, qr_code, reach_of
 from matinee.project import Auth, Project, load
+from matinee.project.content import IgnoreRules, file_digest, files_of
 from matinee.schedule import Schedule
 from matinee.settings import AUTH, OWNER_PASSWORD, PASSWORD
 
 UI_START_S = 30.0
 PORTS_TRIED = 50
+_SETTINGS = ("matinee.toml", ".env*", ".gitignore", ".matineeignore")
+_CODE = (".py", "requirements.txt", "pyproject.toml")
 QUIET_MS = 60  # editors write a file in several steps: wait until it is quiet
 
 
@@ -305,7 +309,7 @@ def _follow(
         return
     folder = host.project.folder
     ignore = _Ignore(host.project.data)
-    unseen = True  # what was saved between the first inspection and the watch
+    known = ""  # so that what was saved between the first inspection and the watch is seen
     for changes in watch(
         folder,
         watch_filter=ignore,
@@ -315,9 +319,11 @@ def _follow(
         rust_timeout=200,
         yield_on_timeout=True,
     ):
-        if not (changes or unseen):
+        if not changes and known:
             continue
-        unseen = False
+        former, known = known, fingerprint(options.path, host)
+        if known == former:  # what a component or a shell writes here: a log, a cache
+            continue
         try:
             on_disk = load(options.path)
             _reload(host, reach.of(on_disk), report)
@@ -325,6 +331,32 @@ def _follow(
                 report(SignInChanged())
         except MatineeError as error:
             report(ReloadFailed(error))
+
+
+def fingerprint(path: Path, host: LocalHost) -> str:
+    """Return a hash of all that a reload depends on: code, settings, secrets, pages and the files of components.
+
+    Other files of the folder change nothing, logs for example. Their names count while a component has trouble: the
+    file that it lacks may come.
+    """
+    last = host.project  # stands in for an app that cannot be read now
+    with suppress(MatineeError):
+        last = load(path)
+    rules = IgnoreRules(last.folder)
+    found = {last.folder / name for name in (last.ui.logo, last.ui.about) if name}
+    found |= {file for pattern in _SETTINGS for file in last.folder.glob(pattern)}
+    found |= {file for name, file in files_of(last.folder) if name.endswith(_CODE) and not rules.rule_for(file)}
+    for component in last.components:
+        with suppress(OSError):
+            found |= set(component.contents().files.values())
+    found |= host.own_files
+    told = hashlib.sha256()
+    if host.has_trouble:
+        told.update("\0".join(name for name, _ in files_of(last.folder)).encode())
+    for file in sorted(found):
+        with suppress(OSError):
+            told.update(f"{file}\0{file_digest(file)}\n".encode())
+    return told.hexdigest()
 
 
 class _Ignore(DefaultFilter):

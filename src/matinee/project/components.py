@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,13 @@ Json = Any
 
 _TEXT, _TEXTS = Field("text"), Field("texts")
 _HANDLER = Field("text", pattern=r"(\w+[./])*\w+\.\w+", example='must be a module and a function, as "main.handler"')
-_COMPONENT = {"source": _TEXT, "shared": _TEXTS, "apt": _TEXTS, "base": _TEXT, "handler": _HANDLER, "image": _TEXT}
+_COMPONENT = {
+    **dict.fromkeys(("source", "base", "image"), _TEXT),
+    **dict.fromkeys(("shared", "files", "apt"), _TEXTS),
+    "handler": _HANDLER,
+}
 RESERVED = "matinee-ui"
-_BUILT = ("source", "shared", "apt", "base", "handler")  # what an image that exists has no use for
+_BUILT = ("source", "shared", "files", "apt", "base", "handler")  # what an image that exists has no use for
 _PACKAGE = "[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?"  # as Debian names them, perhaps with a version
 
 
@@ -35,10 +40,26 @@ def read_components(document: Document, folder: Path, table: dict[str, Json]) ->
     else:
         skip = {path for path in shared if path.is_dir()}
         found = [Component(component_name(s), s, shared) for s in find_sources(folder) if s not in skip]
+    found = [_with_files(document, component, folder, table) for component in found]
     if not found:
         raise no_predictor(str(folder))
     _check_unique(document, found)
     return tuple(found)
+
+
+def _with_files(document: Document, component: Component, folder: Path, table: dict[str, Json]) -> Component:
+    """Return the component with the app's `files` and `ignore`; raises ProjectError for a pattern without a file."""
+    for pattern in table.get("files", ()):
+        _check_pattern(document, folder, ("files",), pattern)
+    files = tuple(dict.fromkeys((*table.get("files", ()), *component.files)))
+    return replace(component, app=folder, files=files, ignore=tuple(table.get("ignore", ())))
+
+
+def _check_pattern(document: Document, folder: Path, at: tuple[str, ...], pattern: str) -> None:
+    if not pattern or pattern.startswith("/") or ".." in Path(pattern).parts:
+        raise document.error(at, f"{pattern!r} is outside the app's folder", "Files of a component live inside it.")
+    if not any(folder.glob(pattern)):
+        raise document.error(at, f"no file is called {pattern} in {folder}", "Name files, folders or patterns of them.")
 
 
 def component_name(source: Path) -> str:
@@ -64,6 +85,8 @@ def _from_table(document: Document, folder: Path, name: str, shared: tuple[Path,
     text = table.get("source") or (name if (folder / name).is_dir() else module or f"{name}.py")
     source = _source(document, folder, (*at, "source") if "source" in table else at, text, module)
     own = tuple(_inside(document, folder, (*at, "shared"), item) for item in table.get("shared", []))
+    for pattern in table.get("files", ()):
+        _check_pattern(document, folder, (*at, "files"), pattern)
     for package in table.get("apt", ()):
         if not re.fullmatch(_PACKAGE, package):
             raise document.error((*at, "apt"), f"{package!r} is no name of a Debian package")
@@ -74,6 +97,7 @@ def _from_table(document: Document, folder: Path, name: str, shared: tuple[Path,
         apt=tuple(table.get("apt", ())),
         base=table.get("base", ""),
         handler=handler,
+        files=tuple(table.get("files", ())),
     )
 
 

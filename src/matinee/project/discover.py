@@ -30,7 +30,7 @@ def holds_predictor(file: Path) -> bool:
 
     A file that cannot be parsed counts if it looks so: its syntax error is then shown as the component's own.
     """
-    text = file.read_text("utf-8", errors="replace")
+    text = file.read_text("utf-8-sig", errors="replace")
     if "matinee" not in text:
         return False
     try:

@@ -25,7 +25,7 @@ _NAME = Field(
 )
 _TABLE, _TEXT = Field("table"), Field("text")
 _TITLES = {"title": _TEXT, "description": _TEXT}
-_LISTS = {"components": Field("texts"), "shared": Field("texts")}
+_LISTS = dict.fromkeys(("components", "shared", "files", "ignore"), Field("texts"))
 _LIMITS = {
     "upload_mb": Field("number", low=0.001, high=5000),
     "rows": Field("whole", low=1),

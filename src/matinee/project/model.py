@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from matinee.errors import ProjectError
 from matinee.project.aws import Aws
-from matinee.project.content import content_hash
+from matinee.project.content import Contents, collect_files, content_hash, file_digest
 from matinee.project.dependencies import Dependencies, read_dependencies
 from matinee.project.sections import Auth, Notices, Ui
 from matinee.project.suggest import nearest
@@ -47,6 +48,14 @@ class Component:
     base: str = ""  # what its image stands on; "" = the app's, or Python's own
     handler: str = ""  # a plain Lambda handler, as in "main.handler", in place of predictors
     image: str = ""  # an image that exists, taken as it is; the source is then the matinee.toml
+    app: Path | None = None  # the app's folder; None: the one its source is in
+    files: tuple[str, ...] = ()  # patterns of more files that belong to it, relative to the app's folder
+    ignore: tuple[str, ...] = ()  # patterns of what never does, as in .gitignore
+
+    @property
+    def app_folder(self) -> Path:
+        """The app's folder: what belongs to the component lies in it."""
+        return self.app or self.source.parent
 
     @property
     def entry(self) -> Path:
@@ -80,7 +89,21 @@ class Component:
         """Return its version by content, as it is on disk now (16 hexadecimal digits)."""
         if self.image:
             return hashlib.sha256(self.image.encode()).hexdigest()[:16]
-        return content_hash(self.source, self.shared)
+        return content_hash({name: file_digest(path) for name, path in self.contents().files.items()})
+
+    def contents(self, opened: Iterable[str] = ()) -> Contents:
+        """Return the files that belong to it, with those that it was seen to open."""
+        more = (*self.files, *(glob.escape(name) for name in opened))
+        return collect_files(self.app_folder, self.source, self.entry, self.shared, more, self.ignore)
+
+    def moved_to(self, folder: Path) -> Component:
+        """Return the same component in a copy of the app's folder."""
+        return replace(
+            self,
+            source=folder / self.source.relative_to(self.app_folder),
+            shared=tuple(folder / path.relative_to(self.app_folder) for path in self.shared),
+            app=folder,
+        )
 
 
 @dataclass(frozen=True)

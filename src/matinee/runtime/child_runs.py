@@ -13,6 +13,7 @@ from typing import Any
 from matinee.backends.factory import open_files
 from matinee.errors import ComponentError, InputError, MatineeError, PredictionError
 from matinee.log_lines import cut, error_text
+from matinee.own_paths import name_own_files
 from matinee.predictor.inside import Context, bind
 from matinee.runtime.binding import RuntimeBinding
 from matinee.runtime.child_files import Patiently, insist
@@ -125,7 +126,7 @@ def _start_failure(settings: Settings, error: BaseException) -> dict[str, str]:
 def _words(kind: str, message: str, hint: str = "", trace: str = "") -> dict[str, str]:
     return {
         "kind": kind,
-        "message": cut(message, MAX_TEXT_CHARS),
+        "message": cut(name_own_files(message), MAX_TEXT_CHARS),
         "hint": cut(hint, MAX_TEXT_CHARS),
-        "traceback": cut(trace, MAX_TRACEBACK_CHARS),
+        "traceback": cut(name_own_files(trace), MAX_TRACEBACK_CHARS),
     }

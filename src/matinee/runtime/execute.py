@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any
 
 from matinee.errors import InputError, MatineeError, PredictionError
+from matinee.own_paths import hint_for_missing_file, name_own_files
 from matinee.predictor.inside import context
 from matinee.values import blobs, decode, encode, validate
 
@@ -49,8 +50,8 @@ def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     except MatineeError as error:
         raise PredictionError(error.message, hint=error.hint, traceback=user_traceback(error)) from error
     except (Exception, SystemExit) as error:
-        message = f"{function.__name__} raised {type(error).__name__}: {error}".rstrip(": ")
-        raise PredictionError(message, traceback=user_traceback(error)) from error
+        message = name_own_files(f"{function.__name__} raised {type(error).__name__}: {error}".rstrip(": "))
+        raise PredictionError(message, hint=hint_for_missing_file(error), traceback=user_traceback(error)) from error
 
 
 def _encoded(name: str, schema: dict[str, Any], result: Any, files: Any, prefix: str) -> Json:
@@ -80,7 +81,7 @@ def user_traceback(error: BaseException) -> str:
     while inner is not None:
         inner.stack = traceback.StackSummary.from_list([f for f in inner.stack if not f.filename.startswith(_OURS)])
         inner = inner.__cause__ or inner.__context__
-    return "\n".join("".join(told.format()).rstrip().splitlines()[-_TRACEBACK_LINES:])
+    return name_own_files("\n".join("".join(told.format()).rstrip().splitlines()[-_TRACEBACK_LINES:]))
 
 
 def _without_ours(frames: TracebackType | None) -> TracebackType | None:

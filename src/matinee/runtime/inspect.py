@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from matinee import schedule, secrets
 from matinee.errors import ComponentError, InputError, MatineeError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources, Trouble
+from matinee.own_paths import SNAPSHOTS, hint_for_missing_file, snapshot_of
 from matinee.predictor.declare import Declared
 from matinee.predictor.handle import handled
 from matinee.runtime.load import load_component
@@ -35,11 +38,16 @@ _PACKAGES = {
     "osgeo": "gdal",
 }
 
+LONGEST_NAME = 64  # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
+_FUNCTION_NAME = re.compile(rf"[A-Za-z0-9_]{{1,{LONGEST_NAME}}}")
+_OURS = f"{SNAPSHOTS.partition('/')[0]}/"
+
 
 def inspect_component(name: str, source: str) -> ComponentManifest:
     """Return the component's manifest, with `trouble` if it cannot be inspected. `hash` is the caller's to fill in."""
     handled.clear()
     try:
+        _check_name(source)
         functions = load_component(source)
         calls = tuple(dict.fromkeys(handled))
         predictors = tuple(_predictor(name, function, calls) for function in functions.values())
@@ -50,10 +58,33 @@ def inspect_component(name: str, source: str) -> ComponentManifest:
     return ComponentManifest(name=name, hash="", predictors=predictors)
 
 
+def _check_name(source: str) -> None:
+    """Raise ComponentError for a component that hides a module of Python's own from everything that needs it."""
+    path = Path(source)
+    if path.stem in sys.stdlib_module_names:
+        place = f"{path.name}/" if path.is_dir() else path.name
+        raise ComponentError(
+            f"{place} hides Python's own module {path.stem}.", hint="Give it another name.", file=str(path)
+        )
+
+
+def _check_function_name(function: Callable[..., Any]) -> None:
+    """Raise ComponentError for a predictor whose name cannot be a Lambda function's."""
+    if not _FUNCTION_NAME.fullmatch(function.__name__):
+        code = function.__code__
+        raise ComponentError(
+            f"A predictor cannot be called {function.__name__}: a Lambda function of that name cannot exist.",
+            hint=f"Rename it: at most {LONGEST_NAME} of the letters a to z and A to Z, digits and _.",
+            file=code.co_filename,
+            line=code.co_firstlineno,
+        )
+
+
 def _predictor(component: str, function: Callable[..., Any], calls: tuple[str, ...]) -> PredictorManifest:
     told: Declared = function.__matinee__  # type: ignore[attr-defined]
     from matinee.values.describe import describe  # loads pydantic
 
+    _check_function_name(function)
     parameters, result = describe(function)
     examples = tuple(_example(function, parameters, i, e) for i, e in enumerate(told.examples, 1))
     _check_told(function, told, parameters, examples)
@@ -119,7 +150,7 @@ def _trouble(error: BaseException, source: str) -> Trouble:
             f"There is no module named {error.name} in the component's environment.", _header(package), file, line
         )
     told = f"{type(error).__name__}: {error}".rstrip(": ")
-    hint = _no_variable(error) or "Run it with Python to see more."
+    hint = _no_variable(error) or hint_for_missing_file(error) or "Run it with Python to see more."
     return Trouble(f"{Path(source).name} failed while it was imported: {told}.", hint, file, line)
 
 
@@ -149,14 +180,59 @@ def _place(error: BaseException, source: str) -> tuple[str, int]:
     return place
 
 
+def watch_files(source: str) -> set[str]:
+    """Return a set that fills with what is opened, listed or imported of the app's folder (names relative to it)."""
+    app, snapshot = snapshot_of(os.path.abspath(source))  # noqa: PTH100 (a text, as the hook compares)
+    found: set[str] = set()
+
+    def add(path: str) -> None:
+        for root in (snapshot, app):
+            if path.startswith(root + os.sep):
+                name = path[len(root) + 1 :]
+                if not name.startswith(_OURS) and os.path.exists(os.path.join(app, name)):  # noqa: PTH110, PTH118
+                    found.add(name)
+                return
+
+    class MissingModules:
+        """Comes last in the search: what gets here is in no folder that is searched, so it is never opened."""
+
+        @staticmethod
+        def find_spec(name: str, _path: object = None, _target: object = None) -> None:
+            for ending in ("", ".py"):
+                add(f"{snapshot}{os.sep}{name.replace('.', os.sep)}{ending}")
+
+    if app:
+        sys.addaudithook(lambda event, arguments: add(_path_read(event, arguments)))
+        sys.meta_path.append(MissingModules)
+    return found
+
+
+def _path_read(event: str, arguments: tuple[Any, ...]) -> str:
+    """Return the path of an audit event that reads a file or lists a folder, "" for all others."""
+    reads = event == "sqlite3.connect" or (
+        event == "open" and not (isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR))
+    )
+    lists = event in ("os.listdir", "os.scandir") and not _is_import_system(sys._getframe(2))
+    if not (reads or lists) or not isinstance(arguments[0], str | bytes | os.PathLike):
+        return ""
+    return os.path.abspath(os.fsdecode(arguments[0]))  # noqa: PTH100
+
+
+def _is_import_system(frame: FrameType) -> bool:
+    """Whether a folder is listed to find a module: that alone makes nothing of it belong."""
+    return frame.f_code.co_filename.startswith("<frozen importlib")
+
+
 def main() -> None:
     """Print the manifest as the last line of the real stdout; what the user's code prints goes to stderr."""
     sys.stdout.flush()
     answer = os.dup(1)
     os.dup2(2, 1)
     settings = Settings.from_environment()
+    opened = watch_files(str(settings.source))
     manifest = inspect_component(settings.component, str(settings.source))
-    line = json.dumps(asdict(manifest), ensure_ascii=False) + "\n"
+    found = {**asdict(manifest), **({"opened": sorted(opened)} if opened else {})}
+    line = json.dumps(found, ensure_ascii=False) + "\n"
     sys.stdout.flush()
     sys.stderr.flush()
     with os.fdopen(answer, "w", encoding="utf-8") as stream:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from matinee import log_lines
+from matinee.own_paths import name_own_files
 
 if TYPE_CHECKING:  # a worker must start fast, and most write no line
     from matinee.ports import LogLine
@@ -31,7 +32,7 @@ class FolderLogs:
         """
         by_file: dict[Path, list[str]] = {}
         for line in lines:
-            text = _encode(line)
+            text = name_own_files(_encode(line))
             if line.run_id and _is_name(line.run_id):
                 by_file.setdefault(self._runs / f"{line.run_id}.jsonl", []).append(text)
             if line.component and not of_runs_only and _is_name(line.component):

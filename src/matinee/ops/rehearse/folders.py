@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -46,15 +47,16 @@ class FolderImages:
         environment, component = inspected.environment, inspected.component
         assert environment is not None, "a component without environment has trouble, and is not deployed"
         app = folder / "app"
-        for source in (component.source, *component.shared):
-            _copy(source, app / source.name)
+        for name in inspected.files:
+            _copy(inspected.code.app_folder / name, app / name)
+        there = component.moved_to(app)
         (folder / "manifest.json").write_text(json.dumps(to_json(replace(inspected.manifest, label=""))))
         baked = {
             **environment.variables,
-            "PYTHONPATH": str(app),
-            **image_environment(component.name, str(app / component.source.name), str(folder / "manifest.json")),
+            "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys((*there.search_path, app)))),
+            **image_environment(component.name, str(there.source), str(folder / "manifest.json")),
         }
-        _write_card(folder, environment.python, baked, component.folder.relative_to(component.source.parent))
+        _write_card(folder, environment.python, baked, component.folder.relative_to(component.app_folder))
         return folder
 
     def make_ui(self, tag: str, python: Path, files: Mapping[str, Path]) -> Path:
