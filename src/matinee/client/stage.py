@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from matinee.client.backend import on_aws, open_backend
 from matinee.client.core import Client
-from matinee.client.host import Report, open_client
+from matinee.client.host import Report, adopt_data, open_client
 from matinee.errors import BackendError, NotFoundError
 from matinee.manifest import Release
 from matinee.names import Names, check_stage
@@ -34,7 +34,8 @@ def open_store_of(project: Project, stage: str = "") -> Iterator[Store]:
         client = open_stage(project, stage, user=OPERATOR)
         store = client.backend.store
     else:
-        project.data.mkdir(exist_ok=True)
+        adopt_data(project)
+        project.data.mkdir(parents=True, exist_ok=True)
         store = open_backend(Settings(app=project.name, data=project.data)).store
     try:
         yield store

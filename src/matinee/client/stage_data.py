@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from matinee.backends.aws.session import AwsSettings, Session
+from matinee.backends.local.lambda_service.function import NOBODY
 from matinee.client.backend import Backend, on_aws
 from matinee.client.housing import Housing, Start
 from matinee.environments import Report
@@ -81,4 +82,5 @@ class _OnStage:
         self.inner.close()
 
     def _told(self, start: Start) -> Start:
-        return replace(start, environment={**start.environment, **self.told})
+        rest = {name: value for name, value in start.environment.items() if name not in NOBODY}
+        return replace(start, environment={**rest, **self.told})

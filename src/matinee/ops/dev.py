@@ -305,7 +305,7 @@ def _follow(
         stop.wait()
         return
     folder = host.project.folder
-    ignore = _Ignore(host.project.data)
+    ignore = _Ignore(host.project.data_root)
     unseen = True  # what was saved between the first inspection and the watch
     for changes in watch(
         folder,

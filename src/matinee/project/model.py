@@ -120,7 +120,12 @@ class Project:
 
     @property
     def data(self) -> Path:
-        """The folder of its local data."""
+        """The folder of its local data. A single file has one of its own: two files of a folder are two apps."""
+        return self.data_root if self.file or not self.components else self.data_root / self.components[0].source.name
+
+    @property
+    def data_root(self) -> Path:
+        """The folder of everything that Matinee writes beside the app."""
         return self.folder / ".matinee"
 
     def component(self, name: str) -> Component | None:
