@@ -6,16 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from matinee.project.fields import Document, Field
+from matinee.project.fields import Document, Field, key, read_table
 
 Json = Any
 MODES = ("none", "password", "users", "oidc")
-_FIELDS = {
-    "mode": Field("text", choices=MODES),
-    "owners": Field("texts"),
-    "allow": Field("texts"),
-    "days": Field("number", low=0.01, high=90),
-}
 _SECRETS = {  # what people would write here, and where it belongs
     "password": "MATINEE_PASSWORD",
     "owner_password": "MATINEE_OWNER_PASSWORD",
@@ -28,21 +22,26 @@ _SECRETS = {  # what people would write here, and where it belongs
 class Auth:
     """Who may use the app, and how they say who they are."""
 
-    mode: str = "none"  # one of MODES
-    owners: tuple[str, ...] = ()  # names (password, users) or e-mail addresses (oidc) of those who own the app
-    allow: tuple[str, ...] = ()  # oidc: e-mail addresses, or "@domain"; () = whoever the provider signs in
-    days: float = 7.0  # how long one stays signed in
+    mode: str = key(
+        "none", Field("text", choices=MODES), '"password", "users" or "oidc"; secrets come from the environment'
+    )
+    owners: tuple[str, ...] = key(
+        (), Field("texts"), "names (password, users) or e-mail addresses (oidc) of those who see everybody's runs"
+    )
+    allow: tuple[str, ...] = key(
+        (), Field("texts"), 'oidc: e-mail addresses, or "@domain"; [] = whoever the provider signs in'
+    )
+    days: float = key(7.0, Field("number", low=0.01, high=90), "how long one stays signed in")
 
 
 def read_auth(document: Document, at: tuple[str, ...] = ("auth",)) -> Mapping[str, Json]:
     """Return what the table gives of `Auth`; raises ProjectError, above all for a password or a secret."""
     given = document.at(at)
-    for key, variable in _SECRETS.items():
-        if key in given:
+    for name, variable in _SECRETS.items():
+        if name in given:
             raise document.error(
-                (*at, key),
-                f"{'.'.join((*at, key))} is a secret, and this file is read by everybody who has the app",
+                (*at, name),
+                f"{'.'.join((*at, name))} is a secret, and this file is read by everybody who has the app",
                 f"Remove it from the file, and set the environment variable {variable} instead.",
             )
-    table = document.table(at, _FIELDS)
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return read_table(document, at, Auth)

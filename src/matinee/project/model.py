@@ -13,29 +13,31 @@ from matinee.project.auth import Auth
 from matinee.project.aws import Aws
 from matinee.project.content import content_hash
 from matinee.project.dependencies import Dependencies, read_dependencies
+from matinee.project.fields import Field, key
 from matinee.project.notices import Notices
 from matinee.project.suggest import nearest
 from matinee.project.ui import Ui
 
 Json = Any
 ENTRY = "predictor.py"
+_COUNT = Field("whole", low=1)
 
 
 @dataclass(frozen=True)
 class Limits:
     """What one person may ask for; raise them under `[limits]`."""
 
-    upload_mb: float = 50.0
-    rows: int = 100_000  # of one table: of "many rows" or given as input
-    queue_per_user: int = 1_000  # unfinished batch runs
-    predictions_per_minute: int = 600  # realtime, per user
+    upload_mb: float = key(50.0, Field("number", low=0.001, high=5000), "MB of one uploaded file")
+    rows: int = key(100_000, _COUNT, 'rows of one table: of "many rows" or given as input')
+    queue_per_user: int = key(1_000, _COUNT, "unfinished batch runs of one person")
+    predictions_per_minute: int = key(600, _COUNT, "realtime predictions of one person")
 
 
 @dataclass(frozen=True)
 class Api:
     """The HTTP API beside the UI: `[api]`."""
 
-    mcp: bool = False  # whether assistants may call the predictors as tools, under /mcp
+    mcp: bool = key(False, Field("switch"), "whether assistants may call the predictors as tools, under /mcp")
 
 
 @dataclass(frozen=True)

@@ -8,21 +8,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from matinee.project.fields import Document, Field
+from matinee.project.fields import Document, Field, key, read_table
 
 Json = Any
 OWN_PAGE = "ui.py"  # beside the matinee.toml it is the home page
 README = "README.md"
 _TEXT = Field("text")
-_FIELDS = {
-    "icon": _TEXT,
-    "theme": Field("text", choices=("light", "dark")),
-    "primary_color": Field("text", pattern="#[0-9a-fA-F]{6}", example='must be a colour such as "#ff4b4b"'),
-    "logo": _TEXT,
-    "about": _TEXT,
-    "rating": Field("text", choices=("thumbs", "stars")),
-    "pages": Field("list"),
-}
 _PAGE = {"file": _TEXT, "title": _TEXT, "icon": _TEXT, "replaces": _TEXT}
 _PICTURES = (".svg", ".png", ".jpg", ".jpeg", ".webp", ".gif")
 
@@ -43,13 +34,17 @@ class Page:
 class Ui:
     """How the app looks: `[ui]`."""
 
-    icon: str = ""  # an emoji
-    theme: str = ""  # "light", "dark" or "" = as the browser
-    primary_color: str = ""  # "#rrggbb"
-    logo: str = ""  # a picture
-    about: str = ""  # a Markdown file: the page "About"
-    pages: tuple[Page, ...] = ()
-    rating: str = "thumbs"  # or "stars": what people are asked for
+    icon: str = key("", _TEXT, "an emoji")
+    theme: str = key("", Field("text", choices=("light", "dark")), '"light" or "dark"; "" = as the browser')
+    primary_color: str = key(
+        "", Field("text", pattern="#[0-9a-fA-F]{6}", example='must be a colour such as "#ff4b4b"'), 'as in "#ff4b4b"'
+    )
+    logo: str = key("", _TEXT, "a picture in the app's folder")
+    about: str = key("", _TEXT, 'a Markdown file: the page "About"', default_text='"README.md", if there is one')
+    pages: tuple[Page, ...] = key((), Field("list"), "pages of your own: file names, or tables as below")
+    rating: str = key(
+        "thumbs", Field("text", choices=("thumbs", "stars")), 'what people are asked for; "stars" = 1 to 5'
+    )
 
 
 def ui_details(ui: Ui, folder: Path | str) -> dict[str, Json]:
@@ -65,10 +60,10 @@ def default_ui(folder: Path) -> dict[str, Json]:
 
 def read_ui(document: Document, folder: Path, at: tuple[str, ...] = ("ui",)) -> Mapping[str, Json]:
     """Return what the table gives of `Ui`; raises ProjectError, also for a file that is not there."""
-    table = document.table(at, _FIELDS)
-    for key, endings in (("logo", _PICTURES), ("about", (".md",))):
-        if table.get(key):
-            table[key] = _file(document, folder, (*at, key), table[key], endings)
+    table = read_table(document, at, Ui)
+    for name, endings in (("logo", _PICTURES), ("about", (".md",))):
+        if table.get(name):
+            table[name] = _file(document, folder, (*at, name), table[name], endings)
     if "pages" in table:
         listed = tuple(_listed(document, folder, (*at, "pages"), item) for item in table["pages"])
         own = [page for page in default_ui(folder)["pages"] if page.file not in {one.file for one in listed}]
