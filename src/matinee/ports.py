@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
+from matinee.dataclass_json import EPOCH
 from matinee.manifest import Release
 from matinee.runs import Change, Entry, Feedback, Json, Pool, Progress, Run, Slot, Status
 
@@ -234,9 +235,9 @@ class Launcher(Protocol):
 
 @dataclass(frozen=True)
 class LogLine:
-    """One line a component wrote. `at` is in epoch seconds."""
+    """One line a component wrote."""
 
-    at: float
+    at: float = field(metadata=EPOCH)
     level: str
     message: str
     component: str = ""

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal, TypeVar
 
+from matinee.dataclass_json import EPOCH, INTERNAL
 from matinee.errors import ConflictError
 
 Json = Any  # None | bool | int | float | str | list[Json] | dict[str, Json]
@@ -47,12 +48,12 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Failure:
-    """Why an attempt failed, in plain words. `kind` is one of FAILURE_KINDS; `traceback` is the owner's to see."""
+    """Why an attempt failed, in plain words."""
 
-    kind: str
+    kind: str = field(metadata={"enum": list(FAILURE_KINDS)})
     message: str
     hint: str = ""
-    traceback: str = ""
+    traceback: str = field(default="", metadata={"description": "For the owner; empty for others."})
 
 
 @dataclass(frozen=True)
@@ -65,29 +66,33 @@ class Progress:
 
 @dataclass(frozen=True)
 class Run:
-    """One execution of a predictor. `inputs` and `result` are JSON values or references into Files (`payloads`)."""
+    """One execution of a predictor. `inputs` and `result` are JSON values or references into Files (`payloads`).
+
+    Its rows and items in the stores, what the API answers and what its document says are made from these fields. A new
+    one has a default; one that is not for callers is INTERNAL.
+    """
 
     id: str
     predictor: str
     kind: Kind
     user: str
     status: Status
-    inputs: Json
-    created_at: float
+    inputs: Json = field(metadata=INTERNAL)
+    created_at: float = field(metadata=EPOCH)
     version: str = ""  # of the component that executed it last, as people say it: "v7"
-    parent: str = ""  # the run that called this one; such runs stay out of History
-    idempotency_key: str = ""
+    parent: str = field(default="", metadata=INTERNAL)  # the run that called this one; such runs stay out of History
+    idempotency_key: str = field(default="", metadata=INTERNAL)
     attempt: int = 0  # the fencing token: only grows
-    failures: int = 0  # attempts that failed by the predictor's fault; spend `retries`
-    losses: int = 0  # attempts whose worker was lost; at most MAX_LOSSES
-    owner: str = ""  # token of the slot whose worker runs it, or ran it last
-    started_at: float | None = None  # of the last attempt
-    finished_at: float | None = None
-    result: Json = None
+    failures: int = field(default=0, metadata=INTERNAL)  # attempts that failed by the predictor's fault
+    losses: int = field(default=0, metadata=INTERNAL)  # attempts whose worker was lost; at most MAX_LOSSES
+    owner: str = field(default="", metadata=INTERNAL)  # token of the slot whose worker runs it, or ran it last
+    started_at: float | None = field(default=None, metadata=EPOCH)  # of the last attempt
+    finished_at: float | None = field(default=None, metadata=EPOCH)
+    result: Json = field(default=None, metadata=INTERNAL)
     failure: Failure | None = None
     cancel_requested: bool = False
-    cold_start: bool = False
-    rev: int = 0  # grows with every write; compare-and-swap is on it
+    cold_start: bool = field(default=False, metadata=INTERNAL)
+    rev: int = field(default=0, metadata=INTERNAL)  # grows with every write; compare-and-swap is on it
 
     @property
     def duration_s(self) -> float | None:
@@ -158,7 +163,7 @@ class Feedback:
     rating: int | None
     comment: str = ""
     corrected: Json = None
-    updated_at: float = 0.0
+    updated_at: float = field(default=0.0, metadata=EPOCH)
     scale: Scale = "thumbs"
 
     @property

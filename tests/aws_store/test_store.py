@@ -181,7 +181,7 @@ class TestRelease:
         first, second = Release("app", "App", 1, NOW), Release("app", "App", 2, NOW)
         store.put_release(first)
         reader = DynamoStore(other._session)
-        wire.first("GetItem", lambda: store.put_release(second), after=1)
+        wire.first("GetItem", lambda: store.put_release(second), after=2)  # format, head
         assert reader.release() == second
 
 

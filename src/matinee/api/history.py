@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from io import BytesIO
 from typing import Any, BinaryIO
 
@@ -12,6 +11,7 @@ from matinee.api import later, problems
 from matinee.api.answers import answer, csv_answer, download, wants_csv
 from matinee.api.gate import Call
 from matinee.api.views import blobs_of, feedback_json, live_run, run_json, schema_of, with_blobs
+from matinee.dataclass_json import to_json
 from matinee.errors import ConflictError, InputError, NotFoundError, Problem
 from matinee.ports import RunQuery
 from matinee.runs import RATINGS, Run, Status
@@ -110,7 +110,7 @@ def _open(call: Call, blob: Json) -> BinaryIO:
 
 def show_logs(call: Call) -> Response:
     """What the run wrote."""
-    return answer({"lines": [asdict(line) for line in call.client.logs(call.path("run"))]})
+    return answer({"lines": [to_json(line) for line in call.client.logs(call.path("run"))]})
 
 
 def cancel(call: Call) -> Response:

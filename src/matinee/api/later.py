@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from matinee.client.core import Client
+from matinee.client.core import Client, used_key
 from matinee.errors import BackendError, InputError, MatineeError, NotFoundError
 from matinee.runs import Failure, Run, Status, new_run_id
 
@@ -132,11 +132,6 @@ class Later:
         old = time.monotonic() - REMEMBERED_S
         while self._known and (len(self._known) > REMEMBERED or next(iter(self._known.values()))[0] < old):
             self._known.popitem(last=False)
-
-
-def used_key() -> InputError:
-    """Return the error for an idempotency key that comes with other inputs."""
-    return InputError("Idempotency-Key", "was used before with other inputs", hint="Take a new key for a new request.")
 
 
 def find(client: Client, run_id: str) -> Run:

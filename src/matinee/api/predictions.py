@@ -12,7 +12,7 @@ from starlette.responses import Response
 from matinee.api import problems
 from matinee.api.answers import answer, csv_answer, wants_csv
 from matinee.api.gate import Call, Gate, live
-from matinee.api.later import Later, Prediction, used_key
+from matinee.api.later import Later, Prediction
 from matinee.api.rates import Rates
 from matinee.api.views import live_run, predictor_json, schema_of, with_blobs
 from matinee.errors import InputError, Problem, RateError, UsageError
@@ -105,8 +105,6 @@ def submit(call: Call) -> Response:
     key = idempotency_key(call.request)
     inputs = _object(call.json())
     run = call.client.submit(call.path("name"), inputs, idempotency_key=key)
-    if key:
-        _check_same(call, run, inputs)
     return accepted(call, run)
 
 
@@ -128,9 +126,6 @@ def submit_many(call: Call) -> Response:
         raise InputError(problems=tuple(found[:100]))
     key = idempotency_key(call.request)
     runs = call.client.submit_many(name, rows, idempotency_key=key)
-    if key:
-        for run, row in zip(runs, rows, strict=True):
-            _check_same(call, run, row)
     return answer({"runs": [live_run(call.client, run) for run in runs]}, 202)
 
 
@@ -140,13 +135,6 @@ MANY: dict[str, Json] = {
     "required": ["rows"],
     "additionalProperties": False,
 }
-
-
-def _check_same(call: Call, run: Run, inputs: Json) -> None:
-    """Raise InputError if the key's run, which may be an older one, has other inputs."""
-    predictor = call.client.predictor(run.predictor)
-    if call.client.inputs(run) != validate.check(predictor.parameters, inputs):
-        raise used_key()
 
 
 def _object(body: Json) -> Json:

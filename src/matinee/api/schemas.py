@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from matinee.runs import FAILURE_KINDS, Status
+from matinee.dataclass_json import schema_of
+from matinee.ports import LogLine
+from matinee.runs import FAILURE_KINDS, Feedback, Progress, Run
 from matinee.values.registry import COLUMN_TYPES, FIGURE_KINDS, MARKED
 
 Json = Any
 Schema = dict[str, Json]
 _TEXT: Schema = {"type": "string"}
 _NUMBER: Schema = {"type": "number"}
-_TIME: Schema = {"type": "number", "description": "Epoch seconds."}
-_MAYBE_TIME: Schema = {"type": ["number", "null"], "description": "Epoch seconds."}
 
 
 def ref(name: str) -> Schema:
@@ -72,28 +72,13 @@ def _values() -> dict[str, Schema]:
 
 
 def _runs() -> dict[str, Schema]:
-    failure = {"kind": {"type": "string", "enum": list(FAILURE_KINDS)}, "message": _TEXT, "hint": _TEXT}
-    failure["traceback"] = {"type": "string", "description": "For the owner; empty for others."}
-    progress = closed({"fraction": {"type": ["number", "null"]}, "message": _TEXT})
-    run = {
-        "id": _TEXT,
-        "predictor": _TEXT,
-        "kind": {"type": "string", "enum": ["realtime", "batch"]},
-        "user": _TEXT,
-        "status": {"type": "string", "enum": [str(status) for status in Status]},
-        "version": _TEXT,
-        "attempt": {"type": "integer"},
-        "created_at": _TIME,
-        "started_at": _MAYBE_TIME,
-        "finished_at": _MAYBE_TIME,
+    also = {
         "duration_s": {"type": ["number", "null"]},
-        "cancel_requested": {"type": "boolean"},
-        "failure": {"anyOf": [closed(failure), {"type": "null"}]},
-        "progress": progress,
+        "progress": schema_of(Progress),
         "queue_position": {"type": ["integer", "null"], "description": "How many runs start before this one."},
         "why_waiting": _TEXT,
     }
-    return {"Run": closed(run, ("progress", "queue_position", "why_waiting"))}
+    return {"Run": schema_of(Run, also=also, optional=("progress", "queue_position", "why_waiting"))}
 
 
 def _lists() -> dict[str, Schema]:
@@ -108,26 +93,15 @@ def _lists() -> dict[str, Schema]:
         "timeout_s": _NUMBER,
     }
     app = {"app": _TEXT, "title": _TEXT, "release": {"type": "integer"}, "user": _TEXT, "role": _TEXT}
-    feedback = {
-        "run_id": _TEXT,
-        "user": _TEXT,
-        "rating": {"type": ["integer", "null"]},
-        "comment": _TEXT,
-        "corrected": {},
-        "updated_at": _TIME,
-        "scale": {"type": "string", "enum": ["thumbs", "stars"]},
-    }
-    line = {"at": _TIME, "level": _TEXT, "message": _TEXT, "component": _TEXT, "run_id": _TEXT}
-    line["fields"] = {"type": "object"}
     runs = {"type": "array", "items": ref("Run")}
     return {
         "Predictor": closed(predictor),
         "Predictors": closed({**app, "predictors": {"type": "array", "items": ref("Predictor")}}),
         "Runs": closed({"runs": runs}),
         "RunPage": closed({"runs": runs, "next": {"type": ["string", "null"], "description": "`before` of the rest."}}),
-        "Feedback": closed(feedback),
+        "Feedback": schema_of(Feedback),
         "FeedbackList": closed({"feedback": {"type": "array", "items": ref("Feedback")}}),
-        "Logs": closed({"lines": {"type": "array", "items": closed(line)}}),
+        "Logs": closed({"lines": {"type": "array", "items": schema_of(LogLine)}}),
         "Shared": closed({"shared": {"type": "boolean"}}),
     }
 

@@ -4,38 +4,31 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import asdict
 from itertools import count
 from typing import Any, Literal
 
 from matinee.client.core import Client
+from matinee.dataclass_json import to_json
 from matinee.manifest import PredictorManifest
 from matinee.runs import Feedback, Progress, Run, Status
 from matinee.values.blobs import is_blob
 from matinee.values.validate import Schema, problems, replace_marked
 
 Json = Any
-_FIELDS = ("id", "predictor", "kind", "user", "status", "version", "attempt")
-_TIMES = ("created_at", "started_at", "finished_at", "duration_s")
 
 
 def run_json(run: Run, **more: Json) -> dict[str, Json]:
     """Return a run without its inputs and result: those have addresses of their own."""
-    return {
-        **{name: getattr(run, name) for name in (*_FIELDS, *_TIMES)},
-        "cancel_requested": run.cancel_requested,
-        "failure": asdict(run.failure) if run.failure else None,
-        **more,
-    }
+    return {**to_json(run), "duration_s": run.duration_s, **more}
 
 
 def live_run(client: Client, run: Run, *, place: bool = False) -> dict[str, Json]:
     """Return a run with how far it is and, with `place`, where it stands in the queue."""
     if run.status.is_final:
         done = Progress(1.0) if run.status is Status.SUCCEEDED else Progress()
-        return run_json(run, progress=asdict(done))
+        return run_json(run, progress=to_json(done))
     entry = client.entry(run)
-    more: dict[str, Json] = {"progress": asdict(entry.progress if entry else Progress())}
+    more: dict[str, Json] = {"progress": to_json(entry.progress if entry else Progress())}
     if place and run.status is Status.QUEUED:
         more |= {"queue_position": client.queue_position(run), "why_waiting": client.why_waiting(run)}
     return run_json(run, **more)
@@ -57,7 +50,7 @@ def predictor_json(predictor: PredictorManifest) -> dict[str, Json]:
 
 def feedback_json(feedback: Feedback) -> dict[str, Json]:
     """Return what one person says of a run."""
-    return asdict(feedback)
+    return to_json(feedback)
 
 
 # --- blobs ------------------------------------------------------------------------------------------------------------

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from matinee.cli import output
+from matinee.dataclass_json import to_json
 from matinee.errors import PredictionError
 from matinee.runs import Entry, Run, Status
 from matinee.values import registry
@@ -16,16 +17,13 @@ from matinee.values.blobs import is_blob
 
 Json = Any
 ROWS_SHOWN = 50
-_FIELDS = (
-    *("id", "predictor", "kind", "user", "status", "version", "attempt", "failures", "cold_start", "parent"),
-    *("created_at", "started_at", "finished_at", "duration_s", "cancel_requested", "idempotency_key"),
-)
+_APART = ("inputs", "result")  # of a run: commands of their own print them
 
 
 def run_json(run: Run, **more: Json) -> dict[str, Json]:
     """Return a run for `--json`; times in epoch seconds."""
-    failure = asdict(run.failure) if run.failure else None
-    return {**{name: getattr(run, name) for name in _FIELDS}, "failure": failure, **more}
+    shown = to_json(replace(run, inputs=None, result=None), internal=True)
+    return {**{name: shown[name] for name in shown if name not in _APART}, "duration_s": run.duration_s, **more}
 
 
 def when(at: float | None) -> str:

@@ -17,10 +17,11 @@ from matinee.client import rows as many
 from matinee.client.limits import check_queue, limits_of
 from matinee.client.recorded import RecordedRuns
 from matinee.client.visibility import Visibility
-from matinee.errors import NotFoundError, UsageError
+from matinee.errors import InputError, NotFoundError, UsageError
 from matinee.lambda_api.outcome import failure_of
 from matinee.manifest import PredictorManifest, Release
 from matinee.ports import Invocation
+from matinee.queue.dispatch import cancel
 from matinee.rows.check import RowsCheck
 from matinee.rows.table import Source
 from matinee.runs import Json, Run, Status, new_run_id
@@ -29,6 +30,11 @@ from matinee.values import blobs, validate
 
 INLINE_BYTES = 4096  # larger inputs and results travel through Files: a store is billed by the whole item
 PAYLOAD_BYTES = 5_500_000  # Lambda takes 6 MB; the rest is room for escapes
+
+
+def used_key() -> InputError:
+    """Return the error for an idempotency key that comes with other inputs."""
+    return InputError("Idempotency-Key", "was used before with other inputs", hint="Take a new key for a new request.")
 
 
 class Client(RecordedRuns):
@@ -130,8 +136,8 @@ class Client(RecordedRuns):
     def submit(self, name: str, inputs: Json, *, idempotency_key: str = "", parent: str = "") -> Run:
         """Queue a batch run and have it dispatched; the same key gives the same run (and dispatches again).
 
-        Raises InputError, NotFoundError, UsageError for a realtime predictor, RateError when this person's place in
-        the queue is full.
+        Raises InputError (also for a key that was used with other inputs), NotFoundError, UsageError for a realtime
+        predictor, RateError when this person's place in the queue is full.
         """
         predictor = self._of_kind(name, "batch")
         return self._submit(predictor, [self._queued(predictor, inputs, idempotency_key, parent)])[0]
@@ -155,8 +161,29 @@ class Client(RecordedRuns):
         check_queue(self.backend.store, limits_of(self.release()), runs)
         kept = [replace(run, inputs=self._kept(f"inputs/{run.id}.json", run.inputs)) for run in runs]
         submitted = self.backend.store.submit(kept)
+        self._check_keys(runs, submitted)
         self.poke(predictor.name)
         return [self._shown(run) for run in submitted]
+
+    def _check_keys(self, runs: Sequence[Run], submitted: Sequence[Run]) -> None:
+        """Raise InputError if a key stands for a run with other inputs; what is new beside that run is cancelled."""
+        pairs = list(zip(runs, submitted, strict=True))
+        if all(new.id == recorded.id or self._has_same_inputs(new, recorded) for new, recorded in pairs):
+            return
+        for new, recorded in pairs:
+            if new.id == recorded.id:
+                cancel(self.backend.store, new.id, self.clock())
+        raise used_key()
+
+    def _has_same_inputs(self, new: Run, recorded: Run) -> bool:
+        inputs = self.visibility.inputs(recorded)
+        try:
+            if "$rows" in (new.inputs or {}):
+                return many.is_equal(self.backend.files, new.inputs, inputs)
+            with blobs.Reader(self.backend.files) as reader:
+                return blobs.is_equal(new.inputs, inputs, reader)
+        except NotFoundError:  # a file of the older run is gone
+            return False
 
     def check_rows(self, name: str, source: Source, mapping: Mapping[str, str | None] | None = None) -> RowsCheck:
         """Look at every row of a CSV or Parquet file before anything is started; `mapping` is parameter → column.

@@ -19,6 +19,7 @@ from matinee.backends.factory import Backend, open_backend, open_launcher
 from matinee.backends.local.lambda_service import LambdaService, LocalFunction
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
 from matinee.backends.local.logs import FolderLogs
+from matinee.backends.local.store import SqliteStore
 from matinee.client.core import Client
 from matinee.client.delivering import Delivering
 from matinee.client.dispatching import Dispatching
@@ -32,9 +33,12 @@ from matinee.errors import BackendError, DiskError, MatineeError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Trouble
 from matinee.project import Project
 from matinee.project.details import details
+from matinee.project.load import FILE
 from matinee.runs import Slot
 from matinee.settings import DISPATCHER, AwsSettings, Settings
 
+_STORE = "state.db"
+_MOVED = ("files", "logs", "cookie.secret")
 Report = Callable[[str, str], None]  # component ("" = the app), line
 
 
@@ -51,6 +55,7 @@ class DevRecord:
 @contextmanager
 def open_client(project: Project, *, user: str = "local", report: Report | None = None) -> Iterator[Client]:
     """Give a client on this app: at its running dev, else at a host of its own that ends with the block."""
+    adopt_data(project)
     running = running_dev(project)
     if running:
         settings = Settings(app=project.name, data=project.data, lambda_endpoint=running.lambda_endpoint)
@@ -66,6 +71,27 @@ def open_client(project: Project, *, user: str = "local", report: Report | None 
     with LocalHost(project, report) as host:
         host.reload(project)
         yield Client(host.backend, host.settings, user, owner=True)
+
+
+def adopt_data(project: Project) -> None:
+    """Move the data of a single file into the folder of its own, from the one that a folder's files shared before.
+
+    It goes to the file that was live there last; nothing is moved while a `dev` runs on it.
+    """
+    shared, own = project.data_root, project.data
+    if own == shared or (own / _STORE).exists() or not (shared / _STORE).exists() or (project.folder / FILE).exists():
+        return
+    with suppress(BlockingIOError), (shared / "dev.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        store = SqliteStore(shared / _STORE)
+        live = store.release()
+        store.close()  # as the last one: what is in its log is now in the file
+        if live is None or [component.name for component in live.components] != [project.components[0].name]:
+            return
+        _make_folder(own)
+        for path in sorted(shared.iterdir()):
+            if path.name in _MOVED or path.name.startswith(_STORE):
+                path.rename(own / path.name)
 
 
 def running_dev(project: Project) -> DevRecord | None:
@@ -323,6 +349,7 @@ def write_dev_record(project: Project, record: DevRecord) -> None:
 @contextmanager
 def dev_lock(project: Project) -> Iterator[None]:
     """Hold the app's dev lock; MatineeError when another dev runs on this app."""
+    adopt_data(project)
     _make_folder(project.data)
     with (project.data / "dev.lock").open("ab") as lock:
         try:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from matinee.backends.local import launcher
-from matinee.backends.local.lambda_service.function import passed_on, worker_command
+from matinee.backends.local.lambda_service.function import NOBODY, passed_on, worker_command
 from matinee.client.hosted_manifests import write_manifest
 from matinee.environments import Report
 from matinee.environments.inspect import InspectedComponent
@@ -99,7 +99,7 @@ def _start(item: InspectedComponent, command: list[str], settings: Settings, sec
         manifest=write_manifest(settings.data, item.manifest),
     )
     variables = item.environment.variables if item.environment else {}
-    environment = {**passed_on(), **variables, **secrets, **told.environment()}
+    environment = {**passed_on(), **NOBODY, **variables, **secrets, **told.environment()}
     return Start(command, environment, str(item.code.folder))
 
 

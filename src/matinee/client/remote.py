@@ -11,17 +11,17 @@ from urllib.parse import quote
 
 from matinee.client.remote_http import Http, RemotePredictionError
 from matinee.client.verbs import Watch
+from matinee.dataclass_json import from_json
 from matinee.errors import NotFoundError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.ports import LogLine, RunQuery
-from matinee.runs import Entry, Failure, Feedback, Json, Progress, Run, Scale, Status
+from matinee.runs import Entry, Feedback, Json, Progress, Run, Scale, Status
 from matinee.values import encode
 from matinee.values.blobs import INLINE_LIMIT_BYTES, inline_blob
 
 RELEASE_TTL_S = 5.0  # how old the release a call sees may be
 LONGEST_PAUSE_S = 2.0  # between two looks at a run that is waited for
 PAGE = 200  # runs the API lists at once
-_RUN_FIELDS = ("id", "predictor", "kind", "user", "created_at", "version", "attempt", "started_at", "finished_at")
 
 
 class RemoteClient:
@@ -165,7 +165,7 @@ class RemoteClient:
     def logs(self, run_id: str) -> list[LogLine]:
         """Return what the run wrote, in order."""
         told = self._http.ask("GET", f"/runs/{quote(run_id, safe='')}/logs").json()
-        return [LogLine(**line) for line in told["lines"]]
+        return [from_json(LogLine, line) for line in told["lines"]]
 
     def feedback(
         self,
@@ -178,12 +178,13 @@ class RemoteClient:
     ) -> Feedback:
         """Say what is right or wrong, replacing what this person said before."""
         said = {"rating": rating, "comment": comment, "corrected": corrected, "scale": scale}
-        return Feedback(**self._http.ask("PUT", f"/runs/{quote(run_id, safe='')}/feedback", body=said).json())
+        answer = self._http.ask("PUT", f"/runs/{quote(run_id, safe='')}/feedback", body=said)
+        return from_json(Feedback, answer.json())
 
     def feedback_of(self, run_id: str) -> list[Feedback]:
         """Return what was said of the run."""
         told = self._http.ask("GET", f"/runs/{quote(run_id, safe='')}/feedback").json()
-        return [Feedback(**item) for item in told["feedback"]]
+        return [from_json(Feedback, item) for item in told["feedback"]]
 
     def close(self) -> None:
         """Let go of connections."""
@@ -203,20 +204,12 @@ def _predictor(told: Json) -> PredictorManifest:
 
 
 def _run(told: Json, result: Json = None) -> Run:
-    kept = {name: told[name] for name in _RUN_FIELDS}
-    failure = Failure(**told["failure"]) if told["failure"] else None
-    return Run(
-        **kept,
-        status=Status(told["status"]),
-        inputs=None,
-        result=result,
-        failure=failure,
-        cancel_requested=told["cancel_requested"],
-    )
+    shown = {name: value for name, value in told.items() if name not in ("inputs", "result")}  # asked for by themselves
+    return from_json(Run, shown, inputs=None, result=result)
 
 
 def _entry(told: Json) -> Entry:
-    progress = Progress(**told["progress"]) if told.get("progress") else Progress()
+    progress = from_json(Progress, told["progress"]) if told.get("progress") else Progress()
     return Entry(told["predictor"], told["id"], told["user"], 0, 0.0, progress=progress)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from matinee.backends.factory import open_backend
 from matinee.client.core import Client
-from matinee.client.host import Report, open_client
+from matinee.client.host import Report, adopt_data, open_client
 from matinee.errors import BackendError, NotFoundError
 from matinee.manifest import Release
 from matinee.names import Names, check_stage
@@ -33,7 +33,8 @@ def open_store_of(project: Project, stage: str = "") -> Iterator[Store]:
         client = open_stage(project, stage, user=OPERATOR)
         store = client.backend.store
     else:
-        project.data.mkdir(exist_ok=True)
+        adopt_data(project)
+        project.data.mkdir(parents=True, exist_ok=True)
         store = open_backend(Settings(app=project.name, data=project.data)).store
     try:
         yield store

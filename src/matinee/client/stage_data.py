@@ -13,6 +13,7 @@ from typing import Any
 
 from matinee.backends.aws.session import Session
 from matinee.backends.factory import AWS, Backend, open_backend
+from matinee.backends.local.lambda_service.function import NOBODY
 from matinee.client.housing import Housing, Start
 from matinee.environments import Report
 from matinee.environments.inspect import InspectedComponent
@@ -81,4 +82,5 @@ class _OnStage:
         self.inner.close()
 
     def _told(self, start: Start) -> Start:
-        return replace(start, environment={**start.environment, **self.told})
+        rest = {name: value for name, value in start.environment.items() if name not in NOBODY}
+        return replace(start, environment={**rest, **self.told})

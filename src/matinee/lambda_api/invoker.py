@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from matinee.errors import BackendError, MatineeError
 from matinee.lambda_api.loopback import Loopback
 from matinee.lambda_api.refusals import refusal_of
-from matinee.lambda_api.sdk import identity, new_session
+from matinee.lambda_api.sdk import identity, local_session, new_session
 from matinee.ports import Invocation
 from matinee.retry import Backoff
 
@@ -110,11 +110,11 @@ def _make_client(endpoint: str, region: str, signed: bool) -> Any:
     from botocore.config import Config
 
     try:
-        session = new_session()
         if signed:
+            session = new_session()
             config = Config(**_settings(), proxies={} if endpoint else None)
             return session.client("lambda", endpoint_url=endpoint or None, region_name=region or None, config=config)
-        client = session.client(
+        client = local_session().client(
             "lambda",
             endpoint_url=endpoint,
             region_name=region or "eu-central-1",
@@ -144,7 +144,8 @@ def _local_config(config: type[Config]) -> Config:
     """Unsigned, since the local service checks no signature: it saves a third of a call. No proxy on loopback."""
     from botocore import UNSIGNED
 
-    return config(**_settings(), signature_version=UNSIGNED, proxies={})
+    as_given = {"use_fips_endpoint": False, "use_dualstack_endpoint": False}  # by variables they may be on
+    return config(**_settings(), **as_given, signature_version=UNSIGNED, proxies={})
 
 
 def _no_client(error: Exception) -> MatineeError:

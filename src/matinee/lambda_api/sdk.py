@@ -6,12 +6,25 @@ import logging
 import os
 from typing import Any
 
+_NOBODY = {  # of a client of this machine: no profile and no file of the person's can break it, or be sent anywhere
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
 _IDENTITY = ("AWS_PROFILE", "AWS_ACCESS_KEY_ID")
 
 
 def identity() -> tuple[str, ...]:
     """Return who is meant at the moment: it may change within a process, as in a notebook."""
     return tuple(os.environ.get(name, "") for name in _IDENTITY)
+
+
+def local_session() -> Any:
+    """Return a session that knows nothing of the person's AWS configuration: for services of this machine."""
+    import boto3
+    from botocore.session import Session
+
+    return boto3.Session(botocore_session=Session(session_vars=_NOBODY))
 
 
 def new_session(region: str = "") -> Any:

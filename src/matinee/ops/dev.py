@@ -308,7 +308,7 @@ def _follow(
         stop.wait()
         return
     folder = host.project.folder
-    ignore = _Ignore(host.project.data)
+    ignore = _Ignore(host.project.data_root)
     known = ""  # so that what was saved between the first inspection and the watch is seen
     for changes in watch(
         folder,

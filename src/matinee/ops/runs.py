@@ -10,6 +10,7 @@ from typing import Any
 
 from matinee.backends.factory import open_backend
 from matinee.client.core import Client
+from matinee.client.host import adopt_data
 from matinee.client.stage import open_app
 from matinee.errors import ConflictError, NotFoundError
 from matinee.ops.results import save_run
@@ -91,6 +92,7 @@ def reader(path: Path, stage: str = "") -> Iterator[Client | None]:
         with open_app(project, stage) as client:
             yield client
         return
+    adopt_data(project)
     if not (project.data / "state.db").exists():
         yield None
         return

@@ -1,11 +1,16 @@
-"""Checks the tables of a `matinee.toml` against what they may hold; every problem names file, line and key."""
+"""Keys of a `matinee.toml`, each declared once; and the check of its tables, which names file, line and key.
+
+A table is a frozen dataclass whose fields are made by `key`: default, check and meaning stand together. The reader and
+the table in docs/reference/matinee-toml.md are made from them (`make reference`).
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +27,7 @@ class Field:
     kind: str  # text | whole | number | switch | texts | list | table
     low: float | None = None
     high: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: Collection[str] = ()
     pattern: str = ""
     example: str = ""
 
@@ -114,6 +119,54 @@ class Document:
         """Return an error that says where: `matinee.toml, line 3: …`."""
         line = _line_of(self.text, at)
         return ProjectError(f"{self.file}{f', line {line}' if line else ''}: {message}.", hint=hint)
+
+
+def key(
+    default: Any,
+    check: Field,
+    meaning: str,
+    *,
+    default_text: str = "",
+    read: Callable[[Document, tuple[str, ...]], Any] | None = None,
+) -> Any:
+    """Declare a key as a field of its table's dataclass; `...` as default: it must be given.
+
+    `default_text` says the default in words. `read` makes the value of what stands at a path of the document, where the
+    check alone does not do.
+    """
+    own = {"check": check, "meaning": meaning, "default_text": default_text, "read": read}
+    if default is ...:
+        return field(metadata=own)
+    return field(default_factory=default, metadata=own) if callable(default) else field(default=default, metadata=own)
+
+
+def checks_of(cls: Any) -> dict[str, Field]:
+    """Return what each key of a table may hold."""
+    return {f.name: f.metadata["check"] for f in fields(cls)}
+
+
+def read_table(document: Document, at: tuple[str, ...], cls: Any) -> dict[str, Json]:
+    """Return what the table at a path gives of a dataclass, for `replace`; raises ProjectError."""
+    readers = {f.name: f.metadata["read"] for f in fields(cls)}
+    table = document.table(at, checks_of(cls))
+    for name, value in table.items():
+        if readers[name]:
+            table[name] = readers[name](document, (*at, name))
+        elif isinstance(value, list):
+            table[name] = tuple(value)
+    return table
+
+
+def reference(cls: Any) -> str:
+    """Return the rows of a table's keys as Markdown: name, default, meaning."""
+    return "".join(f"| `{f.name}` | {_default_text(f)} | {f.metadata['meaning']} |\n" for f in fields(cls))
+
+
+def _default_text(declared: Any) -> str:
+    if declared.metadata["default_text"]:
+        return str(declared.metadata["default_text"])
+    value = declared.default_factory() if declared.default is MISSING else declared.default
+    return json.dumps(value)  # a tuple as a list, a switch in small letters: as TOML has them
 
 
 def _shown(value: Json) -> str:

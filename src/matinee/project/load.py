@@ -10,7 +10,7 @@ from matinee.errors import ProjectError, UsageError
 from matinee.project.aws import Aws, check_aws, read_aws
 from matinee.project.components import component_name, no_predictor, read_components
 from matinee.project.discover import find_sources, holds_predictor
-from matinee.project.fields import Document, Field
+from matinee.project.fields import Document, Field, read_table
 from matinee.project.model import Api, Component, Limits, Project, Stage
 from matinee.project.sections import Auth, Notices, Ui, default_ui, read_auth, read_notices, read_ui
 from matinee.schedule import parse
@@ -26,13 +26,6 @@ _NAME = Field(
 _TABLE, _TEXT = Field("table"), Field("text")
 _TITLES = {"title": _TEXT, "description": _TEXT}
 _LISTS = dict.fromkeys(("components", "shared", "files", "ignore"), Field("texts"))
-_LIMITS = {
-    "upload_mb": Field("number", low=0.001, high=5000),
-    "rows": Field("whole", low=1),
-    "queue_per_user": Field("whole", low=1),
-    "predictions_per_minute": Field("whole", low=1),
-}
-_API = {"mcp": Field("switch")}
 _IMAGES = {"base": _TEXT}
 RESOURCES = {  # the fields of manifest.Resources, with bounds (Lambda's where both kinds have them)
     "memory_mb": Field("whole", low=128, high=122_880),
@@ -95,9 +88,9 @@ def _from_folder(folder: Path) -> Project:
         description=table.get("description", ""),
         file=folder / FILE,
         overrides=_predictors(document, ("predictors",)),
-        limits=Limits(**document.table(("limits",), _LIMITS)),
+        limits=Limits(**read_table(document, ("limits",), Limits)),
         ui=Ui(**{**default_ui(folder), **read_ui(document, folder)}),
-        api=Api(**document.table(("api",), _API)),
+        api=Api(**read_table(document, ("api",), Api)),
         auth=Auth(**read_auth(document)),
         notices=Notices(**read_notices(document)),
         aws=aws,
@@ -128,7 +121,7 @@ def _stage(document: Document, folder: Path, name: str, aws: Aws) -> Stage:
         check_aws(document, aws.changed(given), (*at, "aws"))
     return Stage(
         {key: table[key] for key in _TITLES if key in table},
-        document.table((*at, "limits"), _LIMITS),
+        read_table(document, (*at, "limits"), Limits),
         read_ui(document, folder, (*at, "ui")),
         read_auth(document, (*at, "auth")),
         read_notices(document, (*at, "notices")),

@@ -13,28 +13,30 @@ from matinee.errors import ProjectError
 from matinee.project.aws import Aws
 from matinee.project.content import Contents, collect_files, content_hash, file_digest
 from matinee.project.dependencies import Dependencies, read_dependencies
+from matinee.project.fields import Field, key
 from matinee.project.sections import Auth, Notices, Ui
 from matinee.project.suggest import nearest
 
 Json = Any
 ENTRY = "predictor.py"
+_COUNT = Field("whole", low=1)
 
 
 @dataclass(frozen=True)
 class Limits:
     """What one person may ask for; raise them under `[limits]`."""
 
-    upload_mb: float = 50.0
-    rows: int = 100_000  # of one table: of "many rows" or given as input
-    queue_per_user: int = 1_000  # unfinished batch runs
-    predictions_per_minute: int = 600  # realtime, per user
+    upload_mb: float = key(50.0, Field("number", low=0.001, high=5000), "MB of one uploaded file")
+    rows: int = key(100_000, _COUNT, 'rows of one table: of "many rows" or given as input')
+    queue_per_user: int = key(1_000, _COUNT, "unfinished batch runs of one person")
+    predictions_per_minute: int = key(600, _COUNT, "realtime predictions of one person")
 
 
 @dataclass(frozen=True)
 class Api:
     """The HTTP API beside the UI: `[api]`."""
 
-    mcp: bool = False  # whether assistants may call the predictors as tools, under /mcp
+    mcp: bool = key(False, Field("switch"), "whether assistants may call the predictors as tools, under /mcp")
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,12 @@ class Project:
 
     @property
     def data(self) -> Path:
-        """The folder of its local data."""
+        """The folder of its local data. A single file has one of its own: two files of a folder are two apps."""
+        return self.data_root if self.file or not self.components else self.data_root / self.components[0].source.name
+
+    @property
+    def data_root(self) -> Path:
+        """The folder of everything that Matinee writes beside the app."""
         return self.folder / ".matinee"
 
     def component(self, name: str) -> Component | None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from matinee.project.fields import Document, Field
+from matinee.project.fields import Document, Field, key, read_table
 from matinee.settings import (
     COOKIE_SECRET,
     OIDC_CLIENT_ID,
@@ -84,13 +84,19 @@ _AUTH_SECRETS = {  # what people would write here, and where it belongs
 class Auth:
     """Who may use the app, and how they say who they are."""
 
-    mode: str = "none"  # one of SIGN_IN_MODES
-    owners: tuple[str, ...] = ()  # names of those who own the app; oidc: what `name_claim` says of them
-    allow: tuple[str, ...] = ()  # oidc: names, or "@domain"; () = whoever the provider signs in
-    days: float = 7.0  # how long one stays signed in
-    name_claim: str = "email"  # oidc: the claim that names a person, as "preferred_username" or "sub"
-    owner_groups: tuple[str, ...] = ()  # oidc: whoever is in one of these groups owns the app
-    groups_claim: str = "groups"  # oidc: the claim that lists a person's groups
+    mode: str = key(
+        "none",
+        Field("text", choices=SIGN_IN_MODES.keys()),
+        '"password", "users" or "oidc"; secrets come from the environment',
+    )
+    owners: tuple[str, ...] = key(
+        (), Field("texts"), "names of those who see everybody's runs; oidc: what `name_claim` says of them"
+    )
+    allow: tuple[str, ...] = key((), Field("texts"), 'oidc: names, or "@domain"; [] = whoever the provider signs in')
+    days: float = key(7.0, Field("number", low=0.01, high=90), "how long one stays signed in")
+    name_claim: str = key("email", _CLAIM, 'oidc: the claim that names a person, as "preferred_username" or "sub"')
+    owner_groups: tuple[str, ...] = key((), Field("texts"), "oidc: whoever is in one of these groups owns the app")
+    groups_claim: str = key("groups", _CLAIM, "oidc: the claim that lists a person's groups")
 
     @property
     def sign_in_mode(self) -> SignInMode:
@@ -101,16 +107,7 @@ class Auth:
 def read_auth(document: Document, at: tuple[str, ...] = ("auth",)) -> Mapping[str, Json]:
     """Return what the table gives of `Auth`; raises ProjectError, above all for a password or a secret."""
     _refuse_secrets(document, at, _AUTH_SECRETS)
-    auth_fields = {
-        "mode": Field("text", choices=tuple(SIGN_IN_MODES)),
-        "owners": Field("texts"),
-        "allow": Field("texts"),
-        "days": Field("number", low=0.01, high=90),
-        "name_claim": _CLAIM,
-        "owner_groups": Field("texts"),
-        "groups_claim": _CLAIM,
-    }
-    return _with_tuples(document.table(at, auth_fields))
+    return read_table(document, at, Auth)
 
 
 def section_from_json(section: type[T], details: Mapping[str, Json]) -> T:
@@ -121,78 +118,74 @@ def section_from_json(section: type[T], details: Mapping[str, Json]) -> T:
 
 def _refuse_secrets(document: Document, at: tuple[str, ...], secrets: Mapping[str, str]) -> None:
     table = document.at(at)
-    for key, variable in secrets.items():
-        if key in table:
+    for name, variable in secrets.items():
+        if name in table:
             raise document.error(
-                (*at, key),
-                f"{'.'.join((*at, key))} is a secret, and this file is read by everybody who has the app",
+                (*at, name),
+                f"{'.'.join((*at, name))} is a secret, and this file is read by everybody who has the app",
                 f"Remove it from the file, and set the environment variable {variable} instead.",
             )
 
 
 def _with_tuples(table: Mapping[str, Json]) -> dict[str, Json]:
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
 
 
 # --- [notices]: how people are told that a run is done ------------------------------------------------------------
 
 ANYWHERE = "*"  # in `email_domains`: e-mail goes to every domain
 _NOTICES_SECRETS = dict.fromkeys(("smtp_password", "password"), SMTP_PASSWORD)
-_NOTICES_FIELDS = {
-    "smtp_host": _TEXT,
-    "smtp_port": Field("whole", low=1, high=65535),
-    "smtp_user": _TEXT,
-    "smtp_security": Field("text", choices=("starttls", "tls", "none")),
-    "sender": Field("text", pattern=r"[^\r\n]+@[^\r\n]+", example='must be an address such as "Me <me@example.com>"'),
-    "email_domains": Field("texts"),
-    "webhooks": Field("switch"),
-    "webhook_ports": Field("list"),
-    "private_addresses": Field("switch"),
-    "url": Field("text", pattern="https?://[^/\\s]+", example='must be as in "https://app.example.com"'),
-}
+_PORT = Field("whole", low=1, high=65535)
+
+
+def _read_ports(document: Document, at: tuple[str, ...]) -> tuple[int, ...]:
+    ports = tuple(document.at(at[:-1])[at[-1]])
+    for number in ports:
+        if problem := _PORT.problem(number):
+            raise document.error(at, f"each of {'.'.join(at)} {problem}")
+    return ports
 
 
 @dataclass(frozen=True)
 class Notices:
     """How people are told that a run is done, beside the badge in the app."""
 
-    smtp_host: str = ""  # "" = no e-mail
-    smtp_port: int = 587
-    smtp_user: str = ""  # "" = the server wants no password
-    smtp_security: str = "starttls"  # "starttls", "tls" (port 465) or "none"
-    sender: str = ""
-    email_domains: tuple[str, ...] = ()  # e-mail goes only there; () = the sender's own domain, ("*",) = anywhere
-    webhooks: bool = False  # whether people may name an address of the web to be called
-    webhook_ports: tuple[int, ...] = (80, 443)
-    private_addresses: bool = False  # whether it may be one inside your own network, and plain http
-    url: str = ""  # where people open the app: messages link there; "" = they have no link
+    smtp_host: str = key("", Field("text"), 'the mail server; "" = no e-mail')
+    smtp_port: int = key(587, _PORT, "its port")
+    smtp_user: str = key("", Field("text"), f'"" = the server wants no password; the password is `{SMTP_PASSWORD}`')
+    smtp_security: str = key(
+        "starttls", Field("text", choices=("starttls", "tls", "none")), 'or "tls" (port 465), "none"'
+    )
+    sender: str = key(
+        "",
+        Field("text", pattern=r"[^\r\n]+@[^\r\n]+", example='must be an address such as "Me <me@example.com>"'),
+        "who e-mail comes from",
+    )
+    email_domains: tuple[str, ...] = key(
+        (), Field("texts"), 'e-mail goes only there; [] = the domain of `sender`, ["*"] = anywhere'
+    )
+    webhooks: bool = key(False, Field("switch"), "people may name an address of the web to be called")
+    webhook_ports: tuple[int, ...] = key((80, 443), Field("list"), "webhooks go only to these", read=_read_ports)
+    private_addresses: bool = key(False, Field("switch"), "also one inside your own network, and plain http")
+    url: str = key(
+        "",
+        Field("text", pattern="https?://[^/\\s]+", example='must be as in "https://app.example.com"'),
+        'where people open the app: messages link there; "" = they have no link',
+    )
 
 
 def read_notices(document: Document, at: tuple[str, ...] = ("notices",)) -> Mapping[str, Json]:
     """Return what the table gives of `Notices`; raises ProjectError, also for a password or a missing sender."""
     _refuse_secrets(document, at, _NOTICES_SECRETS)
-    table = document.table(at, _NOTICES_FIELDS)
+    table = read_table(document, at, Notices)
     if table.get("smtp_host") and not table.get("sender"):
         raise document.error((*at, "smtp_host"), "smtp_host needs a sender", 'Add sender = "me@example.com".')
-    port = Field("whole", low=1, high=65535)
-    for number in table.get("webhook_ports", ()):
-        if problem := port.problem(number):
-            raise document.error((*at, "webhook_ports"), f"each of {'.'.join(at)}.webhook_ports {problem}")
-    return _with_tuples(table)
+    return table
 
 
 # --- [ui]: how the app looks, and pages of its own; files are named as its folder has them ------------------------
 OWN_PAGE = "ui.py"  # beside the matinee.toml it is the home page
 README = "README.md"
-_UI_FIELDS = {
-    "icon": _TEXT,
-    "theme": Field("text", choices=("light", "dark")),
-    "primary_color": Field("text", pattern="#[0-9a-fA-F]{6}", example='must be a colour such as "#ff4b4b"'),
-    "logo": _TEXT,
-    "about": _TEXT,
-    "rating": Field("text", choices=("thumbs", "stars")),
-    "pages": Field("list"),
-}
 _PAGE_FIELDS = {"file": _TEXT, "title": _TEXT, "icon": _TEXT, "replaces": _TEXT}
 _PICTURES = (".svg", ".png", ".jpg", ".jpeg", ".webp", ".gif")
 
@@ -213,13 +206,17 @@ class Page:
 class Ui:
     """How the app looks: `[ui]`."""
 
-    icon: str = ""  # an emoji
-    theme: str = ""  # "light", "dark" or "" = as the browser
-    primary_color: str = ""  # "#rrggbb"
-    logo: str = ""  # a picture
-    about: str = ""  # a Markdown file: the page "About"
-    pages: tuple[Page, ...] = ()
-    rating: str = "thumbs"  # or "stars": what people are asked for
+    icon: str = key("", _TEXT, "an emoji")
+    theme: str = key("", Field("text", choices=("light", "dark")), '"light" or "dark"; "" = as the browser')
+    primary_color: str = key(
+        "", Field("text", pattern="#[0-9a-fA-F]{6}", example='must be a colour such as "#ff4b4b"'), 'as in "#ff4b4b"'
+    )
+    logo: str = key("", _TEXT, "a picture in the app's folder")
+    about: str = key("", _TEXT, 'a Markdown file: the page "About"', default_text='"README.md", if there is one')
+    pages: tuple[Page, ...] = key((), Field("list"), "pages of your own: file names, or tables as below")
+    rating: str = key(
+        "thumbs", Field("text", choices=("thumbs", "stars")), 'what people are asked for; "stars" = 1 to 5'
+    )
 
 
 def ui_details(ui: Ui, folder: Path | str) -> dict[str, Json]:
@@ -235,10 +232,10 @@ def default_ui(folder: Path) -> dict[str, Json]:
 
 def read_ui(document: Document, folder: Path, at: tuple[str, ...] = ("ui",)) -> Mapping[str, Json]:
     """Return what the table gives of `Ui`; raises ProjectError, also for a file that is not there."""
-    table = document.table(at, _UI_FIELDS)
-    for key, endings in (("logo", _PICTURES), ("about", (".md",))):
-        if table.get(key):
-            table[key] = _file(document, folder, (*at, key), table[key], endings)
+    table = read_table(document, at, Ui)
+    for name, endings in (("logo", _PICTURES), ("about", (".md",))):
+        if table.get(name):
+            table[name] = _file(document, folder, (*at, name), table[name], endings)
     if "pages" in table:
         listed = tuple(_listed(document, folder, (*at, "pages"), item) for item in table["pages"])
         own = [page for page in default_ui(folder)["pages"] if page.file not in {one.file for one in listed}]

@@ -56,7 +56,7 @@ class Dev:
 def running_app(app: Path, *options: str, timeout_s: float = 120.0) -> Iterator[Dev]:
     """Run `matinee dev` on an app until the block ends; `options` go to the command, as in `--no-ui`."""
     project = load(app)
-    project.data.mkdir(exist_ok=True)
+    project.data.mkdir(parents=True, exist_ok=True)
     output = project.data / "dev.log"
     command = [sys.executable, "-m", "matinee.cli.main", "dev", "--app", str(app), *options]
     with output.open("wb") as log:

@@ -176,3 +176,22 @@ def load_payload(files: PayloadFiles, value: Json) -> Json:
     if isinstance(value, dict) and isinstance(value.get("$payload"), str) and len(value) == 1:
         return json.loads(files.read(value["$payload"]))
     return value
+
+
+def is_equal(one: Any, other: Any, read_blob: ReadBlob) -> bool:
+    """Whether two JSON values are the same; blobs are by media type, name and bytes, wherever these are kept."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        if "$blob" in one and "$blob" in other:
+            return _is_equal_blob(one, other, read_blob)
+        return one.keys() == other.keys() and all(is_equal(one[name], other[name], read_blob) for name in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(lambda a, b: is_equal(a, b, read_blob), one, other))
+    return bool(one == other)
+
+
+def _is_equal_blob(one: dict[str, Any], other: dict[str, Any], read_blob: ReadBlob) -> bool:
+    if any(one.get(name) != other.get(name) for name in ("$blob", "name")):
+        return False
+    if "key" in one and one.get("key") == other.get("key"):
+        return True
+    return bytes_of(one, read_blob) == bytes_of(other, read_blob)

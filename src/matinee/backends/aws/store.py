@@ -10,12 +10,12 @@ from collections.abc import Iterable, Sequence
 
 from matinee.backends.aws.session import Session
 from matinee.backends.aws.store_items import (
-    encode,
     entry_changes,
     entry_item,
     entry_key_of,
     feedback_from,
     feedback_id,
+    name_of,
     place,
     run_changes,
     run_from,
@@ -43,6 +43,7 @@ from matinee.errors import BackendError
 from matinee.manifest import Release
 from matinee.ports import RunQuery
 from matinee.runs import Change, Entry, Feedback, Run
+from matinee.store_format import all_readable, encode, readable
 
 _REMEMBERED_BYTES = 16 * 1024  # of a finished run; larger ones are read again
 
@@ -84,7 +85,7 @@ class DynamoStore(Pools, Queue, Values):
         if known is not None:
             return known
         item = self._table.get(run_key(run_id))
-        return self._read(item) if item else None
+        return readable(self._read, item, name_of(item)) if item else None
 
     def _read(self, item: Item) -> Run:
         run = run_from(item)
@@ -102,7 +103,7 @@ class DynamoStore(Pools, Queue, Values):
         """Return runs by id; may be eventually consistent."""
         runs = {run_id: self._finished.get(run_id) for run_id in run_ids}
         missing = [run_key(run_id) for run_id, run in runs.items() if run is None]
-        runs |= {run.id: run for run in map(self._read, self._table.batch_get(missing))}
+        runs |= {run.id: run for run in all_readable(self._read, self._table.batch_get(missing), name_of)}
         return {run_id: run for run_id, run in runs.items() if run is not None}
 
     def runs(self, query: RunQuery) -> list[Run]:
@@ -185,7 +186,7 @@ class DynamoStore(Pools, Queue, Values):
         for claimed in (True,) if was_claimed else (False, True):
             item = self._table.get(entry_key(predictor, run_id, turn, claimed=claimed))
             if item is not None:
-                return self._entry(item)
+                return readable(self._entry, item, name_of(item))
         return None
 
     # --- feedback and release -----------------------------------------------------------------------------------
@@ -201,7 +202,8 @@ class DynamoStore(Pools, Queue, Values):
     def feedback(self, run_id: str) -> list[Feedback]:
         """See `ports.Store`."""
         values = {":pk": run_key(run_id)["pk"], ":sk": s("FEEDBACK#")}
-        return [feedback_from(item) for item in self._table.query("#pk = :pk AND begins_with(#sk, :sk)", values)]
+        items = self._table.query("#pk = :pk AND begins_with(#sk, :sk)", values)
+        return all_readable(feedback_from, items, name_of)
 
     def feedback_since(self, at: float, *, after: Feedback | None = None, limit: int = 1000) -> list[Feedback]:
         """See `ports.Store`; read through an index, so eventually consistent."""

@@ -5,50 +5,22 @@ JSON text keeps every number exactly as Python wrote it, whatever DynamoDB's own
 
 from __future__ import annotations
 
-import json
 import math
 import struct
-from dataclasses import fields
 from typing import Any
 
+from matinee import store_format
 from matinee.backends.aws.store_keys import entry_key, key_of, plain, run_key, slot_key
 from matinee.backends.aws.store_table import Item, n, s
-from matinee.errors import UsageError
-from matinee.runs import Entry, Failure, Feedback, Json, Pool, Progress, Run, Slot, Status
+from matinee.runs import Entry, Feedback, Pool, Progress, Run, Slot, Status
+from matinee.store_format import all_readable, decode, encode, run_body
 
-decode = json.JSONDecoder().decode
-_compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
-_escaped = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-
-_APART = {"id", "status", "rev", "inputs", "result", "failure"}  # attributes of their own, or below `body`
-_IN_BODY = {f.name: f.default for f in fields(Run) if f.name not in _APART}  # MISSING is like no value
-
-
-def encode(value: Json) -> str:
-    """Return JSON text that UTF-8 can say. Raises UsageError for what JSON cannot carry."""
-    try:
-        text = _compact(value)
-    except (ValueError, TypeError) as error:
-        hint = "Use None for a missing number." if "float values" in str(error) else ""
-        raise UsageError(f"The value cannot be kept as JSON: {error}.", hint=hint) from error
-    return text if _is_unicode(text) else _escaped(value)
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+_APART = frozenset({"id", "status", "rev", "inputs", "result"})  # attributes of their own
 
 
 def run_changes(run: Run) -> Item:
     """Return the attributes that a change of a run writes; what has its default is left out, since bytes are billed."""
-    values = vars(run)
-    body = {name: values[name] for name, default in _IN_BODY.items() if values[name] != default}
-    if run.failure:
-        body["failure"] = vars(run.failure)
-    changes = {"run_status": s(run.status.value), "rev": n(run.rev), "body": s(encode(body))}
+    changes = {"run_status": s(run.status.value), "rev": n(run.rev), "body": s(run_body(run, _APART))}
     return changes | ({} if run.result is None else {"result": s(encode(run.result))})
 
 
@@ -70,18 +42,20 @@ def run_item(run: Run, turn: int | None = None) -> Item:
 
 
 def run_from(item: Item) -> Run:
-    """Read the run. What is missing has its default."""
-    rest: dict[str, Json] = decode(item["body"]["S"])
-    failure = rest.pop("failure", None)
-    return Run(
+    """Read the run. Raises what `store_format.readable` expects."""
+    return store_format.run_from(
+        item["body"]["S"],
         id=item["id"]["S"],
         status=Status(item["run_status"]["S"]),
         rev=int(item["rev"]["N"]),
         inputs=decode(item["inputs"]["S"]),
         result=decode(item["result"]["S"]) if "result" in item else None,
-        failure=Failure(**failure) if failure else None,
-        **rest,
     )
+
+
+def name_of(item: Item) -> str:
+    """Return what an item is called in the log: its key."""
+    return f"The item {item['pk']['S']} {item['sk']['S']}"
 
 
 def entry_changes(entry: Entry) -> Item:
@@ -150,7 +124,8 @@ def slot_item(slot: Slot) -> Item:
 
 def pool_from(predictor: str, items: list[Item]) -> Pool:
     """Read the items of a pool's partition."""
-    slots = tuple(_slot_from(predictor, item) for item in items if item["sk"]["S"].startswith("SLOT#"))
+    taken = [item for item in items if item["sk"]["S"].startswith("SLOT#")]
+    slots = tuple(all_readable(lambda item: _slot_from(predictor, item), taken, name_of))
     head: dict[str, Any] = next((item for item in items if item["sk"]["S"] == "POOL"), {})
     wake, turn = (int(head.get(name, {}).get("N", 0)) for name in ("wake", "turn"))
     return Pool(predictor, wake, turn, head.get("note", {}).get("S", ""), slots)
@@ -169,8 +144,8 @@ def _slot_from(predictor: str, item: Item) -> Slot:
 
 
 def feedback_from(item: Item) -> Feedback:
-    """Read what `encode(vars(feedback))` wrote."""
-    return Feedback(**decode(item["body"]["S"]))
+    """Read what `encode(vars(feedback))` wrote. Raises what `store_format.readable` expects."""
+    return store_format.feedback_from(item["body"]["S"])
 
 
 def feedback_id(said: Feedback | float) -> str:

@@ -13,6 +13,7 @@
     STATE#key             STATE                shared state: predictors' functions may touch these partitions alone
     DOC#kind              K#key                the app's own documents
     RELEASE               HEAD, BODY#digest#n  what is live: the head names its body, which never changes
+    RELEASE               FORMAT               the number of the table's format (`store_format`); none = 1
 
 The queue and the pool are read strongly consistent, from the table, never from an index. An entry moves once in its
 life, from `1#` to `0#` when first claimed, so one query in key order gives the few that were ever claimed and then the

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
-from matinee.backends.aws.store_items import feedback_from
+from matinee.backends.aws.store_items import feedback_from, name_of
 from matinee.backends.aws.store_keys import FEEDBACK, key, plain, queue
 from matinee.backends.aws.store_table import Item, Table, s
 from matinee.ports import RunQuery
 from matinee.runs import Feedback, Run, first_run_id
+from matinee.store_format import all_readable
 
 _PREDICTORS = "POOLS"
 _FILTERED_PAGE = 500  # index items read at once when a filter passes only some
@@ -56,9 +57,11 @@ class Lists:
         values: Item = {":feedback": s(FEEDBACK), ":after": s(after)}
         condition = "#list_predictor = :feedback AND #id > :after"
         items = self._table.query(condition, values, index="by_predictor", limit=limit)
-        ids = [{"pk": item["pk"], "sk": item["sk"]} for item in islice(items, limit)]
-        said = sorted(self._table.batch_get(ids), key=lambda item: item["id"]["S"])
-        return [feedback_from(item) for item in said]
+        while ids := [{"pk": item["pk"], "sk": item["sk"]} for item in islice(items, limit)]:
+            said = sorted(self._table.batch_get(ids), key=lambda item: item["id"]["S"])
+            if found := all_readable(feedback_from, said, name_of):
+                return found
+        return []
 
     def _ids(self, query: RunQuery) -> Iterator[str]:
         if query.statuses and not any(status.is_final for status in query.statuses):

@@ -6,11 +6,12 @@ worker whose clock is behind keeps what it works on. What waits is due by whoeve
 
 from __future__ import annotations
 
-from matinee.backends.aws.store_items import entry_from, place, progress_text
+from matinee.backends.aws.store_items import entry_from, name_of, place, progress_text
 from matinee.backends.aws.store_keys import CLAIMED, key_of, plain, queue
 from matinee.backends.aws.store_table import Item, MovedError, Table, n, s
 from matinee.caches import Recent
 from matinee.runs import Entry, Progress
+from matinee.store_format import all_readable, readable
 
 SKEW_S = 120.0  # by how much the clocks of two workers may differ
 _AHEAD = 24  # entries ever claimed that one look at the queue reads past without asking again
@@ -40,7 +41,9 @@ class Queue:
         found: list[Entry] = []
         waiting = 0
         for item in self._table.query("#pk = :pk", {":pk": s(queue(predictor))}, limit=limit + _AHEAD):
-            entry = self._entry(item)
+            entry = readable(self._entry, item, name_of(item))
+            if entry is None:
+                continue
             waiting += entry.attempt == 0
             if _due_at(entry) <= visible_by:
                 found.append(entry)
@@ -59,7 +62,8 @@ class Queue:
 
     def _ever_claimed(self, predictor: str) -> list[Entry]:
         values = {":pk": s(queue(predictor)), ":claimed": s(CLAIMED)}
-        return [self._entry(item) for item in self._table.query("#pk = :pk AND begins_with(#sk, :claimed)", values)]
+        items = self._table.query("#pk = :pk AND begins_with(#sk, :claimed)", values)
+        return all_readable(self._entry, items, name_of)
 
     def unfinished(self, user: str) -> int:
         """See `ports.Store`; eventually consistent."""

@@ -104,6 +104,10 @@ class Submission:
             known = self._read(item["id"]["S"])
             if known is not None:
                 self._known[run.id] = known
+            elif run.idempotency_key:  # nobody can be given it: its key is free again
+                where = once_key(run.user, run.predictor, run.idempotency_key)
+                with suppress(MovedError):
+                    self._table.delete(where, "#id = :id", {":id": item["id"]})
 
     def _taken_back(self, runs: Sequence[Run], error: MatineeError, asked: int) -> MatineeError:
         left = len(runs)

@@ -16,11 +16,11 @@ from matinee.backends.aws.session import Session
 from matinee.backends.aws.store_keys import Key
 from matinee.errors import BackendError, LimitError
 from matinee.retry import Backoff
+from matinee.store_format import check_bytes
 
 Item = dict[str, dict[str, Any]]
 Write = dict[str, dict[str, Any]]  # one part of a transaction: {"Put": …}
 
-LARGEST_ITEM = 400 * 1024  # bytes, names included
 MOST_IN_TRANSACTION = 100  # items
 LARGEST_TRANSACTION = 4 * 1024 * 1024  # bytes
 _BATCH = 100  # keys of one BatchGetItem
@@ -70,12 +70,7 @@ def size_of(item: Item) -> int:
 
 def check_size(item: Item, what: str) -> None:
     """Raise LimitError for an item that is too large to be kept."""
-    size = size_of(item)
-    if size > LARGEST_ITEM:
-        raise LimitError(
-            f"{what} has {size / 1024:.0f} KB; at most {LARGEST_ITEM // 1024} KB can be kept.",
-            hint="Keep large values in files.",
-        )
+    check_bytes(size_of(item), what)
 
 
 class Table:

@@ -13,12 +13,13 @@ from decimal import Decimal
 from typing import Any
 
 from matinee.backends.aws.errors import code_of, explained, is_throttle, log_failure
-from matinee.backends.aws.store_items import decode, encode
+from matinee.backends.aws.store_items import name_of
 from matinee.backends.aws.store_keys import Key, document_key, state_key
 from matinee.backends.aws.store_table import Item, MovedError, Table, check_size, s
 from matinee.errors import BackendError, ConflictError
 from matinee.retry import Backoff
 from matinee.runs import Json
+from matinee.store_format import decode, encode, readable
 from matinee.table_schema import EXPIRES
 
 _REMOVED_S = 24 * 3600
@@ -33,7 +34,7 @@ class Values:
     _table: Table
 
     def state_get(self, key: str) -> Json:
-        """See `ports.Store`."""
+        """See `ports.Store`. Raises BackendError for a damaged value: as None it would be counted from anew."""
         return _value(self._table.get(state_key(key)))
 
     def state_set(self, key: str, value: Json) -> None:
@@ -65,14 +66,14 @@ class Values:
 
     def document(self, kind: str, key: str) -> Json:
         """See `ports.Store`."""
-        return _value(self._table.get(document_key(kind, key)))
+        item = self._table.get(document_key(kind, key))
+        return readable(_decoded, item, name_of(item)) if item else None
 
     def documents(self, kind: str) -> dict[str, Json]:
         """See `ports.Store`."""
         items = self._table.query("#pk = :pk", {":pk": s(f"DOC#{kind}")})
-        return {
-            item["sk"]["S"].removeprefix("K#"): _value(item) for item in items if "value" in item or "count" in item
-        }
+        read = {item["sk"]["S"].removeprefix("K#"): readable(_decoded, item, name_of(item)) for item in items}
+        return {key: value for key, value in read.items() if value is not None}
 
     def put_document(self, kind: str, key: str, value: Json) -> None:
         """See `ports.Store`. Raises LimitError for a value over 400 KB."""
@@ -94,6 +95,13 @@ def _is_count(value: Any) -> bool:
 def _value(item: Item | None) -> Json:
     if item is None:
         return None
+    try:
+        return _decoded(item)
+    except ValueError as error:
+        raise BackendError(f"{name_of(item)} is damaged: {error}.", hint="Set it anew.") from error
+
+
+def _decoded(item: Item) -> Json:
     if "count" in item:
         return int(Decimal(item["count"]["N"]))
     return decode(item["value"]["S"]) if "value" in item else None

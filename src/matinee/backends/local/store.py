@@ -8,32 +8,33 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from matinee.backends.local.store_database import Database
 from matinee.backends.local.store_rows import (
     ENTRY_COLUMNS,
+    FEEDBACK_COLUMNS,
     RUN_COLUMNS,
     SLOT_COLUMNS,
     Row,
-    decode,
-    encode,
+    body_of,
     entry_from,
     entry_row,
-    feedback_from,
+    feedback_row,
+    name_of,
     pool_from,
-    run_body,
     run_from,
     run_row,
     slot_row,
     storable,
 )
-from matinee.backends.local.store_schema import FEEDBACK_ORDER, SAID_AT
 from matinee.backends.local.store_values import Values
 from matinee.errors import DiskError
 from matinee.manifest import Release, release_from_json, to_json
 from matinee.ports import RunQuery
 from matinee.runs import Change, Entry, Feedback, Pool, Progress, Run, Slot, Status, first_run_id, next_turn
+from matinee.store_format import all_readable, decode, encode, feedback_from, readable
 
 # Only constants of this module and question marks ever reach an f-string of SQL.
 _RUN = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608
@@ -50,9 +51,11 @@ _AWAKE = """
     SELECT predictor FROM pools p WHERE EXISTS (SELECT 1 FROM queue q WHERE q.predictor = p.predictor)
     OR EXISTS (SELECT 1 FROM slots s WHERE s.predictor = p.predictor) ORDER BY predictor
 """
+_FEEDBACK = f"SELECT {FEEDBACK_COLUMNS} FROM feedback"  # noqa: S608
 _FEEDBACK_SINCE = f"""
-    SELECT body FROM feedback WHERE {SAID_AT} >= ? AND ({FEEDBACK_ORDER}) > (?, ?, ?) ORDER BY {FEEDBACK_ORDER} LIMIT ?
-"""  # noqa: S608
+    {_FEEDBACK} WHERE updated_at >= ? AND (updated_at, run_id, user) > (?, ?, ?)
+    ORDER BY updated_at, run_id, user LIMIT ?
+"""
 _WAKE = "INSERT INTO pools (predictor, wake) VALUES (?, 1) ON CONFLICT DO UPDATE SET wake = wake + 1"
 
 
@@ -87,12 +90,18 @@ class SqliteStore(Values):
     def run(self, run_id: str) -> Run | None:
         """See `ports.Store`."""
         rows = self._database.read(f"{_RUN} WHERE id = ?", (run_id,))
-        return run_from(rows[0]) if rows else None
+        return readable(run_from, rows[0], name_of(rows[0])) if rows else None
 
     def runs(self, query: RunQuery) -> list[Run]:
-        """See `ports.Store`."""
-        sql, parameters = _listing(query)
-        return [run_from(row) for row in self._database.read(sql, parameters)]
+        """See `ports.Store`; a page is full though some rows cannot be read, else it would look like the last one."""
+        found: list[Run] = []
+        while missing := query.limit - len(found):
+            rows = self._database.read(*_listing(replace(query, limit=missing)))
+            found += all_readable(run_from, rows, name_of)
+            if len(rows) < missing:
+                break
+            query = replace(query, before=rows[-1][0])
+        return found
 
     def apply(self, *changes: Change) -> bool:
         """See `ports.Store`."""
@@ -196,20 +205,25 @@ class SqliteStore(Values):
 
     def put_feedback(self, feedback: Feedback) -> None:
         """See `ports.Store`."""
-        sql = "INSERT OR REPLACE INTO feedback (run_id, user, body) VALUES (?, ?, ?)"
+        sql = f"INSERT OR REPLACE INTO feedback ({FEEDBACK_COLUMNS}) VALUES (?, ?, ?, ?)"  # noqa: S608
+        row = feedback_row(feedback)
         with self._database.write() as connection:
-            connection.execute(sql, (feedback.run_id, feedback.user, encode(vars(feedback))))
+            connection.execute(sql, row)
 
     def feedback(self, run_id: str) -> list[Feedback]:
         """See `ports.Store`."""
-        rows = self._database.read("SELECT body FROM feedback WHERE run_id = ? ORDER BY user", (run_id,))
-        return [feedback_from(body) for (body,) in rows]
+        return _feedback(self._database.read(f"{_FEEDBACK} WHERE run_id = ? ORDER BY user", (run_id,)))
 
     def feedback_since(self, at: float, *, after: Feedback | None = None, limit: int = 1000) -> list[Feedback]:
         """See `ports.Store`."""
-        start = (after.updated_at, after.run_id, after.user) if after else (at, "", "")
-        rows = self._database.read(_FEEDBACK_SINCE, (start[0], *start, limit))
-        return [feedback_from(body) for (body,) in rows]
+        start: Row = (after.updated_at, after.run_id, after.user) if after else (at, "", "")
+        while True:  # until something of a page can be read: an empty one is the end
+            rows = self._database.read(_FEEDBACK_SINCE, (start[0], *start, limit))
+            found = _feedback(rows)
+            if found or len(rows) < limit:
+                return found
+            run_id, user, updated_at, _ = rows[-1]
+            start = (updated_at, run_id, user)
 
     def release(self) -> Release | None:
         """See `ports.Store`."""
@@ -218,7 +232,10 @@ class SqliteStore(Values):
             return None
         live = self._live
         if live is None or live[0] != rows[0][0]:
-            self._live = live = (rows[0][0], release_from_json(decode(rows[0][0])))
+            release = readable(_release_from, rows[0][0], "The release")
+            if release is None:
+                return None
+            self._live = live = (rows[0][0], release)
         return live[1]
 
     def put_release(self, release: Release) -> None:
@@ -233,6 +250,14 @@ class SqliteStore(Values):
 
 class _MovedError(Exception):
     """What a change was made for is no longer so: the transaction is undone."""
+
+
+def _release_from(body: str) -> Release:
+    return release_from_json(decode(body))
+
+
+def _feedback(rows: Sequence[Row]) -> list[Feedback]:
+    return all_readable(lambda row: feedback_from(row[3]), rows, lambda row: f"What {row[1]} said of run {row[0]}")
 
 
 def _put_unless_known(connection: sqlite3.Connection, run: Run, turns: dict[tuple[str, str], int]) -> Run:
@@ -255,7 +280,10 @@ def _known(connection: sqlite3.Connection, run: Run) -> Run | None:
         # The first term is what makes SQLite see that the partial index serves.
         sql = f"{_RUN} WHERE idempotency_key != '' AND user = ? AND predictor = ? AND idempotency_key = ?"
         row = connection.execute(sql, (run.user, run.predictor, run.idempotency_key)).fetchone()
-    return run_from(row) if row else None
+    known = readable(run_from, row, name_of(row)) if row else None
+    if row and known is None:  # nobody can be given it: its key is free again
+        connection.execute("UPDATE runs SET idempotency_key = '' WHERE id = ?", (row[0],))
+    return known
 
 
 def _first_turn(connection: sqlite3.Connection, predictor: str, user: str) -> int:
@@ -267,8 +295,10 @@ def _first_turn(connection: sqlite3.Connection, predictor: str, user: str) -> in
 
 def _swap(connection: sqlite3.Connection, change: Change) -> None:
     run = change.after
+    if run.status.is_final:
+        run_row(run)  # refuses what would be too large
     sql = "UPDATE runs SET status = ?, rev = rev + 1, result = ?, body = ? WHERE id = ? AND rev = ?"
-    values = (run.status.value, encode(run.result), run_body(run), run.id, change.before.rev)
+    values = (run.status.value, encode(run.result), body_of(run), run.id, change.before.rev)
     if connection.execute(sql, values).rowcount != 1 or not _swap_entry(connection, change):
         raise _MovedError
     if change.wake:

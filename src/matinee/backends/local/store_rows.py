@@ -2,49 +2,33 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import fields
 from typing import Any
 
-from matinee.errors import UsageError
-from matinee.runs import Entry, Failure, Feedback, Json, Pool, Progress, Run, Slot, Status
+from matinee import store_format
+from matinee.runs import Entry, Feedback, Pool, Progress, Run, Slot, Status
+from matinee.store_format import check_bytes, decode, encode, run_body
 
 Row = tuple[Any, ...]
-
-_encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
-decode = json.JSONDecoder().decode
 
 RUN_COLUMNS = "id, predictor, user, status, parent, idempotency_key, rev, inputs, result, body"
 ENTRY_COLUMNS = (
     "predictor, run_id, user, turn, visible_at, owner, attempt, "
     "progress_fraction, progress_message, cancel_requested, rev"
 )
+_ITEM_BYTES = 512  # more than DynamoDB counts of an item beside its values: names and keys
 SLOT_COLUMNS = "predictor, number, token, version, taken_at, handle, renewed_at"
-
-_IN_COLUMNS = {"id", "predictor", "user", "status", "parent", "idempotency_key", "rev", "inputs", "result", "failure"}
-_IN_BODY = tuple(f.name for f in fields(Run) if f.name not in _IN_COLUMNS)
-
-
-def encode(value: Json) -> str:
-    """Return JSON text. Raises UsageError for what JSON cannot carry."""
-    try:
-        return _encode(value)
-    except ValueError as error:
-        hint = "Use None for a missing number."
-        raise UsageError(f"The value cannot be kept as JSON: {error}.", hint=hint) from error
+FEEDBACK_COLUMNS = "run_id, user, updated_at, body"
+_APART = frozenset(RUN_COLUMNS.split(", "))
 
 
-def run_body(run: Run) -> str:
+def body_of(run: Run) -> str:
     """Return the JSON of what no query asks for."""
-    values = vars(run)
-    body = {name: values[name] for name in _IN_BODY}
-    body["failure"] = vars(run.failure) if run.failure else None
-    return encode(body)
+    return run_body(run, _APART)
 
 
 def run_row(run: Run) -> Row:
-    """Return RUN_COLUMNS."""
-    return (
+    """Return RUN_COLUMNS. Raises LimitError for a run that is larger than every store takes."""
+    row = (
         run.id,
         run.predictor,
         run.user,
@@ -54,16 +38,17 @@ def run_row(run: Run) -> Row:
         run.rev,
         encode(run.inputs),
         encode(run.result),
-        run_body(run),
+        body_of(run),
     )
+    check_bytes(bytes_of(*row) + _ITEM_BYTES, f"Run {run.id}")
+    return row
 
 
 def run_from(row: Row) -> Run:
-    """Read RUN_COLUMNS. What is missing has its default."""
+    """Read RUN_COLUMNS. Raises what `store_format.readable` expects."""
     run_id, predictor, user, status, parent, key, rev, inputs, result, body = row
-    rest: dict[str, Json] = decode(body)
-    failure = rest.pop("failure")
-    return Run(
+    return store_format.run_from(
+        body,
         id=run_id,
         predictor=predictor,
         user=user,
@@ -73,9 +58,24 @@ def run_from(row: Row) -> Run:
         rev=rev,
         inputs=decode(inputs),
         result=decode(result),
-        failure=Failure(**failure) if failure else None,
-        **rest,
     )
+
+
+def name_of(row: Row) -> str:
+    """Return what a row of RUN_COLUMNS is called in the log."""
+    return f"Run {row[0]}"
+
+
+def feedback_row(feedback: Feedback) -> Row:
+    """Return FEEDBACK_COLUMNS. Raises LimitError for what is larger than every store takes."""
+    row = (feedback.run_id, feedback.user, feedback.updated_at, encode(vars(feedback)))
+    check_bytes(bytes_of(*row) + _ITEM_BYTES, "The feedback")
+    return row
+
+
+def bytes_of(*values: Any) -> int:
+    """Return how many bytes the texts among the values have."""
+    return sum(len(value.encode("utf-8", "replace")) for value in values if isinstance(value, str))
 
 
 def entry_row(entry: Entry) -> Row:
@@ -112,11 +112,6 @@ def pool_from(predictor: str, rows: list[Row]) -> Pool:
     wake, turn, note = rows[0][:3]
     slots = tuple(Slot(*row[3:]) for row in rows if row[4] is not None)
     return Pool(predictor, wake or 0, turn or 0, note or "", slots)
-
-
-def feedback_from(body: str) -> Feedback:
-    """Read what `encode(vars(feedback))` wrote."""
-    return Feedback(**decode(body))
 
 
 def storable(text: str) -> str:

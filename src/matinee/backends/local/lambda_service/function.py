@@ -13,6 +13,12 @@ _PASSED_ON = (
     "HOME", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SSL_CERT_DIR",
     "SSL_CERT_FILE", "TEMP", "TMP", "TMPDIR", "USER", "XDG_CACHE_HOME",
 )  # fmt: skip
+NOBODY = {  # on AWS, for processes of this machine: no profile or key of the person's reaches a predictor by accident
+    "AWS_ACCESS_KEY_ID": "local",
+    "AWS_SECRET_ACCESS_KEY": "local",
+    "AWS_DEFAULT_REGION": REGION,
+    "AWS_REGION": REGION,
+}
 _CREDENTIALS = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 
 
@@ -77,10 +83,7 @@ def reserved_names() -> tuple[str, ...]:
 def _reserved(function: LocalFunction, runtime_api: str) -> dict[str, str]:
     task_root = function.cwd or os.getcwd()  # noqa: PTH109 - a string is wanted
     return {
-        "AWS_ACCESS_KEY_ID": "local",
-        "AWS_SECRET_ACCESS_KEY": "local",
-        "AWS_DEFAULT_REGION": REGION,
-        "AWS_REGION": REGION,
+        **NOBODY,
         "AWS_LAMBDA_FUNCTION_NAME": function.name,
         "AWS_LAMBDA_FUNCTION_VERSION": function.version,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(function.memory_mb),
