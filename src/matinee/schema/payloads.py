@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Protocol
 
+from matinee.errors import NotFoundError
+
 Json = Any
 
 if TYPE_CHECKING:
@@ -26,7 +28,10 @@ def store_large(files: PayloadFiles, key: str, value: Json, limit_bytes: int) ->
 
 
 def load(files: PayloadFiles, value: Json) -> Json:
-    """Return the value, read from Files if it is a reference."""
-    if isinstance(value, dict) and isinstance(value.get("$payload"), str) and len(value) == 1:
+    """Return the value, read from Files if it is a reference; NotFoundError if what is there is gone or damaged."""
+    if not (isinstance(value, dict) and isinstance(value.get("$payload"), str) and len(value) == 1):
+        return value
+    try:
         return json.loads(files.read(value["$payload"]))
-    return value
+    except ValueError as error:
+        raise NotFoundError(f"The file {value['$payload']} is damaged: it is no JSON.") from error
