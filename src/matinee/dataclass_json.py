@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from types import MappingProxyType, NoneType, UnionType
-from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 Json = Any
 T = TypeVar("T")
@@ -43,8 +43,7 @@ def from_json(cls: type[T], data: Mapping[str, Json], **more: Any) -> T:
     A missing field has its default, an unknown one is left out: it is of a newer Matinee. Raises TypeError or
     ValueError for a value that is none of the field's, or a missing one without default.
     """
-    own: Any = cls
-    readers = _readers(own)
+    readers = _readers(cast(Any, cls))
     return cls(**{name: readers[name](value) for name, value in data.items() if name in readers}, **more)
 
 
@@ -54,13 +53,14 @@ def _readers(cls: Any) -> dict[str, Callable[[Json], Any]]:
 
 
 def _reader(annotation: Any, name: str) -> Callable[[Json], Any]:
+    inner: Any
     inner, is_optional = _without_none(annotation)
     if inner is Any:
         return lambda value: value
     if isinstance(inner, type) and issubclass(inner, Enum):
         read: Callable[[Json], Any] = inner
-    elif isinstance(inner, type) and is_dataclass(inner):
-        read = lambda value: from_json(inner, value)  # noqa: E731
+    elif is_dataclass(inner):
+        read = lambda value: from_json(cast(Any, inner), value)  # noqa: E731
     else:
         return _checker(inner, name, is_optional)
     return (lambda value: None if value is None else read(value)) if is_optional else read

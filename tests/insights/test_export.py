@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from matinee.client.export import What, export, records
 from matinee.client.export_formats import BATCH_BYTES, COLUMNS
 from matinee.errors import AccessError, NotFoundError, UsageError
 from matinee.ops.export import export_to
+from matinee.ports import RunQuery
 from matinee.runs import Failure, Feedback, Run, Status, new_run_id
 from matinee.settings import Settings
 from matinee.values import blobs
@@ -113,8 +115,8 @@ def test_only_an_owner_exports(client, history):
 
 
 def test_it_is_streamed_by_rows_and_by_size(client):
-    for number in range(30):
-        add(client, number, result="x" * (BATCH_BYTES // 8))
+    for number in range(45):
+        add(client, number, result="x" * (BATCH_BYTES // 12))
     pieces = [len(piece) for piece in export(client, What(), "csv")]
     assert len(pieces) > 3
     assert max(pieces) < 2 * BATCH_BYTES
@@ -143,3 +145,17 @@ def test_the_command_writes_a_whole_file_or_none(client, history, tmp_path: Path
 def test_a_predictor_there_never_was_is_said(client, history, tmp_path: Path):
     with pytest.raises(NotFoundError):
         export_to(tmp_path, tmp_path / "out.csv", What("gues"))
+
+
+def test_a_damaged_file_leaves_its_place_empty_and_a_damaged_row_its_line(client, history, tmp_path):
+    big = next(run for run in client.runs(RunQuery(limit=10)) if run.predictor == "other")
+    client.backend.files.put(f"inputs/{big.id}.json", b'{"text":')
+    with pytest.raises(NotFoundError, match=f"The file inputs/{big.id}.json is damaged"):
+        client.inputs(big)
+    before = list(records(client, What()))
+    assert [record["inputs"] for record in before if record["run"] == big.id] == [None]
+    with sqlite3.connect(tmp_path / ".matinee" / "state.db") as connection:
+        connection.execute("UPDATE runs SET body = '{' WHERE id = ?", (big.id,))
+    connection.close()
+    after = list(records(client, What()))
+    assert after == [record for record in before if record["run"] != big.id]

@@ -100,11 +100,8 @@ def test_a_single_file_needs_no_toml(tmp_path: Path) -> None:
     file = tmp_path / "My_Model.py"
     file.write_text(PREDICTOR)
     project = load(file)
-    assert (project.name, project.title, project.data) == (
-        "my-model",
-        "My model",
-        tmp_path / ".matinee" / "My_Model.py",
-    )
+    assert (project.name, project.title) == ("my-model", "My model")
+    assert project.data == tmp_path / ".matinee" / "My_Model.py"
     assert [(c.name, c.source) for c in project.components] == [("My_Model", file)]
 
 

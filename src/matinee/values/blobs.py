@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from matinee.errors import InputError
+from matinee.errors import InputError, NotFoundError
 
 Json = Any
 ReadBlob = Callable[[dict[str, Any]], bytes]
@@ -172,10 +172,13 @@ def store_large(files: PayloadFiles, key: str, value: Json, limit_bytes: int) ->
 
 
 def load_payload(files: PayloadFiles, value: Json) -> Json:
-    """Return the value, read from Files if it is a reference."""
-    if isinstance(value, dict) and isinstance(value.get("$payload"), str) and len(value) == 1:
+    """Return the value, read from Files if it is a reference; NotFoundError if what is there is gone or damaged."""
+    if not (isinstance(value, dict) and isinstance(value.get("$payload"), str) and len(value) == 1):
+        return value
+    try:
         return json.loads(files.read(value["$payload"]))
-    return value
+    except ValueError as error:
+        raise NotFoundError(f"The file {value['$payload']} is damaged: it is no JSON.") from error
 
 
 def is_equal(one: Any, other: Any, read_blob: ReadBlob) -> bool:
