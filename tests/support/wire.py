@@ -1,6 +1,6 @@
 """What a boto3 client sends: counted, refused, delayed, or answered and the answer lost.
 
-`Wire(client)` stands between the client and the network from then on, so retries of the SDK are seen one by one.
+`Wire(client)` hears of each request before it is sent, by botocore's event `before-send`, and so of each retry.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ class Wire:
     """The requests of one client. Thread-safe."""
 
     def __init__(self, client: Any) -> None:
+        from botocore.httpsession import URLLib3Session
+
         self.sent: list[Sent] = []
-        self._client = client
-        self._under = client._endpoint.http_session
+        self._http = URLLib3Session()  # for what is sent here, because its answer is to be lost
         self._faults: list[_Planned] = []
         self._lock = threading.Lock()
-        client._endpoint.http_session = self
+        self._events = client.meta.events
+        self._events.register("before-send", self._take, unique_id=f"wire {id(self)}")
 
     @property
     def operations(self) -> Counter[str]:
@@ -56,11 +58,10 @@ class Wire:
     def first(self, operation: str, action: Callable[[], Any], *, after: int = 0) -> None:
         """Do something before a request of an operation is sent."""
 
-        def done(request: Any) -> Any:
+        def act(_: Any) -> None:
             action()
-            return self._under.send(request)
 
-        self._plan(operation, 1, done, after)
+        self._plan(operation, 1, act, after)
 
     def answer(self, operation: str, status: int, body: bytes, *, times: int = 1) -> None:
         """Answer the next requests with this, without sending them."""
@@ -71,7 +72,7 @@ class Wire:
         from botocore.exceptions import ConnectionClosedError
 
         def lost(request: Any) -> Any:
-            self._under.send(request)
+            self._http.send(request)
             raise ConnectionClosedError(endpoint_url=request.url)
 
         self._plan(operation, times, lost)
@@ -85,13 +86,13 @@ class Wire:
 
         self._plan(operation, times, refused)
 
-    def send(self, request: Any) -> Any:
-        """Take the place of botocore's HTTP session."""
+    def _take(self, request: Any, **_: Any) -> Any:
+        """Return an answer in place of the real one, None to have botocore send the request, or raise what it would."""
         sent = _seen(request)
         with self._lock:
             self.sent.append(sent)
             fault = self._due(sent.operation)
-        return fault(request) if fault is not None else self._under.send(request)
+        return fault(request) if fault is not None else None
 
     def _due(self, operation: str) -> Callable[[Any], Any] | None:
         for planned in self._faults:
@@ -103,13 +104,10 @@ class Wire:
                 return planned.fault
         return None
 
-    def close(self) -> None:
-        """Close the session below."""
-        self._under.close()
-
     def off(self) -> None:
         """Stand aside."""
-        self._client._endpoint.http_session = self._under
+        self._events.unregister("before-send", unique_id=f"wire {id(self)}")
+        self._http.close()
 
     def _plan(self, operation: str, times: int, fault: Callable[[Any], Any], after: int = 0) -> None:
         with self._lock:
