@@ -76,7 +76,7 @@ def test_a_command_beside_it_reaches_the_same_data(app: Callable[..., Path], clo
     place = data_of(project, "dev")
     with dev_lock(project), LocalHost(project, place=place) as host:
         host.reload(project)
-        write_dev_record(project, DevRecord(1, host.service.endpoint, "", vars(place.aws)))
+        write_dev_record(project, DevRecord(1, host.service.endpoint, "", place.aws._asdict()))
         with open_client(project) as client:
             run = client.predict("hello", {"name": "Ada"})
     assert live.nothing(cloud).store.run(run.id).status is Status.SUCCEEDED

@@ -29,10 +29,10 @@ def test_each_printed_and_logged_line_is_json_with_its_run(call, lines):
         ("INFO", "no end"),
         ("INFO", "info of ünï 日本\nsecon"),
         ("WARNING", "two\nlines"),
-        ("INFO", "x" * 20),
+        ("INFO", "… " + "x" * 18),
     ]
     assert {(line["run_id"], line["component"]) for line in found} == {("R1", "plain")}
-    assert len(found[-1]["message"]) == 4002, "a long line is cut"
+    assert len(found[-1]["message"]) == 4000, "a long line keeps its end"
     assert all(isinstance(line["at"], float) for line in found)
 
 
