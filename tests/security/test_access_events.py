@@ -71,28 +71,33 @@ def test_a_token_that_is_not_valid_leaves_a_line_without_it(tmp_path: Path, even
     app = Starlette(routes=matinee.api.routes(lambda person: Client(backend, settings, person.name)))
     here = TestClient(app, "http://127.0.0.1", client=("192.0.2.7", 1))
     assert here.get("/api/v1/runs", headers={"Authorization": "Bearer mat_secret"}).status_code == 401
+    assert here.get("/api/v1/runs").status_code == 401
     backend.store.close()
-    (event,) = events
-    assert (event.fields["event"], event.fields["from"]) == ("token refused", "192.0.2.7")
-    assert "mat_secret" not in str(event)
+    assert [(e.fields["event"], e.fields["from"]) for e in events] == [("token refused", "192.0.2.7")] * 2
+    assert "mat_secret" not in str(events)
 
 
-def test_an_export_leaves_a_line(monkeypatch, events):
+@pytest.mark.parametrize("is_owner", [True, False])
+def test_an_export_leaves_a_line_and_so_does_one_that_is_refused(tmp_path, monkeypatch, events, is_owner):
     from matinee.ui import downloads, session
 
     mode = make_sign_in({}, {}, lambda: None)
     monkeypatch.setattr(session, "_gate", open_gate(mode, app="tiny", data=Path(), environ={}))
-    monkeypatch.setattr(downloads, "export", lambda *_: iter([b"x"]))
-    monkeypatch.setattr(session, "client_of", lambda person: None)
+    backend = open_backend(Settings(data=tmp_path))
+    client = Client(backend, Settings(), "local", owner=is_owner)
+    monkeypatch.setattr(session, "client_of", lambda person: client)
     scope = {"type": "http", "method": "GET", "path": "/export", "query_string": b"", "headers": []}
     downloads.export_response(Request({**scope, "client": ("127.0.0.1", 1)}))
+    backend.store.close()
     assert [(e.fields["event"], e.fields["who"], e.fields["from"]) for e in events] == [
-        ("export", "local", "127.0.0.1")
+        ("export" if is_owner else "export refused", "local", "127.0.0.1")
     ]
 
 
 def test_what_a_stranger_types_begins_no_line_and_colours_no_terminal(events):
-    record_event("sign-in refused", 'x"\nsigned in: "olga" from 10.0.0.1\x1b[31m' + "y" * 10_000, "192.0.2.7")
+    record_event(
+        "sign-in refused", 'x"\nsigned in: "olga" from 10.0.0.1\x1b[31m' + "\ud800" + "y" * 10_000, "192.0.2.7"
+    )
     (line,) = events
     assert "\n" not in line.message
     assert "\x1b" not in line.message

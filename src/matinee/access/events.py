@@ -14,17 +14,22 @@ from typing import Literal
 from matinee.ports import LogLine
 
 ACCESS = "matinee-access"  # who wrote the lines; no component may be called so
-Event = Literal["signed in", "signed out", "sign-in refused", "token refused", "export"]
+Event = Literal["signed in", "signed out", "sign-in refused", "token refused", "export", "export refused"]
 LONGEST = 200  # characters of what somebody else chose
 _log = logging.getLogger("matinee.access")
 
 
 def record_event(event: Event, who: str, address: str, reason: str = "") -> None:
     """Write a line: what happened, who it was ("" = nobody known), from which address. Never a password or a token."""
-    fields = {"event": event, "who": who[:LONGEST], "from": address[:LONGEST]} | ({"reason": reason} if reason else {})
-    # As JSON, so that what a stranger types begins no line of its own and colours no terminal.
-    message = f"{event}: {json.dumps(fields['who'])} from {address[:LONGEST] or 'an unknown address'}"
-    _log.info("%s", message + (f" ({json.dumps(reason)[1:-1]})" if reason else ""), extra={"access": fields})
+    who, address, reason = _shown(who), _shown(address), _shown(reason)
+    fields = {"event": event, "who": who, "from": address} | ({"reason": reason} if reason else {})
+    message = f"{event}: {json.dumps(who, ensure_ascii=False)} from {address or 'an unknown address'}"
+    _log.info("%s", message + (f" ({reason})" if reason else ""), extra={"access": fields})
+
+
+def _shown(text: str) -> str:
+    """Return it cut, and without what begins a line of its own, colours a terminal or is no character at all."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:LONGEST])
 
 
 def send_events_to(write: Callable[[LogLine], None]) -> logging.Handler:

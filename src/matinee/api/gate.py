@@ -87,8 +87,8 @@ class Gate:
         scheme, _, secret = header.partition(" ")
         person = find_token_person(system.backend.store, self._mode(system), secret.strip(), time.time())
         if scheme.lower() != "bearer" or person is None:
-            record_event("token refused", "", request.client.host if request.client else "", request.url.path)
-            raise _unauthorized(
+            raise _refuse(
+                request,
                 "This token is not valid: it is mistyped, has expired, was revoked or ended with its person's account.",
                 "invalid_token",
             )
@@ -106,7 +106,7 @@ class Gate:
     def _by_loopback(self, request: Request, system: Client) -> Person:
         if self.is_open(system) and _is_here(request):
             return LOCAL
-        raise _unauthorized("This needs a token.", "")
+        raise _refuse(request, "This needs a token.", "")
 
 
 def live(client: Client) -> Release:
@@ -117,7 +117,10 @@ def live(client: Client) -> Release:
         raise BackendError("The app is starting: nothing is live yet.", hint="Ask again in a moment.") from error
 
 
-def _unauthorized(message: str, error: str) -> ApiError:
+def _refuse(request: Request, message: str, error: str) -> ApiError:
+    """Return the answer to somebody who is not let in, and note it for the owner."""
+    address = request.client.host if request.client else ""
+    record_event("token refused", "", address, f"{error or 'no token'}, {request.url.path}")
     challenge = 'Bearer realm="matinee"' + (f', error="{error}"' if error else "")
     hint = "Send `Authorization: Bearer mat_…`; the app's owner makes one with `matinee token create NAME`."
     return ApiError(401, message, hint=hint, headers={"WWW-Authenticate": challenge})

@@ -87,7 +87,10 @@ def _show(done: Deployed, *, data_only: bool) -> None:
 def _sign_in(done: Deployed) -> list[str]:
     if done.password:
         return [f"Password, made now and shown this once: {done.password}"]
-    return [done.sign_in.format(stage=done.stage)] if done.sign_in else []
+    from matinee.project.sections import SIGN_IN_MODES
+
+    mode = SIGN_IN_MODES.get(done.sign_in)
+    return [mode.after_deploy.format(stage=done.stage)] if mode else []
 
 
 def plan(stage: OfStage = "dev", build: Build = "local", app: App = HERE, as_json: AsJson = False) -> None:

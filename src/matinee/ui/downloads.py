@@ -40,12 +40,17 @@ def _streamed(request: Request) -> Response:
     if person is None:
         raise AccessError("You are signed out.", hint="Sign in again.", signed_in=False)
     asked = request.query_params
-    record_event("export", person.name, request.client.host if request.client else "", asked.get("predictor", ""))
     days = re.fullmatch("[0-9]{1,5}", asked.get("days", ""))
     since = time.time() - int(days[0]) * DAY_S if days else 0.0
     form: Any = asked.get("format", "csv")
     what = What(asked.get("predictor", ""), since, asked.get("feedback_only") == "1")
-    pieces = export(session.client_of(person), what, form)
+    address = request.client.host if request.client else ""
+    try:
+        pieces = export(session.client_of(person), what, form)
+    except AccessError as error:
+        record_event("export refused", person.name, address, error.message)
+        raise
+    record_event("export", person.name, address, what.predictor or "all runs")
     name = f"{'feedback' if what.feedback_only else 'runs'}-{date.today().isoformat()}.{form}"
     disposition = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(pieces, media_type=MEDIA_TYPES[form], headers={**HEADERS, **disposition})

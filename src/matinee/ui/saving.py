@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from matinee.access.events import record_event
 from matinee.errors import MatineeError, NotFoundError
 from matinee.runs import Run
 from matinee.ui import bulk, session
@@ -34,7 +35,7 @@ def draw(shown: Sequence[Run], filters: Filters) -> None:
             for label, ending, media_type, write in FORMATS:
                 st.download_button(
                     label,
-                    data=_maker(client, tuple(chosen), filters, write),
+                    data=_maker(client, tuple(chosen), filters, write, st.context.ip_address or ""),
                     file_name=f"runs.{ending}",
                     mime=media_type,
                     key=f"save-runs:{ending}",
@@ -48,11 +49,16 @@ def _label(run: Run) -> str:
 
 
 def _maker(
-    client: Client, chosen: tuple[str, ...], filters: Filters, write: Callable[[Iterator[dict[str, Any]]], bytes]
+    client: Client,
+    chosen: tuple[str, ...],
+    filters: Filters,
+    write: Callable[[Iterator[dict[str, Any]]], bytes],
+    address: str = "",
 ) -> Callable[[], bytes]:
     """Return what makes the file when the button is pressed; it runs outside the page, so it must not draw."""
 
     def make() -> bytes:
+        record_event("export", client.user, address, f"{len(chosen) or 'all'} of the runs in History")
         try:
             runs = [client.run(run_id) for run_id in chosen] if chosen else all_of(client, filters)
             return write(_record(client, run) for run in runs)

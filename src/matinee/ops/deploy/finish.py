@@ -51,7 +51,7 @@ def deployed(work: Work, *, url: str, changed: bool) -> Deployed:
         url,
         {c.name: c.label for c in now.components} if now else {},
         changed=changed,
-        sign_in=work.app.project.auth.sign_in_mode.after_deploy,
+        sign_in=work.app.project.auth.mode,
     )
 
 

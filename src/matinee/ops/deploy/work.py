@@ -36,8 +36,7 @@ class DeployOptions:
 class Deployed:
     """What is live now. `changed` is off when there was nothing to do, `declined` on when the person said no.
 
-    `versions` are labels by component; `sign_in` is a sentence on how people sign in; `password` was made now and is
-    shown once.
+    `versions` are labels by component; `sign_in` is the mode of `[auth]`; `password` was made now and is shown once.
     """
 
     stage: str
