@@ -149,6 +149,33 @@ def test_the_end_must_be_after_the_start(value: dict) -> None:
     assert told(SPAN, value) == ["end: must be after start"]
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "is_wrong"),
+    [
+        (1, 1, True),
+        (1.5, 2, False),
+        ("10:00", "09:00", True),
+        ("2026-01-01T10:00:00Z", "2026-01-01T11:00:00+02:00", True),
+        ("2026-01-02", "2026-01-01T00:00:00", False),
+        ("2026-01-01T10:00:00", "2026-01-01T09:00:00Z", False),
+        ("10:00", "2026-01-01", False),
+        (2, "2026-01-01", False),
+        ("2026-01-01", 1, False),
+        ([2], {"a": 1}, False),
+        ("b", "a", False),
+        (None, 1, False),
+        (1, None, False),
+    ],
+)
+def test_only_values_of_one_kind_are_compared_and_others_pass(start: object, end: object, is_wrong: bool) -> None:
+    span = {"type": "object", "properties": {"start": {}, "end": {"x-after": "start"}}}
+    value = {"start": start, "end": end}
+    if is_wrong:
+        assert told(span, value) == ["end: must be after start"]
+    else:
+        assert check(span, value) == value
+
+
 def test_an_unreadable_start_is_the_only_problem() -> None:
     assert told(SPAN, {"start": "soon", "end": "2026-01-01"}) == ["start: must be a date such as 2026-01-31"]
     assert check(SPAN, {"start": "2026-01-01", "end": "2026-01-02"})

@@ -272,3 +272,41 @@ def test_kill_9_of_the_child_is_a_crash_that_spends_a_retry(rig: MakeRig) -> Non
 def _number(made: Rig, name: str) -> Any:
     path = made.folder / name
     return int(path.read_text() or 0) if path.exists() else 0
+
+
+def test_a_second_run_has_its_own_time_and_is_not_taken_for_an_import(rig: MakeRig) -> None:
+    made = rig("@batch\ndef work(n: int) -> Any:\n    time.sleep(60 * n)\n    return n\n", timeout_s=0.6)
+    quick, slow = made.submit(0, 1)
+    assert made.finished(quick).result == 0
+    failure = made.finished(slow, timeout_s=10).failure
+    assert failure and failure.kind == "timeout"
+    assert "took longer than its limit of 0.6 s" in failure.message
+
+
+def test_a_crash_of_a_second_run_is_said_to_be_one_of_running(rig: MakeRig) -> None:
+    made = rig("@batch\ndef work(n: int) -> Any:\n    os._exit(7) if n else None\n    return n\n")
+    quick, crashing = made.submit(0, 1)
+    assert made.finished(quick).result == 0
+    failure = made.finished(crashing).failure
+    assert failure and "exit code 7 while running" in failure.message
+
+
+def test_a_child_that_dies_of_a_run_it_has_reported_costs_the_next_run_nothing(rig: MakeRig) -> None:
+    made = rig("""
+        write = os.write
+
+        def write_and_die(fd: int, data: bytes) -> int:
+            written = write(fd, data)
+            if data.startswith(b'["result","last words"'):
+                os._exit(7)
+            return written
+
+        os.write = write_and_die
+
+        @batch
+        def work(n: int) -> Any:
+            return "last words" if n else [os.getpid(), context().attempt]
+    """)
+    runs = [made.finished(run) for run in made.submit(*[0] * 20, 1, *[0] * 5, 1, 1, *[0] * 20)]
+    assert {run.status for run in runs} == {Status.SUCCEEDED}
+    assert {(run.failures, run.losses) for run in runs} == {(0, 0)}

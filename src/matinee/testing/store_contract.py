@@ -18,7 +18,7 @@ from matinee.runs import (
     succeed,
 )
 from matinee.testing.store_contract_exact import ExactContract
-from matinee.testing.store_contract_runs import ChangesContract, RunsContract
+from matinee.testing.store_contract_runs import ChangesContract, ClaimBatchContract, RunsContract
 from matinee.testing.store_samples import NOW, a_run, a_slot, claimed
 
 
@@ -252,5 +252,5 @@ class _Shared:
         assert store.release() == second
 
 
-class StoreContract(RunsContract, ChangesContract, ExactContract, _Queue, _Pool, _Shared):
+class StoreContract(RunsContract, ChangesContract, ClaimBatchContract, ExactContract, _Queue, _Pool, _Shared):
     """The whole contract."""

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from matinee.ports import RunQuery, Store
+from matinee.queue.claims import AHEAD_S, MOST_AHEAD, ClaimBatch, End
 from matinee.runs import (
     Failure,
     Progress,
@@ -245,3 +246,50 @@ class ChangesContract:
 
         with ThreadPoolExecutor(8) as pool:
             assert sum(pool.map(attempt, range(8))) == 1
+
+
+class ClaimBatchContract:
+    """What a worker does with very short runs: many ends and claims in one transaction."""
+
+    def test_many_runs_are_claimed_at_once_in_order(self, store: Store) -> None:
+        runs = store.submit([a_run() for _ in range(MOST_AHEAD + 1)])
+        batch = _full_batch(store)
+        batch.settle(claims=True, busy=False, now=NOW)
+        assert [run.id for run, _ in batch.ahead] == [run.id for run in runs[:MOST_AHEAD]]
+        for run, entry in batch.ahead:
+            assert (store.run(run.id), store.entry("plan", run.id)) == (run, entry)
+            assert (run.status, run.owner, entry.owner) == (Status.RUNNING, "token-0", "token-0")
+
+    def test_as_many_ends_as_there_may_be_are_recorded_with_as_many_claims(self, store: Store) -> None:
+        runs = store.submit([a_run() for _ in range(2 * MOST_AHEAD)])
+        batch = _full_batch(store)
+        batch.settle(claims=True, busy=False, now=NOW)
+        _end_all(batch)
+        batch.settle(claims=True, busy=False, now=NOW)
+        assert batch.ends == []
+        assert [run.id for run, _ in batch.ahead] == [run.id for run in runs[MOST_AHEAD:]]
+        first, last = store.run(runs[0].id), store.run(runs[MOST_AHEAD - 1].id)
+        assert first and last
+        assert (first.result, last.result) == (first.id, last.id)
+        _end_all(batch)
+        batch.settle(claims=False, busy=False, now=NOW)
+        assert store.entries("plan") == []
+
+    def test_what_was_claimed_ahead_is_due_again_when_it_goes_back(self, store: Store) -> None:
+        runs = store.submit([a_run() for _ in range(3)])
+        batch = _full_batch(store)
+        batch.settle(claims=True, busy=False, now=NOW)
+        batch.return_ahead(NOW)
+        assert batch.is_empty
+        assert [entry.run_id for entry in store.due("plan", NOW, 9)] == [run.id for run in runs]
+        assert store.leased("plan") == []
+
+
+def _full_batch(store: Store) -> ClaimBatch:
+    return ClaimBatch(store, "plan", owner="token-0", version="v1", mean_s=AHEAD_S / (2 * MOST_AHEAD))
+
+
+def _end_all(batch: ClaimBatch) -> None:
+    while found := batch.next():
+        run, entry = found
+        batch.put(End(run, entry, lambda run, _: succeed(run, result=run.id, now=NOW)), batch.mean_s)
