@@ -14,6 +14,8 @@ PERSON = {
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 PICTURE = {"$blob": "image/png", "name": "dot.png", "base64": PIXEL}
 SOUND = {"$blob": "audio/wav", "name": "a.wav", "base64": "UklGRg=="}
+VIDEO = {"$blob": "video/mp4", "name": "a.mp4", "base64": "AAAA"}
+DECIMAL = {"type": ["string", "number"], "format": "decimal", "minimum": 0}
 TABLE = {"$table": [{"name": "n", "type": "integer"}], "rows": [[1], [None]]}
 ADA = {"name": "Ada", "born": "1815-12-10", "tags": ["a", "b"]}
 
@@ -25,6 +27,12 @@ ADA = {"name": "Ada", "born": "1815-12-10", "tags": ["a", "b"]}
         ({"type": "string", "maxLength": 500}, "two\nlines"),
         ({"type": "integer", "minimum": 1, "maximum": 9}, 3),
         ({"type": "number"}, 0.125),
+        ({"type": "integer"}, 2**63 - 1),
+        ({"type": "integer", "maximum": 10**30}, 10**20 + 1),
+        (DECIMAL, "12.50"),
+        (DECIMAL, "12345678901234567.89"),
+        ({"type": "array", "items": DECIMAL}, ["0.10", "1"]),
+        ({"type": "object", "additionalProperties": DECIMAL}, {"a": "0.10"}),
         ({"type": "number", "minimum": 0, "maximum": 1, "multipleOf": 0.25}, 0.5),
         ({"type": "boolean"}, True),
         ({"anyOf": [{"type": "boolean"}, NULL]}, False),
@@ -37,6 +45,7 @@ ADA = {"name": "Ada", "born": "1815-12-10", "tags": ["a", "b"]}
         ({"x-matinee": "file"}, PICTURE),
         ({"x-matinee": "image"}, PICTURE),
         ({"x-matinee": "audio"}, SOUND),
+        ({"x-matinee": "video"}, VIDEO),
         ({"x-matinee": "table"}, TABLE),
         ({"type": "array", "items": {"type": "integer"}}, [1, 2, 3]),
         ({"type": "array", "items": DATE}, ["2026-06-01", "2026-06-02"]),

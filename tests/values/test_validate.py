@@ -5,12 +5,26 @@ from __future__ import annotations
 import pytest
 
 from matinee.errors import InputError
-from matinee.values.validate import check, problems
+from matinee.values.validate import check, is_after, problems
 
 FILE = {"$blob": "text/csv", "name": "a.csv", "base64": "YQ=="}
 TABLE = {"$table": [{"name": "a", "type": "integer"}], "rows": [[1], [None]]}
 
+DECIMAL = {"type": ["string", "number"], "format": "decimal"}
+PRICE = {**DECIMAL, "exclusiveMinimum": 0, "maximum": 99.5, "x-max-digits": 4, "x-decimal-places": 2}
+
 WRONG = [
+    *[(PRICE, price, "must be more than 0") for price in ("-5", -5, -5.0, "0", 0, "-0.00")],
+    *[(PRICE, price, "must be at most 99.5") for price in ("99.51", 99.51, 100, "1E+2", 12345, "1e+30")],
+    *[(PRICE, price, "must have at most 4 digits") for price in ("99.500", "0.00010")],
+    *[(DECIMAL, price, "must be a number") for price in ("", "x", "1_0", "NaN", "-inf", float("nan"), True, None, [1])],
+    ({**DECIMAL, "x-decimal-places": 1}, "0.10", "must have at most 1 decimal place"),
+    ({**PRICE, "maximum": 5000}, "123", "must have at most 2 digits before the decimal point"),
+    ({**DECIMAL, "multipleOf": 0.05}, "0.07", "must be a multiple of 0.05"),
+    ({**DECIMAL, "multipleOf": 3}, "1e9999", "must be a multiple of 3"),
+    ({"type": "integer", "multipleOf": 3}, 10**400, "must be a multiple of 3"),
+    ({"type": "array", "uniqueItems": True}, [{"a": [1]}, {"a": [1.0]}], "must not hold the same item twice"),
+    ({"type": "string", "format": "time"}, "09:30:00.1234567", "must be a time such as 09:30:00"),
     ({"type": "string"}, 1, "must be text"),
     ({"type": "integer"}, True, "must be a whole number"),
     ({"type": "integer"}, 1.5, "must be a whole number"),
@@ -58,7 +72,7 @@ WRONG = [
     ({"x-matinee": "array"}, [[1], [1, 2]], "must be numbers in lists of equal length"),
     ({"x-matinee": "table"}, [], 'must be a table: {"$table": [{"name": …, "type": …}], "rows": [[…]]}'),
     ({"x-matinee": "table"}, {**TABLE, "rows": [[1], [1, 2]]}, "has 1 columns, and row 2 does not have 1 values"),
-    ({"x-matinee": "figure"}, {"$figure": "plotly"}, "must be a figure (plotly, vega-lite) with its spec"),
+    ({"x-matinee": "figure"}, {"$figure": "plotly"}, "must be a figure with its spec"),
 ]
 
 
@@ -192,3 +206,39 @@ def test_a_discriminator_picks_the_branch_that_was_meant() -> None:
     }
     assert told(schema, {"kind": "cat", "lives": "nine"}) == ["lives: must be a whole number"]
     assert told(schema, {"kind": "dog", "name": 1}) == ["owner: is required"]
+
+
+@pytest.mark.parametrize("price", ["0.01", 0.01, 1, "99.5", 99.5, "99.50", "5e1"])
+def test_a_decimal_within_its_bounds_fits_as_text_and_as_number(price: object) -> None:
+    assert problems(PRICE, price) == []
+
+
+def test_digits_are_counted_only_where_the_schema_limits_them() -> None:
+    assert problems({**DECIMAL, "x-decimal-places": 2}, "12345") == []
+    assert problems({**DECIMAL, "x-max-digits": 5}, "1.2345") == []
+
+
+def test_true_is_not_one_of_the_same_items() -> None:
+    assert problems({"type": "array", "uniqueItems": True}, [True, 1, [True], [1], {"a": True}, {"a": 1}]) == []
+
+
+@pytest.mark.parametrize(
+    ("later", "earlier", "is_later"),
+    [
+        ("2026-01-02", "2026-01-01T10:00:00", True),
+        ("2026-01-01", "2026-01-01T10:00:00", False),
+        ("2026-01-01T10:00:00", "2026-01-01", True),
+        ("2026-01-01T10:00:00+02:00", "2026-01-01T09:00:00+00:00", False),
+        ("2026-01-01T10:00:00+02:00", "2026-01-01T09:00:00", True),  # cannot be compared: not refused here
+        ("10:00", "09:59:59.5", True),
+        (2, 1.5, True),
+        (1, 1, False),
+        (10**400, 1, True),
+        ("a", "b", True),
+        (None, 1, True),
+        (1, None, True),
+        (1, "2026-01-01", True),
+    ],
+)
+def test_which_of_two_values_is_later(later: object, earlier: object, is_later: bool) -> None:
+    assert is_after(later, earlier) is is_later

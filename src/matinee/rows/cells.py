@@ -88,6 +88,8 @@ class _Reader:
             found = self._choices.get(text, self._choices.get(stripped.casefold(), _OMITTED))
             if found is not _OMITTED:
                 return found
+        if self._format == "decimal" and stripped:
+            return self._point(stripped)
         if self._texts:
             return self._time(stripped) if self._format else text
         if not stripped:
@@ -99,14 +101,18 @@ class _Reader:
         return _json(stripped, text)
 
     def _number(self, stripped: str, text: str) -> Json:
-        if self._comma and _COMMA_NUMBER.fullmatch(stripped):
-            stripped = stripped.replace(".", "").replace(",", ".")
+        stripped = self._point(stripped)
         if _INTEGER.fullmatch(stripped):
             return int(stripped)
         if not _NUMBER.fullmatch(stripped):
             return text
         number = float(stripped)
         return number if abs(number) != float("inf") else text
+
+    def _point(self, text: str) -> str:
+        """Return a number with a decimal comma, where these are the table's, with a decimal point."""
+        is_comma = self._comma and _COMMA_NUMBER.fullmatch(text)
+        return text.replace(".", "").replace(",", ".") if is_comma else text
 
     def _time(self, text: str) -> str:
         """Spreadsheets and libraries write a date with a midnight, and a space for the T."""

@@ -380,18 +380,23 @@ def _decimal_fault(schema: Schema, value: Any) -> str:
 
     names = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
     bounds = {name: Decimal(str(schema[name])) for name in names if name in schema}
-    digits, places = _digits(number)
-    if digits > schema.get("x-max-digits", digits):
-        return f"must have at most {_count(schema['x-max-digits'], 'digit')}"
-    if places > schema.get("x-decimal-places", places):
-        return f"must have at most {_count(schema['x-decimal-places'], 'decimal place')}"
-    if digits - places > schema.get("x-max-digits", digits) - schema.get("x-decimal-places", places):
-        most = schema["x-max-digits"] - schema["x-decimal-places"]
-        return f"must have at most {_count(most, 'digit')} before the decimal point"
     step = schema.get("multipleOf")
     if step and not _is_decimal_multiple(number, Decimal(str(step))):
         return f"must be a multiple of {_shown_bound(step)}"
-    return _bound_fault(bounds, number)
+    return _bound_fault(bounds, number) or _digits_fault(
+        number, schema.get("x-max-digits"), schema.get("x-decimal-places")
+    )
+
+
+def _digits_fault(number: Any, most_digits: int | None, most_places: int | None) -> str:
+    digits, places = _digits(number)
+    if most_digits is not None and digits > most_digits:
+        return f"must have at most {_count(most_digits, 'digit')}"
+    if most_places is not None and places > most_places:
+        return f"must have at most {_count(most_places, 'decimal place')}"
+    if most_digits is not None and most_places is not None and digits - places > most_digits - most_places:
+        return f"must have at most {_count(most_digits - most_places, 'digit')} before the decimal point"
+    return ""
 
 
 def _is_decimal_multiple(number: Any, step: Any) -> bool:
