@@ -146,7 +146,7 @@ class Protocol(RuleBasedStateMachine):
         self.dispatch_at: float | None = None
         self.submitted: list[Run] = []
         self.final: dict[str, Run] = {}
-        self.attempts: dict[str, int] = {}
+        self.attempts: set[tuple[str, int]] = set()
         self.tokens = 0
         self.depth = 0
         self.busy: Worker | None = None
@@ -268,6 +268,11 @@ class Protocol(RuleBasedStateMachine):
         self.worker(which, how, interruption)
 
     @precondition(lambda self: self.launcher.alive)
+    @rule(which=choice, how=HOW, at=st.integers(1, 10))
+    def worker_without_answer(self, which, how, at):
+        self.worker(which, how, (at, "answer lost"))
+
+    @precondition(lambda self: self.launcher.alive)
     @rule(which=choice)
     def kill(self, which):
         self.end(self.pick(which))
@@ -337,8 +342,8 @@ class Protocol(RuleBasedStateMachine):
         if one.job is not None:
             run, entry = one.job
             assert (run.owner, run.attempt) == (entry.owner, entry.attempt)
-            assert run.attempt > self.attempts.get(run.id, 0), "an attempt number was given twice"
-            self.attempts[run.id] = run.attempt
+            assert (run.id, run.attempt) not in self.attempts, "an attempt number was given twice"
+            self.attempts.add((run.id, run.attempt))
 
     def keep(self, one):
         run, entry = one.job
@@ -365,6 +370,7 @@ class Protocol(RuleBasedStateMachine):
         """The end of a worker that left is told to nobody: the wake counter alone must see to what was missed."""
         left = leave_unless_due(one.store, one.slot, self.now)
         if isinstance(left, Leave):
+            assert one.slot.token not in {entry.owner for entry in self.store.leased(PLAN)}, "it leaves a run behind"
             self.launcher.ended.add(one.slot.token)
             self.poked = self.poked or left.next_due_at is not None
 
