@@ -34,7 +34,7 @@ def open_store_of(project: Project, stage: str = "") -> Iterator[Store]:
         store = client.backend.store
     else:
         project.data.mkdir(exist_ok=True)
-        store = open_backend(Settings(app=project.name, data=project.data)).store
+        store = open_backend(Settings.of_folder(project.name, project.data)).store
     try:
         yield store
     finally:
