@@ -120,8 +120,8 @@ def _with_own_paths(manifest: ComponentManifest) -> ComponentManifest:
     wrong = manifest.trouble
     if wrong is None:
         return manifest
-    own = Trouble(*map(name_own_files, (wrong.message, wrong.hint, wrong.file)), wrong.line)
-    return replace(manifest, trouble=own)
+    message, hint, file = map(name_own_files, (wrong.message, wrong.hint, wrong.file))
+    return replace(manifest, trouble=Trouble(message, hint, file, wrong.line))
 
 
 def check_together(project: Project, inspected: tuple[InspectedComponent, ...]) -> None:
