@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from matinee.client.backend import Backend
 
+from matinee.backends.factory import Backend
 from matinee.backends.local.files import FolderFiles
 from matinee.backends.local.store import SqliteStore
 from matinee.client.core import INLINE_BYTES, PAYLOAD_BYTES, Client
