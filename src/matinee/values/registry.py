@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from matinee.values import blobs
 
 Schema = dict[str, Any]
-COLUMN_TYPES = ("string", "integer", "number", "boolean", "date", "datetime", "json")
+COLUMN_TYPES = ("string", "integer", "number", "decimal", "boolean", "date", "datetime", "json")
 FIGURE_KINDS = ("plotly", "vega-lite")
 
 
