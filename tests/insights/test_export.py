@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matinee.client.export_formats import BATCH_BYTES, COLUMNS
 
 from matinee.backends.local.files import FolderFiles
 from matinee.backends.local.store import SqliteStore
 from matinee.client.backend import Backend
 from matinee.client.core import Client
 from matinee.client.export import What, export, records
-from matinee.client.export_formats import BATCH_BYTES, COLUMNS
 from matinee.errors import AccessError, NotFoundError, UsageError
 from matinee.ops.export import export_to
 from matinee.runs import Failure, Feedback, Run, Status, new_run_id

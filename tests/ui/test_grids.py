@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from matinee.ui.parquet import read, write
 
 from matinee.ui.grids import from_columns, to_columns
-from matinee.ui.parquet import read, write
 
 TABLE = {
     "$table": [

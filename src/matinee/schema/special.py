@@ -22,7 +22,7 @@ _KINDS = {
 }
 _JSON_TYPES = {"array": "array", "markdown": "string"}
 _MEDIA = {"image": ("image/", "an image"), "audio": ("audio/", "a sound")}
-COLUMN_TYPES = ("string", "integer", "number", "boolean", "date", "datetime", "json")
+COLUMN_TYPES = ("string", "integer", "number", "decimal", "boolean", "date", "datetime", "json")
 
 
 def kind_of(cls: Any) -> tuple[str, str] | None:

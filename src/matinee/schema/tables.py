@@ -1,9 +1,13 @@
-"""pandas and polars tables ↔ `{"$table": [{"name", "type"}], "rows": [[…]]}`; null stands for what is missing."""
+"""pandas and polars tables ↔ `{"$table": [{"name", "type"}], "rows": [[…]]}`; null stands for what is missing.
+
+What JSON cannot hold is refused in words; Decimals are texts of their digits, periods and intervals are texts.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
+from matinee.errors import InputError
 from matinee.schema import encode
 
 Json = Any
@@ -14,15 +18,25 @@ _PANDAS_NULLABLE = {"integer": "Int64", "number": "float64", "boolean": "boolean
 def from_pandas(frame: Any) -> Json:
     """Return a DataFrame as JSON. An index with a name, of texts or of dates becomes a column."""
     if frame.index.nlevels > 1 or frame.index.name is not None or frame.index.dtype.kind not in "iu":
-        frame = frame.reset_index()
+        frame = frame.reset_index(names=_index_names(frame), allow_duplicates=True)
     names = _unique([_name(label) for label in frame.columns])
-    columns = [_from_pandas_column(frame.iloc[:, i]) for i in range(len(names))]
+    columns = [_from_pandas_column(name, frame.iloc[:, i]) for i, name in enumerate(names)]
     return _table(names, columns, len(frame))
+
+
+def _index_names(frame: Any) -> list[str]:
+    """Return the columns that the index becomes: one named like a column says that it is the index."""
+    taken = {_name(label) for label in frame.columns}
+    default = "index" if frame.index.nlevels == 1 else "level_{}"
+    names = [default.format(i) if n is None else _name(n) for i, n in enumerate(frame.index.names)]
+    return [f"{name}_index" if name in taken else name for name in names]
 
 
 def from_polars(frame: Any) -> Json:
     """Return a polars DataFrame as JSON."""
-    columns = [_column(frame.get_column(name).to_list(), _polars_type(frame.schema[name])) for name in frame.columns]
+    columns = [
+        _column(name, frame.get_column(name).to_list(), _polars_type(frame.schema[name])) for name in frame.columns
+    ]
     return _table(list(frame.columns), columns, frame.height)
 
 
@@ -47,18 +61,31 @@ def _unique(names: list[str]) -> list[str]:
     return names
 
 
-def _from_pandas_column(column: Any) -> tuple[str, list[Json]]:
+def _from_pandas_column(name: str, column: Any) -> tuple[str, list[Json]]:
     dtype = column.dtype
-    known = {"i": "integer", "u": "integer", "f": "number", "b": "boolean"}.get(getattr(dtype, "kind", ""), "")
+    if type(dtype).__name__ == "SparseDtype":
+        column = column.sparse.to_dense()
+        dtype = column.dtype
     if str(dtype) == "category":
         column = column.astype(object)
+    known = {"i": "integer", "u": "integer", "f": "number", "b": "boolean"}.get(getattr(dtype, "kind", ""), "")
     missing = column.isna().tolist() if column.hasnans else []
-    cells = column.tolist()
+    cells = [_plain(cell) for cell in column.tolist()]
     if missing:
         cells = [None if gone else cell for gone, cell in zip(missing, cells, strict=True)]
     if str(dtype) in ("str", "string"):
         known = "string"
-    return _column(cells, known)
+    elif type(dtype).__name__ in _AS_TEXT:
+        known, cells = "string", [None if cell is None else str(cell) for cell in cells]
+    return _column(name, cells, known)
+
+
+_AS_TEXT = ("PeriodDtype", "IntervalDtype")
+
+
+def _plain(cell: Any) -> Any:
+    """Return a scalar of numpy as Python's own."""
+    return cell.item() if type(cell).__module__ == "numpy" and getattr(cell, "ndim", 1) == 0 else cell
 
 
 def _polars_type(dtype: Any) -> str:
@@ -71,26 +98,50 @@ def _polars_type(dtype: Any) -> str:
     )
 
 
-def _column(cells: list[Any], known: str = "") -> tuple[str, list[Json]]:
+def _column(name: str, cells: list[Any], known: str = "") -> tuple[str, list[Json]]:
     """Return (type, JSON cells); the type is told from the cells when the library does not know it."""
     kind = known or _told_by(cells)
     if kind in ("string", "integer", "boolean"):
         return kind, cells
     if kind == "number":
-        return kind, [_finite(cell) for cell in cells]
+        return kind, [_finite(name, cell) for cell in cells]
+    if kind == "decimal":
+        return kind, [None if cell is None else _digits(name, cell) for cell in cells]
     if kind == "datetime" and not known and all(cell is None or _is_midnight(cell) for cell in cells):
         return "date", [None if cell is None else cell.isoformat()[:10] for cell in cells]
     if kind in ("date", "datetime"):
+        if len({cell.tzinfo is None for cell in cells if cell is not None and kind == "datetime"}) > 1:
+            raise InputError("", f"has times with and without a time zone in the column {name}", hint=_ZONES)
         return kind, [None if cell is None else cell.isoformat() for cell in cells]
-    return "json", [_nested(cell) for cell in cells]
+    return "json", [_nested(name, cell) for cell in cells]
 
 
-def _finite(cell: Any) -> float | None:
-    return None if cell is None or cell - cell != 0 else float(cell)
+_ZONES = "Give all of them one: df[column].dt.tz_localize(…)."
+_INFINITE = "Replace it: df.replace([numpy.inf, -numpy.inf], numpy.nan)."
 
 
-def _nested(cell: Any) -> Json:
-    return None if isinstance(cell, float) and cell - cell != 0 else encode.to_json(cell)
+def _finite(name: str, cell: Any) -> float | None:
+    """Return a number; NaN is missing, and JSON has no infinity."""
+    if cell is None or cell != cell:
+        return None
+    if cell - cell != 0:
+        raise InputError("", f"has an infinite number in the column {name}", hint=_INFINITE)
+    return float(cell)
+
+
+def _digits(name: str, cell: Any) -> str | None:
+    from decimal import Decimal
+
+    number = Decimal(str(cell))
+    if number.is_nan():
+        return None
+    if not number.is_finite():
+        raise InputError("", f"has an infinite number in the column {name}", hint=_INFINITE)
+    return format(number, "f")
+
+
+def _nested(name: str, cell: Any) -> Json:
+    return _finite(name, cell) if isinstance(cell, float) else encode.to_json(cell)
 
 
 def _told_by(cells: list[Any]) -> str:
@@ -100,6 +151,8 @@ def _told_by(cells: list[Any]) -> str:
     kinds = {_told_by_cell(cell, datetime, Decimal) for cell in cells if cell is not None}
     if kinds <= {"integer", "number"} and kinds:
         return "number" if "number" in kinds else "integer"
+    if kinds == {"integer", "decimal"}:
+        return "decimal"
     return kinds.pop() if len(kinds) == 1 else "string" if not kinds else "json"
 
 
@@ -108,7 +161,8 @@ def _told_by_cell(cell: Any, datetime: Any, decimal: Any) -> str:
         (str, "string"),
         (bool, "boolean"),
         (int, "integer"),
-        ((float, decimal), "number"),
+        (float, "number"),
+        (decimal, "decimal"),
         (datetime.datetime, "datetime"),
         (datetime.date, "date"),
     )
@@ -135,12 +189,32 @@ def to_pandas(table: Json) -> Any:
 
 def _to_pandas_column(pandas: Any, kind: str, cells: list[Json]) -> Any:
     if kind in ("date", "datetime"):
-        is_aware = kind == "datetime" and any(c and (c.endswith("Z") or c[-6:-5] in ("+", "-")) for c in cells)
-        return pandas.to_datetime(pandas.Series(cells, dtype=object), format="ISO8601", utc=is_aware)
+        return pandas.to_datetime(pandas.Series(cells, dtype=object), format="ISO8601", utc=_is_zoned(kind, cells))
+    if kind == "decimal":
+        return pandas.Series(_decimals(cells), dtype=object)
+    if kind == "integer" and any(cell is not None and cell >= 1 << 63 for cell in cells):
+        return pandas.Series(cells, dtype="UInt64" if None in cells else "uint64")
     if kind in _PANDAS_DTYPES:
         dtypes = _PANDAS_NULLABLE if None in cells else _PANDAS_DTYPES
         return pandas.Series(cells, dtype=dtypes[kind])
     return pandas.Series(cells, dtype="str" if kind == "string" and cells else object)
+
+
+def _is_zoned(kind: str, cells: list[Json]) -> bool:
+    """Whether the times have a zone; ValueError where some have one and some have none."""
+    zoned = {cell.endswith(("Z", "z")) or cell[-6:-5] in ("+", "-") for cell in cells if cell and kind == "datetime"}
+    if len(zoned) > 1:
+        raise ValueError("some times have a time zone and some have none")
+    return zoned == {True}
+
+
+def _decimals(cells: list[Json]) -> list[Any]:
+    from decimal import Decimal, InvalidOperation
+
+    try:
+        return [None if cell is None else Decimal(cell) for cell in cells]
+    except InvalidOperation:
+        raise ValueError("a decimal is a text of digits, such as 12.50") from None
 
 
 def to_polars(table: Json) -> Any:
@@ -161,8 +235,14 @@ def to_polars(table: Json) -> Any:
     read = {"date": date.fromisoformat, "datetime": datetime.fromisoformat}
 
     def series(name: str, kind: str, cells: list[Json]) -> Any:
+        if kind == "decimal":
+            return polars.Series(name, _decimals(cells), dtype=polars.Decimal(38, _scale(cells)))
         if kind in read:
             cells = [None if c is None else read[kind](c) for c in cells]
         return polars.Series(name, cells, dtype=types[kind])
 
     return polars.DataFrame([series(*column) for column in _cells(table)])
+
+
+def _scale(cells: list[Json]) -> int:
+    return max((len(cell.partition(".")[2]) for cell in cells if cell), default=0)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime
+from decimal import Decimal
 from os import PathLike, fspath
 from typing import Any
 
@@ -127,15 +128,10 @@ class Table:
         return to_polars(self._value)
 
     def to_csv(self) -> str:
-        """Return the table as CSV text with a header line."""
-        import csv
-        import io
+        """Return the table as CSV text with a header line; no text in it is a formula."""
+        from matinee.tables.write import csv_text, frame
 
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(["" if cell is None else cell for cell in row] for row in self.rows)
-        return text.getvalue()
+        return "".join(csv_text(*frame(self._value)))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Table) and self._value == other._value
@@ -146,7 +142,14 @@ class Table:
         return f"Table({len(self)} rows: {', '.join(self.columns)})"
 
 
+_READ: dict[str, Callable[[str], Any]] = {
+    "date": date.fromisoformat,
+    "datetime": datetime.fromisoformat,
+    "decimal": Decimal,
+}
+
+
 def _cell(kind: str, value: Json) -> Any:
-    if isinstance(value, str) and kind in ("date", "datetime"):
-        return date.fromisoformat(value) if kind == "date" else datetime.fromisoformat(value)
+    if isinstance(value, str) and kind in _READ:
+        return _READ[kind](value)
     return value

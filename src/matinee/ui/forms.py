@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from matinee.errors import Problem
+from matinee.tables.read import ENDINGS
 from matinee.ui.words import humanize
 
 Json = Any
@@ -248,7 +249,7 @@ def _accept(special: str, schema: Schema) -> tuple[str, ...]:
     known = {
         "image": ("png", "jpg", "jpeg", "webp", "gif", "bmp", "tif", "tiff"),
         "audio": ("wav", "mp3", "ogg", "flac", "m4a", "webm"),
-        "table": ("csv", "tsv", "parquet"),
+        "table": ENDINGS,
     }
     return declared or known.get(special, ())
 
