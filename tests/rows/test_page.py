@@ -102,7 +102,13 @@ def test_a_finished_run_offers_its_table(page: AppTest, client: Client) -> None:
     assert not said.exception, said.exception
     assert "2 rows of two.csv" in texts(said)
     assert "1 of 2 rows have a result; 1 has an error" in texts(said)
-    assert [button.proto.label for button in said.get("download_button")] == ["CSV", "Parquet", "JSON Lines"]
+    assert [button.proto.label for button in said.get("download_button")] == [
+        "CSV",
+        "CSV ;",
+        "Excel",
+        "Parquet",
+        "JSON Lines",
+    ]
 
 
 def finish(client: Client, run: Run, result: Any) -> None:

@@ -75,8 +75,10 @@ def test_moments_with_a_time_zone_stay_the_same_moments() -> None:
     assert through_json(pd.DataFrame, frame)["at"][0] == frame["at"][0]
 
 
-def test_infinity_in_a_table_is_missing() -> None:
-    assert encode.to_json(pd.DataFrame({"x": [np.inf, -np.inf, 1.0]}))["rows"] == [[None], [None], [1.0]]
+def test_infinity_in_a_table_is_refused_and_nan_is_missing() -> None:
+    with pytest.raises(InputError, match="infinite number in the column x"):
+        encode.to_json(pd.DataFrame({"x": [np.inf, 1.0]}))
+    assert encode.to_json(pd.DataFrame({"x": [np.nan, 1.0]}))["rows"] == [[None], [1.0]]
 
 
 def test_an_index_that_says_something_becomes_a_column() -> None:

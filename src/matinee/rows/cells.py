@@ -120,12 +120,13 @@ class _Reader:
 
     def _time(self, text: str) -> str:
         """Spreadsheets and libraries write a date with a midnight, a time with a space for the T, and days in order."""
-        text = date_text(text, self._reading) or text
-        if self._format == "date" and (midnight := _MIDNIGHT.fullmatch(text)):
-            return midnight[1]
+        iso = date_text(text, self._reading) or text
+        if self._format == "date":
+            midnight = _MIDNIGHT.fullmatch(iso)
+            return midnight[1] if midnight else iso if _DAY.fullmatch(iso) else text
         if self._format != "date-time":
             return text
-        return f"{text}T00:00:00" if _DAY.fullmatch(text) else text.replace(" ", "T", 1)
+        return f"{iso}T00:00:00" if _DAY.fullmatch(iso) else iso.replace(" ", "T", 1)
 
 
 def _json(stripped: str, text: str) -> Json:
@@ -150,10 +151,12 @@ def wanted(parameters: Schema, mapping: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_decimal(branches: list[Schema]) -> bool:
-    """Whether a parameter is a Decimal: a number, or the text of one (`pattern`)."""
-    kinds = {kind for branch in branches for kind in _kinds(branch)}
-    texts = [branch for branch in branches if "string" in _kinds(branch)]
-    return "number" in kinds and bool(texts) and all("pattern" in branch for branch in texts)
+    """Whether a parameter is a Decimal: `format: decimal`, or a number or, second, any text that writes one."""
+    if any(branch.get("format") == "decimal" for branch in branches):
+        return True
+    kinds = [kind for branch in branches for kind in _kinds(branch) if kind != "null"]
+    texts = [branch for branch in branches if branch.get("type") == "string"]
+    return kinds == ["number", "string"] and all(set(branch) <= {"type", "pattern"} for branch in texts)
 
 
 def _refers(value: Json) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from matinee.rows.cells import is_decimal
 from matinee.rows.stored import Outcome
 from matinee.schema.refs import resolve
 from matinee.tables.columns import Column
@@ -70,7 +71,7 @@ def _kind(part: Schema) -> str:
     branches = part.get("anyOf") or [part]
     kinds = {kind for branch in branches for kind in _types(branch)} - {"null"}
     kind = kinds.pop() if len(kinds) == 1 else "number" if kinds == {"integer", "number"} else ""
-    if kinds == {"number", "string"} and all("pattern" in b for b in branches if "string" in _types(b)):
+    if is_decimal(branches):
         return "decimal"
     if kind == "string":
         formats = {branch.get("format", "") for branch in branches if "string" in _types(branch)}

@@ -131,7 +131,7 @@ class Table:
         """Return the table as CSV text with a header line; no text in it is a formula."""
         from matinee.tables.write import csv_text, frame
 
-        return "".join(csv_text(*frame(self._value)))
+        return "".join(csv_text(*frame(self._value), ending="\n"))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Table) and self._value == other._value

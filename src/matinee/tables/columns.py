@@ -38,6 +38,8 @@ _BODIES = {
 _CLOCK = r"(?:[T ]\s*(\d{1,2}):(\d{2})(?::(\d{2})(\.\d{1,6})?)?\s?([AaPp][Mm])?)?"
 _DATE = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4})" + _CLOCK)
 _YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})" + _CLOCK)
+_FAST = re.compile(r"-?\d{1,300}(?:\.\d{1,300})?")
+_OBVIOUS = re.compile(r"-?(?:\d*(?:(\.)|,)(?:\d{1,2}|\d{4,20})|(?:0|\d{4,20})(?:(\.)|,)\d{3})")
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _ISO_DATETIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:?\d{2})?")
 _WHOLE = re.compile(r"[+-]?(0|[1-9]\d*)")
@@ -127,6 +129,8 @@ def number_text(text: str, reading: str = POINT) -> str | None:
 
     Thousands separators and currency signs are left out; a per cent is a hundredth: `12,5 %` is 0.125.
     """
+    if reading == POINT and _FAST.fullmatch(text):
+        return text
     found = _AMOUNT.fullmatch(text.strip()) if len(text) <= MAX_CHARS else None
     if not found or (found[2] and found[6] and found[6] != "%") or (found[1] and found[3]):
         return None
@@ -158,6 +162,8 @@ def _body(body: str, reading: str) -> str | None:
 def date_text(text: str, reading: str = "") -> str | None:
     """Return a date, or a date with a time, as ISO 8601; None when the text is none in this reading."""
     stripped = text.strip()
+    if _ISO_DATE.fullmatch(stripped):
+        return stripped if _reads(stripped) else None
     found = _YEAR_FIRST.fullmatch(stripped)
     if found:
         return _iso(found[1], found[2], found[3], found.groups()[3:])
@@ -211,16 +217,20 @@ class Survey:
             return
         if text.isdigit():
             self._units.add("")
-        else:
+        elif found := _OBVIOUS.fullmatch(text):
+            self._units.add("")
+            self._sure.add(POINT if found[1] or found[2] else COMMA)
+        elif not _ISO_DATE.fullmatch(text):
             self._look(text.strip())
 
     def _look(self, text: str) -> None:
-        amount = _AMOUNT.fullmatch(text) if len(text) <= MAX_CHARS else None
-        if amount:
+        if len(text) > MAX_CHARS:
+            return
+        if _DATE.fullmatch(text):
+            self._weigh(text, (DAY_FIRST, MONTH_FIRST), date_text)
+        elif amount := _AMOUNT.fullmatch(text):
             self._units.add(amount[2] or amount[6] or "")
             self._weigh(text, (POINT, COMMA), number_text)
-        elif _DATE.fullmatch(text):
-            self._weigh(text, (DAY_FIRST, MONTH_FIRST), date_text)
 
     def _weigh(self, text: str, kinds: tuple[str, str], read: Any) -> None:
         values = {kind: value for kind in kinds if (value := read(text, kind)) is not None}
@@ -325,9 +335,7 @@ def _numbers(cells: list[str], reading: str) -> list[Json] | None:
             return None
         texts.append(text)
     numbers = [float(text) for text in texts]
-    if all(
-        abs(number) <= 1.7976931348623157e308 and _is_exact(t, number) for t, number in zip(texts, numbers, strict=True)
-    ):
+    if all(_is_exact(text, number) for text, number in zip(texts, numbers, strict=True)):
         return numbers
     is_whole = all(_WHOLE.fullmatch(text) for text in texts)
     return None if is_whole else [text.lstrip("+") for text in texts]

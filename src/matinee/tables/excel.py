@@ -130,9 +130,8 @@ def _json(cell: Any) -> Json:
 
 
 def _unescape(text: str) -> str:
-    from openpyxl.utils.escape import unescape
-
-    return str(unescape(text))
+    """Return a text with the characters that XML cannot hold, which Excel writes as `_x001F_`."""
+    return re.sub(r"_x([0-9A-Fa-f]{4})_", lambda found: chr(int(found[1], 16)), text)
 
 
 def _padded(line: Sequence[Json], width: int) -> list[Json]:

@@ -165,6 +165,7 @@ def read_frame(
 
     Raises InputError at `path` when it is no table, AmbiguousTableError (with the hint `how`) when it must be asked.
     """
+    check_readings(readings or {})
     try:
         with open_table(source, sheet) as table:
             rows = _whole_rows(table)
@@ -189,7 +190,8 @@ def _whole_rows(table: Table) -> list[list[Json]]:
     rows = []
     for number, row in enumerate(table.rows, 1):
         if len(row) != width:
-            raise refused(f"has {len(row)} values in row {number:,}, and {width} column names")
+            values = "1 value" if len(row) == 1 else f"{len(row)} values"
+            raise refused(f"has {values} in row {number:,}, and {width} column names")
         rows.append(row)
     for place, column in enumerate(table.columns):
         if column.type == "number" and any(isinstance(row[place], str) for row in rows):

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from itertools import islice
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal
 
 from matinee.errors import UsageError
 from matinee.tables.columns import Column
@@ -40,6 +40,7 @@ EXACT_EXCEL = 10**15  # whole numbers below it are exact in Excel
 _BOM = b"\xef\xbb\xbf"  # Excel reads UTF-8 only with it
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would run
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?")
+_UNWRITABLE = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]|_x[0-9A-Fa-f]{4}_")
 _EXCEL_DAYS = (date(1900, 3, 1), date(9999, 12, 31))  # before, Excel counts a day that never was
 
 
@@ -61,7 +62,7 @@ def check_format(form: str) -> Form:
     """Return the format; UsageError for one that there is not."""
     if form not in FORMATS:
         raise UsageError(f"There is no format {form!r}.", hint=f"Use one of {', '.join(FORMATS)}.")
-    return cast("Form", form)
+    return form
 
 
 def format_of(file_name: str) -> Form:
@@ -111,10 +112,12 @@ def _batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
 # --- CSV ----------------------------------------------------------------------------------------------------------
 
 
-def csv_text(columns: Sequence[Column], rows: Iterable[Row], *, separator: str = ",") -> Iterator[str]:
+def csv_text(
+    columns: Sequence[Column], rows: Iterable[Row], *, separator: str = ",", ending: str = "\r\n"
+) -> Iterator[str]:
     """Yield CSV as text, a batch of rows at a time; what is missing is empty."""
     text = io.StringIO(newline="")
-    writer = csv.writer(text, delimiter=separator, lineterminator="\r\n")
+    writer = csv.writer(text, delimiter=separator, lineterminator=ending)
     writer.writerow([harmless(column.name) for column in columns])
     yield text.getvalue()
     comma = separator == ";"
@@ -165,12 +168,15 @@ def _excel(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[bytes]:
     book = Workbook(write_only=True)
     sheet = book.create_sheet("Table")
     sheet.freeze_panes = "A2"
-    sheet.append([_excel_text(sheet, WriteOnlyCell, column.name) for column in columns])
-    for number, row in enumerate(rows, 2):
-        if number > MAX_EXCEL_ROWS:
-            raise UsageError(f"Excel holds at most {MAX_EXCEL_ROWS - 1:,} rows.", hint="Save it as CSV or Parquet.")
-        pairs = zip(row, columns, strict=True)
-        sheet.append([_excel_cell(sheet, WriteOnlyCell, cell, column.type) for cell, column in pairs])
+    try:
+        sheet.append([_excel_text(sheet, WriteOnlyCell, column.name) for column in columns])
+        for number, row in enumerate(rows, 2):
+            if number > MAX_EXCEL_ROWS:
+                raise UsageError(f"Excel holds at most {MAX_EXCEL_ROWS - 1:,} rows.", hint="Save it as CSV or Parquet.")
+            pairs = zip(row, columns, strict=True)
+            sheet.append([_excel_cell(sheet, WriteOnlyCell, cell, column.type) for cell, column in pairs])
+    finally:
+        sheet.close()
     with tempfile.TemporaryFile() as file:
         book.save(file)
         yield from _pieces(file)
@@ -229,15 +235,18 @@ def _excel_moment(text: str, kind: str) -> date | datetime | None:
 
 
 def _excel_text(sheet: Any, cell_class: Any, text: str) -> Any:
-    from openpyxl.utils.escape import escape
-
     if len(text) > MAX_EXCEL_CHARS:
         raise UsageError(
             f"Excel holds at most {MAX_EXCEL_CHARS:,} characters in a cell.", hint="Save it as CSV or Parquet."
         )
-    cell = cell_class(sheet, escape(text.encode("utf-8", "replace").decode()))
+    cell = cell_class(sheet, _UNWRITABLE.sub(_escape, text.encode("utf-8", "replace").decode()))
     cell.data_type = "s"  # a text that begins with = is a text
     return cell
+
+
+def _escape(found: re.Match[str]) -> str:
+    """Return a character that XML cannot hold as Excel writes it, `_x001F_`; what looks like that is escaped itself."""
+    return f"_x{ord(found[0]):04X}_" if len(found[0]) == 1 else f"_x005F{found[0]}"
 
 
 # --- Parquet ------------------------------------------------------------------------------------------------------

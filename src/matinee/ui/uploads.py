@@ -76,7 +76,7 @@ def _uploaded_table(f: Field, given: Any, drawing: Drawing) -> Json:
     data, forget = given.getvalue(), drawing.forget(f)
     key = drawing.key_of(f"{f.path}:reading:{given.file_id}")
     sheet = tables.choose_sheet(data, f"{key}:sheet", forget)
-    made = drawing.once(f.path, given, partial(_read_table, given.name, data, f.path, key, sheet))
+    made: Json = drawing.once(f.path, given, partial(_read_table, given.name, data, f.path, key, sheet))
     if made is MISSING:
         return MISSING
     table, questions = made
