@@ -57,7 +57,7 @@ def _blob(file: Any, drawing: Drawing) -> Json:
 def table(f: Field, value: Json, drawing: Drawing) -> Json:
     """Draw a table to upload or, when this is chosen, to edit; return it as it travels."""
     given = st.file_uploader(type=list(f.accept), **drawing.uploader(f))
-    made = MISSING if given is None else _uploaded_table(f, given, drawing)
+    made = _kept_table(f, drawing) if given is None else _uploaded_table(f, given, drawing)
     if made is MISSING and given is not None:
         return MISSING
     start = made if made is not MISSING else value if values.is_table(value) else None
@@ -71,12 +71,18 @@ def table(f: Field, value: Json, drawing: Drawing) -> Json:
     return start
 
 
+def _kept_table(f: Field, drawing: Drawing) -> Json:
+    """Return the table of an upload that the uploader forgot on another page."""
+    made: Any = drawing.once(f.path, None, lambda: None)
+    return MISSING if made is MISSING or made[0] is None else made[0]
+
+
 def _uploaded_table(f: Field, given: Any, drawing: Drawing) -> Json:
     """Return the table of an upload; MISSING while it cannot be read, or a question about it is open."""
     data, forget = given.getvalue(), drawing.forget(f)
     key = drawing.key_of(f"{f.path}:reading:{given.file_id}")
     sheet = tables.choose_sheet(data, f"{key}:sheet", forget)
-    made: Json = drawing.once(f.path, given, partial(_read_table, given.name, data, f.path, key, sheet))
+    made: Any = drawing.once(f.path, given, partial(_read_table, given.name, data, f.path, key, sheet))
     if made is MISSING:
         return MISSING
     table, questions = made
