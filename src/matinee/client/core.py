@@ -22,9 +22,9 @@ from matinee.lambda_api.outcome import failure_of
 from matinee.manifest import PredictorManifest, Release
 from matinee.ports import Invocation
 from matinee.rows.check import RowsCheck
-from matinee.rows.table import Source
 from matinee.runs import Json, Run, Status, new_run_id
 from matinee.settings import DISPATCHER, Settings
+from matinee.tables.read import Source
 from matinee.values import blobs, validate
 
 INLINE_BYTES = 4096  # larger inputs and results travel through Files: a store is billed by the whole item
@@ -163,12 +163,22 @@ class Client(RecordedRuns):
         self.poke(predictor.name)
         return [self._shown(run) for run in submitted]
 
-    def check_rows(self, name: str, source: Source, mapping: Mapping[str, str | None] | None = None) -> RowsCheck:
-        """Look at every row of a CSV or Parquet file before anything is started; `mapping` is parameter → column.
+    def check_rows(
+        self,
+        name: str,
+        source: Source,
+        mapping: Mapping[str, str | None] | None = None,
+        *,
+        readings: Mapping[str, str] | None = None,
+        sheet: str = "",
+    ) -> RowsCheck:
+        """Look at every row of a table before anything is started; `mapping` is parameter → column.
 
-        Raises InputError when it is no table, UsageError for a batch predictor.
+        `readings` (column → reading) answers the `questions` of an earlier check. Raises InputError when it is no
+        table, UsageError for a batch predictor.
         """
-        return many.check(self._for_rows(name), source, mapping, limit=limits_of(self.release()).rows)
+        limit = limits_of(self.release()).rows
+        return many.check(self._for_rows(name), source, mapping, limit=limit, readings=readings, sheet=sheet)
 
     def submit_rows(
         self, name: str, source: Source, checked: RowsCheck, *, file_name: str = "", idempotency_key: str = ""
@@ -196,9 +206,10 @@ class Client(RecordedRuns):
             )
         return predictor
 
-    def rows_result(self, run: Run, form: str = "csv") -> Iterator[bytes]:
-        """Return the table with results and errors as "csv", "parquet" or "jsonl", in pieces; so far, if unfinished."""
-        return many.result(self.backend.files, self.see(run), self.release().predictor(run.predictor), form)
+    def rows_result(self, run: Run, form: str = "csv", separator: str = ",") -> Iterator[bytes]:
+        """Return the table with results and errors in a format of `tables.write`, in pieces; so far, if unfinished."""
+        predictor = self.release().predictor(run.predictor)
+        return many.result(self.backend.files, self.see(run), predictor, form, separator)
 
     def poke(self, predictor: str) -> None:
         """Have the dispatcher look at this predictor's pool."""

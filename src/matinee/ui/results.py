@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from matinee.ui import parquet, tables
+from matinee.errors import MatineeError
+from matinee.tables.columns import Column
+from matinee.tables.write import LABELS, MEDIA_TYPES, write
 from matinee.ui.forms import Schema
 from matinee.ui.words import humanize
 from matinee.values import registry
@@ -177,10 +179,21 @@ def _media(blob: Mapping[str, Json], name: str) -> Media:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Json]], name: str, kinds: Sequence[str] = ()) -> Table:
     known = kinds or [_kind([row[i] for row in rows if i < len(row)]) for i in range(len(columns))]
-    csv = Download("CSV", f"{name}.csv", "text/csv", partial(tables.to_csv, columns, rows))
-    media_type = "application/vnd.apache.parquet"
-    whole_types = Download("Parquet", f"{name}.parquet", media_type, partial(parquet.write, columns, known, rows))
-    return Table(tuple(columns), tuple(map(tuple, rows)), (csv, whole_types))
+    heads = [Column(title, kind) for title, kind in zip(columns, known, strict=True)]
+    whole = [[*row, *[None] * (len(columns) - len(row))] for row in rows]
+    downloads = [
+        Download(label, f"{name}.{form}", MEDIA_TYPES[form], partial(_file, form, heads, whole))
+        for form, label in LABELS.items()
+    ]
+    downloads.insert(1, Download("CSV ;", f"{name}.csv", MEDIA_TYPES["csv"], partial(_file, "csv", heads, whole, ";")))
+    return Table(tuple(columns), tuple(map(tuple, rows)), tuple(downloads))
+
+
+def _file(form: str, columns: Sequence[Column], rows: Sequence[Sequence[Json]], separator: str = ",") -> bytes:
+    try:
+        return b"".join(write(form, columns, rows, separator=separator))
+    except MatineeError as error:  # it runs outside the page, which cannot show it
+        return str(error).encode()
 
 
 def _kind(values: Sequence[Json]) -> str:

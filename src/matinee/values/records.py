@@ -260,15 +260,10 @@ class Table:
         return to_polars(self._value)
 
     def to_csv(self) -> str:
-        """Return the table as CSV text with a header line."""
-        import csv
-        import io
+        """Return the table as CSV text with a header line; no text in it is a formula."""
+        from matinee.tables.write import csv_text, frame
 
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(["" if cell is None else cell for cell in row] for row in self.rows)
-        return text.getvalue()
+        return "".join(csv_text(*frame(self._value), ending="\n"))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Table) and self._value == other._value
