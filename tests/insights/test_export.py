@@ -15,13 +15,13 @@ from matinee.backends.factory import Backend
 from matinee.backends.local.files import FolderFiles
 from matinee.backends.local.store import SqliteStore
 from matinee.client.core import Client
-from matinee.client.export import What, export, records
-from matinee.client.export_formats import BATCH_BYTES, COLUMNS
+from matinee.client.export import COLUMNS, What, export, records
 from matinee.errors import AccessError, NotFoundError, UsageError
 from matinee.ops.export import export_to
 from matinee.ports import RunQuery
 from matinee.runs import Failure, Feedback, Run, Status, new_run_id
 from matinee.settings import Settings
+from matinee.tables.write import BATCH_CHARS
 from matinee.values import blobs
 
 START = 1_780_000_000.0
@@ -116,10 +116,10 @@ def test_only_an_owner_exports(client, history):
 
 def test_it_is_streamed_by_rows_and_by_size(client):
     for number in range(45):
-        add(client, number, result="x" * (BATCH_BYTES // 12))
+        add(client, number, result="x" * (BATCH_CHARS // 12))
     pieces = [len(piece) for piece in export(client, What(), "csv")]
     assert len(pieces) > 3
-    assert max(pieces) < 2 * BATCH_BYTES
+    assert max(pieces) < 2 * BATCH_CHARS
 
 
 def test_a_file_that_is_gone_leaves_its_place_empty(client):
@@ -136,7 +136,7 @@ def test_the_command_writes_a_whole_file_or_none(client, history, tmp_path: Path
     folder.mkdir()
     assert export_to(tmp_path, folder, What()).file.name == "tiny-runs.csv"
     with pytest.raises(UsageError, match="names no format"):
-        export_to(tmp_path, tmp_path / "out.xlsx", What())
+        export_to(tmp_path, tmp_path / "out.xls", What())
     with pytest.raises(UsageError, match="Cannot write"):
         export_to(tmp_path, tmp_path / "nowhere" / "out.csv", What())
     assert sorted(path.name for path in folder.iterdir()) == ["tiny-runs.csv"]

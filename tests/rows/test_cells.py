@@ -22,9 +22,9 @@ def schema(part: dict[str, Any], *, required: bool = True) -> dict[str, Any]:
     return {"type": "object", "properties": {"it": part}, "required": ["it"] if required else []}
 
 
-def value(part: dict[str, Any], cell: Any, *, required: bool = True, comma: bool = False) -> Any:
+def value(part: dict[str, Any], cell: Any, *, required: bool = True, reading: str = "point") -> Any:
     """Return the value of a cell; `...` when it is left out."""
-    cells = Cells(schema(part, required=required), ["it"], {"it": "it"}, decimal_comma=comma)
+    cells = Cells(schema(part, required=required), ["it"], {"it": "it"}, {"it": reading})
     return cells.inputs([cell]).get("it", ...)
 
 
@@ -74,10 +74,10 @@ def test_an_empty_cell_takes_the_default() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("1,5", 1.5), ("1.234,5", 1234.5), ("1.5", 1.5), ("1,234,5", "1,234,5")]
+    ("text", "expected"), [("1,5", 1.5), ("1.234,5", 1234.5), ("1.234", 1234), ("1.5", "1.5"), ("1,234,5", "1,234,5")]
 )
-def test_where_semicolons_separate_a_comma_may_be_the_decimal_point(text: str, expected: Any) -> None:
-    assert value({"type": "number"}, text, comma=True) == expected
+def test_the_reading_of_the_column_decides_what_a_comma_is(text: str, expected: Any) -> None:
+    assert value({"type": "number"}, text, reading="comma") == expected
     assert value({"type": "number"}, "1,5") == "1,5"
 
 

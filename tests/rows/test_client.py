@@ -150,8 +150,8 @@ def test_the_table_comes_back_with_inputs_results_and_errors(client: Client, csv
     assert table.column("n").to_pylist() == [1, None, None]
     assert str(table.schema.field("n").type) == "int64"
     assert table.column("error").to_pylist() == [None, "too shy", "not predicted yet"]
-    with pytest.raises(UsageError, match="csv, parquet, jsonl"):
-        client.rows_result(run, "xlsx")
+    with pytest.raises(UsageError, match="csv, xlsx, parquet, jsonl"):
+        client.rows_result(run, "xls")
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,13 @@ def test_a_finished_run_offers_its_table(page: AppTest, client: Client) -> None:
     assert not said.exception, said.exception
     assert "2 rows of two.csv" in texts(said)
     assert "1 of 2 rows have a result; 1 has an error" in texts(said)
-    assert [button.proto.label for button in said.get("download_button")] == ["CSV", "Parquet", "JSON Lines"]
+    assert [button.proto.label for button in said.get("download_button")] == [
+        "CSV",
+        "CSV ;",
+        "Excel",
+        "Parquet",
+        "JSON Lines",
+    ]
 
 
 def finish(client: Client, run: Run, result: Any) -> None:
@@ -114,3 +120,23 @@ def finish(client: Client, run: Run, result: Any) -> None:
     assert claimed
     finish(client.backend.store, claimed[0], lambda r, _: succeed(r, result=result, now=run.created_at + 2))
     assert client.run(run.id).status is Status.SUCCEEDED
+
+
+def test_a_column_of_two_readings_is_asked_with_what_each_gives(page: AppTest, client: Client) -> None:
+    paste(page, "name;age\nAda;1.234\nBo;5.678\n")
+    (question,) = page.radio
+    assert question.label.replace("\\", "") == "How is the column age read?"
+    assert [option.replace("\\", "") for option in question.options] == [
+        "1.234 is 1.234, 5.678 is 5.678",
+        "1.234 is 1234, 5.678 is 5678",
+    ]
+    assert "Column age can be read in two ways" in texts(page)
+    assert next(b for b in page.button if b.key == "rows:go").disabled
+    page.radio[0].set_value("comma").run()
+    assert not page.exception, page.exception
+    assert "All 2 rows fit." in texts(page)
+    page.button(key="rows:go").click().run()
+    upload = stored.load(client.backend.files, newest(client).inputs["$rows"]["key"])
+    assert upload.readings == {"age": "comma"}
+    predictor = client.predictor("greet")
+    assert upload.cells(predictor.parameters).inputs(["Ada", "1.234"]) == {"name": "Ada", "age": 1234}

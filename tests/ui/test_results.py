@@ -42,7 +42,10 @@ def test_each_result_has_its_block(schema, value, block):
 def test_a_table_is_downloaded_as_csv():
     block = blocks_of({"x-matinee": "table"}, TABLE, "plan")
     assert block.columns == ("date", "n")
-    assert (block.downloads[0].file_name, block.downloads[0].make()) == ("plan.csv", b"date,n\r\n2026-06-01,1\r\n")
+    assert (block.downloads[0].file_name, block.downloads[0].make()) == (
+        "plan.csv",
+        b"\xef\xbb\xbfdate,n\r\n2026-06-01,1\r\n",
+    )
 
 
 def test_a_list_of_records_and_a_matrix_are_tables():

@@ -14,14 +14,16 @@ from matinee.cli.times import since as since_of
 from matinee.errors import UsageError
 
 if TYPE_CHECKING:
-    from matinee.client.export_formats import Form
+    from matinee.tables.write import Form
 
 
 def command(
     target: Annotated[
         Path,
         typer.Argument(
-            metavar="FILE|FOLDER", help="A .csv, .parquet or .jsonl file, a folder, or - for stdout.", allow_dash=True
+            metavar="FILE|FOLDER",
+            help="A .csv, .xlsx, .parquet or .jsonl file, a folder, or - for stdout.",
+            allow_dash=True,
         ),
     ],
     since: Annotated[str, typer.Option("--since", help="Only runs made since: 2026-11-01, or 7d, 12h, 30m.")] = "",
@@ -30,7 +32,9 @@ def command(
     everything: Annotated[
         bool, typer.Option("--everything", help="All runs, feedback, inputs and results into a new folder.")
     ] = False,
-    form: Annotated[str, typer.Option("--format", help="csv, parquet or jsonl; default: by the file's ending.")] = "",
+    form: Annotated[
+        str, typer.Option("--format", help="csv, xlsx, parquet or jsonl; default: by the file's ending.")
+    ] = "",
     app: App = HERE,
     stage: Stage = "",
 ) -> None:
@@ -60,11 +64,6 @@ def _export_everything(app: Path, target: Path, stage: str) -> None:
 
 
 def _form(text: str) -> Form | None:
-    from matinee.client.export_formats import FORMATS
+    from matinee.tables.write import check_format
 
-    for form in FORMATS:
-        if text == form:
-            return form
-    if text:
-        raise UsageError(f"There is no format {text!r}.", hint=f"Use one of {', '.join(FORMATS)}.")
-    return None
+    return check_format(text) if text else None

@@ -14,12 +14,25 @@ Stage = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", help="Save the result: a table as CSV, a file as it is, else JSON."),
+    typer.Option(
+        "--output",
+        "-o",
+        help="Save the result: a table as CSV, Excel, Parquet or JSON Lines, a file as it is, else JSON.",
+    ),
 ]
 Values = Annotated[
     list[str] | None, typer.Argument(help="Inputs as key=value; a file as key=@path.", show_default=False)
 ]
 InputFile = Annotated[str, typer.Option("--input", "-i", help="A JSON file with the inputs; - reads stdin.")]
+Readings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reading",
+        help="How a column of a table is read, where there are two ways: price=comma (or point), day=day-first (or "
+        "month-first).",
+    ),
+]
+Sheet = Annotated[str, typer.Option("--sheet", help="The sheet of an Excel workbook; default: its first.")]
 HERE = Path()
 
 

@@ -7,13 +7,15 @@ from typing import Annotated
 import typer
 
 from matinee.cli import output
-from matinee.cli.options import HERE, App, AsJson, InputFile, Output, Stage, Values
+from matinee.cli.options import HERE, App, AsJson, InputFile, Output, Readings, Sheet, Stage, Values
 
 
 def command(
     predictor: Annotated[str, typer.Argument(help="A realtime predictor.", show_default=False)],
     values: Values = None,
     input_file: InputFile = "",
+    readings: Readings = None,
+    sheet: Sheet = "",
     save_to: Output = None,
     app: App = HERE,
     stage: Stage = "",
@@ -21,13 +23,14 @@ def command(
 ) -> None:
     """Predict once and print the result."""
     from matinee.cli import render
-    from matinee.cli.values import read_inputs
+    from matinee.cli.values import read_inputs, table_options
     from matinee.ops.predict import predict
 
+    tables = table_options(readings or [], sheet)
     answer = predict(
         app,
         predictor,
-        lambda schema: read_inputs(values or [], input_file, schema),
+        lambda schema: read_inputs(values or [], input_file, schema, tables),
         output=save_to,
         stage=stage,
         report=output.reporter(),

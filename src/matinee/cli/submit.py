@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from matinee.cli import output
-from matinee.cli.options import HERE, App, AsJson, InputFile, Output, Stage, Values, on
+from matinee.cli.options import HERE, App, AsJson, InputFile, Output, Readings, Sheet, Stage, Values, on
 from matinee.errors import UsageError
 
 if TYPE_CHECKING:
+    from matinee.cli.values import TableOptions
     from matinee.ops.submit import SubmitOptions, Submitted
     from matinee.rows.check import RowsCheck
     from matinee.runs import Entry, Run
@@ -28,49 +30,58 @@ def command(
     input_file: InputFile = "",
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the result and print it.")] = False,
     key: Annotated[str, typer.Option("--key", help="Submitting again with the same key gives the same run.")] = "",
-    rows: Annotated[str, typer.Option("--rows", help="A CSV or Parquet file: predict each row; - reads stdin.")] = "",
+    rows: Annotated[
+        str, typer.Option("--rows", help="A CSV, Excel or Parquet file: predict each row; - reads stdin.")
+    ] = "",
     columns: Annotated[
         list[str] | None, typer.Option("--column", help="With --rows: parameter=column, where the names differ.")
     ] = None,
     skip_invalid: Annotated[
         bool, typer.Option("--skip-invalid", help="With --rows: predict the rows that fit.")
     ] = False,
+    readings: Readings = None,
+    sheet: Sheet = "",
     save_to: Output = None,
     app: App = HERE,
     stage: Stage = "",
     as_json: AsJson = False,
 ) -> None:
     """Submit a batch run and print its id; with --rows, one that predicts every row of a table."""
+    from matinee.cli.values import table_options
     from matinee.ops.submit import SubmitOptions
 
+    tables = table_options(readings or [], sheet)
     options = SubmitOptions(app, predictor, key=key, wait=wait or save_to is not None, output=save_to, stage=stage)
     with _watching() as watch:
         if rows:
-            submitted = _submit_rows(options, rows, columns or [], skip_invalid, watch)
+            submitted = _submit_rows(options, rows, columns or [], skip_invalid, tables, watch)
         else:
-            submitted = _submit(options, values or [], input_file, watch)
+            submitted = _submit(options, values or [], input_file, tables, watch)
     if as_json:
         _print_json(submitted)
     else:
         _show(submitted, options)
 
 
-def _submit(options: SubmitOptions, values: list[str], input_file: str, watch: Watch) -> Submitted:
+def _submit(
+    options: SubmitOptions, values: list[str], input_file: str, tables: TableOptions, watch: Watch
+) -> Submitted:
     from matinee.cli.values import read_inputs
     from matinee.ops.submit import submit
 
-    return submit(
-        options, lambda schema: read_inputs(values, input_file, schema), watch=watch, report=output.reporter()
-    )
+    inputs = partial(read_inputs, values, input_file, tables=tables)
+    return submit(options, inputs, watch=watch, report=output.reporter())
 
 
-def _submit_rows(options: SubmitOptions, file: str, columns: list[str], skip_invalid: bool, watch: Watch) -> Submitted:
+def _submit_rows(
+    options: SubmitOptions, file: str, columns: list[str], skip_invalid: bool, tables: TableOptions, watch: Watch
+) -> Submitted:
     from dataclasses import asdict
 
     from matinee.ops.submit_rows import RowsOptions, submit_rows
 
     chosen = dict(_pair(word) for word in columns)
-    asked = RowsOptions(file=file, columns=chosen, skip_invalid=skip_invalid, **asdict(options))
+    asked = RowsOptions(file=file, columns=chosen, skip_invalid=skip_invalid, **tables._asdict(), **asdict(options))
     return submit_rows(asked, watch=watch, report=output.reporter(), checked=_say_check)
 
 

@@ -5,20 +5,42 @@ from __future__ import annotations
 import json
 import mimetypes
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from matinee.errors import InputError, UsageError
+from matinee.tables.columns import boolean
 from matinee.values.blobs import inline_blob, media_type_of
 from matinee.values.registry import MARKED
 from matinee.values.validate import resolve
 
 Json = Any
 Schema = dict[str, Any]
-_SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 
 
-def read_inputs(words: list[str], file: str, schema: Schema) -> Json:
+class TableOptions(NamedTuple):
+    """How tables of files are read: column → reading, where it must be said, and the sheet of a workbook."""
+
+    readings: Mapping[str, str] = {}
+    sheet: str = ""
+
+
+def table_options(words: list[str], sheet: str) -> TableOptions:
+    """Return what `--reading column=reading` and `--sheet` say; UsageError for a word that is neither."""
+    from matinee.tables.read import check_readings
+
+    readings = {}
+    for word in words:
+        column, equals, reading = word.rpartition("=")
+        if not equals or not column:
+            raise UsageError(f"{word!r} is not column=reading.", hint="Write it as --reading price=comma.")
+        readings[column] = reading
+    check_readings(readings)
+    return TableOptions(readings, sheet)
+
+
+def read_inputs(words: list[str], file: str, schema: Schema, tables: TableOptions | None = None) -> Json:
     """Return the inputs of a JSON file (`-` = stdin) with the `key=value` words over them.
 
     Raises UsageError for what cannot be read and InputError for a value that cannot be; whether values fit is the
@@ -29,7 +51,7 @@ def read_inputs(words: list[str], file: str, schema: Schema) -> Json:
         return inputs
     if not isinstance(inputs, dict):
         raise UsageError(f"{file} must hold a JSON object when key=value words are given too.")
-    return {**inputs, **dict(_pair(word, schema) for word in words)}
+    return {**inputs, **dict(_pair(word, schema, tables or TableOptions()) for word in words)}
 
 
 def _from_file(file: str) -> Json:
@@ -47,7 +69,7 @@ def _from_file(file: str) -> Json:
         raise UsageError(f"{name} is not valid JSON: {error}.", hint='Write it as {"key": "value"}.') from error
 
 
-def _pair(word: str, schema: Schema) -> tuple[str, Json]:
+def _pair(word: str, schema: Schema, tables: TableOptions) -> tuple[str, Json]:
     key, equals, text = word.partition("=")
     if not equals or not key:
         names = ", ".join(f"{name}=…" for name in schema.get("properties", {}))
@@ -55,7 +77,7 @@ def _pair(word: str, schema: Schema) -> tuple[str, Json]:
             f"{word!r} is not key=value.", hint=f"Its inputs are: {names}" if names else "It has no inputs."
         )
     part = schema.get("properties", {}).get(key)
-    return key, text if part is None else _value(key, text, _branches(part, schema))
+    return key, text if part is None else _value(key, text, _branches(part, schema), tables)
 
 
 def _branches(part: Schema, root: Schema) -> list[Schema]:
@@ -64,12 +86,12 @@ def _branches(part: Schema, root: Schema) -> list[Schema]:
     return [leaf for choice in choices for leaf in _branches(choice, root)] if choices else [part]
 
 
-def _value(key: str, text: str, branches: list[Schema]) -> Json:
+def _value(key: str, text: str, branches: list[Schema], tables: TableOptions) -> Json:
     """Return the text as the value it was meant to be; a text that cannot be it stays text, for the validator."""
     carriers = {MARKED[branch["x-matinee"]].carrier for branch in branches if "x-matinee" in branch}
     kinds = {kind for branch in branches for kind in _kinds(branch)}
     if text.startswith("@") and "string" not in kinds and (carriers or kinds & {"array", "object"}):
-        return _file(key, Path(text[1:]).expanduser(), carriers, branches)
+        return _file(key, Path(text[1:]).expanduser(), carriers, branches, tables)
     for choice in (choice for branch in branches for choice in _choices(branch)):
         if text == (choice if isinstance(choice, str) else json.dumps(choice)):
             return choice
@@ -78,8 +100,8 @@ def _value(key: str, text: str, branches: list[Schema]) -> Json:
         return None
     if "string" in kinds:
         return text
-    if "boolean" in kinds and text.lower() in _SWITCH and not kinds & {"integer", "number"}:
-        return _SWITCH[text.lower()]
+    if "boolean" in kinds and boolean(text) is not None and not kinds & {"integer", "number"}:
+        return boolean(text)
     if kinds & {"array", "object"} or not kinds:
         return _json(key, text, strict=bool(kinds))
     return _number(text) if kinds & {"integer", "number"} else text
@@ -116,7 +138,7 @@ def _json(key: str, text: str, *, strict: bool) -> Json:
         ) from error
 
 
-def _file(key: str, file: Path, carriers: set[str], branches: list[Schema]) -> Json:
+def _file(key: str, file: Path, carriers: set[str], branches: list[Schema], tables: TableOptions) -> Json:
     """Return a file as what the schema wants: a table, a blob, or the JSON in it."""
     try:
         data = file.read_bytes()
@@ -124,9 +146,10 @@ def _file(key: str, file: Path, carriers: set[str], branches: list[Schema]) -> J
         raise InputError(key, f"{file} cannot be read: {error.strerror or error}") from error
     is_json = file.suffix.lower() == ".json"
     if "table" in carriers and not is_json:
-        from matinee.ui.tables import from_upload
+        from matinee.tables.read import read_frame
 
-        return from_upload(file.name, data, key)
+        how = "Say which it is: --reading {column}={reading}"
+        return read_frame(data, key, readings=tables.readings, sheet=tables.sheet, how=how)
     takes_any_file = any(branch.get("x-matinee") == "file" for branch in branches)
     if takes_any_file or (carriers & {"blob", "figure"} and not is_json):
         return inline_blob(data, media_type_of(mimetypes.guess_type(file.name)[0] or ""), file.name)

@@ -15,13 +15,13 @@ from matinee.client.rows import summary
 from matinee.client.rows_result import RowsResult, row_verbs
 from matinee.client.stage import open_app
 from matinee.client.verbs import Verbs
-from matinee.errors import MatineeError, PredictionError, UsageError
+from matinee.errors import InputError, MatineeError, PredictionError, UsageError
 from matinee.manifest import PredictorManifest
 from matinee.ports import LogLine, RunQuery
 from matinee.project import load
-from matinee.rows.table import Source
 from matinee.runs import Entry, Feedback, Json, Progress, Run, Scale, Status
 from matinee.settings import STAGE, TOKEN
+from matinee.tables.read import Source
 from matinee.values import records
 
 PROGRESS_WIDTH = 32  # characters of the bar
@@ -151,24 +151,43 @@ class Predictor:
         runs = self._client.submit_many(self.manifest.name, [self._json(row) for row in rows])
         return [RunHandle(self._client, run) for run in runs]
 
-    def predict_rows(self, source: Source, columns: Mapping[str, str | None] | None = None) -> RowsResult:
-        """Predict every row of a CSV or Parquet file as one run, wait with a bar, and return its table.
+    def predict_rows(
+        self,
+        source: Source,
+        columns: Mapping[str, str | None] | None = None,
+        *,
+        readings: Mapping[str, str] | None = None,
+        sheet: str = "",
+    ) -> RowsResult:
+        """Predict every row of a CSV, Excel or Parquet file as one run, wait with a bar, and return its table.
 
         `source` is a path, the file's bytes or a binary stream; `columns` says parameter → column where the names do
-        not. A row that does not fit or fails has an error instead of a result. Raises InputError for what is no table.
+        not; `readings` says column → "comma", "point", "day-first" or "month-first" where a column can be read in two
+        ways; `sheet` names one of a workbook. A row that does not fit or fails has an error instead of a result.
+        Raises InputError for what is no table, and for a column whose reading must be said.
         """
-        result: RowsResult = self.submit_rows(source, columns).result(show_progress=True)
+        result: RowsResult = self.submit_rows(source, columns, readings=readings, sheet=sheet).result(
+            show_progress=True
+        )
         return result
 
     def submit_rows(
-        self, source: Source, columns: Mapping[str, str | None] | None = None, *, idempotency_key: str = ""
+        self,
+        source: Source,
+        columns: Mapping[str, str | None] | None = None,
+        *,
+        readings: Mapping[str, str] | None = None,
+        sheet: str = "",
+        idempotency_key: str = "",
     ) -> RunHandle:
         """Queue one run that predicts every row. The same key gives the same run."""
         client, name = row_verbs(self._client), self.manifest.name
-        run = client.submit_rows(
-            name, source, client.check_rows(name, source, columns), idempotency_key=idempotency_key
-        )
-        return RunHandle(self._client, run)
+        checked = client.check_rows(name, source, columns, readings=readings, sheet=sheet)
+        if checked.questions:
+            question = checked.questions[0]
+            answer = f'readings={{"{question.column}": "{question.choices[0].reading}"}}'
+            raise InputError("", checked.why_not, hint=f"Say which it is: {answer}.")
+        return RunHandle(self._client, client.submit_rows(name, source, checked, idempotency_key=idempotency_key))
 
     def _json(self, inputs: Mapping[str, Any]) -> Json:
         return {name: self._client.to_json(value) for name, value in inputs.items()}

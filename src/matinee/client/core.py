@@ -23,9 +23,9 @@ from matinee.manifest import PredictorManifest, Release
 from matinee.ports import Invocation
 from matinee.queue.dispatch import cancel
 from matinee.rows.check import RowsCheck
-from matinee.rows.table import Source
 from matinee.runs import Json, Run, Status, new_run_id
 from matinee.settings import DISPATCHER, Settings
+from matinee.tables.read import Source
 from matinee.values import blobs, validate
 
 INLINE_BYTES = 4096  # larger inputs and results travel through Files: a store is billed by the whole item
@@ -185,12 +185,22 @@ class Client(RecordedRuns):
         except NotFoundError:  # a file of the older run is gone
             return False
 
-    def check_rows(self, name: str, source: Source, mapping: Mapping[str, str | None] | None = None) -> RowsCheck:
-        """Look at every row of a CSV or Parquet file before anything is started; `mapping` is parameter → column.
+    def check_rows(
+        self,
+        name: str,
+        source: Source,
+        mapping: Mapping[str, str | None] | None = None,
+        *,
+        readings: Mapping[str, str] | None = None,
+        sheet: str = "",
+    ) -> RowsCheck:
+        """Look at every row of a table before anything is started; `mapping` is parameter → column.
 
-        Raises InputError when it is no table, UsageError for a batch predictor.
+        `readings` (column → reading) answers the `questions` of an earlier check. Raises InputError when it is no
+        table, UsageError for a batch predictor.
         """
-        return many.check(self._for_rows(name), source, mapping, limit=limits_of(self.release()).rows)
+        limit = limits_of(self.release()).rows
+        return many.check(self._for_rows(name), source, mapping, limit=limit, readings=readings, sheet=sheet)
 
     def submit_rows(
         self, name: str, source: Source, checked: RowsCheck, *, file_name: str = "", idempotency_key: str = ""
@@ -218,9 +228,10 @@ class Client(RecordedRuns):
             )
         return predictor
 
-    def rows_result(self, run: Run, form: str = "csv") -> Iterator[bytes]:
-        """Return the table with results and errors as "csv", "parquet" or "jsonl", in pieces; so far, if unfinished."""
-        return many.result(self.backend.files, self.see(run), self.release().predictor(run.predictor), form)
+    def rows_result(self, run: Run, form: str = "csv", separator: str = ",") -> Iterator[bytes]:
+        """Return the table with results and errors in a format of `tables.write`, in pieces; so far, if unfinished."""
+        predictor = self.release().predictor(run.predictor)
+        return many.result(self.backend.files, self.see(run), predictor, form, separator)
 
     def poke(self, predictor: str) -> None:
         """Have the dispatcher look at this predictor's pool."""

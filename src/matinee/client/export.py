@@ -5,17 +5,41 @@ Streamed: a page of runs at a time, newest first; with `feedback_only` in the or
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from matinee.client.core import Client
-from matinee.client.export_formats import FORMATS, Form, Record, written
-from matinee.errors import AccessError, NotFoundError, UsageError
+from matinee.errors import AccessError, NotFoundError
 from matinee.ports import RunQuery
 from matinee.runs import Feedback, Json, Run
+from matinee.tables.columns import Column
+from matinee.tables.write import Form, check_format, json_lines, write
 
 PAGE = 500
+Record = dict[str, Json]
+COLUMNS = {  # name -> text | json | number | integer
+    "run": "text",
+    "predictor": "text",
+    "version": "text",
+    "kind": "text",
+    "user": "text",
+    "status": "text",
+    "created_at": "text",
+    "duration_s": "number",
+    "inputs": "json",
+    "result": "json",
+    "failure": "text",
+    "failure_message": "text",
+    "feedback_user": "text",
+    "rating": "integer",
+    "scale": "text",  # thumbs: -1 or 1; stars: 1 to 5
+    "score": "number",  # 0 (worst) to 1 (best) on any scale
+    "comment": "text",
+    "corrected": "json",
+    "feedback_at": "text",
+}
 
 
 @dataclass(frozen=True)
@@ -32,13 +56,21 @@ def export(client: Client, what: What, form: Form) -> Iterator[bytes]:
     """Yield the file in pieces; AccessError unless the client is an owner's, UsageError for a format there is not."""
     if not client.owner:
         raise AccessError("Only the owner of the app may export everybody's runs.", hint="Sign in as an owner.")
-    if form not in FORMATS:
-        raise UsageError(f"There is no format {form!r}.", hint=f"Use one of {', '.join(FORMATS)}.")
-    return written(form, records(client, what))
+    check_format(form)
+    found = records(client, what)
+    if form == "jsonl":
+        return json_lines(found)
+    columns = [Column(name, kind) for name, kind in COLUMNS.items()]
+    return write(form, columns, (list(map(_cell, record.values(), COLUMNS.values())) for record in found))
+
+
+def _cell(value: Json, kind: str) -> Json:
+    """What is JSON is a text in its cell, also when it is a text itself."""
+    return json.dumps(value, ensure_ascii=False) if kind == "json" and value is not None else value
 
 
 def records(client: Client, what: What) -> Iterator[Record]:
-    """Yield the records, by the names of `export_formats.COLUMNS`."""
+    """Yield the records, by the names of `COLUMNS`."""
     pairs = _said(client, what) if what.feedback_only else _all(client, what)
     for run, feedback in pairs:
         yield _record(client, run, feedback)

@@ -17,8 +17,8 @@ from matinee.rows.check import RowsCheck, counted
 from matinee.rows.check import check as check_table
 from matinee.rows.export import Layout, export
 from matinee.rows.stored import Upload
-from matinee.rows.table import Source, file_name, open_table
 from matinee.runs import Json, Run, Status
+from matinee.tables.read import Source, file_name, open_table
 
 if TYPE_CHECKING:
     from matinee.manifest import PredictorManifest
@@ -33,11 +33,16 @@ _NOT_REACHED = {
 
 
 def check(
-    predictor: PredictorManifest, source: Source, mapping: Mapping[str, str | None] | None, *, limit: int
+    predictor: PredictorManifest,
+    source: Source,
+    mapping: Mapping[str, str | None] | None,
+    *,
+    limit: int,
+    readings: Mapping[str, str] | None = None,
+    sheet: str = "",
 ) -> RowsCheck:
     """Look at every row; see `matinee.rows.check.check`."""
-    with open_table(source) as table:
-        return check_table(table, predictor.parameters, mapping, limit=limit)
+    return check_table(source, predictor.parameters, mapping, limit=limit, readings=readings, sheet=sheet)
 
 
 @contextmanager
@@ -57,7 +62,7 @@ def kept(files: Files, key: str, source: Source, checked: RowsCheck, *, name: st
 
 def _put(files: Files, key: str, source: Source, checked: RowsCheck, name: str, limit: int) -> Upload:
     writer = chunks.Writer(files, key)
-    with open_table(source) as table:
+    with open_table(source, checked.sheet) as table:
         for row in counted(table, limit):
             writer.add(row)
             if writer.is_full:
@@ -66,8 +71,7 @@ def _put(files: Files, key: str, source: Source, checked: RowsCheck, name: str, 
         total = writer.next - 1
         if (table.columns, total) != (checked.columns, checked.total):
             raise ConflictError("The table has changed since it was checked.", hint="Check it again.")
-        comma = table.decimal_comma
-    upload = Upload(key, checked.columns, checked.mapping, total, name or file_name(source), comma)
+    upload = Upload(key, checked.columns, checked.mapping, total, name or file_name(source), checked.readings)
     upload.put(files)
     return upload
 
@@ -97,7 +101,9 @@ def _done(run: Run) -> dict[str, Json]:
     return stored.reference(run.result) or {}
 
 
-def result(files: Files, run: Run, predictor: PredictorManifest | None, form: str) -> Iterator[bytes]:
+def result(
+    files: Files, run: Run, predictor: PredictorManifest | None, form: str, separator: str = ","
+) -> Iterator[bytes]:
     """Return the table with results as a file in pieces; of an unfinished run, what there is so far.
 
     Raises UsageError for a run that is not of many rows, or a format there is not.
@@ -108,4 +114,4 @@ def result(files: Files, run: Run, predictor: PredictorManifest | None, form: st
     upload = stored.load(files, str(given["key"]))
     unfinished = _NOT_REACHED.get(run.status, "not predicted")
     rows = stored.outcomes(files, upload, run.id, unfinished)
-    return export(Layout(upload.columns, predictor.result if predictor else {}), rows, form)
+    return export(Layout(upload.columns, predictor.result if predictor else {}), rows, form, separator)

@@ -11,9 +11,9 @@ from typing import Any, Protocol, cast
 from matinee.client import rows
 from matinee.errors import UsageError
 from matinee.rows.check import RowsCheck
-from matinee.rows.export import FORMATS
-from matinee.rows.table import Source
 from matinee.runs import Json, Run
+from matinee.tables.read import Source
+from matinee.tables.write import format_of
 
 Columns = Mapping[str, str | None]  # parameter → column
 
@@ -21,11 +21,19 @@ Columns = Mapping[str, str | None]  # parameter → column
 class RowVerbs(Protocol):
     """What a client that can do many rows does; `core.Client` says what and what is raised."""
 
-    def check_rows(self, name: str, source: Source, mapping: Columns | None = None) -> RowsCheck: ...
+    def check_rows(
+        self,
+        name: str,
+        source: Source,
+        mapping: Columns | None = None,
+        *,
+        readings: Mapping[str, str] | None = None,
+        sheet: str = "",
+    ) -> RowsCheck: ...
     def submit_rows(
         self, name: str, source: Source, checked: RowsCheck, *, file_name: str = "", idempotency_key: str = ""
     ) -> Run: ...
-    def rows_result(self, run: Run, form: str = "csv") -> Iterator[bytes]: ...
+    def rows_result(self, run: Run, form: str = "csv", separator: str = ",") -> Iterator[bytes]: ...
 
 
 def row_verbs(client: object) -> RowVerbs:
@@ -61,11 +69,9 @@ class RowsResult:
             yield from map(json.loads, piece.splitlines())
 
     def save(self, path: str | Path) -> Path:
-        """Write the table as CSV, Parquet or JSON Lines, as the name ends, and return its path."""
+        """Write the table as CSV, Excel, Parquet or JSON Lines, as the name ends, and return its path."""
         target = Path(path).expanduser()
-        form = target.suffix.lower().removeprefix(".")
-        if form not in FORMATS:
-            raise UsageError(f"{target.name} does not say its format.", hint="End it in .csv, .parquet or .jsonl.")
+        form = format_of(target.name)
         try:
             with target.open("wb") as stream:
                 stream.writelines(self._client.rows_result(self._run, form))

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from matinee.client.export import What, export
-from matinee.client.export_formats import FORMATS, Form
 from matinee.errors import NotFoundError, UsageError
 from matinee.ops.runs import reader
 from matinee.project import load
+from matinee.tables.write import Form, format_of
 
 STDOUT = Path("-")
 
@@ -71,14 +71,7 @@ def _check_known(app: Path, stage: str, predictor: str) -> None:
 def _form_of(target: Path) -> Form:
     if target == STDOUT or target.is_dir():
         return "jsonl" if target == STDOUT else "csv"
-    ending = target.suffix.lower().removeprefix(".")
-    for form in FORMATS:
-        if ending == form:
-            return form
-    raise UsageError(
-        f"The ending of {target} names no format.",
-        hint=f"End it with {', '.join(f'.{form}' for form in FORMATS)}, or name a folder.",
-    )
+    return format_of(target.name)
 
 
 @contextmanager

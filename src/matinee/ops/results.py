@@ -1,4 +1,4 @@
-"""Writes a result to a file of the user's: a blob as its bytes, a table as CSV, anything else as JSON."""
+"""Writes a result to a file: a blob as its bytes, a table as its ending says (else CSV), anything else as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matinee.client.rows import summary
 from matinee.client.rows_result import RowsResult
 from matinee.errors import UsageError
 from matinee.runs import Run
-from matinee.ui.tables import to_csv
+from matinee.tables.write import FORMATS, frame, write
 from matinee.values import registry
 from matinee.values.blobs import is_blob
 
@@ -33,7 +33,9 @@ def save(result: Json, read_blob: Callable[[Json], bytes], file: Path) -> None:
         if is_blob(result):
             file.write_bytes(read_blob(result))
         elif not registry.fault("table", result) and file.suffix.lower() != ".json":
-            file.write_bytes(to_csv([column["name"] for column in result["$table"]], result["rows"]))
+            ending = file.suffix.lower().removeprefix(".")
+            with file.open("wb") as stream:
+                stream.writelines(write(ending if ending in FORMATS else "csv", *frame(result)))
         else:
             file.write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", "utf-8")
     except OSError as error:

@@ -18,7 +18,7 @@ from matinee.ops.predict import Report, answer
 from matinee.ops.submit import Submitted, Watch
 from matinee.project import load
 from matinee.rows.check import RowsCheck
-from matinee.rows.table import Source
+from matinee.tables.read import Source
 
 SHOWN_PROBLEMS = 5
 
@@ -32,6 +32,8 @@ class RowsOptions:
     file: str
     columns: Mapping[str, str] = field(default_factory=dict)
     skip_invalid: bool = False
+    readings: Mapping[str, str] = field(default_factory=dict)  # column → reading
+    sheet: str = ""
     key: str = ""
     wait: bool = False
     output: Path | None = None
@@ -63,7 +65,12 @@ def submit_rows(
 
 
 def _check(client: Client, options: RowsOptions, source: Source) -> RowsCheck:
-    check = client.check_rows(options.predictor, source, options.columns)
+    check = client.check_rows(
+        options.predictor, source, options.columns, readings=options.readings, sheet=options.sheet
+    )
+    if check.questions:
+        answer = f"{check.questions[0].column}={check.questions[0].choices[0].reading}"
+        raise InputError("", check.why_not, hint=f"Say which it is: --reading {answer}")
     if not check.can_start:
         raise InputError("", check.why_not, hint="Choose columns with --column parameter=column.")
     if check.invalid and not options.skip_invalid:

@@ -11,32 +11,37 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matinee.errors import InputError
+from matinee.tables.columns import POINT, boolean, date_text, number_text
 from matinee.values.validate import resolve
 
 Json = Any
 Schema = dict[str, Any]
 
-_SWITCH = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _INTEGER = re.compile(r"[+-]?\d{1,400}")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?")
-_COMMA_NUMBER = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),\d+")
+_DECIMAL = re.compile(r"-?\d+\.\d+")
 _MIDNIGHT = re.compile(r"(\d{4}-\d{2}-\d{2})[T ]00:00(:00(\.0+)?)?(Z|[+-]00:?00)?")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 _OMITTED = object()
 MARK = "$rows"  # a run of many rows, in its inputs and its result
 
 
 class Cells:
-    """Makes inputs of rows. `mapping` is parameter → column; columns it does not name are not used."""
+    """Makes inputs of rows. `mapping` is parameter → column; `readings` is column → how its texts are read."""
 
     def __init__(
-        self, parameters: Schema, columns: Sequence[str], mapping: Mapping[str, str], *, decimal_comma: bool = False
+        self,
+        parameters: Schema,
+        columns: Sequence[str],
+        mapping: Mapping[str, str],
+        readings: Mapping[str, str] | None = None,
     ) -> None:
+        chosen = readings or {}
         self._width = len(columns)
         parts = parameters.get("properties", {})
         places = {column: index for index, column in enumerate(columns)}
         required = set(parameters.get("required", ()))
         self._readers = [
-            (name, places[column], _Reader(parts[name], parameters, name in required, decimal_comma))
+            (name, places[column], _Reader(parts[name], parameters, name in required, chosen.get(column, POINT)))
             for name, column in mapping.items()
         ]
 
@@ -54,14 +59,15 @@ class Cells:
 class _Reader:
     """Makes one parameter's value of a cell."""
 
-    def __init__(self, part: Schema, root: Schema, required: bool, decimal_comma: bool) -> None:
+    def __init__(self, part: Schema, root: Schema, required: bool, reading: str) -> None:
         branches = _branches(part, root)
         self._kinds = {kind for branch in branches for kind in _kinds(branch)}
         self._texts = "string" in self._kinds
         self._format = next((b["format"] for b in branches if "format" in b and "string" in _kinds(b)), "")
         self._choices = _choices(branches)
-        self._comma = decimal_comma
-        takes_empty = self._texts and not self._format and not self._choices
+        self._decimal = is_decimal(branches)
+        self._reading = reading
+        takes_empty = self._texts and not self._format and not self._choices and not self._decimal
         empty = None if "null" in self._kinds else "" if takes_empty else _OMITTED
         self._empty = empty if required else _OMITTED
 
@@ -88,37 +94,39 @@ class _Reader:
             found = self._choices.get(text, self._choices.get(stripped.casefold(), _OMITTED))
             if found is not _OMITTED:
                 return found
-        if self._format == "decimal" and stripped:
-            return self._point(stripped)
+        if self._decimal:
+            return number_text(stripped, self._reading) or text
         if self._texts:
             return self._time(stripped) if self._format else text
         if not stripped:
             return self._empty
         if "boolean" in self._kinds and not self._kinds & {"integer", "number"}:
-            return _SWITCH.get(stripped.casefold(), text)
+            meaning = boolean(stripped)
+            return text if meaning is None else meaning
         if self._kinds & {"integer", "number"}:
             return self._number(stripped, text)
         return _json(stripped, text)
 
     def _number(self, stripped: str, text: str) -> Json:
-        stripped = self._point(stripped)
-        if _INTEGER.fullmatch(stripped):
-            return int(stripped)
-        if not _NUMBER.fullmatch(stripped):
+        plain = number_text(stripped, self._reading)
+        if plain is None:
             return text
-        number = float(stripped)
+        if _INTEGER.fullmatch(plain):
+            return int(plain)
+        if "number" not in self._kinds and _DECIMAL.fullmatch(plain) and not plain.partition(".")[2].strip("0"):
+            return int(plain.partition(".")[0])  # a column of decimals that are whole
+        number = float(plain)
         return number if abs(number) != float("inf") else text
 
-    def _point(self, text: str) -> str:
-        """Return a number with a decimal comma, where these are the table's, with a decimal point."""
-        is_comma = self._comma and _COMMA_NUMBER.fullmatch(text)
-        return text.replace(".", "").replace(",", ".") if is_comma else text
-
     def _time(self, text: str) -> str:
-        """Spreadsheets and libraries write a date with a midnight, and a space for the T."""
-        if self._format == "date" and (midnight := _MIDNIGHT.fullmatch(text)):
-            return midnight[1]
-        return text.replace(" ", "T", 1) if self._format == "date-time" else text
+        """Spreadsheets and libraries write a date with a midnight, a time with a space for the T, and days in order."""
+        iso = date_text(text, self._reading) or text
+        if self._format == "date":
+            midnight = _MIDNIGHT.fullmatch(iso)
+            return midnight[1] if midnight else iso if _DAY.fullmatch(iso) else text
+        if self._format != "date-time":
+            return text
+        return f"{iso}T00:00:00" if _DAY.fullmatch(iso) else iso.replace(" ", "T", 1)
 
 
 def _json(stripped: str, text: str) -> Json:
@@ -126,6 +134,29 @@ def _json(stripped: str, text: str) -> Json:
         return json.loads(stripped, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return text
+
+
+def wanted(parameters: Schema, mapping: Mapping[str, str]) -> dict[str, str]:
+    """Return column → "number" or "date" for the columns whose texts are read as one: which reading must be known."""
+    found = {}
+    for name, column in mapping.items():
+        branches = _branches(parameters["properties"][name], parameters)
+        kinds = {kind for branch in branches for kind in _kinds(branch)}
+        formats = {branch.get("format") for branch in branches}
+        if is_decimal(branches) or (kinds & {"integer", "number"} and "string" not in kinds):
+            found[column] = "number"
+        elif formats & {"date", "date-time"}:
+            found[column] = "date"
+    return found
+
+
+def is_decimal(branches: list[Schema]) -> bool:
+    """Whether a parameter is a Decimal: `format: decimal`, or a number or, second, any text that writes one."""
+    if any(branch.get("format") == "decimal" for branch in branches):
+        return True
+    kinds = [kind for branch in branches for kind in _kinds(branch) if kind != "null"]
+    texts = [branch for branch in branches if branch.get("type") == "string"]
+    return kinds == ["number", "string"] and all(set(branch) <= {"type", "pattern"} for branch in texts)
 
 
 def _refers(value: Json) -> bool:

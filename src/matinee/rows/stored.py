@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from matinee.rows import chunks
 from matinee.rows.cells import MARK, Cells
-from matinee.rows.table import Column
+from matinee.tables.columns import COMMA, Column
 
 if TYPE_CHECKING:
     from matinee.rows.chunks import RowFiles
@@ -26,7 +26,7 @@ class Upload:
     mapping: Mapping[str, str]  # parameter → column
     total: int
     name: str = ""  # of the file
-    decimal_comma: bool = False
+    readings: Mapping[str, str] = field(default_factory=dict)  # column → how its texts are read, where not plainly
 
     @property
     def reference(self) -> Json:
@@ -36,7 +36,7 @@ class Upload:
     def cells(self, parameters: dict[str, Any]) -> Cells:
         """Return what makes inputs of its rows."""
         names = [column.name for column in self.columns]
-        return Cells(parameters, names, self.mapping, decimal_comma=self.decimal_comma)
+        return Cells(parameters, names, self.mapping, self.readings)
 
     def put(self, files: RowFiles) -> None:
         """Write the description beside the rows."""
@@ -60,8 +60,11 @@ def reference(value: Json) -> dict[str, Json] | None:
 
 def load(files: RowFiles, key: str) -> Upload:
     """Return the table uploaded under `key`."""
-    told = json.loads(files.read(f"{key}/table.json"))
-    return Upload(**{**told, "columns": tuple(Column(**column) for column in told["columns"])})
+    stored = json.loads(files.read(f"{key}/table.json"))
+    columns = tuple(Column(**column) for column in stored["columns"])
+    if stored.pop("decimal_comma", False):  # how it was stored before columns had readings
+        stored["readings"] = {column.name: COMMA for column in columns}
+    return Upload(**{**stored, "columns": columns})
 
 
 def results_key(run_id: str) -> str:

@@ -17,8 +17,8 @@ from starlette.routing import Route
 from matinee.access.events import record_event
 from matinee.access.people import LOCAL
 from matinee.client.export import What, export
-from matinee.client.export_formats import MEDIA_TYPES
 from matinee.errors import AccessError, MatineeError
+from matinee.tables.write import MEDIA_TYPES
 from matinee.ui import session
 
 EXPORT = "/export"

@@ -8,7 +8,7 @@ from typing import Any
 
 import streamlit as st
 
-from matinee.ui import tables
+from matinee.tables.columns import MIXED, Survey, typed
 from matinee.ui.words import escaped
 
 Json = Any
@@ -81,10 +81,17 @@ def from_columns(frame: Any, kinds: Mapping[str, str]) -> dict[str, Json]:
     known = []
     for name, kind in kinds.items():
         if kind == "unknown":
-            kind, columns[name] = tables.typed(columns[name])
+            kind, columns[name] = _typed(columns[name])
         known.append({"name": name, "type": kind})
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     return {"$table": known, "rows": [row for row in rows if any(cell is not None for cell in row)]}
+
+
+def _typed(texts: list[Json]) -> tuple[str, list[Json]]:
+    survey = Survey()
+    for text in texts:
+        survey.add(text)
+    return typed(texts, survey.reading(",") or MIXED)
 
 
 def _plain(cell: Any) -> Json:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from matinee.ui import parquet, tables
+from matinee.errors import MatineeError
+from matinee.tables.columns import Column
+from matinee.tables.write import LABELS, MEDIA_TYPES, write
 from matinee.ui.forms import Schema
 from matinee.ui.words import humanize
 from matinee.values import registry
-from matinee.values.validate import branch_of
+from matinee.values.validate import branch_of, problems
 
 Json = Any
 
@@ -116,9 +118,21 @@ class Tree:
 Block = Empty | Text | Number | Words | Shares | Record | Items | Table | Media | Figure | Tree
 
 
+_UNKNOWN: dict[str, Json] = {}  # of a result that is older than its predictor's schema: then its shape says what it is
+_UNKNOWN |= {"items": _UNKNOWN, "additionalProperties": _UNKNOWN}
+
+
 def blocks_of(schema: Schema, result: Json, name: str = "result") -> Block:
     """Return what to show of a result; `name` names the files to download."""
-    return _block(schema, result, schema.get("$defs", {}), name, 0)
+    is_known = schema and not problems(dict(schema), result)
+    return _block(schema if is_known else _UNKNOWN, result, schema.get("$defs", {}), name, 0)
+
+
+def _is_marked(schema: Schema, value: Json, defs: Schema) -> bool:
+    """Whether the schema says file, table or figure; a dictionary that only looks like one is shown as it is."""
+    if schema is _UNKNOWN:
+        return not all(registry.fault(mark, value) for mark in ("file", "table", "figure"))
+    return "x-matinee" in branch_of(schema, value, {"$defs": defs})
 
 
 def _json(value: Json) -> bytes:
@@ -128,10 +142,10 @@ def _json(value: Json) -> bytes:
 def _block(schema: Schema, value: Json, defs: Schema, name: str, depth: int) -> Block:
     if value is None:
         return Empty()
+    if isinstance(value, Mapping) and _is_marked(schema, value, defs):
+        return _marked(value, name)
     plain = branch_of(schema, value, {"$defs": defs})
     row = registry.row_of(plain)
-    if "x-matinee" in plain and row and isinstance(value, Mapping):
-        return _marked(value, name)
     if isinstance(value, str):
         return Text(value, is_markdown=row is not None and row.carrier == "markdown")
     if isinstance(value, (bool, int, float)):
@@ -165,10 +179,21 @@ def _media(blob: Mapping[str, Json], name: str) -> Media:
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Json]], name: str, kinds: Sequence[str] = ()) -> Table:
     known = kinds or [_kind([row[i] for row in rows if i < len(row)]) for i in range(len(columns))]
-    csv = Download("CSV", f"{name}.csv", "text/csv", partial(tables.to_csv, columns, rows))
-    media_type = "application/vnd.apache.parquet"
-    whole_types = Download("Parquet", f"{name}.parquet", media_type, partial(parquet.write, columns, known, rows))
-    return Table(tuple(columns), tuple(map(tuple, rows)), (csv, whole_types))
+    heads = [Column(title, kind) for title, kind in zip(columns, known, strict=True)]
+    whole = [[*row, *[None] * (len(columns) - len(row))] for row in rows]
+    downloads = [
+        Download(label, f"{name}.{form}", MEDIA_TYPES[form], partial(_file, form, heads, whole))
+        for form, label in LABELS.items()
+    ]
+    downloads.insert(1, Download("CSV ;", f"{name}.csv", MEDIA_TYPES["csv"], partial(_file, "csv", heads, whole, ";")))
+    return Table(tuple(columns), tuple(map(tuple, rows)), tuple(downloads))
+
+
+def _file(form: str, columns: Sequence[Column], rows: Sequence[Sequence[Json]], separator: str = ",") -> bytes:
+    try:
+        return b"".join(write(form, columns, rows, separator=separator))
+    except MatineeError as error:  # it runs outside the page, which cannot show it
+        return str(error).encode()
 
 
 def _kind(values: Sequence[Json]) -> str:
@@ -212,7 +237,7 @@ def _list(schema: Schema, values: Sequence[Json], defs: Schema, name: str, depth
         return Empty()
     prefix, item = schema.get("prefixItems", ()), schema.get("items")
     parts = [*prefix, *[item if isinstance(item, Mapping) else {}] * (len(values) - len(prefix))]
-    if not any("x-matinee" in branch_of(part, v, {"$defs": defs}) for part, v in zip(parts, values, strict=False)):
+    if not any(_is_marked(part, v, defs) for part, v in zip(parts, values, strict=False)):
         if all(map(_is_plain, values)) and not prefix:
             return _plain_list(values, name)
         if all(isinstance(v, Mapping) and all(map(_is_plain, v.values())) for v in values):

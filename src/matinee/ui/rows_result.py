@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from matinee.errors import MatineeError
-from matinee.rows.export import MEDIA_TYPES
 from matinee.runs import Run, Status
+from matinee.tables.write import LABELS, MEDIA_TYPES
 from matinee.ui import links, rows, session
 from matinee.ui.words import escaped
 
 if TYPE_CHECKING:
     from matinee.client.core import Client
 
-LABELS = {"csv": "CSV", "parquet": "Parquet", "jsonl": "JSON Lines"}
+OFFERED = [("csv", ",", "CSV"), ("csv", ";", "CSV ;"), *((form, ",", LABELS[form]) for form in LABELS if form != "csv")]
 
 
 def draw_inputs(run: Run) -> None:
@@ -35,24 +35,24 @@ def draw(run: Run) -> None:
         st.caption("The table has the results of the rows that were predicted before it ended.")
     client = session.client()
     with st.container(horizontal=True):
-        for form, label in LABELS.items():
+        for form, separator, label in OFFERED:
             st.download_button(
                 label,
-                data=_maker(client, run, form),
+                data=_maker(client, run, form, separator),
                 file_name=f"{run.predictor}-{run.id[:10]}.{form}",
                 mime=MEDIA_TYPES[form],
-                key=f"rows:{form}:{run.id}",
+                key=f"rows:{form}{separator}:{run.id}",
                 icon=":material/download:",
                 on_click="ignore",
             )
 
 
-def _maker(client: Client, run: Run, form: str) -> Callable[[], bytes]:
+def _maker(client: Client, run: Run, form: str, separator: str) -> Callable[[], bytes]:
     """Return what makes the file when the button is pressed; it runs outside the page, so it must not draw."""
 
     def make() -> bytes:
         try:
-            return b"".join(client.rows_result(run, form))
+            return b"".join(client.rows_result(run, form, separator))
         except MatineeError as error:
             return str(error).encode()
 

@@ -1,8 +1,8 @@
-"""Many runs saved at once: those on the page that are chosen, or all that the filters find, as CSV or JSON Lines."""
+"""Many runs saved at once: those on the page that are chosen, or all that the filters find, in any format."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
@@ -10,6 +10,7 @@ import streamlit as st
 from matinee.access.events import record_event
 from matinee.errors import MatineeError, NotFoundError
 from matinee.runs import Run
+from matinee.tables.write import LABELS, MEDIA_TYPES
 from matinee.ui import bulk, session
 from matinee.ui.history import summary_of
 from matinee.ui.search import Filters, find
@@ -17,11 +18,6 @@ from matinee.ui.words import humanize
 
 if TYPE_CHECKING:
     from matinee.client.core import Client
-
-FORMATS: tuple[tuple[str, str, str, Callable[[Iterator[dict[str, Any]]], bytes]], ...] = (
-    ("CSV", "csv", "text/csv", bulk.to_csv),
-    ("JSON Lines", "jsonl", "application/jsonl", bulk.to_json_lines),
-)
 
 
 def draw(shown: Sequence[Run], filters: Filters) -> None:
@@ -32,13 +28,13 @@ def draw(shown: Sequence[Run], filters: Filters) -> None:
         chosen = st.multiselect("Runs", list(labels), format_func=labels.__getitem__, placeholder="All that fit")
         st.caption(f"At most {bulk.MOST:,} runs, the newest, with inputs and results.")
         with st.container(horizontal=True):
-            for label, ending, media_type, write in FORMATS:
+            for form, label in LABELS.items():
                 st.download_button(
                     label,
-                    data=_maker(client, tuple(chosen), filters, write, st.context.ip_address or ""),
-                    file_name=f"runs.{ending}",
-                    mime=media_type,
-                    key=f"save-runs:{ending}",
+                    data=_maker(client, tuple(chosen), filters, form, st.context.ip_address or ""),
+                    file_name=f"runs.{form}",
+                    mime=MEDIA_TYPES[form],
+                    key=f"save-runs:{form}",
                     icon=":material/download:",
                     on_click="ignore",
                 )
@@ -49,11 +45,7 @@ def _label(run: Run) -> str:
 
 
 def _maker(
-    client: Client,
-    chosen: tuple[str, ...],
-    filters: Filters,
-    write: Callable[[Iterator[dict[str, Any]]], bytes],
-    address: str = "",
+    client: Client, chosen: tuple[str, ...], filters: Filters, form: str, address: str = ""
 ) -> Callable[[], bytes]:
     """Return what makes the file when the button is pressed; it runs outside the page, so it must not draw."""
 
@@ -61,7 +53,7 @@ def _maker(
         record_event("export", client.user, address, f"{len(chosen) or 'all'} of the runs in History")
         try:
             runs = [client.run(run_id) for run_id in chosen] if chosen else all_of(client, filters)
-            return write(_record(client, run) for run in runs)
+            return bulk.to_file(form, (_record(client, run) for run in runs))
         except MatineeError as error:
             return str(error).encode()
 

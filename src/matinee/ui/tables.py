@@ -1,114 +1,50 @@
-"""Tables as they travel (`{"$table": columns, "rows": …}`) from and to CSV and Parquet, values kept as they are."""
+"""A table that is uploaded in the page: read by the one reader, and asked about where it can be read in two ways."""
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import re
-from collections.abc import Callable, Sequence
-from datetime import date, datetime
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from matinee.errors import InputError
-from matinee.ui import parquet
+import streamlit as st
+
+from matinee.tables.columns import Question
+from matinee.tables.read import Source, read_frame, sheet_names
+from matinee.ui.words import escaped
 
 Json = Any
 
-_INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
-_DATETIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})?")
+
+def from_upload(
+    _name: str, data: bytes, path: str = "", *, readings: Mapping[str, str] | None = None, sheet: str = ""
+) -> dict[str, Json]:
+    """Return the table of an uploaded file, whatever its name; see `tables.read.read_frame`."""
+    return read_frame(data, path, readings=readings, sheet=sheet)
 
 
-def to_csv(columns: Sequence[str], rows: Sequence[Sequence[Json]]) -> bytes:
-    """Return the table as CSV (UTF-8, a missing value is empty).
+def ask(questions: Sequence[Question], key: str, on_change: Callable[[], object] | None = None) -> dict[str, str]:
+    """Draw a choice for each question, with what each reading gives; return the answers so far by column."""
+    for question in questions:
+        labels = {choice.reading: escaped(choice.label) for choice in question.choices}
+        st.radio(
+            escaped(f"How is the column {question.column} read?"),
+            list(labels),
+            index=None,
+            format_func=labels.__getitem__,
+            key=f"{key}:{question.column}",
+            on_change=on_change,
+        )
+    return answers(questions, key)
 
-    A byte-order mark leads only where there are characters outside ASCII: Excel needs it to read them.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    content = text.getvalue()
-    return content.encode("ascii" if content.isascii() else "utf-8-sig")
+
+def answers(questions: Sequence[Question], key: str) -> dict[str, str]:
+    """Return what was chosen so far: column → reading."""
+    chosen = {question.column: st.session_state.get(f"{key}:{question.column}") for question in questions}
+    return {column: reading for column, reading in chosen.items() if reading}
 
 
-def _cell(value: Json) -> Json:
-    if value is None:
+def choose_sheet(source: Source, key: str, on_change: Callable[[], object] | None = None) -> str:
+    """Draw the choice of a workbook's sheet, where it has several; "" for its first."""
+    names = sheet_names(source)
+    if len(names) < 2:
         return ""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
-
-
-def from_upload(name: str, data: bytes, path: str = "") -> dict[str, Json]:
-    """Return the table of an uploaded CSV, TSV or Parquet file; InputError at `path` if it is none."""
-    try:
-        return parquet.read(data) if name.lower().endswith(".parquet") else _from_csv(name, data)
-    except UnicodeDecodeError:
-        message = "is not a UTF-8 text: save it as “CSV UTF-8”"
-    except (ValueError, OSError, csv.Error) as error:
-        message = f"cannot be read as a table: {error}"
-    raise InputError(path, message)
-
-
-def _from_csv(name: str, data: bytes) -> dict[str, Json]:
-    text = data.decode("utf-8-sig")
-    delimiter = "\t" if name.lower().endswith(".tsv") else _delimiter(text)
-    lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter) if line]
-    if not lines:
-        raise ValueError("it is empty")
-    header, rows = lines[0], lines[1:]
-    for number, row in enumerate(rows, 2):
-        if len(row) != len(header):
-            raise ValueError(f"line {number} has {len(row)} values, the header has {len(header)}")
-    readers = [_reader([row[i] for row in rows]) for i in range(len(header))]
-    columns = [{"name": title, "type": kind} for title, (kind, _) in zip(header, readers, strict=True)]
-    return {
-        "$table": columns,
-        "rows": [[read(v) if v else None for (_, read), v in zip(readers, row, strict=True)] for row in rows],
-    }
-
-
-def _delimiter(text: str) -> str:
-    """The separator the header holds most of: spreadsheets of half the world write semicolons."""
-    header = text.partition("\n")[0]
-    return max(",;\t", key=header.count)
-
-
-def _reader(values: Sequence[str]) -> tuple[str, Callable[[str], Json]]:
-    given = [value for value in values if value]
-    candidates: tuple[tuple[str, Callable[[str], bool], Callable[[str], Json]], ...] = (
-        ("integer", lambda v: bool(_INTEGER.fullmatch(v)), int),
-        ("number", lambda v: bool(_NUMBER.fullmatch(v)) and not re.fullmatch(r"[+-]?0\d+", v), float),
-        ("boolean", lambda v: v.lower() in ("true", "false"), lambda v: v.lower() == "true"),
-        ("date", _is_date, str),
-        ("datetime", _is_datetime, lambda v: v.replace(" ", "T")),
-    )
-    for kind, fits, read in candidates:
-        if given and all(map(fits, given)):
-            return kind, read
-    return "string", str
-
-
-def typed(values: Sequence[str | None]) -> tuple[str, list[Json]]:
-    """Return the kind of a column of texts, and its values read as that kind."""
-    kind, read = _reader([value or "" for value in values])
-    return kind, [read(value) if value else None for value in values]
-
-
-def _is_date(text: str) -> bool:
-    return bool(_DATE.fullmatch(text)) and _reads(date.fromisoformat, text)
-
-
-def _is_datetime(text: str) -> bool:
-    return bool(_DATETIME.fullmatch(text)) and _reads(datetime.fromisoformat, text)
-
-
-def _reads(read: Callable[[str], object], text: str) -> bool:
-    try:
-        read(text)
-    except ValueError:
-        return False
-    return True
+    return str(st.selectbox("Sheet", names, key=key, on_change=on_change))

@@ -7,6 +7,8 @@ from typing import Any
 
 import streamlit as st
 
+from matinee.errors import Problem
+from matinee.tables.read import AmbiguousTableError
 from matinee.ui import grids, render, tables, values
 from matinee.ui.drawing import Drawing
 from matinee.ui.forms import MISSING, Field, Json
@@ -53,7 +55,7 @@ def _blob(file: Any, drawing: Drawing) -> Json:
 def table(f: Field, value: Json, drawing: Drawing) -> Json:
     """Draw a table to upload or, when this is chosen, to edit; return it as it travels."""
     given = st.file_uploader(type=list(f.accept), **drawing.uploader(f))
-    made = drawing.once(f.path, given, lambda: tables.from_upload(given.name, given.getvalue(), f.path))
+    made = _kept_table(f, drawing) if given is None else _uploaded_table(f, given, drawing)
     if made is MISSING and given is not None:
         return MISSING
     start = made if made is not MISSING else value if values.is_table(value) else None
@@ -65,3 +67,36 @@ def table(f: Field, value: Json, drawing: Drawing) -> Json:
     names = ", ".join(str(column["name"]) for column in start["$table"])
     st.caption(escaped(f"{len(start['rows']):,} rows: {names}"))
     return start
+
+
+def _kept_table(f: Field, drawing: Drawing) -> Json:
+    """Return the table of an upload that the uploader forgot on another page."""
+    made: Any = drawing.once(f.path, None, lambda: None)
+    return MISSING if made is MISSING or made[0] is None else made[0]
+
+
+def _uploaded_table(f: Field, given: Any, drawing: Drawing) -> Json:
+    """Return the table of an upload; MISSING while it cannot be read, or a question about it is open."""
+    data, forget = given.getvalue(), drawing.forget(f)
+    key = drawing.key_of(f"{f.path}:reading:{given.file_id}")
+    sheet = tables.choose_sheet(data, f"{key}:sheet", forget)
+    made: Any = drawing.once(f.path, given, partial(_read_table, given.name, data, f.path, key, sheet))
+    if made is MISSING:
+        return MISSING
+    table, questions = made
+    tables.ask(questions, key, forget)
+    if table is None:
+        drawing.problems.append(Problem(f.path, "can be read in two ways: choose one above"))
+        return MISSING
+    return table
+
+
+def _read_table(name: str, data: bytes, path: str, key: str, sheet: str) -> Json:
+    """Return the table, None while it must be asked how to read it, and what is asked."""
+    try:
+        return tables.from_upload(name, data, path, sheet=sheet), ()
+    except AmbiguousTableError as error:
+        answers = tables.answers(error.questions, key)
+        if len(answers) < len(error.questions):
+            return None, error.questions
+        return tables.from_upload(name, data, path, readings=answers, sheet=sheet), error.questions

@@ -255,15 +255,17 @@ def _matplotlib_to_json(value: Any, put_blob: PutBlob, _path: str, _inner: ToJso
     return put_blob(data.getvalue(), "image/png", "figure.png")
 
 
-# --- tables: `{"$table": [{"name", "type"}], "rows": [[…]]}`; null stands for what is missing -------------------------
+# --- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _table_decoder(build: Callable[[Json], Any]) -> Callable[[Any], Decoder]:
+def _table_decoder(library: str) -> Callable[[Any], Decoder]:
     def decode(value: Json, _read_blob: ReadBlob, path: str) -> Any:
+        from matinee.values import tables
+
         if not isinstance(value, dict) or "$table" not in value:
             raise mismatch(path, "a table")
         try:
-            return build(value)
+            return tables.to_pandas(value) if library == "pandas" else tables.to_polars(value)
         except (ValueError, TypeError, OverflowError) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(path, f"has a column whose values do not fit its type: {reason}") from error
@@ -272,203 +274,23 @@ def _table_decoder(build: Callable[[Json], Any]) -> Callable[[Any], Decoder]:
 
 
 def _pandas_to_json(frame: Any, _put_blob: PutBlob, path: str, inner: ToJson) -> Json:
-    """Return a DataFrame as JSON. An index with a name, of texts or of dates becomes a column."""
-    if frame.index.nlevels > 1 or frame.index.name is not None or frame.index.dtype.kind not in "iu":
-        frame = frame.reset_index(allow_duplicates=True)
-    names = _unique([_name(label) for label in frame.columns])
-    columns = [_from_pandas_column(frame.iloc[:, i], _join(path, name), inner) for i, name in enumerate(names)]
-    return _table(names, columns, len(frame))
+    from matinee.values import tables
+
+    return _at(path, lambda: tables.from_pandas(frame, inner))
 
 
 def _polars_to_json(frame: Any, _put_blob: PutBlob, path: str, inner: ToJson) -> Json:
-    columns = [
-        _column(frame.get_column(name).to_list(), _join(path, name), inner, _polars_type(frame.schema[name]))
-        for name in frame.columns
-    ]
-    return _table(list(frame.columns), columns, frame.height)
+    from matinee.values import tables
+
+    return _at(path, lambda: tables.from_polars(frame, inner))
 
 
-def _table(names: list[str], columns: list[tuple[str, list[Json]]], height: int) -> Json:
-    heads = [{"name": name, "type": kind} for name, (kind, _) in zip(names, columns, strict=True)]
-    rows = [list(row) for row in zip(*(cells for _, cells in columns), strict=True)] if columns else [[]] * height
-    return {"$table": heads, "rows": rows}
-
-
-_CELLS: dict[str, Any] = {
-    "string": str, "integer": int, "number": (int, float), "boolean": bool, "date": str, "datetime": str,
-}  # fmt: skip
-_PANDAS_DTYPES = {"integer": "int64", "number": "float64", "boolean": "bool"}
-_PANDAS_NULLABLE = {"integer": "Int64", "number": "float64", "boolean": "boolean"}
-
-
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
-
-
-def _name(label: Any) -> str:
-    return " ".join(str(part) for part in label if part != "") if isinstance(label, tuple) else str(label)
-
-
-def _unique(names: list[str]) -> list[str]:
-    taken: set[str] = set()
-    for index, name in enumerate(names):
-        candidate, number = name, 2
-        while candidate in taken:
-            candidate, number = f"{name}_{number}", number + 1
-        taken.add(candidate)
-        names[index] = candidate
-    return names
-
-
-def _from_pandas_column(column: Any, path: str, inner: ToJson) -> tuple[str, list[Json]]:
-    dtype = column.dtype
-    if str(dtype).startswith("Sparse"):
-        column = column.sparse.to_dense()
-        dtype = column.dtype
-    known = {"i": "integer", "u": "integer", "f": "number", "b": "boolean"}.get(getattr(dtype, "kind", ""), "")
-    if str(dtype) == "category":
-        column = column.astype(object)
-    missing = column.isna().tolist() if column.hasnans else []
-    cells = column.tolist()
-    if missing:
-        cells = [None if gone else cell for gone, cell in zip(missing, cells, strict=True)]
-    if str(dtype) in ("str", "string"):
-        known = "string"
-    return _column(cells, path, inner, known)
-
-
-def _polars_type(dtype: Any) -> str:
-    if dtype.is_integer():
-        return "integer"
-    if dtype.is_float():
-        return "number"
-    return {"Boolean": "boolean", "String": "string", "Date": "date", "Datetime": "datetime"}.get(
-        str(dtype.base_type()), ""
-    )
-
-
-def _column(cells: list[Any], path: str, inner: ToJson, known: str = "") -> tuple[str, list[Json]]:
-    """Return (type, JSON cells); the type is read off the cells when the library does not know it."""
-    kind = known or _type_of(cells)
-    if kind in ("string", "integer", "boolean"):
-        return kind, cells
-    if kind == "decimal":
-        return _decimals(cells)
-    if kind == "number":
-        return kind, [_number(cell, path) for cell in cells]
-    if kind == "datetime" and not known and all(cell is None or _is_midnight(cell) for cell in cells):
-        return "date", [None if cell is None else cell.isoformat()[:10] for cell in cells]
-    if kind in ("date", "datetime"):
-        return kind, [None if cell is None else cell.isoformat() for cell in cells]
-    return "json", [_nested(cell, path, inner) for cell in cells]
-
-
-def _decimals(cells: list[Any]) -> tuple[str, list[Json]]:
-    """Return Decimals as numbers where every one of them is the same as a float, else as the texts they are."""
-    floats = [None if cell is None else float(cell) for cell in cells]
-    pairs = zip(cells, floats, strict=True)
-    if all(cell is None or type(cell)(repr(number)) == cell for cell, number in pairs):
-        return "number", floats
-    return "string", [None if cell is None else str(cell) for cell in cells]
-
-
-def _number(cell: Any, path: str) -> float | None:
-    if cell is None or cell != cell:
-        return None
-    if cell - cell != 0:
-        raise InputError(path, "holds infinity, which JSON cannot carry", hint="Use NaN for a number that is missing.")
-    return float(cell)
-
-
-def _nested(cell: Any, path: str, inner: ToJson) -> Json:
-    return None if isinstance(cell, float) and cell != cell else inner(cell, blobs.inline_blob, path)
-
-
-def _type_of(cells: list[Any]) -> str:
-    import datetime
-    from decimal import Decimal
-
-    kinds = {_type_of_cell(cell, datetime, Decimal) for cell in cells if cell is not None}
-    if kinds <= {"integer", "number"} and kinds:
-        return "number" if "number" in kinds else "integer"
-    return kinds.pop() if len(kinds) == 1 else "string" if not kinds else "json"
-
-
-def _type_of_cell(cell: Any, datetime: Any, decimal: Any) -> str:
-    pairs = (
-        (str, "string"),
-        (bool, "boolean"),
-        (int, "integer"),
-        (float, "number"),
-        (decimal, "decimal"),
-        (datetime.datetime, "datetime"),
-        (datetime.date, "date"),
-    )
-    return next((kind for cls, kind in pairs if isinstance(cell, cls)), "json")
-
-
-def _is_midnight(cell: Any) -> bool:
-    return cell.tzinfo is None and not (cell.hour or cell.minute or cell.second or cell.microsecond)
-
-
-def _cells(table: Json) -> list[tuple[str, str, list[Json]]]:
-    """Return (name, type, cells) by column; ValueError for a cell that a library would change to fit its column."""
-    columns = list(zip(*table["rows"], strict=True)) or [()] * len(table["$table"])
-    found = [(c["name"], c["type"], list(cells)) for c, cells in zip(table["$table"], columns, strict=True)]
-    for name, kind, cells in found:
-        for cell in cells:
-            if cell is not None and kind in _CELLS and not _fits(kind, cell):
-                raise ValueError(f"{str(cell)[:40]} in the column {name} is not of the type {kind}")
-    return found
-
-
-def _fits(kind: str, cell: Json) -> bool:
-    if not isinstance(cell, _CELLS[kind]) or isinstance(cell, bool) != (kind == "boolean"):
-        return False
-    return kind != "number" or not isinstance(cell, int) or float(cell) == cell
-
-
-def to_pandas(table: Json) -> Any:
-    """Return a DataFrame with the columns' dtypes restored; dates are datetime64."""
-    import pandas
-
-    columns = {name: _to_pandas_column(pandas, kind, cells) for name, kind, cells in _cells(table)}
-    return pandas.DataFrame(columns, index=pandas.RangeIndex(len(table["rows"])))
-
-
-def _to_pandas_column(pandas: Any, kind: str, cells: list[Json]) -> Any:
-    if kind in ("date", "datetime"):
-        is_aware = kind == "datetime" and any(c and (c.endswith("Z") or c[-6:-5] in ("+", "-")) for c in cells)
-        return pandas.to_datetime(pandas.Series(cells, dtype=object), format="ISO8601", utc=is_aware)
-    if kind in _PANDAS_DTYPES:
-        dtypes = _PANDAS_NULLABLE if None in cells else _PANDAS_DTYPES
-        return pandas.Series(cells, dtype=dtypes[kind])
-    return pandas.Series(cells, dtype="str" if kind == "string" and cells else object)
-
-
-def to_polars(table: Json) -> Any:
-    """Return a polars DataFrame with the columns' types restored."""
-    from datetime import date, datetime
-
-    import polars  # type: ignore[import-not-found,unused-ignore]
-
-    types = {
-        "string": polars.String,
-        "integer": polars.Int64,
-        "number": polars.Float64,
-        "boolean": polars.Boolean,
-        "date": polars.Date,
-        "datetime": polars.Datetime,
-        "json": None,
-    }
-    read = {"date": date.fromisoformat, "datetime": datetime.fromisoformat}
-
-    def series(name: str, kind: str, cells: list[Json]) -> Any:
-        if kind in read:
-            cells = [None if c is None else read[kind](c) for c in cells]
-        return polars.Series(name, cells, dtype=types[kind])
-
-    return polars.DataFrame([series(*column) for column in _cells(table)])
+def _at(path: str, make: Callable[[], Json]) -> Json:
+    """Return the table; an error says where it stands."""
+    try:
+        return make()
+    except InputError as error:
+        raise InputError(path, error.problems[0].message, hint=error.hint) from error
 
 
 # --- the codecs by the names that the registry's rows give them -------------------------------------------------------
@@ -479,8 +301,8 @@ _DECODERS: dict[str, Callable[[Any], Decoder]] = {
     "markdown": _markdown_decoder,
     "image": _image_decoder,
     "array": _array_decoder,
-    "pandas": _table_decoder(to_pandas),
-    "polars": _table_decoder(to_polars),
+    "pandas": _table_decoder("pandas"),
+    "polars": _table_decoder("polars"),
     "matplotlib": _figure_decoder,
     "plotly": _figure_decoder,
     "altair": _figure_decoder,

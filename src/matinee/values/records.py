@@ -5,8 +5,9 @@ An object is a Record; a marked value is a Blob (file, image, sound, video), a T
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from os import PathLike, fspath
 from typing import Any
 
@@ -248,26 +249,21 @@ class Table:
 
     def to_pandas(self) -> Any:
         """Return a pandas DataFrame (needs pandas)."""
-        from matinee.values.codecs import to_pandas
+        from matinee.values.tables import to_pandas
 
         return to_pandas(self._value)
 
     def to_polars(self) -> Any:
         """Return a polars DataFrame (needs polars)."""
-        from matinee.values.codecs import to_polars
+        from matinee.values.tables import to_polars
 
         return to_polars(self._value)
 
     def to_csv(self) -> str:
-        """Return the table as CSV text with a header line."""
-        import csv
-        import io
+        """Return the table as CSV text with a header line; no text in it is a formula."""
+        from matinee.tables.write import csv_text, frame
 
-        text = io.StringIO(newline="")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(self.columns)
-        writer.writerows(["" if cell is None else cell for cell in row] for row in self.rows)
-        return text.getvalue()
+        return "".join(csv_text(*frame(self._value), ending="\n"))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Table) and self._value == other._value
@@ -278,7 +274,14 @@ class Table:
         return f"Table({len(self)} rows: {', '.join(self.columns)})"
 
 
+_READ: dict[str, Callable[[str], Any]] = {
+    "date": date.fromisoformat,
+    "datetime": datetime.fromisoformat,
+    "decimal": Decimal,
+}
+
+
 def _cell(kind: str, value: Json) -> Any:
-    if isinstance(value, str) and kind in ("date", "datetime"):
-        return date.fromisoformat(value) if kind == "date" else datetime.fromisoformat(value)
+    if isinstance(value, str) and kind in _READ:
+        return _READ[kind](value)
     return value

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from matinee.values import blobs
 
 Schema = dict[str, Any]
-COLUMN_TYPES = ("string", "integer", "number", "boolean", "date", "datetime", "json")
+COLUMN_TYPES = ("string", "integer", "number", "decimal", "boolean", "date", "datetime", "json")
 FIGURE_KINDS = ("plotly", "vega-lite")
 
 
@@ -83,9 +83,11 @@ ROWS = (
         accept=("mp4", "webm", "ogv", "mov", "m4v"),
     ),
     _marked("markdown", "matinee.Markdown", "text", "string", field="long_text", carrier="markdown",
-        codecs={"matinee.Markdown": "markdown"},),
+        codecs={"matinee.Markdown": "markdown"},
+    ),
     _marked(
-        "table", "pandas and polars DataFrame", "a table", carrier="table", accept=("csv", "tsv", "parquet"),
+        "table", "pandas and polars DataFrame", "a table", carrier="table",
+        accept=("csv", "tsv", "txt", "xlsx", "parquet"),
         codecs={"pandas.DataFrame": "pandas", "polars.DataFrame": "polars"},
     ),
     _marked(

@@ -11,11 +11,11 @@ from matinee.client.limits import limits_of
 from matinee.errors import MatineeError
 from matinee.manifest import PredictorManifest, Release
 from matinee.rows.check import RowsCheck
-from matinee.rows.table import Source
-from matinee.ui import links, outcome, rows, session
+from matinee.tables.columns import Question
+from matinee.tables.read import ENDINGS, Source
+from matinee.ui import links, outcome, rows, session, tables
 from matinee.ui.words import escaped, humanize
 
-TYPES = ("csv", "tsv", "txt", "parquet")
 MAX_PASTED = 1_000_000  # characters
 
 
@@ -61,7 +61,7 @@ def _choose(offered: list[PredictorManifest]) -> None:
 
 def _given(predictor: PredictorManifest, upload_mb: int) -> Given | None:
     upload = st.file_uploader(
-        "CSV or Parquet file", type=list(TYPES), key=f"rows:file:{predictor.name}", max_upload_size=upload_mb
+        "CSV, Excel or Parquet file", type=list(ENDINGS), key=f"rows:file:{predictor.name}", max_upload_size=upload_mb
     )
     with st.expander("Paste rows instead", icon=":material/content_paste:"):
         text = st.text_area(
@@ -80,14 +80,16 @@ def _given(predictor: PredictorManifest, upload_mb: int) -> Given | None:
 
 
 def _checked(predictor: PredictorManifest, given: Given) -> None:
+    sheet = tables.choose_sheet(given.source, f"rows:sheet:{predictor.name}:{given.token}")
     try:
-        check = _check(predictor, given, _chosen(predictor, given))
+        check, questions = _check(predictor, given, _chosen(predictor, given), sheet)
     except MatineeError as error:
         outcome.show_error(error)
         return
     for note in check.notes:
         st.caption(f":material/info: {escaped(note)}")
     _columns(predictor, given, check)
+    tables.ask(questions, _reading_key(predictor, given))
     with st.expander("The first rows", icon=":material/table:"):
         st.markdown(rows.preview_table(check))
     _verdict(check)
@@ -96,17 +98,31 @@ def _checked(predictor: PredictorManifest, given: Given) -> None:
         _start(predictor, given, check)
 
 
-def _check(predictor: PredictorManifest, given: Given, chosen: dict[str, str | None]) -> RowsCheck:
-    """Check once per table, choice of columns and schema: every click draws the page again."""
-    table = (predictor.name, given.token, predictor.parameters)
-    kept: tuple[Any, dict[str, str | None], RowsCheck] | None = st.session_state.get("rows:check")
-    if kept is not None and kept[:2] == (table, chosen):
-        return kept[2]
+def _check(
+    predictor: PredictorManifest, given: Given, chosen: dict[str, str | None], sheet: str
+) -> tuple[RowsCheck, tuple[Question, ...]]:
+    """Check once per table, choice of columns, answers and schema: every click draws the page again.
+
+    Returns the check and what was asked about the table, answered or not.
+    """
+    table = (predictor.name, given.token, sheet, predictor.parameters)
+    asked: tuple[Question, ...] = st.session_state.get(_reading_key(predictor, given), ())
+    readings = tables.answers(asked, _reading_key(predictor, given))
+    kept: tuple[Any, dict[str, str | None], dict[str, str], RowsCheck] | None = st.session_state.get("rows:check")
+    if kept is not None and kept[:3] == (table, chosen, readings):
+        return kept[3], asked
     with st.spinner("Looking at every row…", show_time=True):
-        check = session.client().check_rows(predictor.name, given.source, chosen)
+        check = session.client().check_rows(predictor.name, given.source, chosen, readings=readings, sheet=sheet)
+    known = {question.column for question in asked}
+    asked = (*asked, *(question for question in check.questions if question.column not in known))
+    st.session_state[_reading_key(predictor, given)] = asked
     used = {name: check.mapping.get(name) for name in predictor.parameters.get("properties", {})}
-    st.session_state["rows:check"] = (table, used, check)
-    return check
+    st.session_state["rows:check"] = (table, used, readings, check)
+    return check, asked
+
+
+def _reading_key(predictor: PredictorManifest, given: Given) -> str:
+    return f"rows:reading:{predictor.name}:{given.token}"
 
 
 def _key(predictor: PredictorManifest, given: Given, name: str) -> str:

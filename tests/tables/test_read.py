@@ -16,8 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from matinee.errors import InputError, UsageError
-from matinee.rows.delimited import DELIMITERS, guess_delimiter
-from matinee.rows.table import Source, open_table
+from matinee.tables.read import DELIMITERS, Source, guess_delimiter, open_table
 
 
 def read(source: Source) -> tuple[list[str], list[list[Any]], tuple[str, ...]]:
@@ -110,7 +109,7 @@ def test_any_bytes_are_a_table_or_one_sentence(data: bytes) -> None:
     [
         (b"", "is empty"),
         (b"\n\n\n", "is empty"),
-        (b"PK\x03\x04rest", "Excel"),
+        (b"PK\x03\x04rest", "Excel workbook that cannot be read"),
         (b"%PDF-1.7", "a PDF"),
         (b"\x89PNG\r\n", "picture"),
         (b"\x1f\x8b\x08", "compressed"),
@@ -159,12 +158,12 @@ def test_parquet_cells_become_json() -> None:
     )
     with open_table(data) as table:
         assert [column.type for column in table.columns] == [
-            "date", "datetime", "number", "number", "integer", "json", "json",
+            "date", "datetime", "decimal", "number", "integer", "json", "json",
         ]  # fmt: skip
         assert table.total == 2
         first, second = table.rows
     blob = {"$blob": "application/octet-stream", "name": "", "base64": "YWI="}
-    assert first == ["2026-01-31", "2026-01-31T09:30:00+00:00", 1.5, None, 1, ["a"], blob]
+    assert first == ["2026-01-31", "2026-01-31T09:30:00+00:00", "1.50", None, 1, ["a"], blob]
     assert second == [None, None, None, 0.5, None, [], None]
 
 

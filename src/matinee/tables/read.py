@@ -1,0 +1,412 @@
+"""What any uploaded file becomes: named columns and a stream of rows; or one sentence why it is no table.
+
+CSV and its relatives in every dialect and encoding, Excel and Parquet, told by their content, never by their name.
+`open_table` streams; `read_frame` gives a whole table with typed columns as it travels (`{"$table": …, "rows": …}`).
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import csv
+import io
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, datetime, time
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from matinee.errors import InputError, UsageError
+from matinee.tables.columns import POINT, READINGS, Column, Json, Question, Table, decide, refused, typed, unique
+
+Source = str | Path | bytes | BinaryIO  # a path, the bytes themselves, or a stream that can go back to its start
+
+ENDINGS = ("csv", "tsv", "txt", "xlsx", "parquet")  # what a file dialog offers
+MAX_COLUMNS = 2000
+MAGIC_BYTES = 16
+PARQUET = b"PAR1"
+ZIP = b"PK\x03\x04"
+_CHOOSE = "Choose a CSV, Excel or Parquet file."
+_NO_TABLES = (  # what people upload instead, by its first bytes
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook of the old kind, or one with a password", "Save it as .xlsx without one."),
+    (b"\x1f\x8b", "compressed", "Unpack it first."),
+    (b"%PDF", "a PDF", ""),
+    (b"\x89PNG", "a picture", ""),
+    (b"\xff\xd8\xff", "a picture", ""),
+    (b"SQLite format 3", "a database", "Export the table as CSV."),
+    (b"ARROW1", "an Arrow file", "Save it as Parquet."),
+)
+DELIMITERS = ",;\t|"
+SAMPLE_CHARS = 32_768  # what the delimiter is told from
+SAMPLE_RECORDS = 50
+MAX_LINE_CHARS = 4_000_000
+_NAMES = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
+_SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)  # how Excel says its own
+_CHUNK = 1 << 20
+_SAMPLE = 4096
+_MARKS = (  # the longer first: UTF-32's begins as UTF-16's
+    (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),
+    (codecs.BOM_UTF32_BE, "utf-32", "UTF-32"),
+    (codecs.BOM_UTF8, "utf-8-sig", ""),
+    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
+    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
+)
+_SAVE_AS_UTF8 = "Save it as “CSV UTF-8”."
+BATCH_ROWS = 1000
+_BROKEN = "is a Parquet file that cannot be read"
+
+
+@contextmanager
+def open_table(source: Source, sheet: str = "") -> Iterator[Table]:
+    """Give the table of a CSV (any delimiter, several encodings), Excel (`sheet`, else its first) or Parquet file.
+
+    Raises InputError when it is no table, also while its rows are read; UsageError when it cannot be opened.
+    """
+    with _opened(source) as stream:
+        start = stream.read(MAGIC_BYTES)
+        stream.seek(0)
+        if not start:
+            raise refused("is empty", "Choose a file with a line of column names and a line for each row.")
+        table = _table(stream, start, sheet)
+        try:
+            if len(table.columns) > MAX_COLUMNS:
+                raise refused(f"has {len(table.columns):,} columns, and at most {MAX_COLUMNS:,} are possible")
+            yield table
+        finally:
+            close = getattr(table.rows, "close", None)
+            if close:
+                close()
+
+
+def _table(stream: BinaryIO, start: bytes, sheet: str) -> Table:
+    if start.startswith(ZIP):
+        from matinee.tables.excel import read_workbook
+
+        return read_workbook(stream, sheet)
+    if sheet:
+        raise refused("is no Excel workbook, so it has no sheets", "Leave the sheet out.")
+    if start.startswith(PARQUET):
+        return read_parquet(stream)
+    for magic, what, hint in _NO_TABLES:
+        if start.startswith(magic):
+            raise refused(f"is {what}, not a table", hint or _CHOOSE)
+    return read_delimited(stream)
+
+
+def sheet_names(source: Source) -> tuple[str, ...]:
+    """Return the sheets of an Excel workbook; () for what is none, and for one that cannot be read."""
+    with _opened(source) as stream:
+        is_zip = stream.read(MAGIC_BYTES).startswith(ZIP)
+        stream.seek(0)
+        if not is_zip:
+            return ()
+        from matinee.tables.excel import sheets_of
+
+        try:
+            return sheets_of(stream)
+        except InputError:
+            return ()
+
+
+def file_name(source: Source) -> str:
+    """Return the name of the file, "" if it has none."""
+    name = source if isinstance(source, (str, Path)) else getattr(source, "name", "")
+    return os.path.basename(name) if isinstance(name, (str, Path)) else ""  # noqa: PTH119 (of either kind)
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[BinaryIO]:
+    if isinstance(source, bytes):
+        yield io.BytesIO(source)
+    elif isinstance(source, (str, Path)):
+        try:
+            stream = Path(source).expanduser().open("rb")
+        except OSError as error:
+            raise UsageError(
+                f"{source} cannot be read: {error.strerror or error}.", hint="Name a CSV, Excel or Parquet file."
+            ) from error
+        with stream:
+            yield stream
+    else:
+        source.seek(0)
+        yield source
+
+
+# --- a whole table ---
+
+
+class AmbiguousTableError(InputError):
+    """A column can be read in two ways: `questions` say which, and what each way gives."""
+
+    def __init__(self, path: str, questions: tuple[Question, ...], how: str = "") -> None:
+        self.questions = questions
+        first = questions[0]
+        hint = how.format(column=first.column, reading=first.choices[0].reading) if how else ""
+        super().__init__(path, " ".join(map(str, questions)), hint=hint)
+
+
+def check_readings(readings: Mapping[str, str]) -> None:
+    """Raise UsageError for a reading that there is not."""
+    for column, reading in readings.items():
+        if reading not in READINGS:
+            raise UsageError(
+                f"There is no reading {reading!r} for {column}.", hint=f"Use one of {', '.join(READINGS)}."
+            )
+
+
+def read_frame(
+    source: Source, path: str = "", *, readings: Mapping[str, str] | None = None, sheet: str = "", how: str = ""
+) -> dict[str, Json]:
+    """Return a whole table with typed columns as it travels; `readings` is column → reading where it was asked.
+
+    Raises InputError at `path` when it is no table, AmbiguousTableError (with the hint `how`) when it must be asked.
+    """
+    check_readings(readings or {})
+    try:
+        with open_table(source, sheet) as table:
+            rows = _whole_rows(table)
+            names = [column.name for column in table.columns]
+            texts = {column.name: "any" for column in table.columns if column.type == "text"}
+            found, questions = decide(names, rows, texts, readings or {}, table.delimiter)
+    except InputError as error:
+        raise InputError(path, error.message, hint=error.hint) from None
+    if questions:
+        raise AmbiguousTableError(path, questions, how)
+    columns = list(zip(*rows, strict=True)) or [()] * len(names)
+    parts = [
+        typed(cells, found.get(column.name, POINT)) if column.type == "text" else (column.type, list(cells))
+        for column, cells in zip(table.columns, columns, strict=True)
+    ]
+    heads = [{"name": name, "type": kind} for name, (kind, _) in zip(names, parts, strict=True)]
+    return {"$table": heads, "rows": [list(row) for row in zip(*(cells for _, cells in parts), strict=True)]}
+
+
+def _whole_rows(table: Table) -> list[list[Json]]:
+    width = len(table.columns)
+    rows = []
+    for number, row in enumerate(table.rows, 1):
+        if len(row) != width:
+            values = "1 value" if len(row) == 1 else f"{len(row)} values"
+            raise refused(f"has {values} in row {number:,}, and {width} column names")
+        rows.append(row)
+    for place, column in enumerate(table.columns):
+        if column.type == "number" and any(isinstance(row[place], str) for row in rows):
+            raise refused(
+                f"has an infinite number in the column {column.name}", "Leave the cell empty, or write a number."
+            )
+    return rows
+
+
+# --- text ---
+
+
+def read_delimited(stream: BinaryIO) -> Table:
+    """Return the table of a text file whose first line names the columns; empty lines are skipped."""
+    encoding, note = _encoding(stream)
+    delimiter, skipped = _delimiter(stream, encoding)
+    records = _records(stream, encoding, delimiter, skipped)
+    header = next(records, None)
+    if header is None:
+        raise refused("is empty", "Its first line must name the columns.")
+    columns = tuple(Column(name) for name in unique(header))
+    notes = [note] if note else []
+    if delimiter != ",":
+        notes.append(f"The columns are separated by {_NAMES.get(delimiter, repr(delimiter))}.")
+    return Table(columns, records, tuple(notes), delimiter=delimiter if len(columns) > 1 else "")
+
+
+def _delimiter(stream: BinaryIO, encoding: str) -> tuple[str, int]:
+    """Return the delimiter and how many lines to skip before the header."""
+    text = io.TextIOWrapper(stream, encoding=encoding, newline="")
+    sample = text.read(SAMPLE_CHARS)
+    text.detach()
+    named = _SEPARATOR_LINE.match(sample)
+    if named:
+        return named[1], 1
+    if sample.lstrip()[:1] in ("{", "[", "<"):
+        kind = "a web page or XML" if sample.lstrip()[0] == "<" else "JSON"
+        raise refused(f"is {kind}, not a table", _CHOOSE)
+    return guess_delimiter(sample), 0
+
+
+def guess_delimiter(sample: str) -> str:
+    """Return the delimiter that cuts the first records most evenly, and among those the one that cuts most."""
+    lines = sample.splitlines(keepends=True)
+    if len(sample) >= SAMPLE_CHARS and len(lines) > 1:
+        lines.pop()  # cut in the middle
+
+    def evenness(delimiter: str) -> tuple[float, int]:
+        records = csv.reader(lines, delimiter=delimiter)
+        try:
+            widths = [len(record) for record in islice(records, SAMPLE_RECORDS) if record]
+        except csv.Error:
+            return 0.0, 0
+        if not widths or widths[0] < 2:
+            return 0.0, 0
+        return widths.count(widths[0]) / len(widths), widths[0]
+
+    return max(DELIMITERS, key=evenness)
+
+
+def _records(stream: BinaryIO, encoding: str, delimiter: str, skipped: int) -> Iterator[list[Json]]:
+    stream.seek(0)
+    text = io.TextIOWrapper(stream, encoding=encoding, newline="")
+    lines = _lines(text)
+    for _ in range(skipped):
+        next(lines, None)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    began = 1
+    try:
+        for record in reader:
+            if record:
+                yield record
+            began = reader.line_num + 1
+    except csv.Error as error:
+        raise _unreadable(error, began + skipped) from None
+    except UnicodeError:
+        raise refused(f"changes its encoding at line {reader.line_num + skipped}", "Save it as “CSV UTF-8”.") from None
+    finally:
+        text.detach()
+
+
+def _lines(text: io.TextIOWrapper) -> Iterator[str]:
+    number = 0
+    while line := text.readline(MAX_LINE_CHARS):
+        number += 1
+        if len(line) == MAX_LINE_CHARS and line[-1] not in "\r\n":
+            raise refused(f"has a line of more than {MAX_LINE_CHARS:,} characters: line {number}", "Is it a table?")
+        yield line
+
+
+def _unreadable(error: csv.Error, line: int) -> InputError:
+    words = str(error)
+    if "end of data" in words or "field larger" in words:
+        return refused(
+            f"has a quotation mark at line {line} that is not closed, or a cell of more than "
+            f"{csv.field_size_limit():,} characters",
+            'A quotation mark inside a quoted cell is written twice: "".',
+        )
+    return refused(f"has a quoted cell at line {line} that goes on after its closing mark", 'Write the mark twice: "".')
+
+
+# --- encodings ---
+
+
+def _encoding(stream: BinaryIO) -> tuple[str, str]:
+    """Return (Python's name of the encoding, a sentence for people or ""); the stream is at its start afterwards.
+
+    UTF-8 with or without mark, UTF-16 and UTF-32, else Windows-1252, which is said. InputError for what is no text.
+    """
+    start = stream.read(_SAMPLE)
+    encoding, label = _encoding_by_mark(start)
+    if not encoding:
+        encoding = "utf-8" if _decodes(stream, "utf-8") else "cp1252"
+        label = "" if encoding == "utf-8" else "Windows-1252"
+    if encoding != "utf-8" and not _decodes(stream, encoding):
+        raise refused("holds characters that its encoding does not have", _SAVE_AS_UTF8)
+    stream.seek(0)
+    note = f"The text is read as {label}, not UTF-8: look whether accents and symbols are right."
+    return encoding, note if label else ""
+
+
+def _encoding_by_mark(start: bytes) -> tuple[str, str]:
+    for mark, encoding, label in _MARKS:
+        if start.startswith(mark):
+            return encoding, label
+    nulls = start.count(0)
+    if not nulls:
+        return "", ""
+    if nulls >= len(start) // 3:  # Latin letters in two bytes each
+        little = start[1::2].count(0) > start[::2].count(0)
+        return ("utf-16-le" if little else "utf-16-be"), "UTF-16"
+    raise refused("is not text, and not Parquet", _CHOOSE)
+
+
+def _decodes(stream: BinaryIO, encoding: str) -> bool:
+    stream.seek(0)
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        while chunk := stream.read(_CHUNK):
+            decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeError:
+        return False
+    return True
+
+
+# --- Parquet: pyarrow costs 80 MB of memory, so it is loaded only when such a file is there ---
+
+
+def arrow() -> tuple[Any, Any]:
+    """Return pyarrow and pyarrow.parquet; UsageError where they are not installed."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise UsageError("Parquet needs pyarrow.", hint="Install pyarrow, or use CSV.") from None
+    return pyarrow, pyarrow.parquet
+
+
+def read_parquet(stream: BinaryIO) -> Table:
+    """Return the table of a Parquet file; dates become ISO texts, bytes files; NaN is missing."""
+    pa, pq = arrow()
+    try:
+        file = pq.ParquetFile(stream, pre_buffer=False)
+        fields = list(file.schema_arrow)
+    except (pa.ArrowException, OSError) as error:
+        raise refused(f"{_BROKEN}: {_words(error)}", "Is it whole? Write it again.") from None
+    names = unique([field.name for field in fields])
+    columns = tuple(Column(name, kind_of(pa.types, field.type)) for name, field in zip(names, fields, strict=True))
+    readers = [_reader(pa.types, field.type) for field in fields]
+    return Table(columns, _rows(pa, file, readers), total=file.metadata.num_rows)
+
+
+def _rows(pa: Any, file: Any, readers: list[Callable[[Any], Json] | None]) -> Iterator[list[Json]]:
+    try:
+        for batch in file.iter_batches(batch_size=BATCH_ROWS):
+            lists = (column.to_pylist() for column in batch.columns)
+            pairs = zip(readers, lists, strict=True)
+            cells = [values if read is None else list(map(read, values)) for read, values in pairs]
+            yield from map(list, zip(*cells, strict=True))
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        raise refused(f"{_BROKEN}: {_words(error)}", "Write it again.") from None
+
+
+def kind_of(types: Any, kind: Any) -> str:
+    """Return our name of an Arrow type."""
+    checks = (
+        ("boolean", types.is_boolean), ("integer", types.is_integer), ("number", types.is_floating),
+        ("decimal", types.is_decimal), ("date", types.is_date), ("datetime", types.is_timestamp),
+        ("string", types.is_string), ("string", types.is_large_string), ("string", types.is_time),
+    )  # fmt: skip
+    return next((name for name, fits in checks if fits(kind)), "json")
+
+
+def _reader(types: Any, kind: Any) -> Callable[[Any], Json] | None:
+    """Return what makes JSON of a cell; None where it is JSON already."""
+    plain = (types.is_boolean, types.is_integer, types.is_string, types.is_large_string)
+    return None if any(fits(kind) for fits in plain) else _plain
+
+
+def _plain(value: Any) -> Json:
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    if isinstance(value, float):  # NaN is missing; JSON has no infinity, and no number is made of it
+        return value if abs(value) <= 1.7976931348623157e308 else None if value != value else str(value)
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, (date, datetime, time)):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return {"$blob": "application/octet-stream", "name": "", "base64": base64.b64encode(value).decode()}
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    return list(map(_plain, value)) if isinstance(value, (list, tuple)) else str(value)
+
+
+def _words(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120].rstrip(".")
