@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date, datetime
-from decimal import Decimal
 from os import PathLike, fspath
 from typing import Any
 
@@ -142,14 +141,11 @@ class Table:
         return f"Table({len(self)} rows: {', '.join(self.columns)})"
 
 
-_READ: dict[str, Callable[[str], Any]] = {
-    "date": date.fromisoformat,
-    "datetime": datetime.fromisoformat,
-    "decimal": Decimal,
-}
-
-
 def _cell(kind: str, value: Json) -> Any:
-    if isinstance(value, str) and kind in _READ:
-        return _READ[kind](value)
-    return value
+    if not isinstance(value, str) or kind not in ("date", "datetime", "decimal"):
+        return value
+    if kind == "decimal":
+        from decimal import Decimal
+
+        return Decimal(value)
+    return date.fromisoformat(value) if kind == "date" else datetime.fromisoformat(value)
