@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from matinee.backends.factory import Backend
 from matinee.backends.local.files import FolderFiles
 from matinee.backends.local.store import SqliteStore
-from matinee.client.backend import Backend
 from matinee.client.core import INLINE_BYTES, PAYLOAD_BYTES, Client
 from matinee.manifest import PLAIN, ComponentManifest, PredictorManifest, Release, Resources
 from matinee.ports import Invocation

@@ -260,12 +260,12 @@ def _matplotlib_to_json(value: Any, put_blob: PutBlob, _path: str, _inner: ToJso
 
 def _table_decoder(library: str) -> Callable[[Any], Decoder]:
     def decode(value: Json, _read_blob: ReadBlob, path: str) -> Any:
-        from matinee.values import tables
+        from matinee.values import frames
 
         if not isinstance(value, dict) or "$table" not in value:
             raise mismatch(path, "a table")
         try:
-            return tables.to_pandas(value) if library == "pandas" else tables.to_polars(value)
+            return frames.to_pandas(value) if library == "pandas" else frames.to_polars(value)
         except (ValueError, TypeError, OverflowError) as error:
             reason = str(error).partition("\n")[0]
             raise InputError(path, f"has a column whose values do not fit its type: {reason}") from error
@@ -274,15 +274,15 @@ def _table_decoder(library: str) -> Callable[[Any], Decoder]:
 
 
 def _pandas_to_json(frame: Any, _put_blob: PutBlob, path: str, inner: ToJson) -> Json:
-    from matinee.values import tables
+    from matinee.values import frames
 
-    return _at(path, lambda: tables.from_pandas(frame, inner))
+    return _at(path, lambda: frames.from_pandas(frame, inner))
 
 
 def _polars_to_json(frame: Any, _put_blob: PutBlob, path: str, inner: ToJson) -> Json:
-    from matinee.values import tables
+    from matinee.values import frames
 
-    return _at(path, lambda: tables.from_polars(frame, inner))
+    return _at(path, lambda: frames.from_polars(frame, inner))
 
 
 def _at(path: str, make: Callable[[], Json]) -> Json:

@@ -249,13 +249,13 @@ class Table:
 
     def to_pandas(self) -> Any:
         """Return a pandas DataFrame (needs pandas)."""
-        from matinee.values.tables import to_pandas
+        from matinee.values.frames import to_pandas
 
         return to_pandas(self._value)
 
     def to_polars(self) -> Any:
         """Return a polars DataFrame (needs polars)."""
-        from matinee.values.tables import to_polars
+        from matinee.values.frames import to_polars
 
         return to_polars(self._value)
 

@@ -12,6 +12,7 @@ from matinee.client.insights_report import Report, Worst
 from matinee.errors import MatineeError, NotFoundError
 from matinee.manifest import Release
 from matinee.prices import AS_OF, REGION
+from matinee.tables.write import LABELS
 from matinee.ui import downloads, insights, links, session, words
 from matinee.ui.history import summary_of
 from matinee.ui.insights import View
@@ -180,7 +181,7 @@ def _export(days: int) -> None:
     st.header("Export", anchor=False)
     feedback_only = st.toggle("Only runs somebody rated or commented", value=True, key="export:feedback")
     with st.container(horizontal=True):
-        for form, label in (("csv", "CSV"), ("parquet", "Parquet"), ("jsonl", "JSON Lines")):
+        for form, label in LABELS.items():
             query = urlencode({"format": form, "days": days, "feedback_only": int(feedback_only)})
             st.link_button(label, f"{downloads.EXPORT}?{query}", icon=":material/download:")
     st.caption("With inputs, results, ratings, comments and corrections, of everybody, for these days.")

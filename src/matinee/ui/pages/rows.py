@@ -11,8 +11,9 @@ from matinee.client.limits import limits_of
 from matinee.errors import MatineeError
 from matinee.manifest import PredictorManifest, Release
 from matinee.rows.check import RowsCheck
+from matinee.tables import ENDINGS
 from matinee.tables.columns import Question
-from matinee.tables.read import ENDINGS, Source
+from matinee.tables.read import Source
 from matinee.ui import links, outcome, rows, session, tables
 from matinee.ui.words import escaped, humanize
 
