@@ -138,6 +138,14 @@ class Settings(_Fields):
             predictor, slot_token, slot_number, lifeline_fd, logs, store, files, invoker, launcher,
         )  # fmt: skip
 
+    @classmethod
+    def of_folder(
+        cls, app: str, data: Path, lambda_endpoint: str = "", environ: Mapping[str, str] = os.environ
+    ) -> Settings:
+        """Return the settings of an app that this machine hosts; store and files may be another backend's."""
+        store, files = environ.get(STORE, ""), environ.get(FILES, "")
+        return cls(app=app, data=data, lambda_endpoint=lambda_endpoint, store=store, files=files)
+
     @property
     def is_hosted_here(self) -> bool:
         """Whether functions are called on this machine, wherever the data is."""

@@ -8,7 +8,6 @@ what is unknown is left out.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import MISSING, fields
 from typing import Any, TypeVar
@@ -24,7 +23,6 @@ UPDATE = "Update Matinee: pip install -U matinee."
 
 T = TypeVar("T")
 V = TypeVar("V")
-_log = logging.getLogger(__name__)
 _hidden: set[str] = set()  # what the log already says: lists are read again and again
 _MOST_HIDDEN = 10_000
 
@@ -113,8 +111,12 @@ def readable(read: Callable[[T], V], item: T, name: str) -> V | None:
         return read(item)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         if name not in _hidden and len(_hidden) < _MOST_HIDDEN:
+            import logging  # rarely needed, and a worker starts in milliseconds
+
             _hidden.add(name)
-            _log.warning("%s cannot be read and is left out: %s: %s", name, type(error).__name__, error)
+            logging.getLogger(__name__).warning(
+                "%s cannot be read and is left out: %s: %s", name, type(error).__name__, error
+            )
         return None
 
 

@@ -8,9 +8,10 @@ from collections import Counter
 
 import pytest
 
+from matinee.backends.aws.adapters import TRAITS
 from matinee.backends.aws.files import S3Files
 from matinee.backends.aws.store import DynamoStore
-from matinee.backends.factory import Backend
+from matinee.backends.factory import Backend, StoreTraits
 from matinee.backends.local.lambda_service import LambdaService
 from matinee.client.core import Client
 from matinee.lambda_api.invoker import LambdaInvoker
@@ -79,7 +80,8 @@ def invoker(service):
 @pytest.fixture
 def client(store, session, invoker):
     store.put_release(RELEASE)
-    client = Client(Backend(store, S3Files(session), invoker, logs=None), Settings(backend="aws"), "ana")
+    backend = Backend(store, S3Files(session), invoker, logs=None, traits=StoreTraits(**TRAITS))
+    client = Client(backend, Settings(backend="aws"), "ana")
     assert client.predict("double", {"n": 2}).result == 4
     return client
 

@@ -14,14 +14,19 @@ import pytest
 import matinee
 from matinee.backends import factory
 from matinee.backends.local.store import SqliteStore
+from matinee.client.core import Client
+from matinee.client.host import LocalHost
 from matinee.errors import UsageError
 from matinee.lambda_api.invoker import LambdaInvoker
+from matinee.project import load
 from matinee.settings import Settings
 
 SOURCE = Path(matinee.__file__).parent
 # A backend of somebody's own, of one port: it keeps runs somewhere else.
 OWN = """
 from matinee.backends.local.store import SqliteStore
+from matinee.client.core import Client
+from matinee.client.host import LocalHost
 
 TRAITS = {"release_age_s": 9.0, "how_to_start": "Start the server."}
 
@@ -66,6 +71,20 @@ def test_a_further_store_is_a_package_and_a_line(postgres, tmp_path):
 def test_a_child_process_is_told_of_the_same_store(postgres, tmp_path):
     settings = Settings(data=tmp_path, store=postgres)
     assert Settings.from_environment(settings.environment()).store == postgres
+
+
+def test_an_app_that_is_hosted_here_keeps_its_runs_there(postgres, tmp_path, monkeypatch):
+    monkeypatch.setenv("MATINEE_STORE", postgres)
+    (tmp_path / "greet.py").write_text(
+        "from matinee import realtime\n\n\n@realtime\ndef greet(name: str) -> str:\n    return name\n"
+    )
+    with LocalHost(load(tmp_path / "greet.py")) as host:
+        host.reload(host.project)
+        client = Client(host.backend, host.settings, owner=True)
+        run = client.predict("greet", {"name": "Ada"})
+        assert type(host.backend.store).__name__ == "ServerStore"
+        assert host.backend.store.run(run.id).result == "Ada"
+        assert not (host.settings.data / "state.db").exists()
 
 
 def test_a_port_that_a_backend_has_not_is_refused_in_words(postgres, tmp_path):

@@ -61,7 +61,7 @@ def test_correction_2_task_definitions_that_the_stack_retains_are_removed(
 ) -> None:
     deploy(app(), DeployOptions(), pretend.tools)
     deploy(app(plus=2), DeployOptions(only="count"), pretend.tools)
-    definitions = live.look(cloud).aws["definitions"].values()
+    definitions = live.look(cloud).aws.definitions.values()
     destroy(app(), "dev", pretend.tools)
     for arn in definitions:
         found = cloud.call("ecs", "describe_task_definition", absent=("ClientException",), taskDefinition=arn)
@@ -109,7 +109,7 @@ def test_another_app_whose_name_begins_alike_is_not_touched(
     deploy(folder, DeployOptions(stage="x"), pretend.tools)
     destroy(app(), "dev", pretend.tools, with_data=True)
     assert live.look(other).number == 1
-    for arn in live.look(other).aws["definitions"].values():
+    for arn in live.look(other).aws.definitions.values():
         found = cloud.call("ecs", "describe_task_definition", taskDefinition=arn)
         assert found["taskDefinition"]["status"] == "ACTIVE"
     groups = cloud.call("logs", "describe_log_groups", logGroupNamePrefix=other.names.log_group("ui"))

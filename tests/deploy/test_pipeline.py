@@ -142,11 +142,11 @@ def test_only_one_component_goes_live_without_a_stack_update_and_the_next_deploy
     folder = app(word="Hi", plus=2)
     done = go(folder, only="count")
     assert (done.release, done.versions) == (2, {"hello": "v1", "count": "v2"})
-    definitions = live.look(cloud).aws["definitions"]
+    definitions = live.look(cloud).aws.definitions
     assert definitions["count"].endswith(":2")
     found = cloud.call("ecs", "describe_task_definition", taskDefinition=definitions["count"])["taskDefinition"]
     (container,) = found["containerDefinitions"]
-    assert container["image"] == live.look(cloud).aws["images"]["count"]
+    assert container["image"] == live.look(cloud).aws.images["count"]
     assert {"name": "MATINEE_LABEL", "value": "v2"} in container["environment"]
     done = go(folder, only="hello")
     assert (done.release, alias(cloud)) == (3, {"FunctionVersion": "2"})
@@ -154,7 +154,7 @@ def test_only_one_component_goes_live_without_a_stack_update_and_the_next_deploy
     pretend.images.pushed.clear()
     done = go(folder)
     assert (done.versions, pretend.images.pushed) == ({"hello": "v2", "count": "v2"}, [])
-    assert image_of(cloud, alias(cloud)["FunctionVersion"]) == live.look(cloud).aws["images"]["hello"]
+    assert image_of(cloud, alias(cloud)["FunctionVersion"]) == live.look(cloud).aws.images["hello"]
 
 
 def test_a_full_deployment_sets_right_what_only_had_left_in_the_function(
@@ -352,7 +352,7 @@ def test_correction_5_without_cloudfront_the_app_is_live_and_the_way_out_is_said
     cloud.call("ssm", "delete_parameter", Name=name)
     done = go(folder)
     assert (done.release, done.changed, done.url) == (1, True, "https://app.example.com")
-    assert live.look(cloud).aws["url"] == "https://app.example.com", "the release says where the app is open"
+    assert live.look(cloud).aws.url == "https://app.example.com", "the release says where the app is open"
     assert go(folder).changed is False
 
 

@@ -48,6 +48,7 @@ BELONGS = {
         ["data/prices.csv"],
     ),
     "opened from the working folder": ("open(os.path.join('data', 'prices.csv'))", ["data/prices.csv"]),
+    "opened one by one": ("[(HERE / 'data' / (n + '.csv')).read_text() for n in ['prices']]", ["data/prices.csv"]),
     "named in a function": ("def g(): return open('data/prices.csv')", ["data/prices.csv"]),
     "found by listing a folder": (
         "sorted(p.read_text() for p in (HERE / 'da' 'ta').glob('*.csv'))",
@@ -69,7 +70,7 @@ def test_what_it_imports_and_opens_of_the_apps_folder_belongs_to_it(
     assert item.manifest.trouble is None
     assert item.files == tuple(sorted(["main.py", *found]))
     before = item.manifest.hash
-    write(tmp_path / found[0], "X = 2")
+    write(tmp_path / found[-1], "X = 2")
     assert inspected(tmp_path).manifest.hash != before
     assert inspected(tmp_path).files == item.files
 

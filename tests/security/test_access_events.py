@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import pytest
-from matinee.client.backend import open_backend
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
@@ -17,6 +16,7 @@ import matinee.api
 from matinee.access.events import record_event, send_events_to, stop_events
 from matinee.access.gate import open_gate
 from matinee.access.modes import make_sign_in
+from matinee.backends.factory import open_backend
 from matinee.backends.local.logs import FolderLogs
 from matinee.client.core import Client
 from matinee.errors import ProjectError

@@ -6,7 +6,6 @@ import time
 from pathlib import Path
 
 import pytest
-from matinee.client.backend import open_backend
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -14,6 +13,7 @@ import matinee.api
 from matinee.access.modes import make_sign_in
 from matinee.access.people import Users
 from matinee.access.tokens import create_token
+from matinee.backends.factory import open_backend
 from matinee.client.core import Client
 from matinee.manifest import Release
 from matinee.settings import Settings

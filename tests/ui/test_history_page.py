@@ -12,7 +12,7 @@ import pytest
 from matinee.runs import Failure, Status
 from matinee.ui import session
 from matinee.ui.history import expected_start_s
-from matinee.ui.saving import FORMATS, _maker
+from matinee.ui.saving import _maker
 from matinee.ui.search import Filters
 
 DAYS = {"gender": "male", "start": "2026-06-01", "end": "2026-06-02"}
@@ -109,7 +109,7 @@ def test_the_expected_start_follows_from_recent_runs_and_workers(position, durat
 def test_runs_are_saved_as_one_file(fake, three, chosen):
     good, bad, _ = three
     ids = (good.id,) if chosen else ()
-    content = _maker(fake, ids, Filters(predictor="recommend"), FORMATS[0][3])()
+    content = _maker(fake, ids, Filters(predictor="recommend"), "csv")()
     rows = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
     assert [row["id"] for row in rows] == ([good.id] if chosen else [bad.id, good.id])
     assert rows[-1]["result.activity"] == "swimming"

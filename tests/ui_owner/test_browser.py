@@ -37,6 +37,7 @@ FILES = {
         [notices]
         webhooks = true
         private_addresses = true
+        url = "https://app.example.com"
         webhook_ports = [{HOOK_PORT}]
     """,
     "greeting.py": """
@@ -150,8 +151,8 @@ def test_a_run_tells_when_it_is_done_by_webhook_and_badge(tab, dev, hook):
     (body,) = wait_until(lambda: list(bodies), what="the webhook")
     told = json.loads(body)["data"]
     assert told["status"] == "succeeded"
-    assert told["link"] == f"{dev.url}/run?id={told['run']}"
-    tab.goto(told["link"])
+    assert told["link"] == f"https://app.example.com/run?id={told['run']}"
+    tab.goto(told["link"].replace("https://app.example.com", dev.url))
     tab.get_by_role("button", name="Run again").wait_for()
     tab.get_by_text("1 finished").wait_for(state="detached")
 

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict
 
 import matinee
 from matinee.errors import InputError
+from matinee.tables import ENDINGS
 from matinee.values import blobs, decode, encode, records, registry, validate
 from matinee.values.describe import describe
 
@@ -266,3 +267,7 @@ def test_what_is_nested_too_deep_is_refused_in_words() -> None:
     for _ in range(5000):
         value = {"inner": [value]}
     assert [str(p) for p in validate.problems(described(Tree)[1], {"it": value})] == ["is nested too deep"]
+
+
+def test_a_table_may_be_uploaded_as_any_file_that_is_read() -> None:
+    assert registry.MARKED["table"].accept == ENDINGS

@@ -58,7 +58,7 @@ def open_client(project: Project, *, user: str = "local", report: Report | None 
     adopt_data(project)
     running = running_dev(project)
     if running:
-        settings = Settings(app=project.name, data=project.data, lambda_endpoint=running.lambda_endpoint)
+        settings = Settings.of_folder(project.name, project.data, running.lambda_endpoint)
         place = StageData(AwsSettings(**running.aws)) if running.aws else None
         settings = place.settings(settings) if place else settings
         backend = place.open(settings) if place else open_backend(settings)
@@ -139,7 +139,7 @@ class LocalHost:
         self._logs = HostedLogs(FolderLogs(data / "logs"), self._report)
         self.service = LambdaService(on_log=self._logs.take)
         self.service.start()
-        self.settings = Settings(app=project.name, data=data.resolve(), lambda_endpoint=self.service.endpoint)
+        self.settings = Settings.of_folder(project.name, data.resolve(), self.service.endpoint)
         if place is not None:
             self.settings = place.settings(self.settings)
         try:

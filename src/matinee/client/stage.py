@@ -35,7 +35,7 @@ def open_store_of(project: Project, stage: str = "") -> Iterator[Store]:
     else:
         adopt_data(project)
         project.data.mkdir(parents=True, exist_ok=True)
-        store = open_backend(Settings(app=project.name, data=project.data)).store
+        store = open_backend(Settings.of_folder(project.name, project.data)).store
     try:
         yield store
     finally:

@@ -16,7 +16,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,6 +155,7 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
                 ui = UiProcess(host, options.port, reach, report)
             kept = place.aws._asdict() if place else None
             write_dev_record(project, DevRecord(os.getpid(), host.service.endpoint, ui.url if ui else "", kept))
+            before = fingerprint(options.path, project)
             _reload(host, project, report, is_first=True)
             schedules.start()
             if ui:
@@ -165,7 +166,7 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
                 report(Line("", "Nobody can sign in yet: add somebody with `matinee users add NAME --owner`."))
             if ui and reach.is_wide:
                 report(_shown(reach, ui.port))
-            _follow(host, options, reach, on_disk.auth, stop, report)
+            _follow(host, options, reach, on_disk.auth, before, stop, report)
         finally:
             if ui:
                 ui.stop()
@@ -301,6 +302,7 @@ def _follow(
     options: DevOptions,
     reach: Reach,
     started_with: Auth,
+    before: str,
     stop: threading.Event,
     report: Callable[[Event], None],
 ) -> None:
@@ -309,7 +311,9 @@ def _follow(
         return
     folder = host.project.folder
     ignore = _Ignore(host.project.data_root)
-    known = ""  # so that what was saved between the first inspection and the watch is seen
+    # What was saved between the first inspection and the watch is looked for at once.
+    known = _fingerprint_of(options.path, host) if fingerprint(options.path, host.project) == before else ""
+    look_again = True
     for changes in watch(
         folder,
         watch_filter=ignore,
@@ -319,11 +323,12 @@ def _follow(
         rust_timeout=200,
         yield_on_timeout=True,
     ):
-        if not changes and known:
+        if not changes and not look_again:
             continue
-        former, known = known, fingerprint(options.path, host)
-        if known == former:  # what a component or a shell writes here: a log, a cache
+        look_again = False
+        if _fingerprint_of(options.path, host) == known:  # what a component or a shell writes here: a log, a cache
             continue
+        before = fingerprint(options.path, host.project)
         try:
             on_disk = load(options.path)
             _reload(host, reach.of(on_disk), report)
@@ -331,15 +336,20 @@ def _follow(
                 report(SignInChanged())
         except MatineeError as error:
             report(ReloadFailed(error))
+        look_again = fingerprint(options.path, host.project) != before  # it was saved once more meanwhile
+        known = "" if look_again else _fingerprint_of(options.path, host)
 
 
-def fingerprint(path: Path, host: LocalHost) -> str:
-    """Return a hash of all that a reload depends on: code, settings, secrets, pages and the files of components.
+def _fingerprint_of(path: Path, host: LocalHost) -> str:
+    return fingerprint(path, host.project, host.own_files, has_trouble=host.has_trouble)
 
-    Other files of the folder change nothing, logs for example. Their names count while a component has trouble: the
-    file that it lacks may come.
+
+def fingerprint(path: Path, last: Project, more: Iterable[Path] = (), *, has_trouble: bool = False) -> str:
+    """Return a hash of all that a reload depends on: code, settings, secrets, pages, files of components and `more`.
+
+    `last` stands in for an app that cannot be read now. Other files of the folder change nothing, logs for example.
+    Their names count while a component has trouble: the file that it lacks may come.
     """
-    last = host.project  # stands in for an app that cannot be read now
     with suppress(MatineeError):
         last = load(path)
     rules = IgnoreRules(last.folder)
@@ -349,9 +359,9 @@ def fingerprint(path: Path, host: LocalHost) -> str:
     for component in last.components:
         with suppress(OSError):
             found |= set(component.contents().files.values())
-    found |= host.own_files
+    found.update(more)
     told = hashlib.sha256()
-    if host.has_trouble:
+    if has_trouble:
         told.update("\0".join(name for name, _ in files_of(last.folder)).encode())
     for file in sorted(found):
         with suppress(OSError):

@@ -96,7 +96,7 @@ def reader(path: Path, stage: str = "") -> Iterator[Client | None]:
     if not (project.data / "state.db").exists():
         yield None
         return
-    settings = Settings(app=project.name, data=project.data)
+    settings = Settings.of_folder(project.name, project.data)
     client = Client(open_backend(settings), settings, owner=True)
     try:
         yield client
