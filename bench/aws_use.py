@@ -19,12 +19,10 @@ from typing import Any
 import matinee
 from matinee.backends.aws.session import Session
 from matinee.backends.aws.store import DynamoStore
-from matinee.ops.rehearse.front import Call, Front
-from matinee.ops.rehearse.loop import Loop
-from matinee.ops.rehearse.ministack import UnavailableError, ministack
-from matinee.ops.rehearse.wire import Reply
 from matinee.ports import RunQuery, Store
 from matinee.prices import DYNAMODB_READ, LAMBDA_GB_S, LAMBDA_REQUEST, Size, batch_usd, realtime_usd
+from matinee.rehearsal.proxies import Call, Front, Loop, Reply
+from matinee.rehearsal.world import UnavailableError, ministack
 from matinee.testing.harness import wait_until
 from support.stage import emulated_stage
 

@@ -46,8 +46,9 @@ def _spent(command: list[str]) -> tuple[float, float]:
 
 def _synthesis() -> dict[str, float]:
     """Return how long the four templates of the example take once everything is imported, in ms."""
-    from matinee.ops.inspect import inspect
-    from matinee.stack import Blueprint, app_template, data_template, edge_template, network_template
+    from matinee.environments.inspect import inspect
+    from matinee.stack.blueprint import Blueprint
+    from matinee.stack.templates import app_template, data_template, edge_template, network_template
 
     found = inspect(EXAMPLE)
     b = Blueprint.of(found.project, "dev", [item.manifest for item in found.components])

@@ -27,8 +27,10 @@ if str(HERE) not in sys.path:
 
 import lambda_start  # noqa: E402
 
-from matinee.images import UI_NAME, BuiltImage, Engine  # noqa: E402
-from matinee.ops.build import build  # noqa: E402
+from matinee.images.build import BuiltImage  # noqa: E402
+from matinee.images.engine import Engine  # noqa: E402
+from matinee.images.ui_image import NAME  # noqa: E402
+from matinee.operate.build import build  # noqa: E402
 
 STARTS = 9
 REBUILDS = 5
@@ -59,7 +61,7 @@ def measure() -> dict[str, Any]:
         names = [bare, same, *(p.reference for p in made.plans), *(p.environment.reference for p in made.plans)]
         try:
             return {
-                "figures": {**_sizes(engine, images), **_rebuilds(app), **_ui(engine, images[UI_NAME])},
+                "figures": {**_sizes(engine, images), **_rebuilds(app), **_ui(engine, images[NAME])},
                 **_starts(engine, images["double"].reference, bare, same),
             }
         finally:
@@ -99,7 +101,7 @@ def _sizes(engine: Engine, images: dict[str, BuiltImage]) -> dict[str, float]:
         "of_it_compiled_standard_library_mb": sum(compiled),
         "of_it_framework_mb": framework,
         "of_it_code_mb": code,
-        "ui_mb": images[UI_NAME].size_bytes / 1e6,
+        "ui_mb": images[NAME].size_bytes / 1e6,
     }
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from matinee.errors import BackendError
-from matinee.images import Engine
-from matinee.ops.rehearse.ministack import UnavailableError, ministack
+from matinee.images.engine import Engine
+from matinee.rehearsal.world import UnavailableError, ministack
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "activity"
 TARGETS_S = {"processes": 60.0, "again": 15.0, "images": 150.0}

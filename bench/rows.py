@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import matinee
-from matinee.rows.cells import Cells
-from matinee.runtime.execute import execute
-from matinee.runtime.load import load_component
+from matinee.rows.inputs import Cells
+from matinee.runtime.execute import execute, load_component
 from matinee.values.describe import describe
 
 ROWS = 20_000

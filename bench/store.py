@@ -21,13 +21,13 @@ from typing import Any
 
 from matinee.backends.aws.store import DynamoStore
 from matinee.backends.aws.store_items import run_item
+from matinee.backends.local.database import run_row
 from matinee.backends.local.store import SqliteStore
-from matinee.backends.local.store_rows import run_row
-from matinee.ops.rehearse.ministack import UnavailableError, ministack
 from matinee.ports import RunQuery, Store
 from matinee.prices import DYNAMODB_WRITE
+from matinee.rehearsal.world import UnavailableError, ministack
 from matinee.runs import Progress, Run, Status, new_run_id, succeed
-from matinee.testing.store_samples import NOW, a_run, claimed
+from matinee.testing.store_contract_runs import NOW, a_run, claimed
 from support.emulators import dynamodb_local, make_table, session_on
 from support.wire import Meter
 

@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from matinee.environments.inspect import inspect
 from matinee.manifest import ComponentManifest, component_from_json, to_json
 from matinee.names import NETWORK_STACK
-from matinee.ops.inspect import inspect
-from matinee.project import load
-from matinee.stack import Blueprint, app_template, data_template, edge_template, network_template, to_text
+from matinee.project.load import load
+from matinee.stack.blueprint import Blueprint
+from matinee.stack.templates import app_template, data_template, edge_template, network_template, to_text
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from matinee.project import Api, Auth, Aws, Limits, Notices, Ui
+from matinee.project.aws import Aws
 from matinee.project.fields import reference
+from matinee.project.model import Api, Limits
+from matinee.project.sections import Auth, Notices, Ui
 
 PAGE = Path(__file__).parents[1] / "docs" / "reference" / "matinee-toml.md"
 SECTIONS = {"limits": Limits, "ui": Ui, "auth": Auth, "api": Api, "notices": Notices, "aws": Aws}

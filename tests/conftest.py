@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from matinee.errors import BackendError
-from matinee.images import Engine
+from matinee.images.engine import Engine
 
 GREET = """
     import os
@@ -87,7 +87,7 @@ def engine() -> Engine:
 @pytest.fixture(scope="session")
 def endpoint() -> Iterator[str]:
     """Return the endpoint of an emulated AWS. Other tests use it too, so what a test makes there has its own names."""
-    from matinee.ops.rehearse.ministack import ministack  # here, because most tests need none of it
+    from matinee.rehearsal.world import ministack  # here, because most tests need none of it
     from support.emulators import skip_if_unavailable
 
     os.environ.setdefault("AWS_ACCESS_KEY_ID", "test")

@@ -8,7 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from matinee.backends.local.lambda_service import LambdaService, LocalFunction, worker_command
+from matinee.backends.local.lambda_service.function import LocalFunction, worker_command
+from matinee.backends.local.lambda_service.service import LambdaService
 
 SOURCE = Path(__file__).with_name("typed.py")
 

@@ -39,6 +39,7 @@ def queries_per_interval(people: int, folder: Path) -> float:
     from streamlit.testing.v1 import AppTest
     from streamlit.util import calc_hash
 
+    from matinee import caches
     from matinee.backends.factory import Backend
     from matinee.backends.local.store import SqliteStore
     from matinee.client.core import Client
@@ -55,7 +56,7 @@ def queries_per_interval(people: int, folder: Path) -> float:
     store.record(Run(new_run_id(now), "plan", "batch", "local", Status.SUCCEEDED, {}, now, finished_at=now, result=1))
     backend: Any = Backend(store, None, None, None)  # type: ignore[arg-type]
     clock = SimpleNamespace(now=0.0)  # an interval lasts until all have looked
-    session.poll = session.SharedReads(lambda: clock.now)
+    session.poll = caches.SharedReads(lambda: clock.now)
     client = Client(backend, Settings(data=folder), owner=True)
     session.client_of = lambda who: client  # noqa: ARG005
     pages = [AppTest.from_function(_script, default_timeout=60) for _ in range(people)]

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from matinee import project
 from matinee.client.host import LocalHost
+from matinee.project import load
 
 if __name__ == "__main__":
-    app = project.load(Path(sys.argv[1]))
+    app = load.load(Path(sys.argv[1]))
     with LocalHost(app) as host:
         host.reload(app)
         print(host.settings.data, host.settings.lambda_endpoint, flush=True)

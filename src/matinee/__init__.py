@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
     from matinee.client.connect import connect
     from matinee.errors import InputError, MatineeError
-    from matinee.predictor.declare import batch, realtime
-    from matinee.predictor.handle import predictor
-    from matinee.predictor.inside import context, progress, state, track
+    from matinee.predictors.context import context, progress, state, track
+    from matinee.predictors.declare import batch, predictor, realtime
     from matinee.types import Audio, File, Markdown, Video, after
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "realtime": "matinee.predictor.declare",
-    "batch": "matinee.predictor.declare",
-    "state": "matinee.predictor.inside",
-    "track": "matinee.predictor.inside",
-    "progress": "matinee.predictor.inside",
-    "context": "matinee.predictor.inside",
+    "realtime": "matinee.predictors.declare",
+    "predictor": "matinee.predictors.declare",
+    "batch": "matinee.predictors.declare",
+    "state": "matinee.predictors.context",
+    "track": "matinee.predictors.context",
+    "progress": "matinee.predictors.context",
+    "context": "matinee.predictors.context",
     "connect": "matinee.client.connect",
     "after": "matinee.types",
     "File": "matinee.types",
@@ -65,8 +65,6 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name == "predictor":
-        return import_module("matinee.predictor")  # a package that can be called: see there
     if name not in _HOMES:
         raise AttributeError(f"module 'matinee' has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(_HOMES[name]), name)

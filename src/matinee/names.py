@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from typing import Any
 
 from matinee.errors import UsageError
 
@@ -65,3 +66,42 @@ class Names:
     def parameter(self, secret: str) -> str:
         """Return the SSM parameter of a secret."""
         return f"/matinee/{self.app}/{self.stage}/{secret}"
+
+
+# --- table schema -----------------------------------------------------------------------------------------------------
+# The keys and indexes of the one DynamoDB table, which the stack makes. `backends/aws/store_keys` says what for.
+
+EXPIRES = "expires_at"  # the attribute DynamoDB deletes by (TTL), epoch seconds
+INDEXES = {
+    "by_user": ("list_user", ("run_status", "predictor")),
+    "by_predictor": ("list_predictor", ("run_status", "predictor")),
+    "unfinished": ("open_user", ("predictor",)),
+}
+
+
+def table_definition(name: str) -> dict[str, Any]:
+    """Return the arguments of CreateTable; TTL is set apart, on EXPIRES."""
+    attributes = ["pk", "sk", "id", *(partition for partition, _ in INDEXES.values())]
+    return {
+        "TableName": name,
+        "BillingMode": "PAY_PER_REQUEST",
+        "AttributeDefinitions": [{"AttributeName": a, "AttributeType": "S"} for a in attributes],
+        "KeySchema": _schema("pk", "sk"),
+        "GlobalSecondaryIndexes": [
+            {
+                "IndexName": index,
+                "KeySchema": _schema(partition, "id"),
+                "Projection": {"ProjectionType": "INCLUDE", "NonKeyAttributes": list(held)},
+            }
+            for index, (partition, held) in INDEXES.items()
+        ],
+    }
+
+
+def _schema(partition: str, sort: str) -> list[dict[str, str]]:
+    return [{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}]
+
+
+# --- launcher settings ------------------------------------------------------------------------------------------------
+
+CONTAINER = "worker"  # the name of the one container of every worker's definition

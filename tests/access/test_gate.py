@@ -15,7 +15,7 @@ from matinee.access.people import Person, Users, clean_name, generate_password
 from matinee.access.tokens import Cookies, read_cookie_secret
 from matinee.backends.local.store import SqliteStore
 from matinee.errors import AccessError, ConflictError, NotFoundError, ProjectError, RateError, UsageError
-from matinee.project import load
+from matinee.project.load import load
 
 ACCESS = Path(people.__file__).parent
 

@@ -20,13 +20,13 @@ from matinee.access.people import Person, Users, clean_name, is_same_secret
 from matinee.access.tokens import Cookies, create_token, find_token_person, list_tokens
 from matinee.backends.local.store import SqliteStore
 from matinee.errors import AccessError, NotFoundError, ProjectError, UsageError
-from matinee.images.ui import ui_requirements
+from matinee.images.ui_image import ui_requirements
 from matinee.names import Names
-from matinee.project import Auth, load, sections
-from matinee.project.sections import SignInMode
-from matinee.stack.blueprint import Blueprint
-from matinee.stack.parameters import is_password_in_secrets_manager
-from matinee.ui.middleware import SignInMiddleware
+from matinee.project import sections
+from matinee.project.load import load
+from matinee.project.sections import Auth, SignInMode
+from matinee.stack.blueprint import Blueprint, is_password_in_secrets_manager
+from matinee.ui.sign_in import SignInMiddleware
 
 ONE = "from matinee import realtime\n\n@realtime\ndef one() -> int:\n    return 1\n"
 # What Microsoft Entra says of an account without a mailbox.

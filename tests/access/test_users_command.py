@@ -13,9 +13,9 @@ import pytest
 from matinee.access.modes import make_sign_in
 from matinee.access.people import Users
 from matinee.access.tokens import find_token_person
-from matinee.client.stage import open_store_of
-from matinee.ops import tokens as ops_tokens
-from matinee.project import load
+from matinee.client.connect import open_store_of
+from matinee.operate import access
+from matinee.project.load import load
 
 pytestmark = pytest.mark.slow
 
@@ -45,8 +45,8 @@ def test_users_are_added_listed_changed_and_removed(users, greeting_app):
 
 def test_who_is_removed_cannot_go_on_by_a_token(users, greeting_app):
     users("add", "Ada", stdin="correct horse\n")
-    of_ada = [ops_tokens.create(greeting_app, name).secret for name in ("ada", "Ada")]
-    of_ben = ops_tokens.create(greeting_app, "ben").secret
+    of_ada = [access.create_token(greeting_app, name).secret for name in ("ada", "Ada")]
+    of_ben = access.create_token(greeting_app, "ben").secret
     removed = users("remove", "ada")
     assert removed.returncode == 0
     assert "2 tokens revoked" in removed.stderr

@@ -14,13 +14,13 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-import matinee.api
 from matinee.access.modes import make_sign_in
 from matinee.access.people import Person, Users
 from matinee.access.tokens import create_token
+from matinee.api import routes
 from matinee.client.core import Client
 from matinee.client.host import LocalHost
-from matinee.project import load
+from matinee.project.load import load
 from matinee.testing.harness import wait_until
 
 GREET = """
@@ -78,7 +78,7 @@ class Served:
     def __init__(self, host: LocalHost, *, wait_s: float = 25.0) -> None:
         self.host = host
         self.store = host.backend.store
-        self.app = Starlette(routes=matinee.api.routes(self.open_client, wait_s=wait_s))
+        self.app = Starlette(routes=routes(self.open_client, wait_s=wait_s))
 
     def open_client(self, person: Person) -> Client:
         return Client(self.host.backend, self.host.settings, person.name, owner=person.is_owner)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from matinee.api import views
+from matinee.api import responses
 from matinee.runs import Run, Status, new_run_id
 
 PROBLEM = "application/problem+json"
@@ -95,8 +95,8 @@ def test_a_dictionary_that_only_looks_like_a_file_has_no_address():
     look_alike = {"$blob": "text/html", "name": "x.html", "base64": "PGI+"}
     echoed = {"extra": look_alike, "file": look_alike}
     schema = {"type": "object", "properties": {"file": {"type": "object", "x-matinee": "file"}}}
-    assert views.blobs_of(schema, echoed) == [look_alike]
-    shown = views.with_blobs(schema, echoed, "url", "/files", lambda blob: b"<b>")
+    assert responses.blobs_of(schema, echoed) == [look_alike]
+    shown = responses.with_blobs(schema, echoed, "url", "/files", lambda blob: b"<b>")
     assert (shown["extra"], shown["file"]["url"]) == (look_alike, "/files/0")
 
 

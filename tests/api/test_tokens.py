@@ -11,10 +11,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-import matinee.api
 from matinee.access import tokens
 from matinee.access.modes import make_sign_in
 from matinee.access.people import Users
+from matinee.api import routes
 from matinee.backends.factory import open_backend
 from matinee.backends.local.store import SqliteStore
 from matinee.cli.main import run
@@ -133,7 +133,7 @@ def test_other_sites_are_told_nothing(served):
 def test_before_anything_is_live_the_api_says_to_wait(tmp_path: Path):
     settings = Settings(data=tmp_path / "empty")
     backend = open_backend(settings)
-    app = Starlette(routes=matinee.api.routes(lambda person: Client(backend, settings, person.name)))
+    app = Starlette(routes=routes(lambda person: Client(backend, settings, person.name)))
     answer = TestClient(app, "http://127.0.0.1/api/v1", client=("127.0.0.1", 1)).get("/runs")
     backend.store.close()
     assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")

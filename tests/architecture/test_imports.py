@@ -12,8 +12,8 @@ import pytest
 
 SOURCE = Path(__file__).parents[2] / "src" / "matinee"
 PLACES = {
-    "boto3": {"lambda_api", "ops", "backends/aws"},
-    "botocore": {"lambda_api", "ops", "backends/aws", "testing"},
+    "boto3": {"lambda_api", "backends/aws", "deploy", "operate", "rehearsal"},
+    "botocore": {"lambda_api", "backends/aws", "deploy", "operate", "rehearsal", "testing"},
     "streamlit": {"ui"},
     "typer": {"cli"},
     "rich": {"cli"},
@@ -49,7 +49,7 @@ def test_the_layers_hold() -> None:
     [
         "import matinee",
         "from matinee import batch, predictor, realtime, state, track",
-        "import matinee.runtime.execute, matinee.runtime.load",
+        "import matinee.runtime.execute, matinee.runtime.execute",
     ],
 )
 def test_what_a_predictor_starts_with_is_light(statement: str) -> None:

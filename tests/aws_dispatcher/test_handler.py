@@ -9,8 +9,9 @@ import time
 import pytest
 
 from matinee.errors import BackendError
+from matinee.queue import dispatch as queue_dispatch
 from matinee.runs import Run, Status, evolve, new_run_id
-from matinee.runtime import dispatcher as module
+from matinee.runtime import dispatcher as runtime_dispatcher
 
 NOW = 1_800_000_000.0
 TICK = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
@@ -66,8 +67,8 @@ def test_an_event_that_names_no_predictor_has_every_pool_looked_at(dispatcher, l
     dispatcher.backend.store.put_release(release)
     submit(dispatcher, "plan")
     submit(dispatcher, "train")
-    monkeypatch.setattr(module, "_open", lambda: dispatcher)
-    module.handler(event, None)
+    monkeypatch.setattr(runtime_dispatcher, "_open", lambda: dispatcher)
+    runtime_dispatcher.handler(event, None)
     assert {slot.predictor for slot in launcher.launched} == {"plan", "train"}
 
 
@@ -132,27 +133,27 @@ def test_one_pool_that_cannot_be_looked_at_keeps_no_other_waiting(dispatcher, la
     dispatcher.backend.store.put_release(release)
     submit(dispatcher, "plan")
     submit(dispatcher, "train")
-    real = module.dispatch
+    real = queue_dispatch.dispatch
 
     def dispatch(store, launcher, predictor, **more):
         if predictor == "plan":
             raise BackendError("The table is asked too often.")
         return real(store, launcher, predictor, **more)
 
-    monkeypatch.setattr(module, "dispatch", dispatch)
+    monkeypatch.setattr(runtime_dispatcher, "dispatch", dispatch)
     with pytest.raises(BackendError, match=r"plan: The table is asked too often"):  # AWS calls again
         dispatcher.act(TICK, NOW)
     assert [slot.predictor for slot in launcher.launched] == ["train"]
 
 
 def test_the_handler_opens_what_its_environment_names_once(on_aws, monkeypatch):
-    module._open.cache_clear()
-    opened = module._open()
-    assert opened is module._open()
+    runtime_dispatcher._open.cache_clear()
+    opened = runtime_dispatcher._open()
+    assert opened is runtime_dispatcher._open()
     assert opened.settings.function_prefix == "matinee-app-dev-"
     monkeypatch.setattr(type(opened.backend.store), "release", lambda _: None)
-    assert module.handler(TICK, None) == {"note": "Nothing is live yet."}
-    module._open.cache_clear()
+    assert runtime_dispatcher.handler(TICK, None) == {"note": "Nothing is live yet."}
+    runtime_dispatcher._open.cache_clear()
 
 
 def test_the_backstop_tells_how_long_the_oldest_queued_run_waits_in_the_line_that_a_metric_is_made_of(
@@ -171,8 +172,10 @@ def test_the_backstop_tells_how_long_the_oldest_queued_run_waits_in_the_line_tha
 def test_correction_11_the_mail_server_s_password_is_fetched_before_the_first_event(on_aws, monkeypatch):
     monkeypatch.setenv("MATINEE_SECRETS", "MATINEE_SMTP_PASSWORD=/matinee/app/dev/MATINEE_SMTP_PASSWORD")
     monkeypatch.setenv("MATINEE_SMTP_PASSWORD", "")
-    monkeypatch.setattr(module, "fetch", lambda told: {"MATINEE_SMTP_PASSWORD": told["MATINEE_SECRETS"][-13:]})
-    module._open.cache_clear()
-    module._open()
+    monkeypatch.setattr(
+        runtime_dispatcher, "fetch", lambda told: {"MATINEE_SMTP_PASSWORD": told["MATINEE_SECRETS"][-13:]}
+    )
+    runtime_dispatcher._open.cache_clear()
+    runtime_dispatcher._open()
     assert os.environ["MATINEE_SMTP_PASSWORD"] == "SMTP_PASSWORD"
-    module._open.cache_clear()
+    runtime_dispatcher._open.cache_clear()

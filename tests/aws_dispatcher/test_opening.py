@@ -15,8 +15,8 @@ from matinee.backends.aws.store import DynamoStore
 from matinee.backends.factory import open_backend, open_files, open_log_writer, open_store
 from matinee.errors import UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources, to_json
-from matinee.runtime.supervisor_slot import HeldSlot
 from matinee.settings import DISPATCHER, Settings
+from matinee.worker.slot import HeldSlot
 
 
 def test_on_aws_all_four_are_awss(on_aws):

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
-from matinee.backends.aws import files as module
+from matinee.backends.aws import files as aws_files
 from matinee.backends.aws.files import PART_BYTES, S3Files
 from matinee.backends.aws.session import Session
 from matinee.errors import BackendError, ConflictError, LimitError, NotFoundError, UsageError
@@ -169,7 +169,7 @@ class TestLinks:
 
 
 def test_more_files_than_one_request_takes_are_deleted(files, wire, monkeypatch):
-    monkeypatch.setattr(module, "_DELETED_AT_ONCE", 4)
+    monkeypatch.setattr(aws_files, "_DELETED_AT_ONCE", 4)
     keys = [f"{n}" for n in range(10)]
     for key in keys:
         files.put(key, b"")

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from matinee.backends.aws import files as module
+from matinee.backends.aws import files as aws_files
 from matinee.backends.aws.files import MOST_PARTS, PART_BYTES
 from matinee.errors import LimitError
 
@@ -107,8 +107,8 @@ def test_so_large_a_file_fits_into_the_parts_that_s3_takes(size_gb):
 
 
 def test_a_file_that_does_not_fit_is_refused_and_leaves_nothing(files, session, monkeypatch):
-    monkeypatch.setattr(module, "PART_BYTES", 5 << 20)
-    monkeypatch.setattr(module, "MOST_PARTS", 2)
+    monkeypatch.setattr(aws_files, "PART_BYTES", 5 << 20)
+    monkeypatch.setattr(aws_files, "MOST_PARTS", 2)
     with pytest.raises(LimitError, match="The file 'big' is larger than"):
         files.put("big", bytes(11 << 20))
     assert list(files.list("")) == []

@@ -17,19 +17,17 @@ import pytest
 from matinee.backends.aws.session import Session, shared_session
 from matinee.backends.aws.store import DynamoStore
 from matinee.backends.factory import Backend, open_backend
-from matinee.backends.local.lambda_service import LambdaService
+from matinee.backends.local.lambda_service.service import LambdaService
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.names import Names
-from matinee.ops.rehearse.credentials import Clients, Roles
-from matinee.ops.rehearse.front import Front
-from matinee.ops.rehearse.judge import Judge
-from matinee.ops.rehearse.loop import Loop
-from matinee.ops.rehearse.ministack import ACCOUNT, REGION, ministack
-from matinee.runtime import binding
+from matinee.rehearsal.credentials import Clients, Roles
+from matinee.rehearsal.iam import Judge
+from matinee.rehearsal.proxies import Front, Loop
+from matinee.rehearsal.world import ACCOUNT, REGION, ministack
+from matinee.runtime import execute
 from matinee.settings import DISPATCHER, AwsSettings, Settings
 from matinee.stack.blueprint import Blueprint
-from matinee.stack.permissions import roles
-from matinee.stack.policies import policy
+from matinee.stack.permissions import policy_document, roles
 from support.emulators import make_bucket, make_table, skip_if_unavailable
 
 NAMES = Names("shop", "dev")
@@ -75,7 +73,7 @@ class Account:
         with pytest.MonkeyPatch.context() as patch:
             for name, value in told.items():
                 patch.setenv(name, value)
-            for cached in (shared_session, binding._open, binding._client):
+            for cached in (shared_session, execute._open, execute._client):
                 cached.cache_clear()
             backend = open_backend(self.settings)
             yield backend
@@ -100,7 +98,7 @@ def resolved(value):
 def make_roles(iam):
     for role in roles(BLUEPRINT):
         iam.create_role(RoleName=role.name, AssumeRolePolicyDocument=json.dumps(TRUST))
-        document = json.dumps(resolved(policy(role.statements)))
+        document = json.dumps(resolved(policy_document(role.statements)))
         iam.put_role_policy(RoleName=role.name, PolicyName="own", PolicyDocument=document)
 
 

@@ -11,13 +11,12 @@ from matinee.backends.aws.files import PART_BYTES
 from matinee.client.core import Client
 from matinee.errors import BackendError, NotFoundError, PredictionError
 from matinee.ports import LaunchStatus, RunQuery
-from matinee.predictor.inside import Context
+from matinee.predictors.context import Context
 from matinee.queue.claims import finish, leave_unless_due, renew_slot
 from matinee.queue.dispatch import dispatch
 from matinee.runs import LEASE_S, Feedback, Progress, Run, Status, new_run_id, succeed
-from matinee.runtime.binding import RuntimeBinding
-from matinee.runtime.execute import execute
-from matinee.testing.store_samples import claim_next
+from matinee.runtime.execute import RuntimeBinding, execute
+from matinee.testing.store_contract_runs import claim_next
 
 ECHO = {"name": "echo", "parameters": {"type": "object", "properties": {"text": {}}}, "result": {}}
 

@@ -6,8 +6,7 @@ import pytest
 from botocore.exceptions import ReadTimeoutError
 from botocore.stub import ANY
 
-from matinee.backends.aws.launcher import AwsLauncher
-from matinee.backends.aws.launcher_batch import BatchLauncher
+from matinee.backends.aws.launcher import AwsLauncher, BatchLauncher
 from matinee.errors import BackendError, UnansweredError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.runs import Slot

@@ -8,7 +8,7 @@ import logging
 import pytest
 from botocore.stub import ANY
 
-from matinee.backends.aws.launcher_ecs import EcsLauncher
+from matinee.backends.aws.launcher import EcsLauncher
 from matinee.errors import BackendError, UnansweredError
 from matinee.runs import Slot
 from matinee.settings import LaunchSettings

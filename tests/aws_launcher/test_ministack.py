@@ -12,8 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from matinee.backends.aws.launcher import AwsLauncher
-from matinee.backends.aws.launcher_ecs import EcsLauncher
+from matinee.backends.aws.launcher import AwsLauncher, EcsLauncher
 from matinee.backends.aws.session import open_session, shared_session
 from matinee.backends.factory import open_backend
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources

@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 
 import matinee
-from matinee.backends.aws.identity import name_in
-from matinee.backends.aws.session import Session
+from matinee.backends.aws.session import Session, name_in
 from matinee.backends.aws.store import DynamoStore
 from matinee.errors import BackendError, ConflictError, NotFoundError, PredictionError, UsageError
 from matinee.names import Names

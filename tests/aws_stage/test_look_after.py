@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from matinee.cli import main
-from matinee.ops import logs as module
-from matinee.ops.logs import Which, read_logs
+from matinee.operate import logs
+from matinee.operate.logs import Which, read_logs
 from matinee.settings import DISPATCHER
 from matinee.testing.harness import wait_until
 
@@ -104,7 +104,7 @@ def test_following_gives_late_lines_late_and_none_twice(laptop, app_folder, stag
     looks = []
 
     def wait(seconds):
-        assert seconds == module.POLL_STAGE_S
+        assert seconds == logs.POLL_STAGE_S
         looks.append(seconds)
         if len(looks) == 1:
             write(stage, "ui", "third", at=begin + 20)
@@ -160,7 +160,7 @@ def test_all_that_a_stage_remembers_is_exported_to_a_folder(said, app_folder, tm
 
 
 def test_open_prints_the_address_of_the_release(said, stage, monkeypatch):
-    from matinee.ops import open_app
+    from matinee.operate import status
 
     code, _, err = said("open")
     assert (code, "The stage dev has no address yet." in err) == (2, True)
@@ -168,6 +168,6 @@ def test_open_prints_the_address_of_the_release(said, stage, monkeypatch):
     aws = {**release.details["aws"], "url": "https://d1.cloudfront.net"}
     stage.store.put_release(replace(release, number=release.number + 1, details={**release.details, "aws": aws}))
     opened = []
-    monkeypatch.setattr(open_app.open_app, "__kwdefaults__", {"stage": "", "start": lambda url: opened.append(url)})
+    monkeypatch.setattr(status.open_app, "__kwdefaults__", {"stage": "", "start": lambda url: opened.append(url)})
     assert said("open")[:2] == (0, "https://d1.cloudfront.net\n")
     assert opened == ["https://d1.cloudfront.net"]

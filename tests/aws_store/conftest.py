@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from matinee.backends.aws.store import DynamoStore
-from matinee.ops.rehearse.ministack import ministack
+from matinee.rehearsal.world import ministack
 from support.emulators import dynamodb_local, make_table, session_on, skip_if_unavailable
 
 EMULATORS = {"dynamodb_local": dynamodb_local, "ministack": ministack}

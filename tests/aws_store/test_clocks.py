@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from matinee.backends.aws.store_queue import SKEW_S
+from matinee.backends.aws.store import SKEW_S
 from matinee.queue.claims import finish, renew_slot
 from matinee.runs import LEASE_S, Failure, Progress, Status, fail, succeed
-from matinee.testing.store_samples import NOW, a_run, a_slot, claim_next
+from matinee.testing.store_contract_runs import NOW, a_run, a_slot, claim_next
 
 SKEWS = pytest.mark.parametrize("skew_s", [-120.0, 0.0, 120.0])
 

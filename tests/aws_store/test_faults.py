@@ -11,7 +11,7 @@ from matinee.backends.aws import store_table
 from matinee.errors import BackendError
 from matinee.retry import Backoff
 from matinee.runs import Progress, succeed
-from matinee.testing.store_samples import NOW, a_run, a_slot, claimed, the_entry
+from matinee.testing.store_contract_runs import NOW, a_run, a_slot, claimed, the_entry
 from support.wire import Wire
 
 

@@ -10,7 +10,7 @@ from matinee.manifest import Release
 from matinee.ports import RunQuery
 from matinee.runs import Feedback
 from matinee.store_format import FORMAT
-from matinee.testing.store_samples import NOW, a_run, a_slot
+from matinee.testing.store_contract_runs import NOW, a_run, a_slot
 
 FORMAT_KEY = {"pk": {"S": "RELEASE"}, "sk": {"S": "FORMAT"}}
 

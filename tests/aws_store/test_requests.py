@@ -12,7 +12,7 @@ from matinee.backends.aws.adapters import TRAITS
 from matinee.backends.aws.files import S3Files
 from matinee.backends.aws.store import DynamoStore
 from matinee.backends.factory import Backend, StoreTraits
-from matinee.backends.local.lambda_service import LambdaService
+from matinee.backends.local.lambda_service.service import LambdaService
 from matinee.client.core import Client
 from matinee.lambda_api.invoker import LambdaInvoker
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
@@ -21,7 +21,7 @@ from matinee.queue.claims import finish, leave_unless_due, renew_slot
 from matinee.queue.dispatch import dispatch
 from matinee.runs import LEASE_S, Progress, succeed
 from matinee.settings import DISPATCHER, Settings
-from matinee.testing.store_samples import claim_next
+from matinee.testing.store_contract_runs import claim_next
 from support.wire import Wire
 
 PARAMETERS = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}

@@ -13,7 +13,7 @@ from matinee.backends.aws.store import DynamoStore
 from matinee.errors import BackendError, LimitError
 from matinee.manifest import ComponentManifest, Release
 from matinee.runs import Feedback, request_cancel, succeed
-from matinee.testing.store_samples import NOW, a_run, a_slot, claimed, the_entry
+from matinee.testing.store_contract_runs import NOW, a_run, a_slot, claimed, the_entry
 from support.wire import Meter, Wire
 
 
@@ -76,7 +76,7 @@ class TestQueue:
         for run in mistaken:
             assert store.apply(request_cancel(run, the_entry(store, run), now=NOW))
         store.submit([a_run("bo") for _ in range(5)])
-        monkeypatch.setattr("matinee.backends.aws.store_submit.time.time", lambda: time.monotonic() + 2**31)
+        monkeypatch.setattr("matinee.backends.aws.store_runs.time.time", lambda: time.monotonic() + 2**31)
         mine = a_run("ana")
         store.submit([mine])
         assert [entry.user for entry in store.entries("plan")][:2] == ["bo", "ana"]

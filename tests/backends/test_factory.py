@@ -18,7 +18,7 @@ from matinee.client.core import Client
 from matinee.client.host import LocalHost
 from matinee.errors import UsageError
 from matinee.lambda_api.invoker import LambdaInvoker
-from matinee.project import load
+from matinee.project.load import load
 from matinee.settings import Settings
 
 SOURCE = Path(matinee.__file__).parent

@@ -108,7 +108,7 @@ def loaded_by_ui(dev: Dev) -> Callable[[], str]:
                 except OSError:
                     continue
                 is_local = b"matinee.ui.serve" in command and port.encode() in command
-                is_deployed = command[2:4] == [b"matinee.runtime.start", b"ui"] and str(app).encode() in told
+                is_deployed = command[2:4] == [b"matinee.start", b"ui"] and str(app).encode() in told
                 if is_local or is_deployed:
                     return (process / "maps").read_text()
         raise AssertionError(f"nobody serves {dev.url}")

@@ -201,7 +201,7 @@ def test_an_unexpected_error_is_one_sentence_and_debug_shows_more(
     def explode(_path: Path) -> None:
         raise RuntimeError("a wheel came off\nand rolled away")
 
-    monkeypatch.setattr("matinee.ops.new.new", explode)
+    monkeypatch.setattr("matinee.operate.new.new", explode)
     said = matinee("new", "x")
     assert said.code == 1
     assert said.err == "error: Unexpected RuntimeError: a wheel came off\nhint: --debug shows the traceback.\n"

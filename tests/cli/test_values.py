@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from matinee.cli.values import read_inputs
+from matinee.cli.options import read_inputs
 from matinee.errors import InputError, UsageError
 
 SCHEMA: dict[str, Any] = {

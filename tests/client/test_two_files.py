@@ -9,9 +9,9 @@ import pytest
 import matinee
 from matinee.client.host import DevRecord, LocalHost, adopt_data, dev_lock, running_dev, write_dev_record
 from matinee.errors import MatineeError
-from matinee.ops.runs import list_runs
+from matinee.operate.runs import list_runs
 from matinee.ports import RunQuery
-from matinee.project import load
+from matinee.project.load import load
 
 SOURCE = "from matinee import realtime\n\n@realtime\ndef which() -> str:\n    return {!r}\n"
 

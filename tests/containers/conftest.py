@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from matinee.images import Engine
+from matinee.images.engine import Engine
 
 HABITS = '''
 import os

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 import matinee
-from matinee.client.containers import LABEL_HOST, LABEL_PREDICTOR
 from matinee.client.host import open_client
 from matinee.errors import PredictionError
-from matinee.images import Engine
-from matinee.project import load
+from matinee.images.engine import Engine
+from matinee.operate.build import LABEL_HOST, LABEL_PREDICTOR
+from matinee.project.load import load
 from matinee.testing.harness import running_app, wait_until
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from matinee.ops.test_containers import Import, Measured
+from matinee.operate.test import Import, Measured
 
 pytestmark = pytest.mark.slow
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from matinee import prices as p
+from matinee import prices
+from matinee.cost import IDLE, TEMPLATE, Line, Usage, bill_of, compared, monthly_cost, templates_of
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources
-from matinee.ops.cost import Line, Usage, monthly_cost
-from matinee.ops.cost.bill import IDLE
-from matinee.ops.cost.inventory import COSTS_NOTHING, PRICED, awake_hours, take
-from matinee.ops.cost.layout_2020 import TEMPLATE
-from matinee.ops.cost.report import bill_of, compared, templates_of
 from matinee.project.aws import Capacity, OfficeHours
+from matinee.stack.inventory import COSTS_NOTHING, PRICED, awake_hours, take
 
 H = 730
 TICKS = 60 * H  # of the dispatcher, one a minute
@@ -27,17 +24,17 @@ def usd(amount, price):
     return max(0.0, amount - price.free) * price.usd
 
 
-def ui(hours=H, vcpu=p.FARGATE_ARM_VCPU_H, gb=p.FARGATE_ARM_GB_H, size=(0.25, 0.5)):
+def ui(hours=H, vcpu=prices.FARGATE_ARM_VCPU_H, gb=prices.FARGATE_ARM_GB_H, size=(0.25, 0.5)):
     return hours * (size[0] * vcpu.usd + size[1] * gb.usd)
 
 
 def always(images=3):
     """What every layout has: the table is read by the dispatcher each minute, images are kept."""
-    return TICKS * 4 * p.DYNAMODB_READ.usd + images * 5 * 0.3 * p.IMAGE_GB.usd
+    return TICKS * 4 * prices.DYNAMODB_READ.usd + images * 5 * 0.3 * prices.IMAGE_GB.usd
 
 
 def test_the_default_layout_idle_is_a_small_task_its_address_and_an_internal_load_balancer(make):
-    expected = ui() + H * p.ADDRESS_H.usd + H * p.BALANCER_H.usd + always()
+    expected = ui() + H * prices.ADDRESS_H.usd + H * prices.BALANCER_H.usd + always()
     bill = bill_of(make(), IDLE)
     assert bill.total_usd == money(expected)
     assert bill.total_usd == sum(line.usd for line in bill.lines)
@@ -46,7 +43,7 @@ def test_the_default_layout_idle_is_a_small_task_its_address_and_an_internal_loa
 
 def test_fifty_hours_a_week_cost_that_share_of_the_task_and_its_address_but_the_whole_load_balancer(make):
     hours = H * 50 / 168
-    expected = ui(hours) + hours * p.ADDRESS_H.usd + H * p.BALANCER_H.usd + always()
+    expected = ui(hours) + hours * prices.ADDRESS_H.usd + H * prices.BALANCER_H.usd + always()
     bill = bill_of(make(office_hours=WEEK), IDLE)
     assert bill.total_usd == money(expected)
     assert bill.total_usd - always() == pytest.approx(19.66, abs=0.005)  # "$20"
@@ -55,47 +52,56 @@ def test_fifty_hours_a_week_cost_that_share_of_the_task_and_its_address_but_the_
 
 def test_a_public_load_balancer_has_an_address_in_every_subnet(make):
     three = network = 3
-    expected = ui() + H * p.ADDRESS_H.usd + H * p.BALANCER_H.usd + three * H * p.ADDRESS_H.usd + always()
+    expected = ui() + H * prices.ADDRESS_H.usd + H * prices.BALANCER_H.usd + three * H * prices.ADDRESS_H.usd + always()
     assert bill_of(make(edge="alb"), IDLE).total_usd == money(expected)
     own = make(edge="alb", vpc="vpc-1", subnets=("subnet-1", "subnet-2"))
     two = bill_of(own, IDLE).total_usd
-    assert two == money(expected - (network - 2) * H * p.ADDRESS_H.usd), "unknown subnets: the two that AWS insists on"
+    assert two == money(expected - (network - 2) * H * prices.ADDRESS_H.usd), (
+        "unknown subnets: the two that AWS insists on"
+    )
 
 
 def test_x86_instead_of_arm_and_a_larger_ui_of_three_tasks_two_of_them_on_spot(make):
-    each = ui(vcpu=p.FARGATE_VCPU_H, gb=p.FARGATE_GB_H, size=(0.5, 1))
-    tasks = each + 2 * each * p.SPOT_SHARE.usd + 3 * H * p.ADDRESS_H.usd
+    each = ui(vcpu=prices.FARGATE_VCPU_H, gb=prices.FARGATE_GB_H, size=(0.5, 1))
+    tasks = each + 2 * each * prices.SPOT_SHARE.usd + 3 * H * prices.ADDRESS_H.usd
     aws = {"architecture": "x86_64", "ui": {"cpu": 0.5, "memory_mb": 1024, "min": 3}}
-    assert bill_of(make(**aws), IDLE).total_usd == money(tasks + H * p.BALANCER_H.usd + always())
-    on_demand = 3 * each + 3 * H * p.ADDRESS_H.usd
-    assert bill_of(make(**aws, spot=False), IDLE).total_usd == money(on_demand + H * p.BALANCER_H.usd + always())
+    assert bill_of(make(**aws), IDLE).total_usd == money(tasks + H * prices.BALANCER_H.usd + always())
+    on_demand = 3 * each + 3 * H * prices.ADDRESS_H.usd
+    assert bill_of(make(**aws, spot=False), IDLE).total_usd == money(on_demand + H * prices.BALANCER_H.usd + always())
 
 
 def test_provisioned_capacity_of_the_table_counts_its_three_indexes_too(make):
-    units = 4 * H * (2 * p.DYNAMODB_READ_H.usd + 3 * p.DYNAMODB_WRITE_H.usd)
-    expected = ui() + H * (p.ADDRESS_H.usd + p.BALANCER_H.usd) + units + 3 * 5 * 0.3 * p.IMAGE_GB.usd
+    units = 4 * H * (2 * prices.DYNAMODB_READ_H.usd + 3 * prices.DYNAMODB_WRITE_H.usd)
+    expected = ui() + H * (prices.ADDRESS_H.usd + prices.BALANCER_H.usd) + units + 3 * 5 * 0.3 * prices.IMAGE_GB.usd
     assert bill_of(make(table=Capacity(2, 3)), IDLE).total_usd == money(expected)
 
 
 def test_a_month_of_use_is_the_sum_of_its_parts(make):
     use = Usage(users=2_000, predictions=2_000_000, runs=1_000, prediction_s=2.0, run_s=600.0)
-    calls = usd(2_000_000 + TICKS + 2 * 1_000, p.LAMBDA_REQUEST)
+    calls = usd(2_000_000 + TICKS + 2 * 1_000, prices.LAMBDA_REQUEST)
     # rows of recommend have workers too: half of the runs each
-    gb_s = usd(2_000_000 * 0.5 * 2.0 + TICKS * 0.5 * 0.2, p.LAMBDA_ARM_GB_S)
+    gb_s = usd(2_000_000 * 0.5 * 2.0 + TICKS * 0.5 * 0.2, prices.LAMBDA_ARM_GB_S)
     hours = 1_000 / 2 * (600 + 60) / 3600
-    workers = p.SPOT_SHARE.usd * (ui(hours, size=(0.25, 0.5)) + ui(hours, size=(1, 2))) + 2 * hours * p.ADDRESS_H.usd
+    workers = (
+        prices.SPOT_SHARE.usd * (ui(hours, size=(0.25, 0.5)) + ui(hours, size=(1, 2)))
+        + 2 * hours * prices.ADDRESS_H.usd
+    )
     writes = (
-        2_000_000 * p.REALTIME_WRITES + 1_000 * p.BATCH_WRITES + 1_000 * 600 / p.HEARTBEAT_S
-    ) * p.DYNAMODB_WRITE.usd
-    reads = (TICKS * 4 + 2_000 * 20_000) * p.DYNAMODB_READ.usd
+        2_000_000 * prices.REALTIME_WRITES + 1_000 * prices.BATCH_WRITES + 1_000 * 600 / prices.HEARTBEAT_S
+    ) * prices.DYNAMODB_WRITE.usd
+    reads = (TICKS * 4 + 2_000 * 20_000) * prices.DYNAMODB_READ.usd
     kept_gb = 2_000_000 * 10 / 1024**2 + 1_000 * 1 / 1024
-    kept = usd(kept_gb / 2, p.DYNAMODB_GB) + kept_gb / 2 * (p.DYNAMODB_RECOVERY_GB.usd + p.S3_GB.usd)
-    files = (2_000_000 + 2_000) * p.S3_PUT.usd + (4_000_000 + 4_000) * p.S3_GET.usd
+    kept = usd(kept_gb / 2, prices.DYNAMODB_GB) + kept_gb / 2 * (prices.DYNAMODB_RECOVERY_GB.usd + prices.S3_GB.usd)
+    files = (2_000_000 + 2_000) * prices.S3_PUT.usd + (4_000_000 + 4_000) * prices.S3_GET.usd
     log_gb = 2_000_000 * 2 / 1024**2 + 1_000 * 0.1 / 1024
-    logs = usd(log_gb, p.LOG_IN_GB) + log_gb * p.LOG_KEPT_GB.usd
+    logs = usd(log_gb, prices.LOG_IN_GB) + log_gb * prices.LOG_KEPT_GB.usd
     sent_gb = 2_000 * 100 / 1024
-    pages = usd(sent_gb, p.CLOUDFRONT_GB) + usd(2_000 * 2_000, p.CLOUDFRONT_REQUEST) + sent_gb * p.BALANCER_LCU_H.usd
-    idle = ui() + H * (p.ADDRESS_H.usd + p.BALANCER_H.usd) + 3 * 5 * 0.3 * p.IMAGE_GB.usd
+    pages = (
+        usd(sent_gb, prices.CLOUDFRONT_GB)
+        + usd(2_000 * 2_000, prices.CLOUDFRONT_REQUEST)
+        + sent_gb * prices.BALANCER_LCU_H.usd
+    )
+    idle = ui() + H * (prices.ADDRESS_H.usd + prices.BALANCER_H.usd) + 3 * 5 * 0.3 * prices.IMAGE_GB.usd
     bill = bill_of(make(), use)
     assert bill.of("batch") == money(workers)
     assert bill.of("realtime") == money(calls + gb_s)
@@ -113,8 +119,10 @@ def test_a_function_that_is_kept_warm_costs_by_its_memory_and_a_worker_with_a_gp
     )
     bill = bill_of(make(components=components), Usage(users=0, predictions=0, runs=10, run_s=3540))
     lines = {line.item: line.usd for line in bill.lines}
-    assert lines["matinee-shop-dev-chat kept warm, 3 of it"] == money(3 * 2 * H * 3600 * p.LAMBDA_PROVISIONED_GB_S.usd)
-    assert lines["workers with a GPU (g4dn.xlarge)"] == money(10 / 2 * p.GPU_H.usd)  # half are rows of chat
+    assert lines["matinee-shop-dev-chat kept warm, 3 of it"] == money(
+        3 * 2 * H * 3600 * prices.LAMBDA_PROVISIONED_GB_S.usd
+    )
+    assert lines["workers with a GPU (g4dn.xlarge)"] == money(10 / 2 * prices.GPU_H.usd)  # half are rows of chat
 
 
 def test_alarms_dashboards_and_metrics_beyond_the_free_ones_are_paid_for():
@@ -123,13 +131,20 @@ def test_alarms_dashboards_and_metrics_beyond_the_free_ones_are_paid_for():
     many |= {f"M{n}": {"Type": "AWS::Logs::MetricFilter"} for n in range(11)}
     many |= {"S": {"Type": "AWS::SecretsManager::Secret"}, "P": {"Type": "AWS::ApplicationAutoScaling::ScalingPolicy"}}
     many |= {"N": {"Type": "AWS::EC2::NatGateway"}, "Z": {"Type": "AWS::Route53::HostedZone"}}
-    expected = 4 * p.ALARM.usd + 2 * p.DASHBOARD.usd + p.METRIC.usd + p.SECRET.usd + H * p.NAT_H.usd + p.ZONE.usd
+    expected = (
+        4 * prices.ALARM.usd
+        + 2 * prices.DASHBOARD.usd
+        + prices.METRIC.usd
+        + prices.SECRET.usd
+        + H * prices.NAT_H.usd
+        + prices.ZONE.usd
+    )
     assert monthly_cost([{"Resources": many}]).total_usd == money(expected)
 
 
 def test_the_layout_of_2020_costs_four_times_what_its_document_claimed(make):
-    x86 = ui(vcpu=p.FARGATE_VCPU_H, gb=p.FARGATE_GB_H)
-    expected = x86 + H * p.ADDRESS_H.usd + H * p.BALANCER_H.usd + 2 * H * p.ADDRESS_H.usd
+    x86 = ui(vcpu=prices.FARGATE_VCPU_H, gb=prices.FARGATE_GB_H)
+    expected = x86 + H * prices.ADDRESS_H.usd + H * prices.BALANCER_H.usd + 2 * H * prices.ADDRESS_H.usd
     assert monthly_cost([TEMPLATE]).total_usd == money(expected)
     assert expected == pytest.approx(36.4, abs=0.05)
     assert compared(make(), IDLE).claimed_2020_usd == (8.88, 1.17)
@@ -193,7 +208,7 @@ def test_a_night_shift_is_awake_over_midnight_and_over_the_end_of_the_week():
 
 
 def test_every_price_has_a_date_and_a_source_and_says_whether_it_was_verified():
-    table = {name: value for name, value in vars(p).items() if isinstance(value, p.Price)}
+    table = {name: value for name, value in vars(prices).items() if isinstance(value, prices.Price)}
     assert len(table) >= 35
     for name, price in table.items():
         assert price.as_of == "November 2026", name
@@ -205,6 +220,6 @@ def test_every_price_has_a_date_and_a_source_and_says_whether_it_was_verified():
 
 
 def test_a_line_is_quantity_beyond_the_free_times_price_times_share():
-    price = p.Price(2.0, "thing", "aws.amazon.com/x", free=3)
+    price = prices.Price(2.0, "thing", "aws.amazon.com/x", free=3)
     assert (Line("x", "y", 2.0, price).usd, Line("x", "y", 5.0, price).usd) == (0.0, 4.0)
     assert Line("x", "y", 5.0, price, share=0.5).usd == 2.0

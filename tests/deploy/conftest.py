@@ -9,9 +9,9 @@ import pytest
 from botocore.stub import Stubber
 
 from matinee.backends.aws.session import Session
+from matinee.deploy.cloud import Cloud, open_cloud
 from matinee.names import Names
-from matinee.ops.deploy.cloud import Cloud, open_cloud
-from matinee.ops.rehearse.ministack import REGION
+from matinee.rehearsal.world import REGION
 from matinee.settings import AwsSettings
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what several files share
@@ -118,7 +118,8 @@ def pretend(endpoint: str):
 def go(pretend) -> Callable:
     """Return a function that deploys and remembers what was told, as `go.told`."""
 
-    from matinee.ops.deploy.pipeline import DeployOptions, deploy
+    from matinee.deploy.pipeline import deploy
+    from matinee.deploy.plan import DeployOptions
 
     def run(folder: Path, **options):
         run.told.clear()

@@ -10,9 +10,10 @@ from pathlib import Path
 from pretending import Pretend
 
 from matinee.backends.aws.store import DynamoStore
-from matinee.ops.deploy.events import ResourceMoved, Step, Tried
-from matinee.ops.deploy.pipeline import DeployOptions, deploy
-from matinee.ops.rehearse.ministack import REGION
+from matinee.deploy.cloud import ResourceMoved, Step, Tried
+from matinee.deploy.pipeline import deploy
+from matinee.deploy.plan import DeployOptions
+from matinee.rehearsal.world import REGION
 
 
 def die(*_: object) -> None:

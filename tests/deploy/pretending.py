@@ -9,10 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from matinee.deploy.cloud import UI_COMPONENT, Cloud, ImageMoved, Tools, WantedImage
 from matinee.manifest import ComponentManifest
-from matinee.ops.deploy.cloud import Cloud
-from matinee.ops.deploy.events import ImageMoved
-from matinee.ops.deploy.tools import UI_COMPONENT, Tools, WantedImage
 from matinee.ports import Invocation
 
 # What MiniStack has no provisioner for: `drop` takes these out of a template, with what names them.

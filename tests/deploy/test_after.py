@@ -11,12 +11,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from botocore.stub import Stubber
 
-from matinee.ops.deploy import functions
-from matinee.ops.deploy.cloud import Cloud
-from matinee.ops.deploy.health import check_answers
-from matinee.ops.deploy.money import activate_tag
-from matinee.project import Aws
-from matinee.stack import Blueprint
+from matinee.deploy import versions
+from matinee.deploy.cloud import Cloud
+from matinee.deploy.publish import activate_tag, check_answers
+from matinee.project.aws import Aws
+from matinee.stack.blueprint import Blueprint
 
 Answers = Callable[[str], Stubber]
 NAME = "matinee-activity-prod-recommend"
@@ -79,10 +78,10 @@ def test_processes_are_kept_warm_at_the_alias_and_no_longer(recorded: Cloud, ans
     at = {"FunctionName": NAME, "Qualifier": "live"}
     client = answers("lambda")
     client.add_response("put_provisioned_concurrency_config", {}, {**at, "ProvisionedConcurrentExecutions": 2})
-    functions.keep_warm(recorded, "recommend", 2)
+    versions.keep_warm(recorded, "recommend", 2)
     client.add_response("delete_provisioned_concurrency_config", {}, at)
-    functions.keep_warm(recorded, "recommend", 0, before=2)
-    functions.keep_warm(recorded, "recommend", 0)
+    versions.keep_warm(recorded, "recommend", 0, before=2)
+    versions.keep_warm(recorded, "recommend", 0)
 
 
 def test_a_part_of_the_calls_goes_to_the_new_version(recorded: Cloud, answers: Answers) -> None:
@@ -90,12 +89,12 @@ def test_a_part_of_the_calls_goes_to_the_new_version(recorded: Cloud, answers: A
     client = answers("lambda")
     weighted = {**given, "FunctionVersion": "6", "RoutingConfig": {"AdditionalVersionWeights": {"7": 0.1}}}
     client.add_response("update_alias", {}, weighted)
-    functions.point(recorded, "recommend", "7", share=0.1, former="6")
+    versions.point_alias(recorded, "recommend", "7", share=0.1, former="6")
     whole = {**given, "FunctionVersion": "7", "RoutingConfig": {"AdditionalVersionWeights": {}}}
     client.add_response("update_alias", {}, whole)
-    functions.point(recorded, "recommend", "7", former="6")
+    versions.point_alias(recorded, "recommend", "7", former="6")
     client.add_response("update_alias", {}, whole)
-    functions.point(recorded, "recommend", "7", share=0.1, former="$LATEST")  # there is no version to share with
+    versions.point_alias(recorded, "recommend", "7", share=0.1, former="$LATEST")  # there is no version to share with
 
 
 def test_a_function_that_is_pending_is_waited_for_and_one_that_failed_says_why(
@@ -106,9 +105,9 @@ def test_a_function_that_is_pending_is_waited_for_and_one_that_failed_says_why(
     asked = {"FunctionName": NAME, "Qualifier": "7"}
     for state in ("Pending", "Active"):
         client.add_response("get_function_configuration", {"State": state, "LastUpdateStatus": "Successful"}, asked)
-    assert functions.publish(recorded, "recommend") == "7"
+    assert versions.publish_version(recorded, "recommend") == "7"
     client.add_response("publish_version", {"Version": "8"}, {"FunctionName": NAME})
     failed = {"State": "Failed", "StateReason": "The image manifest is not supported"}
     client.add_response("get_function_configuration", failed, {**asked, "Qualifier": "8"})
     with pytest.raises(Exception, match=f"The function {NAME} cannot run its image: The image manifest is not suppo"):
-        functions.publish(recorded, "recommend")
+        versions.publish_version(recorded, "recommend")

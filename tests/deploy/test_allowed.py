@@ -10,12 +10,11 @@ import pytest
 from botocore.client import BaseClient
 from pretending import Pretend
 
-from matinee.ops.deploy.destroy import destroy
-from matinee.ops.deploy.pipeline import DeployOptions, deploy
-from matinee.ops.deploy.plan import plan
-from matinee.ops.deploy.push import push
-from matinee.ops.deploy.rollback import rollback, versions
-from matinee.ops.iam_policy import iam_policy
+from matinee.deploy.destroy import destroy
+from matinee.deploy.pipeline import deploy, push
+from matinee.deploy.plan import DeployOptions, plan
+from matinee.deploy.releases import rollback, versions
+from matinee.operate.eject import iam_policy
 
 # Where IAM calls an action otherwise than the API its operation.
 ACTIONS = {
@@ -44,7 +43,7 @@ def test_every_call_of_a_stages_life_is_allowed_by_the_printed_policy(
         return call(self, operation, given)
 
     monkeypatch.setattr(BaseClient, "_make_api_call", noted)
-    monkeypatch.setattr("matinee.ops.deploy.destroy.LAGS_S", 0.1)
+    monkeypatch.setattr("matinee.deploy.destroy.LAGS_S", 0.1)
     tools, toml = pretend.tools, '[auth]\nmode = "password"\n'
     folder = app(toml=toml)
     plan(folder, "dev", tools)

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from pretending import Pretend
 
+from matinee.deploy.cloud import Cloud
+from matinee.deploy.plan import Deployed
+from matinee.deploy.stack_state import describe
 from matinee.errors import BackendError, UsageError
-from matinee.ops.deploy.cloud import Cloud
-from matinee.ops.deploy.pipeline import Deployed
-from matinee.ops.deploy.stacks.state import describe
 
 
 def test_a_password_that_people_sign_in_with_is_made_and_told_once(

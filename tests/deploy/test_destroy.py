@@ -8,21 +8,23 @@ from pathlib import Path
 import pytest
 from pretending import Pretend
 
+from matinee.deploy import current_state
+from matinee.deploy import destroy as deploy_destroy
+from matinee.deploy.cloud import Cloud, open_cloud
+from matinee.deploy.destroy import Loss, destroy
+from matinee.deploy.drain import quieten
+from matinee.deploy.pipeline import deploy
+from matinee.deploy.plan import DeployOptions
+from matinee.deploy.releases import rollback
+from matinee.deploy.stack_changes import delete_stack
+from matinee.deploy.stack_state import describe
 from matinee.errors import ConflictError, NotFoundError
 from matinee.names import NETWORK_STACK, Names
-from matinee.ops.deploy import live, remains
-from matinee.ops.deploy.cloud import Cloud, open_cloud
-from matinee.ops.deploy.destroy import Loss, destroy
-from matinee.ops.deploy.pipeline import DeployOptions, deploy
-from matinee.ops.deploy.quiet import quieten
-from matinee.ops.deploy.rollback import rollback
-from matinee.ops.deploy.stacks.remove import delete_stack
-from matinee.ops.deploy.stacks.state import describe
 
 
 @pytest.fixture(autouse=True)
 def no_lag(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("matinee.ops.deploy.destroy.LAGS_S", 0.1)  # the emulator's list is never behind
+    monkeypatch.setattr("matinee.deploy.destroy.LAGS_S", 0.1)  # the emulator's list is never behind
 
 
 def put(cloud: Cloud, key: str, body: bytes = b"x") -> None:
@@ -61,7 +63,7 @@ def test_correction_2_task_definitions_that_the_stack_retains_are_removed(
 ) -> None:
     deploy(app(), DeployOptions(), pretend.tools)
     deploy(app(plus=2), DeployOptions(only="count"), pretend.tools)
-    definitions = live.look(cloud).aws.definitions.values()
+    definitions = current_state.read_release(cloud).aws.definitions.values()
     destroy(app(), "dev", pretend.tools)
     for arn in definitions:
         found = cloud.call("ecs", "describe_task_definition", absent=("ClientException",), taskDefinition=arn)
@@ -94,7 +96,7 @@ def test_a_person_who_says_no_loses_nothing(app: Callable[..., Path], cloud: Clo
     deploy(folder, DeployOptions(), pretend.tools)
     done = destroy(folder, "dev", pretend.tools, with_data=True, confirm=lambda _: False)
     assert (done.declined, done.stacks) == (True, ())
-    assert live.look(cloud).number == 1
+    assert current_state.read_release(cloud).number == 1
 
 
 def test_another_app_whose_name_begins_alike_is_not_touched(
@@ -108,8 +110,8 @@ def test_another_app_whose_name_begins_alike_is_not_touched(
     file.write_text(file.read_text().replace(cloud.names.app, other.names.app))
     deploy(folder, DeployOptions(stage="x"), pretend.tools)
     destroy(app(), "dev", pretend.tools, with_data=True)
-    assert live.look(other).number == 1
-    for arn in live.look(other).aws.definitions.values():
+    assert current_state.read_release(other).number == 1
+    for arn in current_state.read_release(other).aws.definitions.values():
         found = cloud.call("ecs", "describe_task_definition", taskDefinition=arn)
         assert found["taskDefinition"]["status"] == "ACTIVE"
     groups = cloud.call("logs", "describe_log_groups", logGroupNamePrefix=other.names.log_group("ui"))
@@ -127,7 +129,7 @@ def test_correction_3_tasks_are_stopped_and_nothing_launches_while_a_stage_goes(
     order = [name for name in asked if name in ("PutFunctionConcurrency", "DisableRule", "ListTasks", "DeleteStack")]
     assert order.index("PutFunctionConcurrency") < order.index("ListTasks") < order.index("DeleteStack")
     assert "DisableRule" in order[: order.index("DeleteStack")]
-    assert remains.tagged(cloud)
+    assert deploy_destroy.tagged_resources(cloud)
 
 
 def test_what_a_stack_that_somebody_deleted_left_behind_is_taken_in_again(
@@ -138,7 +140,7 @@ def test_what_a_stack_that_somebody_deleted_left_behind_is_taken_in_again(
     destroy(folder, "dev", pretend.tools)
     delete_stack(cloud, describe(cloud, cloud.names.data_stack), lambda _: None)
     assert exists(cloud, "dynamodb", "describe_table", "ResourceNotFoundException", TableName=cloud.names.base)
-    remains.empty_bucket(cloud)  # the emulator takes in everything but a bucket
+    deploy_destroy.empty_bucket(cloud)  # the emulator takes in everything but a bucket
     cloud.call("s3", "delete_bucket", Bucket=cloud.bucket)
     assert deploy(folder, DeployOptions(), pretend.tools).release == 2, "the table is the one that was"
 

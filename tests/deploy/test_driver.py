@@ -7,15 +7,10 @@ from dataclasses import replace
 
 import pytest
 
+from matinee.deploy.cloud import Cloud, Note, ResourceMoved
+from matinee.deploy.stack_changes import INLINE_BYTES, apply, delete_stack, discard, make_change_set, settle
+from matinee.deploy.stack_state import ChangeSet, StackSpec, describe
 from matinee.errors import BackendError
-from matinee.ops.deploy.cloud import Cloud
-from matinee.ops.deploy.events import Note, ResourceMoved
-from matinee.ops.deploy.stacks.apply import apply
-from matinee.ops.deploy.stacks.changes import INLINE_BYTES, discard, make_change_set
-from matinee.ops.deploy.stacks.model import ChangeSet, StackSpec
-from matinee.ops.deploy.stacks.remove import delete_stack
-from matinee.ops.deploy.stacks.settle import settle
-from matinee.ops.deploy.stacks.state import describe
 
 
 def silent(_):

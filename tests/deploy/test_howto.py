@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from pretending import Pretend
 
-from matinee.cli import deploying, main
-from matinee.ops.deploy.cloud import Cloud
+from matinee.cli import deploy as cli_deploy
+from matinee.cli import main
+from matinee.deploy.cloud import Cloud
 
 DOCS = Path(__file__).parents[2] / "docs" / "how-to"
 RECOMMEND = """
@@ -36,8 +37,8 @@ class Said:
 def matinee(
     capsys: pytest.CaptureFixture[str], pretend: Pretend, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Said]:
-    monkeypatch.setattr(deploying, "tools", lambda build="local": pretend.tools)
-    monkeypatch.setattr("matinee.ops.deploy.destroy.LAGS_S", 0.1)
+    monkeypatch.setattr(cli_deploy, "open_tools", lambda build="local": pretend.tools)
+    monkeypatch.setattr("matinee.deploy.destroy.LAGS_S", 0.1)
 
     def run(*arguments: str) -> Said:
         capsys.readouterr()
@@ -136,14 +137,14 @@ def test_bad_input_is_one_sentence_and_code_2(
     matinee: Callable[..., Said], folder: Path, monkeypatch: pytest.MonkeyPatch, pretend: Pretend, arguments, said: str
 ) -> None:
     real = pretend.tools
-    monkeypatch.setattr(deploying, "tools", lambda build="local": real if build == "local" else _real(build))
+    monkeypatch.setattr(cli_deploy, "open_tools", lambda build="local": real if build == "local" else _real(build))
     heard = matinee(*arguments)
     assert (heard.code, heard.out) == (2, "")
     assert said in heard.err
     assert "Traceback" not in heard.err
 
 
-_real = deploying.tools
+_real = cli_deploy.open_tools
 
 
 def test_the_workflow_of_the_page_is_yaml_with_the_commands_there_are(tmp_path: Path) -> None:

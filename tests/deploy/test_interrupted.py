@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from pretending import Pretend
 
-from matinee.ops.deploy import history, live
-from matinee.ops.deploy.cloud import Cloud
-from matinee.ops.deploy.pipeline import DeployOptions, deploy
+from matinee.deploy import current_state
+from matinee.deploy.cloud import Cloud
+from matinee.deploy.pipeline import deploy
+from matinee.deploy.plan import DeployOptions
 
 POINTS = ("What is kept", "Images", "a resource", "a tried version", "the alias moved")
 
@@ -52,7 +53,7 @@ def test_the_first_deployment_goes_on(
     done = deploy(folder, DeployOptions(), pretend.tools)
     assert (done.release, done.versions) == (1, {"hello": "v1", "count": "v1"})
     assert alias(cloud) == "1"
-    found = live.look(cloud)
+    found = current_state.read_release(cloud)
     assert [past.number for past in found.history.releases] == [1]
     assert deploy(folder, DeployOptions(), pretend.tools).changed is False
 
@@ -64,10 +65,10 @@ def test_a_later_one_goes_on_and_the_former_release_is_what_is_live_meanwhile(
     deploy(app(), DeployOptions(), pretend.tools)
     folder = app(word="Hi", plus=2)
     kill_at(folder, point)
-    meanwhile = live.look(cloud)
+    meanwhile = current_state.read_release(cloud)
     assert meanwhile.number == 1
     assert {c.name: c.label for c in meanwhile.release.components} == {"hello": "v1", "count": "v1"}
     done = deploy(folder, DeployOptions(), pretend.tools)
     assert (done.release, done.versions) == (2, {"hello": "v2", "count": "v2"})
     assert alias(cloud) == "2"
-    assert history.read(live.look(cloud).store).highest == {"hello": 2, "count": 2}
+    assert current_state.read_history(current_state.read_release(cloud).store).highest == {"hello": 2, "count": 2}

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from pretending import Pretend
 
-from matinee.ops.deploy.cloud import Cloud
-from matinee.ops.deploy.pipeline import DeployOptions, deploy
-from matinee.ops.doctor_aws import doctor_aws
-from matinee.ops.rehearse.ministack import REGION
-from matinee.ops.secrets import list_secrets, set_secret
-from matinee.ops.status import status_of
+from matinee.deploy.cloud import Cloud
+from matinee.deploy.pipeline import deploy
+from matinee.deploy.plan import DeployOptions
+from matinee.operate.access import list_secrets, set_secret
+from matinee.operate.doctor import doctor_aws
+from matinee.operate.status import status_of
+from matinee.rehearsal.world import REGION
 
 SECRET = ', secrets=["API_KEY"]'
 

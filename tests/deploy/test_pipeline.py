@@ -8,17 +8,15 @@ from pathlib import Path
 import pytest
 from pretending import Pretend
 
+from matinee.deploy import current_state
+from matinee.deploy.cloud import Cloud, Note, ResourceMoved, Step, Tried, open_cloud
+from matinee.deploy.pipeline import deploy, push
+from matinee.deploy.plan import Deployed, DeployOptions, plan
+from matinee.deploy.releases import rollback, versions
+from matinee.deploy.stack_state import describe
 from matinee.errors import BackendError, MatineeError, NotFoundError, UsageError
 from matinee.names import Names
-from matinee.ops.deploy import live
-from matinee.ops.deploy.cloud import Cloud, open_cloud
-from matinee.ops.deploy.events import Note, ResourceMoved, Step, Tried
-from matinee.ops.deploy.pipeline import Deployed, DeployOptions, deploy
-from matinee.ops.deploy.plan import plan
-from matinee.ops.deploy.push import push
-from matinee.ops.deploy.rollback import rollback, versions
-from matinee.ops.deploy.stacks.state import describe
-from matinee.ops.rehearse.ministack import REGION
+from matinee.rehearsal.world import REGION
 
 
 def alias(cloud: Cloud, predictor: str = "hello") -> dict:
@@ -37,7 +35,7 @@ def test_the_first_deployment_makes_everything_and_a_release(
     done = go(app())
     assert (done.release, done.changed, done.versions) == (1, True, {"hello": "v1", "count": "v1"})
     assert pretend.calls == [("hello", "1")], "the example ran on the version by its number, before the alias moved"
-    release = live.look(cloud).release
+    release = current_state.read_release(cloud).release
     aws = release.details["aws"]
     assert aws["functions"] == {"hello": "1"}
     assert aws["definitions"].keys() == {"hello", "count"}
@@ -102,7 +100,7 @@ def test_a_version_that_fails_its_example_never_goes_live(
     assert "What was live before goes on." in raised.value.hint
     assert [event.problem[:10] for event in go.told if isinstance(event, Tried)] == ["hello rais"]
     assert alias(cloud) == {"FunctionVersion": "1"}
-    assert live.look(cloud).number == 1
+    assert current_state.read_release(cloud).number == 1
     pretend.answers["hello"] = "Hi Ada"
     assert go(folder).release == 2, "the next try goes on where this one stopped"
     assert alias(cloud) == {"FunctionVersion": "2"}
@@ -114,7 +112,7 @@ def test_a_result_of_another_type_than_declared_is_a_failure(
     pretend.answers["hello"] = 42
     with pytest.raises(BackendError, match="does not fit its type"):
         go(app())
-    assert live.look(cloud).release is None
+    assert current_state.read_release(cloud).release is None
 
 
 def test_a_stack_update_that_fails_leaves_the_former_release_serving(
@@ -129,7 +127,7 @@ def test_a_stack_update_that_fails_leaves_the_former_release_serving(
         go(app(word="Hi"))
     assert f"The stack {cloud.names.base} could not be updated: the ssm parameter Taken failed" in raised.value.message
     assert describe(cloud, cloud.names.base).status == "UPDATE_ROLLBACK_COMPLETE"
-    assert (alias(cloud), live.look(cloud).number) == ({"FunctionVersion": "1"}, 1)
+    assert (alias(cloud), current_state.read_release(cloud).number) == ({"FunctionVersion": "1"}, 1)
     pretend.more.clear()
     assert go(app(word="Hi")).versions["hello"] == "v2"
 
@@ -142,11 +140,11 @@ def test_only_one_component_goes_live_without_a_stack_update_and_the_next_deploy
     folder = app(word="Hi", plus=2)
     done = go(folder, only="count")
     assert (done.release, done.versions) == (2, {"hello": "v1", "count": "v2"})
-    definitions = live.look(cloud).aws.definitions
+    definitions = current_state.read_release(cloud).aws.definitions
     assert definitions["count"].endswith(":2")
     found = cloud.call("ecs", "describe_task_definition", taskDefinition=definitions["count"])["taskDefinition"]
     (container,) = found["containerDefinitions"]
-    assert container["image"] == live.look(cloud).aws.images["count"]
+    assert container["image"] == current_state.read_release(cloud).aws.images["count"]
     assert {"name": "MATINEE_LABEL", "value": "v2"} in container["environment"]
     done = go(folder, only="hello")
     assert (done.release, alias(cloud)) == (3, {"FunctionVersion": "2"})
@@ -154,7 +152,7 @@ def test_only_one_component_goes_live_without_a_stack_update_and_the_next_deploy
     pretend.images.pushed.clear()
     done = go(folder)
     assert (done.versions, pretend.images.pushed) == ({"hello": "v2", "count": "v2"}, [])
-    assert image_of(cloud, alias(cloud)["FunctionVersion"]) == live.look(cloud).aws.images["hello"]
+    assert image_of(cloud, alias(cloud)["FunctionVersion"]) == current_state.read_release(cloud).aws.images["hello"]
 
 
 def test_a_full_deployment_sets_right_what_only_had_left_in_the_function(
@@ -253,7 +251,7 @@ def test_a_predictor_that_was_taken_out_does_not_come_back_without_its_role(
     with pytest.raises(BackendError) as raised:
         rollback(folder, "dev", pretend.tools, to="1")
     assert raised.value.message == "count cannot go back: it was taken out of the app since, and its role with it."
-    assert live.look(cloud).number == 2
+    assert current_state.read_release(cloud).number == 2
 
 
 def test_a_plan_changes_nothing_and_an_unchanged_app_costs_at_most_twenty_calls(
@@ -278,7 +276,7 @@ def test_a_plan_changes_nothing_and_an_unchanged_app_costs_at_most_twenty_calls(
     ]
     assert {(line.effect, line.name) for line in change.lines} >= {("change", cloud.names.resource("hello"))}
     assert not change.lost
-    assert live.look(cloud).number == 1
+    assert current_state.read_release(cloud).number == 1
     assert go(app()).changed is False
 
 
@@ -291,7 +289,11 @@ def test_a_person_who_says_no_has_nothing_made(
     assert describe(cloud, cloud.names.data_stack) is None
     go(folder)
     done = deploy(app(word="Hi"), DeployOptions(), pretend.tools, confirm=lambda _: False)
-    assert (done.declined, live.look(cloud).number, alias(cloud)) == (True, 1, {"FunctionVersion": "1"})
+    assert (done.declined, current_state.read_release(cloud).number, alias(cloud)) == (
+        True,
+        1,
+        {"FunctionVersion": "1"},
+    )
 
 
 def test_two_stages_stand_side_by_side(
@@ -300,7 +302,7 @@ def test_two_stages_stand_side_by_side(
     go(app())
     go(app(word="Hi"), stage="prod")
     prod = open_cloud(Names(cloud.names.app, "prod"), cloud.session.settings)
-    assert live.look(prod).number == live.look(cloud).number == 1
+    assert current_state.read_release(prod).number == current_state.read_release(cloud).number == 1
     assert image_of(cloud, "1") != image_of(prod, "1")
     assert prod.bucket != cloud.bucket
     assert go(app()).changed is False
@@ -348,11 +350,13 @@ def test_correction_5_without_cloudfront_the_app_is_live_and_the_way_out_is_said
     with pytest.raises(BackendError) as raised:
         go(folder)
     assert raised.value.message.startswith("The app is live, and has no public address. The stack ")
-    assert live.look(cloud).number == 1
+    assert current_state.read_release(cloud).number == 1
     cloud.call("ssm", "delete_parameter", Name=name)
     done = go(folder)
     assert (done.release, done.changed, done.url) == (1, True, "https://app.example.com")
-    assert live.look(cloud).aws.url == "https://app.example.com", "the release says where the app is open"
+    assert current_state.read_release(cloud).aws.url == "https://app.example.com", (
+        "the release says where the app is open"
+    )
     assert go(folder).changed is False
 
 

@@ -10,21 +10,18 @@ import pytest
 from botocore.exceptions import EndpointConnectionError, NoCredentialsError, SSOTokenLoadError
 from botocore.stub import ANY, Stubber
 
+from matinee import settings
 from matinee.backends.aws.session import Session
+from matinee.deploy import cloud, preflight
+from matinee.deploy.cloud import Cloud, Tools
+from matinee.deploy.destroy import destroy
+from matinee.deploy.preflight import Finding, check_names, check_permissions, check_region, principal_of, refuse
+from matinee.deploy.registry import EngineImages
 from matinee.errors import BackendError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources
 from matinee.names import Names
-from matinee.ops.deploy import cloud as clouds
-from matinee.ops.deploy.cloud import Cloud
-from matinee.ops.deploy.destroy import destroy
-from matinee.ops.deploy.engine_images import EngineImages
-from matinee.ops.deploy.preflight import checks, quotas, roles, secrets
-from matinee.ops.deploy.preflight.model import Finding, refuse
-from matinee.ops.deploy.preflight.names import check_names, check_region
-from matinee.ops.deploy.preflight.permissions import check_permissions, principal_of
-from matinee.ops.deploy.tools import Tools
 from matinee.settings import AwsSettings
-from matinee.stack import Blueprint
+from matinee.stack.blueprint import Blueprint
 
 Answers = Callable[[str], Stubber]
 
@@ -65,7 +62,7 @@ NO_ACCESS = {
 def test_who_cannot_reach_aws_is_told_how_to(error: Exception, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Session, "client", lambda *_, **__: Broken(error))
     with pytest.raises(BackendError) as raised:
-        clouds.open_cloud(Names("activity", "dev"), AwsSettings(region="eu-central-1"))
+        cloud.open_cloud(Names("activity", "dev"), AwsSettings(region="eu-central-1"))
     assert said in raised.value.message
     assert raised.value.hint
 
@@ -74,7 +71,7 @@ def test_expired_credentials_are_said(recorded: Cloud, answers: Answers, monkeyp
     answers("sts").add_client_error("get_caller_identity", "ExpiredToken", "The security token is expired")
     monkeypatch.setattr(Session, "client", lambda *_, **__: recorded.session._clients["sts"])
     with pytest.raises(BackendError) as raised:
-        clouds.open_cloud(Names("activity", "dev"), AwsSettings(region="eu-central-1"))
+        cloud.open_cloud(Names("activity", "dev"), AwsSettings(region="eu-central-1"))
     assert str(raised.value).startswith("AWS cannot be used: AWS does not accept the credentials (ExpiredToken).")
     assert "aws sso login" in raised.value.hint
 
@@ -157,7 +154,7 @@ def concurrency(answers: Answers, limit: int) -> None:
 
 def test_correction_5_ten_concurrent_executions_cannot_be_reserved(recorded: Cloud, answers: Answers) -> None:
     concurrency(answers, 10)
-    said = sentence(quotas.check_lambda(recorded, [predictor("recommend", concurrency=2)]))
+    said = sentence(preflight.check_lambda(recorded, [predictor("recommend", concurrency=2)]))
     assert said.startswith("Lambda lets this account run 10 functions at once and keeps 10 of them unreserved, but ")
     assert "asks for 2 (recommend 2). Leave `concurrency` out, or raise the quota L-B99A9384" in said
 
@@ -166,13 +163,13 @@ def test_correction_5_ten_concurrent_executions_are_said_even_if_none_is_reserve
     recorded: Cloud, answers: Answers
 ) -> None:
     concurrency(answers, 10)
-    (finding,) = quotas.check_lambda(recorded, [predictor("recommend")])
+    (finding,) = preflight.check_lambda(recorded, [predictor("recommend")])
     assert (finding.stops, "more people than that will wait" in finding.message) == (False, True)
 
 
 def test_a_grown_account_has_nothing_to_hear(recorded: Cloud, answers: Answers) -> None:
     concurrency(answers, 1000)
-    assert quotas.check_lambda(recorded, [predictor("recommend", concurrency=20)]) == []
+    assert preflight.check_lambda(recorded, [predictor("recommend", concurrency=20)]) == []
 
 
 def quota(answers: Answers, service: str, code: str, value: float) -> None:
@@ -181,22 +178,22 @@ def quota(answers: Answers, service: str, code: str, value: float) -> None:
 
 
 def test_a_fargate_quota_that_is_too_low(recorded: Cloud, answers: Answers) -> None:
-    quota(answers, "fargate", quotas.FARGATE, 2)
-    said = sentence(quotas.check_fargate(recorded, [predictor("plan", "batch", cpu=2)], 0.25))
+    quota(answers, "fargate", preflight.FARGATE, 2)
+    said = sentence(preflight.check_fargate(recorded, [predictor("plan", "batch", cpu=2)], 0.25))
     assert said.startswith(
         "Fargate gives this account 2 vCPU at once, and the app needs 2.5. Raise the quota L-3032A538"
     )
 
 
 def test_workers_that_will_wait_are_said(recorded: Cloud, answers: Answers) -> None:
-    quota(answers, "fargate", quotas.FARGATE, 6)
-    (finding,) = quotas.check_fargate(recorded, [predictor("plan", "batch", cpu=2, max_workers=4)], 0.25)
+    quota(answers, "fargate", preflight.FARGATE, 6)
+    (finding,) = preflight.check_fargate(recorded, [predictor("plan", "batch", cpu=2, max_workers=4)], 0.25)
     assert (finding.stops, finding.message[:45]) == (False, "All workers at once would take 8.5 vCPU, and ")
 
 
 def test_gpu_quotas_start_at_zero(recorded: Cloud, answers: Answers) -> None:
-    quota(answers, "ec2", quotas.GPU, 0)
-    said = sentence(quotas.check_gpu(recorded, [predictor("paint", "batch", gpu=1)]))
+    quota(answers, "ec2", preflight.GPU_FAMILIES, 0)
+    said = sentence(preflight.check_gpu(recorded, [predictor("paint", "batch", gpu=1)]))
     assert said.startswith("paint asks for a GPU: a machine with one has 4 vCPU at least, and this account may run 0 ")
     assert "L-DB2E81BA" in said
 
@@ -204,7 +201,7 @@ def test_gpu_quotas_start_at_zero(recorded: Cloud, answers: Answers) -> None:
 def test_correction_5_five_networks_a_region(recorded: Cloud, answers: Answers) -> None:
     answers("ec2").add_response("describe_vpcs", {"Vpcs": [{"VpcId": f"vpc-{n}"} for n in range(5)]})
     answers("service-quotas").add_client_error("get_service_quota", "AccessDeniedException")
-    said = sentence(quotas.check_vpcs(recorded))
+    said = sentence(preflight.check_vpcs(recorded))
     assert said.startswith("This region has 5 networks (VPCs) of 5, and Matinee's would be one more. Remove one")
 
 
@@ -219,7 +216,7 @@ def test_missing_service_linked_roles_are_made_by_api(recorded: Cloud, answers: 
     iam.add_client_error("create_service_linked_role", "InvalidInput", "has been taken in this account")
     iam.add_client_error("create_service_linked_role", "AccessDenied", "no")
     told = []
-    roles.ensure_roles(recorded, roles.ALWAYS, told.append)
+    preflight.ensure_roles(recorded, preflight.ROLES_ALWAYS, told.append)
     assert told[0].text == "Made the service-linked role of ecs.amazonaws.com, which this account did not have."
     assert told[1].text.startswith("The service-linked role of ecs.application-autoscaling.amazonaws.com could not be ")
     assert "aws iam create-service-linked-role" in told[1].hint
@@ -229,12 +226,12 @@ def test_missing_service_linked_roles_are_made_by_api(recorded: Cloud, answers: 
 
 
 def test_a_secret_that_only_a_person_can_give_is_asked_for(recorded: Cloud, answers: Answers) -> None:
-    names = ["API_KEY", secrets.COOKIE_SECRET]
+    names = ["API_KEY", settings.COOKIE_SECRET]
     wanted = {"Names": [recorded.names.parameter(name) for name in names], "WithDecryption": False}
     answers("ssm").add_response("get_parameters", {"Parameters": []}, wanted)
-    found = secrets.look(recorded, names)
-    assert secrets.makeable(found.missing) == (secrets.COOKIE_SECRET,)
-    assert sentence(secrets.check_secrets("prod", found.missing, {"API_KEY": "recommend"})) == (
+    found = preflight.find_secrets(recorded, names)
+    assert preflight.makeable(found.missing) == (settings.COOKIE_SECRET,)
+    assert sentence(preflight.check_secrets("prod", found.missing, {"API_KEY": "recommend"})) == (
         "The secret API_KEY of recommend is not set on the stage prod. matinee secret set API_KEY --stage prod"
     )
 
@@ -242,7 +239,7 @@ def test_a_secret_that_only_a_person_can_give_is_asked_for(recorded: Cloud, answ
 def test_a_password_that_is_made_is_shown_once_and_never_in_a_repr(recorded: Cloud, answers: Answers) -> None:
     wanted = {"Name": "/matinee/activity/prod/MATINEE_PASSWORD", "Type": "SecureString", "Value": ANY, "Tags": ANY}
     answers("ssm").add_response("put_parameter", {}, wanted)
-    made = secrets.make(recorded, [secrets.PASSWORD])
+    made = preflight.make_secrets(recorded, [preflight.PASSWORD])
     assert len(made.password) >= 12
     assert made.password not in repr(made)
 
@@ -258,13 +255,13 @@ def test_all_quotas_are_asked_before_a_change_and_what_stops_it_is_raised(record
     component = ComponentManifest("paint", "1f", predictors=(predictor("paint", "batch", gpu=1),))
     blueprint = Blueprint(recorded.names, "Activity", (component,))
     concurrency(answers, 10)
-    quota(answers, "fargate", quotas.FARGATE, 6)
-    quota(answers, "ec2", quotas.GPU, 0)
+    quota(answers, "fargate", preflight.FARGATE, 6)
+    quota(answers, "ec2", preflight.GPU_FAMILIES, 0)
     with pytest.raises(UsageError, match="paint asks for a GPU"):
-        checks.before_a_change(recorded, blueprint, pytest.fail)
+        preflight.before_a_change(recorded, blueprint, pytest.fail)
     concurrency(answers, 10)
-    quota(answers, "fargate", quotas.FARGATE, 6)
-    quota(answers, "ec2", quotas.GPU, 8)
+    quota(answers, "fargate", preflight.FARGATE, 6)
+    quota(answers, "ec2", preflight.GPU_FAMILIES, 8)
     told = []
-    checks.before_a_change(recorded, blueprint, told.append)
+    preflight.before_a_change(recorded, blueprint, told.append)
     assert ["more people than that will wait" in note.text for note in told] == [True]

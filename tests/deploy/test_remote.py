@@ -15,18 +15,15 @@ from typing import Any
 import pytest
 from botocore.stub import ANY, Stubber
 
+from matinee.backends.aws import files
+from matinee.deploy import registry, remote_build
+from matinee.deploy.cloud import Cloud, ImageMoved, WantedImage
+from matinee.deploy.registry import KeptImage
+from matinee.deploy.remote_build import RemoteImages, build_spec, project_of
+from matinee.deploy.stack_changes import apply, delete_stack
+from matinee.deploy.stack_state import StackState
 from matinee.errors import BackendError
 from matinee.manifest import ComponentManifest
-from matinee.ops.deploy import remote_images
-from matinee.ops.deploy.cloud import Cloud
-from matinee.ops.deploy.events import ImageMoved
-from matinee.ops.deploy.registry import KeptImage
-from matinee.ops.deploy.remote_images import RemoteImages
-from matinee.ops.deploy.remote_stack import build_spec, project_of
-from matinee.ops.deploy.stacks.apply import apply
-from matinee.ops.deploy.stacks.model import StackState
-from matinee.ops.deploy.stacks.remove import delete_stack
-from matinee.ops.deploy.tools import WantedImage
 
 Answers = Callable[[str], Stubber]
 WANTED = WantedImage("hello", "hello-1f", ComponentManifest("hello", "1f"))
@@ -42,7 +39,7 @@ def uploaded(monkeypatch: pytest.MonkeyPatch) -> dict[str, zipfile.ZipFile]:
         found[key] = zipfile.ZipFile(io.BytesIO(data.read()))
         return 12_000_000
 
-    monkeypatch.setattr(remote_images.S3Files, "put", put)
+    monkeypatch.setattr(files.S3Files, "put", put)
     return found
 
 
@@ -74,14 +71,14 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RemoteImages:
         existing="",
     )
     state = StackState("id", "matinee-activity-prod-build", "CREATE_COMPLETE")
-    monkeypatch.setattr(remote_images, "apply", lambda *_: state)
+    monkeypatch.setattr(remote_build, "apply", lambda *_: state)
     return made
 
 
 def repository(monkeypatch: pytest.MonkeyPatch, *lists: dict[str, str]) -> None:
     answers = iter(lists)
     as_kept = lambda tags: {tag: KeptImage(tag, digest, 0.0) for tag, digest in tags.items()}  # noqa: E731
-    monkeypatch.setattr(remote_images.registry, "images", lambda _: as_kept(next(answers)))
+    monkeypatch.setattr(registry, "images", lambda _: as_kept(next(answers)))
 
 
 def start(answers: Answers, **source: Any) -> None:

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from pretending import Pretend
 
+from matinee.deploy import current_state, publish, registry
+from matinee.deploy.cloud import Cloud, Note, Tried
+from matinee.deploy.destroy import destroy
+from matinee.deploy.pipeline import deploy
+from matinee.deploy.plan import DeployOptions
 from matinee.errors import BackendError, ConflictError
-from matinee.ops.deploy import history, live, registry, smoke
-from matinee.ops.deploy.cloud import Cloud
-from matinee.ops.deploy.destroy import destroy
-from matinee.ops.deploy.events import Note, Tried
-from matinee.ops.deploy.pipeline import DeployOptions, deploy
 from matinee.ports import RunQuery
 from matinee.queue.claims import finish
 from matinee.runs import Failure, Status, fail, succeed
-from matinee.testing.store_samples import claim_next
+from matinee.testing.store_contract_runs import claim_next
 
 EXAMPLE = ', examples=[{"n": 1}]'
 
@@ -27,7 +27,7 @@ def works(result: int | None = None, why: str = "") -> Callable[[Cloud, str], No
     """Return a worker that answers the next run with a result, or fails it."""
 
     def work(cloud: Cloud, predictor: str) -> None:
-        store = live.nothing(cloud).store
+        store = current_state.nothing_live(cloud).store
         run, _ = claim_next(store, "worker", time.time(), predictor=predictor)
         failure = Failure("exception", why, "", "")
         if why:
@@ -57,7 +57,7 @@ def test_one_that_fails_is_taken_back(app: Callable[..., Path], cloud: Cloud, pr
         deploy(app(word="Hi", plus=2, more=EXAMPLE), DeployOptions(), pretend.tools)
     assert raised.value.message.startswith("count fails its first example on AWS: no such column")
     assert raised.value.message.endswith("What was live before is live again.")
-    found = live.look(cloud)
+    found = current_state.read_release(cloud)
     assert found.number == 3
     assert {c.name: c.label for c in found.release.components} == {"hello": "v1", "count": "v1"}
     assert found.history.releases[-1].note == "release 2 taken back"
@@ -72,7 +72,7 @@ def test_a_first_one_that_fails_is_said_to_be_live(app: Callable[..., Path], clo
     pretend.worker = works(why="no such column")
     with pytest.raises(BackendError, match="The app is live, but count fails its first example on AWS: no such column"):
         deploy(app(more=EXAMPLE), DeployOptions(), pretend.tools)
-    assert live.look(cloud).number == 1
+    assert current_state.read_release(cloud).number == 1
 
 
 def test_nothing_of_before_a_destruction_is_made_live_again(
@@ -84,17 +84,17 @@ def test_nothing_of_before_a_destruction_is_made_live_again(
     pretend.worker = works(why="no such column")
     with pytest.raises(BackendError, match="The app is live, but count fails its first example on AWS: no such column"):
         deploy(app(more=EXAMPLE), DeployOptions(), pretend.tools)
-    assert live.look(cloud).number == 2
+    assert current_state.read_release(cloud).number == 2
 
 
 def test_a_run_that_no_worker_takes_says_why(
     app: Callable[..., Path], cloud: Cloud, pretend: Pretend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(smoke, "START_S", 0.3)
-    monkeypatch.setattr(smoke, "LONGEST_S", 0.0)
+    monkeypatch.setattr(publish, "START_S", 0.3)
+    monkeypatch.setattr(publish, "LONGEST_SMOKE_S", 0.0)
 
     def refuse(cloud: Cloud, predictor: str) -> None:
-        live.nothing(cloud).store.note(predictor, "AWS has no Fargate capacity at the moment.")
+        current_state.nothing_live(cloud).store.note(predictor, "AWS has no Fargate capacity at the moment.")
 
     pretend.worker = refuse
     with pytest.raises(BackendError, match="AWS has no Fargate capacity at the moment"):
@@ -122,7 +122,7 @@ def test_two_deployments_at_once_do_not_make_one_of_both(
     with pytest.raises(ConflictError, match="Another deployment went live while release 2 was made"):
         deploy(folder, DeployOptions(), pretend.tools, another)
     assert others == [2]
-    assert live.look(cloud).number == 2
+    assert current_state.read_release(cloud).number == 2
     alias = cloud.call("lambda", "get_alias", FunctionName=cloud.names.resource("hello"), Name="live")
     assert alias["FunctionVersion"] == "2"
 
@@ -130,12 +130,14 @@ def test_two_deployments_at_once_do_not_make_one_of_both(
 def test_images_of_the_last_twenty_releases_are_kept(
     app: Callable[..., Path], cloud: Cloud, pretend: Pretend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(history, "KEPT", 2)
+    monkeypatch.setattr(current_state, "KEPT_RELEASES", 2)
     for word in ("Hello", "Hi", "Hey", "Yo"):
         deploy(app(word=word), DeployOptions(), pretend.tools)
     kept = registry.images(cloud)
     assert len([tag for tag in kept if tag.startswith("hello-")]) == 2
-    assert {image.digest for image in kept.values()} == history.needed_images(history.read(live.look(cloud).store))
+    assert {image.digest for image in kept.values()} == current_state.needed_images(
+        current_state.read_history(current_state.read_release(cloud).store)
+    )
 
 
 def test_the_run_is_of_nobody_else_and_there_to_be_read(
@@ -143,5 +145,5 @@ def test_the_run_is_of_nobody_else_and_there_to_be_read(
 ) -> None:
     pretend.worker = works(2)
     deploy(app(more=EXAMPLE), DeployOptions(), pretend.tools)
-    (run,) = live.look(cloud).store.runs(RunQuery(predictor="count"))
+    (run,) = current_state.read_release(cloud).store.runs(RunQuery(predictor="count"))
     assert (run.user, run.status, run.inputs) == ("deploy", Status.SUCCEEDED, {"n": 1})

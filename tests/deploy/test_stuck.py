@@ -9,14 +9,11 @@ from typing import Any
 import pytest
 from botocore.stub import ANY, Stubber
 
+from matinee.deploy.cloud import Cloud, Note, TaskFailed
+from matinee.deploy.stack_changes import delete_stack, settle
+from matinee.deploy.stack_events import failure, follow, mend_of
+from matinee.deploy.stack_state import describe
 from matinee.errors import BackendError, ConflictError
-from matinee.ops.deploy.cloud import Cloud
-from matinee.ops.deploy.events import Note, TaskFailed
-from matinee.ops.deploy.stacks.cause import failure, mend_of
-from matinee.ops.deploy.stacks.follow import follow
-from matinee.ops.deploy.stacks.remove import delete_stack
-from matinee.ops.deploy.stacks.settle import settle
-from matinee.ops.deploy.stacks.state import describe
 
 NAME = "matinee-activity-prod"
 ID = f"arn:aws:cloudformation:eu-central-1:123456789012:stack/{NAME}/5d1f"

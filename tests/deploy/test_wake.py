@@ -7,14 +7,13 @@ from collections.abc import Callable
 import pytest
 from botocore.stub import Stubber
 
+from matinee.deploy.cloud import Cloud
+from matinee.deploy.drain import awake
+from matinee.deploy.publish import put_sleeping_page
 from matinee.errors import MatineeError
-from matinee.ops.deploy.cloud import Cloud
-from matinee.ops.deploy.finish import put_sleeping_page
-from matinee.ops.deploy.wake import awake
-from matinee.project import Aws
-from matinee.project.aws import DAYS, OfficeHours
-from matinee.stack import Blueprint
-from matinee.stack.sleeping import sleeping_page
+from matinee.project.aws import DAYS, Aws, OfficeHours
+from matinee.stack.blueprint import Blueprint
+from matinee.stack.edge import sleeping_page
 
 Answers = Callable[[str], Stubber]
 AT = {"cluster": "matinee-activity-prod", "services": ["ui"]}

@@ -11,7 +11,7 @@ import pytest
 
 import matinee
 from matinee.client.host import open_client
-from matinee.project import load
+from matinee.project.load import load
 from matinee.runs import Status
 from matinee.testing.harness import running_app, wait_until
 

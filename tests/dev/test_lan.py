@@ -12,8 +12,8 @@ import urllib.request
 import pytest
 
 from matinee.errors import UsageError
-from matinee.ops.reach import qr_code, reach_of
-from matinee.project import Auth
+from matinee.operate.dev import qr_code, reach_of
+from matinee.project.sections import Auth
 from matinee.testing.harness import running_app, wait_until
 
 

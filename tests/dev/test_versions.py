@@ -10,7 +10,7 @@ import pytest
 import matinee
 from matinee.client.core import Client
 from matinee.client.host import LocalHost
-from matinee.project import load
+from matinee.project.load import load
 from matinee.testing.harness import running_app, wait_until
 
 pytestmark = pytest.mark.slow

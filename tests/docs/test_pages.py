@@ -25,7 +25,8 @@ import matinee
 from matinee import errors
 from matinee.cli.main import app as cli
 from matinee.manifest import Resources
-from matinee.project import Limits, load
+from matinee.project.load import load
+from matinee.project.model import Limits
 from matinee.runs import FAILURE_KINDS
 
 ROOT = Path(__file__).parents[2]

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from matinee.environments import inspect as subject
+from matinee.environments import inspect
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.errors import ProjectError
 from matinee.manifest import Trouble
-from matinee.project import load
+from matinee.project import model
+from matinee.project.load import load
 
 IMPORT = "from matinee import batch, realtime\n"
 GOOD = IMPORT + "@realtime(memory_mb=256)\ndef {name}(x: int) -> int:\n    return x\n"
@@ -85,13 +86,13 @@ def test_what_a_component_prints_is_no_part_of_the_answer(tmp_path: Path) -> Non
 
 def test_an_unchanged_component_is_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    real = subject._ask
+    real = inspect._ask
 
-    def counting(component: subject.Component, *rest: object) -> object:
+    def counting(component: model.Component, *rest: object) -> object:
         asked.append(component.name)
         return real(component, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(subject, "_ask", counting)
+    monkeypatch.setattr(inspect, "_ask", counting)
     app(tmp_path, one=GOOD.format(name="f"), two=GOOD.format(name="g"))
     first = inspected(tmp_path)
     assert sorted(asked) == ["one", "two"]

@@ -11,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from matinee.environments import Environment, prepare
-from matinee.environments.lock import locked
-from matinee.environments.prepare import READY, runtime_requirements
+from matinee.environments.prepare import READY, Environment, locked, prepare, runtime_requirements
 from matinee.errors import BackendError, ComponentError
-from matinee.project import Component
+from matinee.project.model import Component
 
 
 @pytest.fixture(autouse=True)

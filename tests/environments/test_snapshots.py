@@ -12,7 +12,7 @@ import pytest
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.environments.snapshots import KEPT, SnapshotFolder
 from matinee.own_paths import SNAPSHOTS, name_own_files
-from matinee.project import load
+from matinee.project.load import load
 
 PREDICTOR = "\n@realtime\ndef f(n: int) -> int:\n    return n\n"
 HEAD = "import os\nfrom pathlib import Path\nfrom matinee import realtime\nHERE = Path(__file__).parent\n"
@@ -191,7 +191,7 @@ def test_snapshots_that_nothing_runs_from_are_removed(tmp_path: Path) -> None:
         app(tmp_path, f"X = {number}")
         taken.append(snapshots.take(load(tmp_path).components[0]))
         os.utime(tmp_path / SNAPSHOTS / taken[-1].hash, (number, number))
-    hold = "import sys\nfrom matinee.runtime.load import load_component\nload_component(sys.argv[1])\n"
+    hold = "import sys\nfrom matinee.runtime.execute import load_component\nload_component(sys.argv[1])\n"
     hold += "print('loaded', flush=True)\nsys.stdin.read()"
     command = [sys.executable, "-P", "-c", hold, str(taken[1].component.source)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:

@@ -105,7 +105,7 @@ class Stage:
             wrong_s = self.clocks_s[len(self.launched) % len(self.clocks_s)]
             environment |= {"PYTHONPATH": str(self.folder), "WRONG_S": str(wrong_s)}
         self.launched.append(slot)
-        return LaunchCommand([sys.executable, "-m", "matinee.runtime.worker"], environment, str(self.folder))
+        return LaunchCommand([sys.executable, "-m", "matinee.worker.main"], environment, str(self.folder))
 
     def _ended(self, slot: Slot) -> None:
         self.act({"source": "aws.ecs", "detail": {"lastStatus": "STOPPED", "group": f"matinee:{slot.predictor}"}})

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from matinee.backends.aws import session as aws_session
-from matinee.backends.aws.launcher_ecs import EcsLauncher
+from matinee.backends.aws.launcher import EcsLauncher
 from matinee.backends.aws.session import Session
 from matinee.backends.factory import open_backend
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
@@ -16,7 +16,7 @@ from matinee.queue.claims import finish, leave_unless_due, renew_slot
 from matinee.runs import Run, Status, new_run_id, succeed
 from matinee.runtime.dispatcher import Dispatcher
 from matinee.settings import AwsSettings, LaunchSettings, Settings
-from matinee.testing.store_samples import claim_next
+from matinee.testing.store_contract_runs import claim_next
 from support.wire import Wire
 
 from .conftest import N

@@ -16,11 +16,12 @@ from matinee.backends.aws.session import Session
 from matinee.backends.factory import open_backend
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources, to_json
 from matinee.names import Names
-from matinee.ops.rehearse.ministack import REGION
+from matinee.rehearsal.world import REGION
 from matinee.runs import Status
 from matinee.runtime.dispatcher import Dispatcher
 from matinee.settings import AwsSettings, LaunchSettings, Settings
-from matinee.stack import Blueprint, app_template
+from matinee.stack.blueprint import Blueprint
+from matinee.stack.templates import app_template
 from support.emulators import make_bucket, make_table
 
 from .conftest import N
@@ -117,7 +118,7 @@ def test_a_worker_told_what_its_task_is_told_and_no_more_does_its_run(app, endpo
     }
     emulated = {"MATINEE_AWS_ENDPOINT": endpoint, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     done = subprocess.run(
-        [sys.executable, "-m", "matinee.runtime.start", *command],
+        [sys.executable, "-m", "matinee.start", *command],
         env={**image, **told, **emulated},
         cwd=tmp_path,
         capture_output=True,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from matinee.stack import network_template, to_text
+from matinee.stack.templates import network_template, to_text
 
 HERE = Path(__file__).parent
 _SPEC = importlib.util.spec_from_file_location("golden", Path(__file__).parents[2] / "scripts" / "golden.py")

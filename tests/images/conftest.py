@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 
-from matinee.images import UI_NAME, BuiltImage, Engine
-from matinee.ops.build import Build, build
-from matinee.project import load
+from matinee.images.build import BuiltImage
+from matinee.images.engine import Engine
+from matinee.images.ui_image import NAME
+from matinee.operate.build import Build, build
+from matinee.project.load import load
 
 Building = Callable[[], AbstractContextManager[Callable[..., Build]]]
-OF_OTHER_TESTS_TOO = {UI_NAME, "recommend", "classify"}
+OF_OTHER_TESTS_TOO = {NAME, "recommend", "classify"}
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +94,7 @@ class Lambda:
         emulator = Path(os.environ["LAMBDA_RIE"])
         engine.run(
             "run", "--detach", "--name", self.name, "--publish", "127.0.0.1::8080", "--volume", f"{emulator}:/rie:ro",
-            *options, "--entrypoint", "/rie", image, "python", "-m", "matinee.runtime.start", role,
+            *options, "--entrypoint", "/rie", image, "python", "-m", "matinee.start", role,
         )  # fmt: skip
         self.port = engine.run("port", self.name, "8080").stdout.strip().rpartition(":")[2]
 

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from matinee.cli.main import run as matinee
+from matinee.environments.inspect import inspect
 from matinee.errors import BackendError, ComponentError, ProjectError, UsageError
-from matinee.images import Engine, plan_images
-from matinee.images.layers import folder_of_layers
-from matinee.ops.build import build
-from matinee.ops.inspect import inspect
-from matinee.project import load
+from matinee.images.engine import Engine
+from matinee.images.packages import folder_of_layers
+from matinee.images.plan import plan_images
+from matinee.operate.build import build
+from matinee.project.load import load
 
 DOUBLE = "from matinee import realtime\n@realtime\ndef double(n: int) -> int:\n    return 2 * n\n"
 VERSION = '{"Client": {"Version": "28.0"}, "Server": {"Version": "28.0", "Os": "linux", "Arch": "amd64"}}'

@@ -6,7 +6,7 @@ import pytest
 
 from matinee.errors import BackendError, ProjectError, UsageError
 from matinee.images.dockerfile import check_dockerfile, ejected_dockerfile
-from matinee.ops.build import eject
+from matinee.operate.build import eject
 
 LINES = ["ARG MATINEE_ENVIRONMENT=scratch", "FROM ${MATINEE_ENVIRONMENT}", "COPY app/ /app/"]
 OTHERWISE = """# a comment

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from matinee.errors import BackendError
-from matinee.images import Engine
-from matinee.images.base import resolve_base
+from matinee.images.engine import Engine
+from matinee.images.plan import resolve_base
 
 DOCKER = {"Client": {"Version": "28.0.1"}, "Server": {"Version": "28.0.1", "Os": "linux", "Arch": "arm64"}}
 PODMAN = {"Client": {"Version": "5.2.0", "OsArch": "linux/amd64"}, "Server": None}

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from matinee.images import Engine
-from matinee.project import load
+from matinee.images.engine import Engine
 from matinee.project.content import is_secret
-from matinee.runtime.start import ROLES
+from matinee.project.load import load
+from matinee.start import ROLES
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "build-images.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

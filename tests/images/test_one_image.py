@@ -8,7 +8,7 @@ import socket
 
 import pytest
 
-from matinee.images import Engine
+from matinee.images.engine import Engine
 
 TINY = """
     import os

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from matinee.environments.inspect import inspect
 from matinee.errors import BackendError, ComponentError
-from matinee.images import plan_images
-from matinee.ops.inspect import inspect
-from matinee.project import load
+from matinee.images.plan import plan_images
+from matinee.project.load import load
 
 AMD64 = "linux/amd64"
 TELL = """
@@ -180,7 +180,7 @@ def test_what_would_have_to_be_compiled_is_refused_with_the_way_out(write_app, t
     )
     (source / "native.py").write_text("")
     app = write_app(one=tell("one", "native").replace('"native"]', f'"native @ {source.as_uri()}"]'))
-    from matinee.images import build_images
+    from matinee.images.build import build_images
 
     with pytest.raises((ComponentError, BackendError), match="native") as error:
         build_images(engine, plans(app, engine=engine))

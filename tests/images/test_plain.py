@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from matinee import connect
+from matinee.environments.inspect import inspect
 from matinee.errors import InputError, UsageError
-from matinee.ops.build import eject
-from matinee.ops.inspect import inspect
-from matinee.project import load
+from matinee.operate.build import eject
+from matinee.project.load import load
 
 HANDLER = """
 import os

@@ -9,7 +9,7 @@ import uuid
 
 import pytest
 
-from matinee.images import UI_NAME
+from matinee.images.ui_image import NAME
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def image(building, tmp_path_factory):
         (folder / picture).write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
     (folder / ".env").write_text("KEY=secret\n")
     with building() as build_app:
-        yield build_app(folder, UI_NAME).images[0]
+        yield build_app(folder, NAME).images[0]
 
 
 def test_it_holds_pages_what_they_import_logo_and_readme_but_no_algorithm(image, run_image) -> None:
@@ -37,7 +37,7 @@ def test_it_holds_pages_what_they_import_logo_and_readme_but_no_algorithm(image,
 
 def test_it_has_no_tool_of_the_developer_and_is_small(image, run_image) -> None:
     code = "import importlib.util as u; print([m for m in {} if u.find_spec(m)])"
-    tools = ["typer", "rich", "troposphere", "uv", "watchfiles", "matinee.ops", "matinee.cli", "matinee.images"]
+    tools = ["typer", "rich", "troposphere", "uv", "watchfiles", "matinee.operate", "matinee.cli", "matinee.images"]
     assert run_image(image, "-c", code.format(tools), entrypoint="python").stdout.strip() == "[]"
     assert image.size_bytes < 450e6
 
@@ -71,7 +71,8 @@ def test_it_asks_for_a_way_to_sign_in_when_others_would_reach_it(image, run_imag
 
 def test_figures_and_tables_are_whole_after_what_was_left_out(image, run_image) -> None:
     code = """
-import io, altair, numpy, pandas, pyarrow.parquet, streamlit, boto3, PIL.Image, matinee.runtime.dispatcher, matinee.api
+import io, altair, numpy, pandas, pyarrow.parquet, streamlit, boto3, PIL.Image
+import matinee.runtime.dispatcher, matinee.api.routes
 frame = pandas.DataFrame({"a": [1, 2]})
 stored = io.BytesIO()
 frame.to_parquet(stored)

@@ -14,10 +14,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from matinee.backends.local.store import SqliteStore
-from matinee.client.insights import DAY_S, Insights
-from matinee.client.insights_cells import GROWTH, bucket, quantile_s
-from matinee.client.insights_opinions import Opinions
-from matinee.client.insights_report import Report, report_of
+from matinee.client.insights import DAY_S, Insights, Report, report_of
+from matinee.client.insights_counts import GROWTH, Opinions, bucket, quantile_s
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.prices import Size, batch_usd, realtime_usd
 from matinee.runs import Failure, Feedback, Run, Status, claim, fail, new_run_id, succeed

@@ -17,7 +17,7 @@ from matinee.backends.local.store import SqliteStore
 from matinee.client.core import Client
 from matinee.client.export import COLUMNS, What, export, records
 from matinee.errors import AccessError, NotFoundError, UsageError
-from matinee.ops.export import export_to
+from matinee.operate.runs import export_to
 from matinee.ports import RunQuery
 from matinee.runs import Failure, Feedback, Run, Status, new_run_id
 from matinee.settings import Settings

@@ -13,8 +13,8 @@ from matinee.backends.local.store import SqliteStore
 from matinee.cli import main
 from matinee.errors import NotFoundError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
-from matinee.ops import export_everything as module
-from matinee.ops.export_everything import export_everything
+from matinee.operate import runs
+from matinee.operate.runs import export_everything
 from matinee.runs import Feedback, Run, Status, new_run_id
 from matinee.values import blobs
 
@@ -97,7 +97,7 @@ def test_what_fails_on_the_way_leaves_nothing_behind(app, history, tmp_path, mon
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "_copy_files", full)
+    monkeypatch.setattr(runs, "_copy_files", full)
     with pytest.raises(UsageError, match=r"Cannot write .*kept: No space left on device"):
         export_everything(app, tmp_path / "kept")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["app"]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from matinee.backends.local.lambda_service import LambdaService, LocalFunction
+from matinee.backends.local.lambda_service.function import LocalFunction
+from matinee.backends.local.lambda_service.service import LambdaService
 from matinee.lambda_api.invoker import LambdaInvoker
-from matinee.ops.rehearse.ministack import ACCOUNT, REGION, ministack
+from matinee.rehearsal.world import ACCOUNT, REGION, ministack
 from matinee.testing import invoker_functions
 from matinee.testing.invoker_contract import LIMIT_S, NAMES, InvokerContract
 from support.emulators import session_on, skip_if_unavailable

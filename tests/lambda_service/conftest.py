@@ -11,7 +11,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
-from matinee.backends.local.lambda_service import LambdaService, Limits, LocalFunction
+from matinee.backends.local.lambda_service.function import LocalFunction
+from matinee.backends.local.lambda_service.service import LambdaService, Limits
 
 HANDLERS = Path(__file__).parent / "handlers"
 CLIENTS = {"awslambdaric": "awslambdaric", "own loop": "matinee.runtime.loop"}

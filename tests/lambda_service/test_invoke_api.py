@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from botocore.exceptions import ClientError
 
-from matinee.backends.local.lambda_service import Limits
+from matinee.backends.local.lambda_service.service import Limits
 
 from .conftest import wait_until
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from matinee.backends.local.lambda_service import Limits
+from matinee.backends.local.lambda_service.service import Limits
 from matinee.errors import BackendError
 
 from .conftest import wait_until
@@ -176,7 +176,7 @@ def test_a_start_that_takes_too_long_is_a_timeout(lambdas, monkeypatch):
 
 
 def test_a_command_that_is_not_there_is_an_exit_error(lambdas):
-    from matinee.backends.local.lambda_service import LocalFunction
+    from matinee.backends.local.lambda_service.function import LocalFunction
 
     lambdas.service.put_function(LocalFunction("none", ["/nowhere/python"]))
     assert lambdas.call("none")["errorType"] == "Runtime.ExitError"
@@ -296,7 +296,7 @@ def test_no_process_outlives_a_service_that_is_killed(tmp_path):
 
 
 def test_a_port_in_use_is_said(make_service):
-    from matinee.backends.local.lambda_service import LambdaService
+    from matinee.backends.local.lambda_service.service import LambdaService
 
     taken = int(make_service().service.endpoint.rpartition(":")[2])
     with pytest.raises(BackendError, match=f"Port {taken} of 127.0.0.1 cannot be used"):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from matinee.backends.local import launcher as module
+from matinee.backends.local import launcher as local_launcher
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
 from matinee.errors import BackendError
 from matinee.runs import Slot
@@ -134,7 +134,7 @@ def test_what_cannot_start_says_why_and_leaves_nothing(make: MakeLauncher) -> No
 
 
 def test_stop_all_ends_also_a_worker_that_does_not_listen(make: MakeLauncher, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "STOP_S", 0.3)
+    monkeypatch.setattr(local_launcher, "STOP_S", 0.3)
     code = "import signal, time; signal.signal(15, signal.SIG_IGN); open('began', 'w').write('x'); time.sleep(60)"
     launcher = make(code)
     launcher.launch(slot())

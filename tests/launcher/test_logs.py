@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from matinee.backends.local import logs as module
+from matinee.backends.local import logs as local_logs
 from matinee.backends.local.logs import FolderLogs
 from matinee.ports import LogLine
 
@@ -45,8 +45,8 @@ def test_a_torn_or_foreign_line_hides_no_other(tmp_path: Path) -> None:
 
 
 def test_lines_and_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_RUN_BYTES", 2000)
-    monkeypatch.setattr(module, "MAX_COMPONENT_BYTES", 2000)
+    monkeypatch.setattr(local_logs, "MAX_RUN_BYTES", 2000)
+    monkeypatch.setattr(local_logs, "MAX_COMPONENT_BYTES", 2000)
     logs = FolderLogs(tmp_path)
     logs.write([line("x" * 10_000)])
     assert len(logs.read("run1")[0].message) < 5000

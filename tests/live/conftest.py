@@ -7,8 +7,8 @@ import pytest
 from botocore.stub import Stubber
 
 from matinee.backends.aws.session import Session
+from matinee.deploy.cloud import Cloud
 from matinee.names import Names
-from matinee.ops.deploy.cloud import Cloud
 from matinee.settings import AwsSettings
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"

@@ -8,12 +8,14 @@ import pytest
 
 from matinee.cli import main
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources
-from matinee.ops import doctor_aws as module
-from matinee.ops.doctor_aws import doctor_aws
-from matinee.ops.rehearse.ministack import REGION
-from matinee.project import Auth, Aws, Project
+from matinee.operate import doctor
+from matinee.operate.doctor import doctor_aws
+from matinee.project.aws import Aws
+from matinee.project.model import Project
+from matinee.project.sections import Auth
+from matinee.rehearsal.world import REGION
 from matinee.settings import AwsSettings
-from matinee.stack import Blueprint
+from matinee.stack.blueprint import Blueprint
 
 PREFIX = "/aws-service-role/{}/"
 SERVICES = (
@@ -51,7 +53,7 @@ def test_an_account_in_which_all_is_well(cloud, stubs):
     for service in SERVICES:
         asked = {"PathPrefix": PREFIX.format(service), "MaxItems": 1}
         stubs["iam"].add_response("list_roles", {"Roles": [ROLE]}, asked)
-    assert shown(module._account(cloud, blueprint(cloud))) == [
+    assert shown(doctor._account(cloud, blueprint(cloud))) == [
         ("permissions", "ok", "You may do what a deployment does."),
         ("quotas", "ok", "Lambda, Fargate and networks have room for it."),
         ("roles", "ok", "AWS's own roles of the services are there."),
@@ -64,7 +66,7 @@ def test_correction_5_a_fresh_account_is_told_its_quotas(cloud, stubs):
     stubs["cloudformation"].add_client_error("describe_stacks", "ValidationError", "does not exist")
     stubs["ec2"].add_response("describe_vpcs", {"Vpcs": [{"VpcId": f"vpc-{n}"} for n in range(5)]})
     stubs["service-quotas"].add_response("get_service_quota", {"Quota": {"Value": 5.0}})
-    found = list(module._asked("quotas", lambda: module._quotas(cloud, blueprint(cloud)), "well"))
+    found = list(doctor._asked("quotas", lambda: doctor._quotas(cloud, blueprint(cloud)), "well"))
     assert [state(check) for check in found] == ["attention", "problem", "problem"]
     assert "Lambda lets this account run 10 functions at once" in found[0].detail
     assert "Fargate gives this account 0.25 vCPU at once, and the app needs 0.5." in found[1].detail
@@ -76,7 +78,7 @@ def test_service_linked_roles_that_are_missing_come_with_the_command(cloud, stub
     for service in SERVICES:
         is_there = service != "ecs.amazonaws.com"
         stubs["iam"].add_response("list_roles", {"Roles": [ROLE] if is_there else []})
-    (check,) = module._asked("roles", lambda: module._roles(cloud, blueprint(cloud)), "well")
+    (check,) = doctor._asked("roles", lambda: doctor._roles(cloud, blueprint(cloud)), "well")
     assert state(check) == "attention"
     assert check.mend == "aws iam create-service-linked-role --aws-service-name ecs.amazonaws.com"
 
@@ -84,7 +86,7 @@ def test_service_linked_roles_that_are_missing_come_with_the_command(cloud, stub
 def test_who_may_not_ask_is_told_and_the_other_checks_go_on(cloud, stubs):
     denied = "User: arn:aws:iam::1:user/ada is not authorized to perform: iam:ListRoles on resource: *"
     stubs["iam"].add_client_error("list_roles", "AccessDenied", denied)
-    (check,) = module._asked("roles", lambda: module._roles(cloud, blueprint(cloud)), "well")
+    (check,) = doctor._asked("roles", lambda: doctor._roles(cloud, blueprint(cloud)), "well")
     assert (state(check), "iam:ListRoles is not allowed" in check.detail) == ("attention", True)
     assert "Allow iam:ListRoles" in check.mend
 
@@ -92,7 +94,7 @@ def test_who_may_not_ask_is_told_and_the_other_checks_go_on(cloud, stubs):
 def test_secrets_that_are_not_set_come_with_the_command_and_those_that_are_made_are_said(cloud, stubs):
     stubs["ssm"].add_response("get_parameters", {"Parameters": []})
     found = list(
-        module._asked("secrets", lambda: module._secrets(cloud, blueprint(cloud, "password", secrets=("KEY",))), "")
+        doctor._asked("secrets", lambda: doctor._secrets(cloud, blueprint(cloud, "password", secrets=("KEY",))), "")
     )
     assert shown(found)[0] == (
         "secrets",
@@ -107,14 +109,14 @@ def test_secrets_that_are_not_set_come_with_the_command_and_those_that_are_made_
 
 
 def test_an_app_without_secrets_asks_nothing(cloud, stubs):
-    (check,) = module._asked("secrets", lambda: module._secrets(cloud, blueprint(cloud)), "well")
+    (check,) = doctor._asked("secrets", lambda: doctor._secrets(cloud, blueprint(cloud)), "well")
     assert state(check) == "ok"
 
 
 def test_a_stage_on_which_nothing_is_deployed_is_well_and_told_the_command(cloud, stubs):
     stubs["dynamodb"].add_client_error("get_item", "ResourceNotFoundException", "no table")
     project = Project("shop", "Shop", None, ())
-    found = list(module._stage(cloud, project, blueprint(cloud)))
+    found = list(doctor._stage(cloud, project, blueprint(cloud)))
     assert shown(found)[-1] == ("stage", "ok", "Nothing is deployed on dev yet. matinee deploy --stage dev")
 
 
@@ -144,7 +146,7 @@ def test_a_region_that_there_is_not_is_told_with_the_nearest(app, monkeypatch):
     check = list(doctor_aws(app, "dev"))[-1]
     assert (check.what, state(check), check.detail) == ("region", "problem", "AWS has no region 'eu-centrl-1'.")
     assert check.mend == "Did you mean eu-central-1?"
-    assert module._region(AwsSettings(region="us-gov-west-1")) == []
+    assert doctor._region(AwsSettings(region="us-gov-west-1")) == []
 
 
 def test_what_is_wrong_with_the_app_is_found_without_aws(app, capsys):

@@ -9,8 +9,8 @@ import pytest
 
 import matinee
 from matinee.cli import main
-from matinee.ops.logs import POLL_HERE_S, Which, read_logs
-from matinee.ops.open_app import open_app
+from matinee.operate.logs import POLL_HERE_S, Which, read_logs
+from matinee.operate.status import open_app
 from matinee.testing.harness import running_app, wait_until
 
 

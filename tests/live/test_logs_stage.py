@@ -7,7 +7,7 @@ import json
 import pytest
 
 from matinee.errors import BackendError
-from matinee.ops.logs import _merged
+from matinee.operate.logs import _merged
 
 UI, PLAN = "/matinee/matinee-shop-dev-ui", "/matinee/matinee-shop-dev-plan"
 SINCE = 1_795_000_000.0

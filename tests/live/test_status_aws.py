@@ -10,8 +10,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
-from matinee.ops import status_aws
-from matinee.project import Aws
+from matinee.operate import status as operate_status
+from matinee.project.aws import Aws
 
 TARGETS = "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/ui/1"
 ARN = "arn:aws:cloudformation:eu-central-1:123456789012:stack/{}/1"
@@ -38,14 +38,14 @@ def parts(found):
 def test_complete_stacks_are_one_line(cloud, stubs):
     for name in NAMES:
         stack(stubs, name)
-    assert parts(status_aws._stacks(cloud, Aws())) == [("stacks", "ok", "3 stacks are complete.")]
+    assert parts(operate_status._stacks(cloud, Aws())) == [("stacks", "ok", "3 stacks are complete.")]
 
 
 def test_a_stack_that_is_stuck_busy_or_missing_is_named_with_the_way_out(cloud, stubs):
     stack(stubs, NAMES[0], "UPDATE_IN_PROGRESS")
     stack(stubs, NAMES[1], "UPDATE_ROLLBACK_FAILED", "Service ui")
     gone(stubs, NAMES[2])
-    found = list(status_aws._stacks(cloud, Aws()))
+    found = list(operate_status._stacks(cloud, Aws()))
     assert [part.text for part in found] == [
         "matinee-shop-dev-data is being changed (UPDATE_IN_PROGRESS).",
         "matinee-shop-dev is in UPDATE_ROLLBACK_FAILED (Service ui).",
@@ -58,7 +58,7 @@ def test_a_stack_that_is_stuck_busy_or_missing_is_named_with_the_way_out(cloud, 
 def test_without_cloudfront_no_edge_is_missed(cloud, stubs):
     stack(stubs, NAMES[0])
     stack(stubs, NAMES[1])
-    assert parts(status_aws._stacks(cloud, Aws(edge="alb"))) == [("stacks", "ok", "2 stacks are complete.")]
+    assert parts(operate_status._stacks(cloud, Aws(edge="alb"))) == [("stacks", "ok", "2 stacks are complete.")]
 
 
 def service(stubs, running, wanted, events=(), healthy=None):
@@ -97,7 +97,7 @@ def stopped(stubs, reason):
 )
 def test_the_ui_by_its_tasks_and_the_load_balancer(cloud, stubs, running, wanted, healthy, state, text):
     service(stubs, running, wanted, ["(service ui) was unable to place a task."], healthy)
-    (part,) = status_aws._ui(cloud)
+    (part,) = operate_status._ui(cloud)
     assert (part.state, part.text) == (state, text)
     assert part.hint == ("(service ui) was unable to place a task." if state == "attention" else "")
 
@@ -113,16 +113,16 @@ def test_the_ui_by_its_tasks_and_the_load_balancer(cloud, stubs, running, wanted
 def test_a_ui_that_is_down_says_why_its_last_task_stopped(cloud, stubs, reason, events, hint):
     service(stubs, 0, 1, events, healthy=0)
     stopped(stubs, reason)
-    (part,) = status_aws._ui(cloud)
+    (part,) = operate_status._ui(cloud)
     assert (part.state, part.text) == ("down", "0 of 1 tasks run, 0 answer.")
     assert part.hint.startswith(hint)
 
 
 def test_a_stage_without_a_service_or_a_cluster_has_no_ui(cloud, stubs):
     stubs["ecs"].add_response("describe_services", {"services": [{"status": "INACTIVE"}]})
-    assert status_aws._ui(cloud)[0].text == "There is no service of the UI."
+    assert operate_status._ui(cloud)[0].text == "There is no service of the UI."
     stubs["ecs"].add_client_error("describe_services", "ClusterNotFoundException", "Cluster not found.")
-    assert status_aws._ui(cloud)[0].state == "down"
+    assert operate_status._ui(cloud)[0].state == "down"
 
 
 def function(stubs, **told):
@@ -150,13 +150,13 @@ def function(stubs, **told):
 )
 def test_a_function_by_its_state_and_the_version_of_its_alias(cloud, stubs, told, state, text):
     function(stubs, **told)
-    part = status_aws._function(cloud, "recommend", "7")
+    part = operate_status._function(cloud, "recommend", "7")
     assert (part.name, part.state, part.text) == ("recommend", state, text)
 
 
 def test_a_function_that_is_gone_is_down(cloud, stubs):
     stubs["lambda"].add_client_error("get_function", "ResourceNotFoundException", "Function not found")
-    part = status_aws._function(cloud, "recommend", "7")
+    part = operate_status._function(cloud, "recommend", "7")
     assert (part.state, part.text) == ("down", "There is no function matinee-shop-dev-recommend with an alias live.")
 
 
@@ -171,7 +171,7 @@ def test_what_may_not_be_asked_is_unknown_and_the_rest_is_told(cloud, stubs):
     predictor = PredictorManifest("recommend", "realtime", "recommend", "", {}, {}, Resources())
     release = Release("shop", "Shop", 4, 0.0, (ComponentManifest("recommend", "h", "v7", (predictor,)),))
     release.details["aws"] = {"functions": {"recommend": "7"}}
-    found = status_aws.parts_of(cloud, Aws(), release)
+    found = operate_status.parts_of_stage(cloud, Aws(), release)
     assert [(part.name, part.state) for part in found] == [
         ("stacks", "unknown"),
         ("UI", "ok"),
@@ -200,14 +200,14 @@ def costs(stubs, amount):
 
 def test_correction_18_the_month_s_cost_is_asked_by_the_stage_s_tag(cloud, stubs):
     costs(stubs, "12.3456")
-    found = status_aws.cost_of(cloud, date(2026, 11, 26))
+    found = operate_status.cost_of_stage(cloud, date(2026, 11, 26))
     assert found.usd == pytest.approx(12.3456)
     assert found.text == "since 2026-11-01, as billed so far; AWS is a day behind"
 
 
 def test_correction_18_nothing_under_the_tag_means_that_it_is_not_activated(cloud, stubs):
     costs(stubs, "0")
-    found = status_aws.cost_of(cloud, date(2026, 11, 26))
+    found = operate_status.cost_of_stage(cloud, date(2026, 11, 26))
     assert found.usd is None
     assert "activate it under Billing, Cost allocation tags" in found.text
 
@@ -215,7 +215,7 @@ def test_correction_18_nothing_under_the_tag_means_that_it_is_not_activated(clou
 def test_who_may_not_see_costs_is_told_what_is_missing(cloud, stubs):
     message = "User: arn:aws:iam::1:user/ada is not authorized to perform: ce:GetCostAndUsage on resource: *"
     stubs["ce"].add_client_error("get_cost_and_usage", "AccessDeniedException", message)
-    found = status_aws.cost_of(cloud, date(2026, 11, 26))
+    found = operate_status.cost_of_stage(cloud, date(2026, 11, 26))
     assert found.usd is None
     assert "Allow ce:GetCostAndUsage" in found.text
 
@@ -244,9 +244,9 @@ def answering(code):
 
 def test_the_address_is_asked_as_a_visitor_would():
     with answering(200) as url:
-        part = status_aws._address(url)
+        part = operate_status._address(url)
         assert (part.state, part.text.startswith(f"{url} answers in ")) == ("ok", True)
-    assert status_aws._address(url).text == f"{url} does not answer ([Errno 111] Connection refused)."
+    assert operate_status._address(url).text == f"{url} does not answer ([Errno 111] Connection refused)."
     with answering(502) as url:
-        part = status_aws._address(url)
+        part = operate_status._address(url)
         assert (part.state, part.text) == ("down", f"{url} answers 502.")

@@ -13,8 +13,7 @@ from matinee.backends.aws.logs import StreamLogs
 from matinee.backends.local.logs import FolderLogs
 from matinee.log_lines import CUT, MAX_MESSAGE_CHARS, cut, error_text, from_json, to_json
 from matinee.ports import LogLine
-from matinee.runtime.output import JsonLines
-from matinee.runtime.realtime_log import RequestLines
+from matinee.runtime.output import JsonLines, RequestLines
 
 END = "ValueError: it broke"
 TRACEBACK = "Traceback (most recent call last):\n" + "  File …\n" * 1000 + END

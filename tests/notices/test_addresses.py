@@ -10,7 +10,7 @@ import pytest
 from matinee.errors import InputError
 from matinee.notices.subscriptions import NotSentError
 from matinee.notices.webhook import Target, check_url, is_public, resolve_host
-from matinee.project import Notices
+from matinee.project.sections import Notices
 
 
 @pytest.mark.parametrize(

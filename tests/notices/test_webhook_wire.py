@@ -16,7 +16,7 @@ import pytest
 from matinee.notices import webhook
 from matinee.notices.subscriptions import Message, NotSentError
 from matinee.notices.webhook import WebhookSender
-from matinee.project import Notices
+from matinee.project.sections import Notices
 from matinee.runs import Run, Status, new_run_id
 
 RUN = Run(new_run_id(1.0), "plan", "batch", "ana", Status.SUCCEEDED, {}, 1.0)

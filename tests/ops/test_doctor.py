@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from matinee.cli.main import run as matinee
-from matinee.images import Engine
-from matinee.ops.doctor import Finding, check_disk, check_emulation, check_python, check_uv, examine
+from matinee.images.engine import Engine
+from matinee.operate.doctor import Finding, check_disk, check_emulation, check_python, check_uv, examine
 
 
 def by_name(findings: tuple[Finding, ...]) -> dict[str, Finding]:
@@ -62,7 +62,7 @@ def test_uv_that_does_not_start_says_how_it_is_installed_anew(monkeypatch) -> No
     import subprocess
 
     monkeypatch.setattr(
-        "matinee.environments.uv.run", lambda *_: subprocess.CompletedProcess([], 127, "", "cannot execute")
+        "matinee.environments.prepare.run_uv", lambda *_: subprocess.CompletedProcess([], 127, "", "cannot execute")
     )
     assert check_uv().mend.endswith("-m pip install --force-reinstall uv")
 

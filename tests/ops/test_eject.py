@@ -10,8 +10,8 @@ import pytest
 
 from matinee.errors import ComponentError, ProjectError, UsageError
 from matinee.names import NETWORK_STACK
-from matinee.ops.eject import eject
-from matinee.stack import network_template
+from matinee.operate.eject import eject
+from matinee.stack.templates import network_template
 
 STACKS = (NETWORK_STACK, "matinee-tiny-dev-data", "matinee-tiny-dev", "matinee-tiny-dev-edge")
 
@@ -80,7 +80,7 @@ def test_a_size_that_aws_has_not_is_told_and_nothing_is_written(greeting_app, tm
 
 def test_a_command_that_writes_templates_loads_neither_boto3_nor_what_images_need(greeting_app, tmp_path):
     code = (
-        "import sys; from pathlib import Path; from matinee.ops.eject import eject\n"
+        "import sys; from pathlib import Path; from matinee.operate.eject import eject\n"
         f"eject(Path({str(greeting_app)!r}), Path({str(tmp_path / 'out')!r}), 'dev', images=False)\n"
         "print(*sys.modules.keys() & {'boto3', 'botocore', 'pydantic', 'streamlit', 'matinee.images', 'yaml'})"
     )

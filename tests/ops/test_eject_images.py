@@ -7,7 +7,7 @@ import pytest
 from matinee.images.dockerfile import code_dockerfile, environment_dockerfile
 from matinee.images.plan import ImagePlan
 from matinee.manifest import ComponentManifest
-from matinee.ops.eject_images import dockerfile
+from matinee.operate.build import dockerfile
 
 OWN = """# With a library of the system's.
 ARG MATINEE_ENVIRONMENT=scratch
@@ -46,7 +46,7 @@ def test_packages_come_from_the_lock_and_no_archive_is_needed(written):
 def test_it_ends_as_the_image_that_is_deployed(written):
     lines = written(code_dockerfile("recommend"))
     assert lines.index("COPY recommend/app/ /app/") < lines.index("USER nobody") < lines.index("VOLUME /tmp")
-    assert lines[-2:] == ['ENTRYPOINT ["python", "-m", "matinee.runtime.start"]', 'CMD ["realtime"]']
+    assert lines[-2:] == ['ENTRYPOINT ["python", "-m", "matinee.start"]', 'CMD ["realtime"]']
     assert any("MATINEE_SOURCE" in line for line in lines)
 
 

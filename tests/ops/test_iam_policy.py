@@ -13,10 +13,9 @@ import pytest
 import matinee
 from matinee.errors import UsageError
 from matinee.names import Names
-from matinee.ops.iam_policy import iam_policy
-from matinee.project import Aws
-from matinee.project.aws import DAYS, OfficeHours
-from matinee.stack.deployer import LONGEST_POLICY, Scope, length, policy, statements
+from matinee.operate.eject import iam_policy
+from matinee.project.aws import DAYS, Aws, OfficeHours
+from matinee.stack.deployer_policy import LONGEST_POLICY, Scope, length, policy, statements
 
 OPS = Path(matinee.__file__).parent / "ops"
 NAMES = Names("shop", "dev")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from matinee.errors import UsageError
-from matinee.ops.new import new
-from matinee.project import load
+from matinee.operate.new import new
+from matinee.project.load import load
 
 
 def test_the_new_app_is_an_app(tmp_path: Path) -> None:

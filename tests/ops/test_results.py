@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from matinee.errors import UsageError
-from matinee.ops.results import save
+from matinee.operate.runs import save
 
 TABLE = {
     "$table": [{"name": "date", "type": "date"}, {"name": "note", "type": "string"}],

@@ -56,14 +56,14 @@ HEAVY |= {"dataclasses", "inspect", "tomllib"}
 
 
 def test_declaring_loads_nothing_heavy() -> None:
-    loaded = loaded_by("import matinee; matinee.realtime; matinee.state; matinee.predictor('x')")
+    loaded = loaded_by("import matinee; matinee.realtime; matinee.state; matinee.predictors('x')")
     assert not loaded & (HEAVY | {"matinee.values", "concurrent.futures"})
 
 
 def test_a_prediction_of_plain_types_loads_nothing_heavy() -> None:
     code = (
         "from matinee.runtime.execute import execute\n"
-        "from matinee.runtime.load import load_component\n"
+        "from matinee.runtime.execute import load_component\n"
         "def f(n: int, s: str = 'a') -> dict[str, float]:\n    return {s: n / 2}\n"
         "number, text = {'type': 'integer'}, {'type': 'string', 'default': 'a'}\n"
         "schema = {'type': 'object', 'properties': {'n': number, 's': text}}\n"
@@ -74,7 +74,7 @@ def test_a_prediction_of_plain_types_loads_nothing_heavy() -> None:
 
 
 def test_predictor_is_found_whichever_way_it_was_imported() -> None:
-    loaded_by("import matinee.predictor.inside\nfrom matinee import predictor\nassert predictor('a').name == 'a'")
+    loaded_by("import matinee.predictors.context\nfrom matinee import predictor\nassert predictor('a').name == 'a'")
     loaded_by(
-        "from matinee import predictor\nimport matinee.predictor.inside\nassert matinee.predictor('a').name == 'a'"
+        "from matinee import predictor\nimport matinee.predictors.context\nassert matinee.predictors('a').name == 'a'"
     )

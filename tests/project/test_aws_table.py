@@ -7,8 +7,8 @@ import re
 import pytest
 
 from matinee.errors import ProjectError
-from matinee.project import Aws, load
-from matinee.project.aws import Capacity, OfficeHours, UiSize
+from matinee.project.aws import Aws, Capacity, OfficeHours, UiSize
+from matinee.project.load import load
 
 CERTIFICATE = "arn:aws:acm:us-east-1:111122223333:certificate/abc"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from matinee.errors import ComponentError
-from matinee.project import Component
 from matinee.project.dependencies import Dependencies
+from matinee.project.model import Component
 
 HEADER = '# /// script\n# requires-python = ">=3.11"\n# dependencies = [\n#   "numpy",\n#   "pandas>=2",\n# ]\n# ///\n'
 

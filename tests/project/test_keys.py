@@ -14,7 +14,7 @@ import pytest
 
 import matinee
 from matinee.errors import ProjectError
-from matinee.project import load
+from matinee.project.load import load
 
 ROOT = Path(__file__).parents[2]
 BEFORE = "    dashboard: bool = key("

@@ -9,8 +9,8 @@ import pytest
 
 from matinee.errors import ProjectError
 from matinee.manifest import Resources
-from matinee.project import Limits, Project, load
-from matinee.project.load import RESOURCES
+from matinee.project.load import RESOURCES, load
+from matinee.project.model import Limits, Project
 
 PREDICTOR = "from matinee import realtime\n\n@realtime\ndef f(x: int) -> int:\n    return x\n"
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from matinee.errors import ProjectError
-from matinee.project import Page, Project, load, ui_details
+from matinee.project.load import load
+from matinee.project.model import Project
+from matinee.project.sections import Page, ui_details
 
 
 def write(folder: Path, toml: str = "", **files: str) -> Path:

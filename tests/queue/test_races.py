@@ -23,7 +23,7 @@ from matinee.queue.claims import (
 )
 from matinee.queue.dispatch import LAUNCH_RETRY_S, cancel, dispatch, reclaim
 from matinee.runs import LEASE_S, MAX_LOSSES, Change, Failure, Progress, Status, evolve, fail, succeed
-from matinee.testing.store_samples import NOW, a_run, a_slot, claim_next
+from matinee.testing.store_contract_runs import NOW, a_run, a_slot, claim_next
 
 
 class Before:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from matinee.backends.local.lambda_service import LambdaService, LocalFunction
+from matinee.backends.local.lambda_service.function import LocalFunction
+from matinee.backends.local.lambda_service.service import LambdaService
 from matinee.lambda_api.invoker import LambdaInvoker
 from matinee.settings import Settings
 

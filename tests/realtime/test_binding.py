@@ -11,8 +11,8 @@ import pytest
 
 from matinee.errors import InputError, NotFoundError, PredictionError
 from matinee.manifest import Release, component_from_json
-from matinee.predictor.inside import Context
-from matinee.runtime.binding import RuntimeBinding, backend
+from matinee.predictors.context import Context
+from matinee.runtime.execute import RuntimeBinding, backend
 
 
 @pytest.fixture
@@ -75,7 +75,8 @@ def test_progress_goes_to_who_asked_for_it(call):
 
 def test_a_binding_opens_nothing_before_it_is_used():
     code = (
-        "import sys; from matinee.runtime.binding import RuntimeBinding; from matinee.predictor.inside import Context;"
+        "import sys; from matinee.runtime.execute import RuntimeBinding; "
+        "from matinee.predictors.context import Context;"
         "RuntimeBinding(None, Context()); loaded = set(sys.modules);"
         "assert not loaded & {'sqlite3', 'matinee.client', 'matinee.ports', 'concurrent.futures', 'pathlib'}, loaded"
     )

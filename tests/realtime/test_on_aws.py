@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from matinee.runtime.realtime_log import RequestLines
+from matinee.runtime.output import RequestLines
 from matinee.testing.harness import wait_until
 
 AWS = {"MATINEE_BACKEND": "aws", "MATINEE_TABLE": "app", "MATINEE_BUCKET": "app"}

@@ -13,8 +13,8 @@ import pytest
 from botocore.config import Config
 
 from matinee.backends.local.lambda_service.function import passed_on
-from matinee.ops.rehearse.machine import Command, ImageMissingError
-from matinee.ops.rehearse.world import world as play_aws
+from matinee.rehearsal.machines import Command, ImageMissingError
+from matinee.rehearsal.world import world as play_aws
 from support.emulators import skip_if_unavailable
 
 REGION = "eu-central-1"

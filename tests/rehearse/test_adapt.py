@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources
 from matinee.names import Names
-from matinee.ops.rehearse.adapt import NOT_ON_MINISTACK, adapt
-from matinee.project import Aws
-from matinee.stack import Blueprint, app_template, data_template, edge_template
+from matinee.project.aws import Aws
+from matinee.rehearsal.rehearsal import NOT_ON_MINISTACK, adapt
+from matinee.stack.blueprint import Blueprint
+from matinee.stack.templates import app_template, data_template, edge_template
 
 PREDICTORS = (
     PredictorManifest("recommend", "realtime", "c", "", {}, {}, Resources()),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from matinee.ops.rehearse.ministack import ministack
+from matinee.rehearsal.world import ministack
 from matinee.testing.harness import wait_until
 from support.emulators import skip_if_unavailable
 

@@ -8,7 +8,7 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-from matinee.ops.rehearse.events import SCHEDULED_TIME, Schedule, matches
+from matinee.rehearsal.functions import SCHEDULED_TIME, Schedule, matches
 from matinee.testing.harness import wait_until
 
 SCRIPT = """

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from matinee.errors import BackendError
-from matinee.images import Engine
-from matinee.ops.rehearse.containers import LABEL
+from matinee.images.engine import Engine
+from matinee.rehearsal.images import LABEL
 
 pytestmark = pytest.mark.slow
 

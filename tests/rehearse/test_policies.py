@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from matinee.ops.rehearse.judge import items_needed
-from matinee.ops.rehearse.policies import allows
+from matinee.rehearsal.iam import allows, items_needed
 
 TABLE = "arn:aws:dynamodb:eu-central-1:000000000000:table/app"
 OWN = {

@@ -9,10 +9,7 @@ import threading
 
 import pytest
 
-from matinee.ops.rehearse.entry import COOKIE, Entry, Target
-from matinee.ops.rehearse.front import Front
-from matinee.ops.rehearse.loop import Loop
-from matinee.ops.rehearse.wire import Reply
+from matinee.rehearsal.proxies import COOKIE, Entry, Front, Loop, Reply, Target
 
 LARGE = bytes(range(256)) * 1000
 

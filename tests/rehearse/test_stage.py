@@ -16,18 +16,18 @@ import urllib3
 from botocore.exceptions import ClientError
 
 import matinee
-from matinee.backends.aws.launcher_ecs import EcsLauncher
+from matinee.backends.aws.launcher import EcsLauncher
 from matinee.backends.aws.session import Session
 from matinee.backends.factory import open_backend
 from matinee.client.core import Client
 from matinee.errors import NotFoundError
 from matinee.lambda_api import invoker
-from matinee.ops.rehearse import KINDS
-from matinee.ops.rehearse.policies import statements_of
-from matinee.ops.rehearse.rehearsal import Rehearsal, as_administrator
-from matinee.ops.rehearse.source import FolderSource
-from matinee.ops.rehearse.world import world
 from matinee.ports import RunQuery
+from matinee.rehearsal.failures import KINDS
+from matinee.rehearsal.iam import statements_of
+from matinee.rehearsal.images import FolderSource
+from matinee.rehearsal.rehearsal import Rehearsal, as_administrator
+from matinee.rehearsal.world import world
 from matinee.runs import Slot, Status
 from matinee.settings import DISPATCHER, AwsSettings, LaunchSettings, Settings
 from matinee.testing.harness import wait_until

@@ -15,9 +15,9 @@ import pytest
 
 from matinee.client.core import Client
 from matinee.errors import ConflictError, InputError, NotFoundError, UsageError
-from matinee.rows import chunks, stored
-from matinee.rows.check import RowsCheck
-from matinee.rows.stored import Outcome
+from matinee.rows import storage
+from matinee.rows.inputs import RowsCheck
+from matinee.rows.storage import Outcome
 
 Write = Callable[..., Path]
 PAIR = {"type": "object", "properties": {"a": {}, "b": {}}}
@@ -33,7 +33,7 @@ def submitted(client: Client, source: Any, **more: Any) -> Any:
 
 
 def done(client: Client, run: Any, *outcomes: tuple[Any, str]) -> None:
-    writer = chunks.Writer(client.backend.files, stored.results_key(run.id))
+    writer = storage.Writer(client.backend.files, storage.results_key(run.id))
     for result, error in outcomes:
         writer.add([result, error], failed=bool(error))
     writer.flush()
@@ -90,8 +90,8 @@ def test_a_submitted_table_is_one_queued_run_with_its_rows_in_files(client: Clie
     assert (run.kind, run.predictor, run.status, run.inputs["$rows"]["total"]) == ("batch", "greet", "queued", 2)
     assert run.inputs["$rows"]["name"] == "people.csv"
     assert client.queue_position(run) == 0
-    upload = stored.load(client.backend.files, run.inputs["$rows"]["key"])
-    rows = chunks.rows(client.backend.files.read, chunks.chain(client.backend.files, upload.key))
+    upload = storage.load_results(client.backend.files, run.inputs["$rows"]["key"])
+    rows = storage.read_rows(client.backend.files.read, storage.chain_chunks(client.backend.files, upload.key))
     assert list(rows) == [["Ada", "36", "a"], ["Bo", "x", "b"]]
 
 
@@ -165,7 +165,7 @@ def test_the_table_comes_back_with_inputs_results_and_errors(client: Client, csv
     ],
 )  # fmt: skip
 def test_every_result_has_its_columns(schema: dict[str, Any], result: Any, cells: list[str]) -> None:
-    from matinee.rows.export import Layout, export
+    from matinee.rows.storage import Layout, export
 
     layout = Layout([], schema)
     for form in ("csv", "parquet", "jsonl"):
@@ -178,7 +178,7 @@ def test_of_chunks_that_overlap_the_later_attempts_count(client: Client) -> None
     files = client.backend.files
 
     def put(first: int, size: int, attempt: int) -> None:
-        writer = chunks.Writer(files, "r", first=first, attempt=attempt)
+        writer = storage.Writer(files, "r", first=first, attempt=attempt)
         for number in range(size):
             writer.add([first + number, attempt])
         writer.flush()
@@ -188,16 +188,21 @@ def test_of_chunks_that_overlap_the_later_attempts_count(client: Client) -> None
     put(4, 9, 1)  # of a worker that was believed lost
     put(6, 1, 2)
     put(90, 1, 2)  # after a gap
-    found = chunks.chain(files, "r")
+    found = storage.chain_chunks(files, "r")
     assert [(c.first, c.size, c.attempt) for c in found] == [(1, 3, 1), (4, 2, 2), (6, 1, 2)]
-    assert [row[0] for row in chunks.rows(files.read, chunks.chain(files, "r", start=3), start=3)] == [3, 4, 5, 6]
+    assert [row[0] for row in storage.read_rows(files.read, storage.chain_chunks(files, "r", start=3), start=3)] == [
+        3,
+        4,
+        5,
+        6,
+    ]
 
 
 def test_the_words_of_a_check_are_those_of_people() -> None:
-    from matinee.ui import rows
+    from matinee.ui import many_rows
 
     def verdict(total: int, invalid: int) -> str:
-        return rows.verdict(RowsCheck((), {}, (), total, invalid))
+        return many_rows.rows_verdict(RowsCheck((), {}, (), total, invalid))
 
     assert verdict(2000, 0) == "All 2,000 rows fit."
     assert verdict(1, 0) == "The row fits."
@@ -219,6 +224,6 @@ def test_a_table_stored_before_columns_had_readings_is_read_as_it_was(client: Cl
         "name": "", "decimal_comma": True,
     }  # fmt: skip
     client.backend.files.put("uploads/old/table.json", json.dumps(table).encode(), media_type="application/json")
-    upload = stored.load(client.backend.files, "uploads/old")
+    upload = storage.load_results(client.backend.files, "uploads/old")
     number = {"properties": {"age": {"type": "number"}}}
     assert upload.cells(number).inputs(["1.234,5"]) == {"age": 1234.5}

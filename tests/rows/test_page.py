@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from matinee.client.core import Client
-from matinee.rows import chunks, stored
+from matinee.rows import storage
 from matinee.runs import Run, Status
 from matinee.ui import session
 
@@ -73,7 +73,7 @@ def test_a_column_of_another_name_is_chosen(page: AppTest, client: Client) -> No
     assert "The row fits." in texts(page)
     page.button(key="rows:go").click().run()
     run = newest(client)
-    upload = stored.load(client.backend.files, run.inputs["$rows"]["key"])
+    upload = storage.load_results(client.backend.files, run.inputs["$rows"]["key"])
     assert upload.mapping == {"name": "who", "past_activity": "Past Activity"}
 
 
@@ -92,11 +92,11 @@ def test_markup_in_a_table_is_shown_as_it_is(page: AppTest) -> None:
 def test_a_finished_run_offers_its_table(page: AppTest, client: Client) -> None:
     source = b"name\nAda\nBo\n"
     run = client.submit_rows("greet", source, client.check_rows("greet", source), file_name="two.csv")
-    writer = chunks.Writer(client.backend.files, stored.results_key(run.id))
+    writer = storage.Writer(client.backend.files, storage.results_key(run.id))
     writer.add([{"text": "Hello", "n": 1}, ""])
     writer.add([None, "too shy"], failed=True)
     writer.flush()
-    finish(client, run, {"$rows": {"key": stored.results_key(run.id), "total": 2, "failed": 1}})
+    finish(client, run, {"$rows": {"key": storage.results_key(run.id), "total": 2, "failed": 1}})
     session.poll.forget()
     said = opened("run", id=run.id)
     assert not said.exception, said.exception
@@ -114,7 +114,7 @@ def test_a_finished_run_offers_its_table(page: AppTest, client: Client) -> None:
 def finish(client: Client, run: Run, result: Any) -> None:
     from matinee.queue.claims import finish
     from matinee.runs import succeed
-    from matinee.testing.store_samples import claim_next
+    from matinee.testing.store_contract_runs import claim_next
 
     claimed = claim_next(client.backend.store, "w", run.created_at + 1, predictor="greet")
     assert claimed
@@ -136,7 +136,7 @@ def test_a_column_of_two_readings_is_asked_with_what_each_gives(page: AppTest, c
     assert not page.exception, page.exception
     assert "All 2 rows fit." in texts(page)
     page.button(key="rows:go").click().run()
-    upload = stored.load(client.backend.files, newest(client).inputs["$rows"]["key"])
+    upload = storage.load_results(client.backend.files, newest(client).inputs["$rows"]["key"])
     assert upload.readings == {"age": "comma"}
     predictor = client.predictor("greet")
     assert upload.cells(predictor.parameters).inputs(["Ada", "1.234"]) == {"name": "Ada", "age": 1234}

@@ -19,7 +19,7 @@ import pytest
 
 import matinee
 from matinee.client.connect import App
-from matinee.rows import chunks, stored
+from matinee.rows import storage
 from matinee.runs import Run
 from matinee.testing.harness import wait_until
 
@@ -133,9 +133,9 @@ def test_the_result_is_saved_as_the_name_says(app: App) -> None:
 
 def test_a_killed_worker_loses_only_the_unfinished_chunk(app: App) -> None:
     run = app.see.submit_rows(table(*["pause0.001"] * 2000)).run
-    files, key = app.client.backend.files, stored.results_key(run.id)
-    wait_until(lambda: chunks.chain(files, key), what="the first chunk")
-    done = chunks.chain(files, key)
+    files, key = app.client.backend.files, storage.results_key(run.id)
+    wait_until(lambda: storage.chain_chunks(files, key), what="the first chunk")
+    done = storage.chain_chunks(files, key)
     before = calls()
     wait_until(lambda: calls().total() > before.total() + 50, what="rows of the next chunk")
     os.kill(worker_pid(), signal.SIGKILL)
@@ -146,8 +146,8 @@ def test_a_killed_worker_loses_only_the_unfinished_chunk(app: App) -> None:
     assert set(calls()) == set(range(1, 2001))
     assert again, "the unfinished chunk was predicted again"
     assert min(again) >= done[-1].next, "no row of a finished chunk was"
-    assert len(again) <= chunks.MAX_ROWS
-    assert {chunk.attempt for chunk in chunks.chain(files, key)} == {1, 2}
+    assert len(again) <= storage.MAX_ROWS
+    assert {chunk.attempt for chunk in storage.chain_chunks(files, key)} == {1, 2}
 
 
 def worker_pid() -> int:
@@ -213,7 +213,7 @@ MEASURE = """
     import json, time
     from pathlib import Path
     import matinee
-    from matinee.client.rows_result import RowsResult
+    from matinee.client.rows import RowsResult
 
     def peak_mb():
         status = Path("/proc/self/status").read_text()

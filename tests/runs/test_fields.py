@@ -20,13 +20,13 @@ ADDED = "    cancel_requested: bool = False\n    cost_usd: float | None = None\n
 SEEN = """
 import json, sys
 from dataclasses import replace
-from matinee.api.schemas import own
-from matinee.api.views import run_json
+from matinee.api.openapi import own
+from matinee.api.responses import run_json
 from matinee.backends.aws.store_items import run_from, run_item
 from matinee.backends.local.store import SqliteStore
 from matinee.cli import render
 from matinee.client.remote import _run
-from matinee.testing.store_samples import a_run
+from matinee.testing.store_contract_runs import a_run
 
 run = replace(a_run(), cost_usd=0.25)
 store = SqliteStore(sys.argv[1])

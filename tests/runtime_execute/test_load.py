@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from matinee.errors import ComponentError
-from matinee.runtime.load import load_component
+from matinee.runtime.execute import load_component
 
 TWO = """
 from matinee import batch, realtime
@@ -129,7 +129,7 @@ def read() -> str:
 def in_a_process(source: Path, call: str) -> str:
     """Return what a call of a predictor gives in a fresh process that imports the component as its workers do."""
     code = (
-        "import sys\nfrom matinee.runtime.load import load_component\n"
+        "import sys\nfrom matinee.runtime.execute import load_component\n"
         "print(eval(sys.argv[2], load_component(sys.argv[1])))"
     )
     command = [sys.executable, "-P", "-c", code, str(source), call]

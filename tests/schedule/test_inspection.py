@@ -7,7 +7,7 @@ import pytest
 from matinee.cli import main
 from matinee.environments.inspect import inspect_app
 from matinee.errors import ProjectError
-from matinee.project import load
+from matinee.project.load import load
 
 NEEDS = """
     from matinee import batch, realtime

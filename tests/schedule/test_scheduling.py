@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 import pytest
 
 from matinee.backends.factory import open_backend
+from matinee.client.background import LATE_S, RETRY_S, SCHEDULE_LOOK_S, Scheduling
 from matinee.client.core import Client
 from matinee.client.host import LocalHost
-from matinee.client.scheduling import LATE_S, LOOK_S, RETRY_S, Scheduling
 from matinee.errors import BackendError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.ports import RunQuery
-from matinee.project import load
+from matinee.project.load import load
 from matinee.settings import Settings
 from matinee.testing.harness import wait_until
 
@@ -73,7 +73,7 @@ def test_nothing_runs_before_its_time_and_then_once_as_an_ordinary_run_of_the_us
     (run,) = submitted(backend)
     assert (run.user, run.predictor, run.status, run.inputs) == ("schedule", "plan", "queued", {"days": 7})
     assert run.idempotency_key == "schedule/2026-11-26T09:00:00Z"
-    assert one.look() == LOOK_S
+    assert one.look() == SCHEDULE_LOOK_S
     assert len(submitted(backend)) == 1
 
 
@@ -157,7 +157,7 @@ def test_a_full_queue_costs_this_time_and_says_so(backend, clock, caplog):
 
 
 def test_before_the_first_release_nothing_is_done(backend, clock):
-    assert scheduling(backend, clock).look() == LOOK_S
+    assert scheduling(backend, clock).look() == SCHEDULE_LOOK_S
 
 
 def test_the_thread_submits_and_ends(backend, clock):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from matinee.ops.rehearse.ministack import ACCOUNT, REGION
+from matinee.rehearsal.world import ACCOUNT, REGION
 
 
 @pytest.fixture

@@ -23,8 +23,8 @@ from matinee.backends.aws.session import Session
 from matinee.cli.main import run
 from matinee.errors import BackendError, UsageError
 from matinee.names import Names
-from matinee.ops import secrets as ops
-from matinee.ops.rehearse.ministack import ACCOUNT, REGION
+from matinee.operate import access
+from matinee.rehearsal.world import ACCOUNT, REGION
 from matinee.settings import AwsSettings
 from matinee.testing.harness import wait_until
 
@@ -55,9 +55,9 @@ def said(capsys, monkeypatch):
 def test_what_predictors_declare_is_listed_before_anything_was_started(app, said):
     source = app / "ask.py"
     source.write_text(source.read_text().replace("@realtime", "@realtime(secrets=['API_KEY'])"))
-    assert ops.list_secrets(app) == (ops.Secret("API_KEY", is_set=False, used_by=("ask",)),)
+    assert access.list_secrets(app) == (access.Secret("API_KEY", is_set=False, used_by=("ask",)),)
     assert said("set", "API_KEY")[0] == 0
-    assert ops.list_secrets(app) == (ops.Secret("API_KEY", is_set=True, used_by=("ask",)),)
+    assert access.list_secrets(app) == (access.Secret("API_KEY", is_set=True, used_by=("ask",)),)
 
 
 def test_set_list_and_remove_in_the_file(app, said):
@@ -118,7 +118,7 @@ def test_a_file_that_git_would_commit_is_told(app, said):
 
 
 def test_a_new_app_keeps_its_secrets_out_of_git():
-    from matinee.ops.new import TEMPLATE
+    from matinee.operate.new import TEMPLATE
 
     assert ".env" in (TEMPLATE / "gitignore.template").read_text().splitlines()
 
@@ -129,9 +129,9 @@ def test_any_text_comes_back_as_it_was_set(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("app")
     (folder / "matinee.toml").write_text('name = "vault"\ncomponents = ["ask.py"]\n')
     (folder / "ask.py").write_text("from matinee import realtime\n\n@realtime\ndef ask() -> int:\n    return 1\n")
-    with mock.patch.object(ops, "_is_ignored", return_value=None):  # git takes longer than all the rest
+    with mock.patch.object(access, "_is_ignored", return_value=None):  # git takes longer than all the rest
         for number, value in enumerate(values):
-            ops.set_secret(folder, f"K{number}", value)
+            access.set_secret(folder, f"K{number}", value)
     assert secrets.read(folder) == {f"K{number}": value for number, value in enumerate(values)}
 
 
@@ -242,7 +242,7 @@ def test_what_aws_refuses_is_said_without_the_value(stubbed, code, message, says
     told = {"Name": "/matinee/vault/prod/API_KEY", "Value": VALUE, "Type": "SecureString", "Tags": ANY}
     stubber.add_client_error("put_parameter", code, message, expected_params=told)
     with pytest.raises(BackendError) as error:
-        ops._put(session, Names("vault", "prod"), "API_KEY", VALUE)
+        access._put(session, Names("vault", "prod"), "API_KEY", VALUE)
     assert says in str(error.value)
     assert VALUE not in str(error.value)
 
@@ -257,6 +257,6 @@ def test_a_folder_nobody_may_write_to_is_told(app, said, monkeypatch):
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(ops.os, "open", refuse)
+    monkeypatch.setattr(access.os, "open", refuse)
     with pytest.raises(UsageError, match=r"\.env cannot be written: Permission denied"):
-        ops.set_secret(Path(), "API_KEY", VALUE)
+        access.set_secret(Path(), "API_KEY", VALUE)

@@ -18,7 +18,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from matinee.errors import BackendError
-from matinee.ops.rehearse.ministack import ACCOUNT, REGION, ministack
+from matinee.rehearsal.world import ACCOUNT, REGION, ministack
 from matinee.runtime import secrets
 from matinee.runtime.secrets import Place, fetch, signed
 from support.emulators import skip_if_unavailable

@@ -12,7 +12,7 @@ from matinee import secrets
 from matinee.client.host import LocalHost, open_client
 from matinee.environments.inspect import inspect_app
 from matinee.errors import NotFoundError, ProjectError, UsageError
-from matinee.project import load
+from matinee.project.load import load
 from matinee.testing.harness import running_app, wait_until
 
 VALUE = "s3cr€t-${HOME}-#-'q'"

@@ -12,19 +12,19 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-import matinee.api
 from matinee.access.events import record_event, send_events_to, stop_events
 from matinee.access.gate import open_gate
 from matinee.access.modes import make_sign_in
+from matinee.api import routes
 from matinee.backends.factory import open_backend
 from matinee.backends.local.logs import FolderLogs
 from matinee.client.core import Client
 from matinee.errors import ProjectError
 from matinee.manifest import Release
-from matinee.ops.logs import Which, read_logs
-from matinee.project import load
+from matinee.operate.logs import Which, read_logs
+from matinee.project.load import load
 from matinee.settings import Settings
-from matinee.ui.middleware import SignInMiddleware
+from matinee.ui.sign_in import SignInMiddleware
 
 ONE = "from matinee import realtime\n\n@realtime\ndef one() -> int:\n    return 1\n"
 
@@ -68,7 +68,7 @@ def test_a_token_that_is_not_valid_leaves_a_line_without_it(tmp_path: Path, even
     settings = Settings(data=tmp_path)
     backend = open_backend(settings)
     backend.store.put_release(Release("tiny", "Tiny", 1, 0.0))
-    app = Starlette(routes=matinee.api.routes(lambda person: Client(backend, settings, person.name)))
+    app = Starlette(routes=routes(lambda person: Client(backend, settings, person.name)))
     here = TestClient(app, "http://127.0.0.1", client=("192.0.2.7", 1))
     assert here.get("/api/v1/runs", headers={"Authorization": "Bearer mat_secret"}).status_code == 401
     assert here.get("/api/v1/runs").status_code == 401
@@ -79,7 +79,7 @@ def test_a_token_that_is_not_valid_leaves_a_line_without_it(tmp_path: Path, even
 
 @pytest.mark.parametrize("is_owner", [True, False])
 def test_an_export_leaves_a_line_and_so_does_one_that_is_refused(tmp_path, monkeypatch, events, is_owner):
-    from matinee.ui import downloads, session
+    from matinee.ui import export, session
 
     mode = make_sign_in({}, {}, lambda: None)
     monkeypatch.setattr(session, "_gate", open_gate(mode, app="tiny", data=Path(), environ={}))
@@ -87,7 +87,7 @@ def test_an_export_leaves_a_line_and_so_does_one_that_is_refused(tmp_path, monke
     client = Client(backend, Settings(), "local", owner=is_owner)
     monkeypatch.setattr(session, "client_of", lambda person: client)
     scope = {"type": "http", "method": "GET", "path": "/export", "query_string": b"", "headers": []}
-    downloads.export_response(Request({**scope, "client": ("127.0.0.1", 1)}))
+    export.export_response(Request({**scope, "client": ("127.0.0.1", 1)}))
     backend.store.close()
     assert [(e.fields["event"], e.fields["who"], e.fields["from"]) for e in events] == [
         ("export" if is_owner else "export refused", "local", "127.0.0.1")

@@ -9,10 +9,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-import matinee.api
 from matinee.access.modes import make_sign_in
 from matinee.access.people import Users
 from matinee.access.tokens import create_token
+from matinee.api import routes
 from matinee.backends.factory import open_backend
 from matinee.client.core import Client
 from matinee.manifest import Release
@@ -29,7 +29,7 @@ def backend(tmp_path: Path):
 def status_of(backend, auth: dict[str, object], secret: str) -> int:
     backend.store.put_release(Release("tiny", "Tiny", 1, 0.0, details={"auth": auth}))
     backend.poll.forget()  # what is live is remembered for a moment
-    app = Starlette(routes=matinee.api.routes(lambda person: Client(backend, Settings(), person.name)))
+    app = Starlette(routes=routes(lambda person: Client(backend, Settings(), person.name)))
     caller = TestClient(app, "http://app.example.com", client=("192.0.2.7", 1))
     return caller.get("/api/v1/runs", headers={"Authorization": f"Bearer {secret}"}).status_code
 

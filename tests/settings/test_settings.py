@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from matinee import settings as variables
+from matinee import settings as matinee_settings
 from matinee.errors import UsageError
 from matinee.settings import AwsSettings, LaunchSettings, Settings, UiSettings, secret_paths, ships_output
 
-SOURCE = Path(variables.__file__).parent
+SOURCE = Path(matinee_settings.__file__).parent
 WHOLE = Settings(
     backend="aws",
     app="activity",
@@ -83,16 +83,16 @@ def test_aws_settings_and_launch_settings_are_read_as_they_were_written():
 
 
 def test_the_ui_reads_what_its_task_is_told():
-    told = variables.ui_environment("10.0.0.0/16", https=True, behind_cloudfront=True)
+    told = matinee_settings.ui_environment("10.0.0.0/16", https=True, behind_cloudfront=True)
     assert UiSettings.from_environment(told) == UiSettings(True, True, "10.0.0.0/16")
-    nothing = variables.ui_environment("", https=False, behind_cloudfront=False)
+    nothing = matinee_settings.ui_environment("", https=False, behind_cloudfront=False)
     assert UiSettings.from_environment(nothing) == UiSettings()
 
 
 def test_a_function_finds_its_secrets_where_its_template_says():
     paths = {"KEY": "/matinee/app/dev/KEY", "OTHER": "/matinee/app/dev/OTHER"}
-    assert secret_paths(variables.secrets_environment(paths)) == paths
-    assert secret_paths(variables.secrets_environment({})) == {}
+    assert secret_paths(matinee_settings.secrets_environment(paths)) == paths
+    assert secret_paths(matinee_settings.secrets_environment({})) == {}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def spelled(file: Path) -> Iterator[str]:
     tree = ast.parse(file.read_text())
     texts = [n for n in ast.walk(tree) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
     for text in texts:
-        if variables.PREFIX in str(text.value) and id(text) not in documents(tree):
+        if matinee_settings.PREFIX in str(text.value) and id(text) not in documents(tree):
             yield f"{file.relative_to(SOURCE)}:{text.lineno}"
 
 
@@ -130,7 +130,9 @@ def test_nobody_else_spells_the_name_of_a_variable():
 
 
 def test_every_variable_is_read_by_somebody():
-    names = {name for name, value in vars(variables).items() if name.isupper() and str(value).startswith("MATINEE_")}
+    names = {
+        name for name, value in vars(matinee_settings).items() if name.isupper() and str(value).startswith("MATINEE_")
+    }
     nodes = [node for file in SOURCE.rglob("*.py") for node in ast.walk(ast.parse(file.read_text()))]
     read = {getattr(n, "id", getattr(n, "attr", "")) for n in nodes if isinstance(getattr(n, "ctx", None), ast.Load)}
     assert names - read == set()

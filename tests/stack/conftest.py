@@ -10,8 +10,8 @@ import pytest
 
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources
 from matinee.names import Names
-from matinee.project import Aws
-from matinee.stack import Blueprint
+from matinee.project.aws import Aws
+from matinee.stack.blueprint import Blueprint
 
 Make = Callable[..., Blueprint]
 

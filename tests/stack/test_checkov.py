@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from matinee.stack import app_template, data_template, edge_template, network_template, to_text
+from matinee.stack.templates import app_template, data_template, edge_template, network_template, to_text
 from support.checkov import failed_checks
 from support.emulators import skip_if_unavailable
 

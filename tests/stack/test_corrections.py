@@ -12,9 +12,9 @@ import pytest
 import uvicorn
 
 from matinee.errors import ProjectError
-from matinee.project import load
 from matinee.project.aws import DAYS, OfficeHours
-from matinee.stack import app_template, data_template, edge_template, network_template
+from matinee.project.load import load
+from matinee.stack.templates import app_template, data_template, edge_template, network_template
 from matinee.ui import serve
 
 HOURS = {"office_hours": OfficeHours(DAYS[:5], "08:00", "18:00", "Europe/Berlin")}

@@ -12,7 +12,7 @@ from cfnlint.runner import Runner
 from cfnlint.runner.template import run_template_by_data
 from hypothesis import HealthCheck, given, settings
 
-from matinee.stack import app_template, data_template, edge_template, network_template, to_text
+from matinee.stack.templates import app_template, data_template, edge_template, network_template, to_text
 
 from .variants import SWITCHES, anything, blueprint, choices
 

@@ -8,12 +8,11 @@ import time
 import boto3
 import pytest
 
-from matinee.ops.rehearse.adapt import NOT_ON_MINISTACK, without_types
-from matinee.ops.rehearse.ministack import ACCOUNT, REGION
 from matinee.project.aws import DAYS, OfficeHours
-from matinee.stack import app_template, data_template, edge_template, network_template
-from matinee.stack.blueprint import UI_COMPONENT
-from matinee.stack.parameters import BUCKET, DEPLOY_PREFIX, PREFIX_LIST, image_parameter, label_parameter
+from matinee.rehearsal.rehearsal import NOT_ON_MINISTACK, without_types
+from matinee.rehearsal.world import ACCOUNT, REGION
+from matinee.stack.blueprint import BUCKET, DEPLOY_PREFIX, PREFIX_LIST, UI_COMPONENT, image_parameter, label_parameter
+from matinee.stack.templates import app_template, data_template, edge_template, network_template
 
 EVERYTHING = {
     "office_hours": OfficeHours(DAYS, "08:00", "18:00"),

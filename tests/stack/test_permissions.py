@@ -11,9 +11,9 @@ import pytest
 from botocore import xform_name
 
 import matinee
-from matinee.project import Auth, Notices
-from matinee.stack import app_template, data_template
+from matinee.project.sections import Auth, Notices
 from matinee.stack.permissions import roles
+from matinee.stack.templates import app_template, data_template
 
 from .iam import allows, resolved, statements
 

@@ -9,15 +9,16 @@ import pytest
 from matinee.errors import ProjectError
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources
 from matinee.project.aws import UiSize
-from matinee.stack.ids import logical, shortened
-from matinee.stack.sizes import (
+from matinee.stack.blueprint import (
     FARGATE_MB,
     FargateSize,
     check_predictor,
     fargate_size,
     is_fargate_size,
+    logical,
     nearest_sizes,
     problems,
+    shortened,
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from matinee.project.aws import DAYS, OfficeHours
-from matinee.stack.sleeping import in_words, sleeping_page
+from matinee.stack.edge import in_words, sleeping_page
 
 HOURS = OfficeHours(DAYS[:5], "08:00", "18:00", "Europe/Berlin")
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from matinee.names import Names
-from matinee.project import Aws
-from matinee.stack import Blueprint, app_template, data_template, edge_template, to_text
-from matinee.table_schema import EXPIRES, table_definition
+from matinee.names import EXPIRES, Names, table_definition
+from matinee.project.aws import Aws
+from matinee.stack.blueprint import Blueprint
+from matinee.stack.templates import app_template, data_template, edge_template, to_text
 
 from .variants import blueprint, choices
 

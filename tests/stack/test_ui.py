@@ -9,8 +9,8 @@ import pytest
 
 from matinee.access.modes import SignIn, check_reach, make_sign_in
 from matinee.access.people import Users
-from matinee.project import Auth
-from matinee.stack import app_template
+from matinee.project.sections import Auth
+from matinee.stack.templates import app_template
 
 from .iam import resolved
 

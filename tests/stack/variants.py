@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from matinee.manifest import ComponentManifest
 from matinee.names import Names
-from matinee.project import Auth, Aws, Notices
-from matinee.project.aws import DAYS, Capacity, OfficeHours
-from matinee.stack import Blueprint
+from matinee.project.aws import DAYS, Aws, Capacity, OfficeHours
+from matinee.project.sections import Auth, Notices
+from matinee.stack.blueprint import Blueprint
 
 from .conftest import predictor
 

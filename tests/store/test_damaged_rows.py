@@ -11,7 +11,7 @@ from matinee.errors import BackendError, LimitError
 from matinee.manifest import Release
 from matinee.ports import RunQuery
 from matinee.runs import Feedback, Status
-from matinee.testing.store_samples import NOW, a_run
+from matinee.testing.store_contract_runs import NOW, a_run
 
 DAMAGE = {
     "no JSON": ("body", '{"kind":'),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from matinee.backends.local import store_schema
+from matinee.backends.local import database
 from matinee.backends.local.store import SqliteStore
 from matinee.errors import BackendError
 from matinee.ports import RunQuery
@@ -121,7 +121,7 @@ def test_a_migration_that_breaks_off_leaves_the_file_as_it_was(path, monkeypatch
         connection.execute("DELETE FROM runs")
         raise OSError("the power is gone")
 
-    monkeypatch.setitem(store_schema._MIGRATIONS, 1, breaks)
+    monkeypatch.setitem(database._MIGRATIONS, 1, breaks)
     with pytest.raises(OSError, match="power"):
         SqliteStore(path)
     monkeypatch.undo()

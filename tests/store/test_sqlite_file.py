@@ -12,13 +12,13 @@ import threading
 
 import pytest
 
+from matinee.backends.local.database import Database
 from matinee.backends.local.store import SqliteStore, _listing
-from matinee.backends.local.store_database import Database
 from matinee.errors import BackendError
 from matinee.ports import RunQuery
 from matinee.queue.claims import finish
 from matinee.runs import Status, succeed
-from matinee.testing.store_samples import NOW, a_run, claim_next
+from matinee.testing.store_contract_runs import NOW, a_run, claim_next
 
 
 def test_a_new_file_is_in_wal_mode_and_durable(tmp_path):
@@ -122,7 +122,7 @@ def test_a_child_process_may_use_the_store_it_inherited(tmp_path):
 KILLED = """
 import os, sys
 from matinee.backends.local.store import SqliteStore
-from matinee.testing.store_samples import a_run
+from matinee.testing.store_contract_runs import a_run
 store = SqliteStore(sys.argv[1])
 while True:
     runs = store.submit([a_run() for _ in range(20)])
@@ -146,7 +146,7 @@ def test_what_was_answered_survives_a_kill_and_nothing_is_half_there(tmp_path):
 CLAIMING = """
 import sys, threading, time
 from matinee.backends.local.store import SqliteStore
-from matinee.testing.store_samples import claim_next
+from matinee.testing.store_contract_runs import claim_next
 store, claimed = SqliteStore(sys.argv[1]), []
 def work(owner):
     while held := claim_next(store, owner, time.time()):

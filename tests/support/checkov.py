@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from matinee.ops.rehearse.ministack import install_python, installed
+from matinee.rehearsal.world import install_python, installed
 
 Json = Any
 CHECKOV = "3.3.30"

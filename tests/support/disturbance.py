@@ -7,8 +7,7 @@ import random
 from collections import Counter
 from urllib.parse import urlsplit
 
-from matinee.ops.rehearse.loop import Loop
-from matinee.ops.rehearse.wire import Peer, Reply, connect, pass_body
+from matinee.rehearsal.proxies import Loop, Peer, Reply, connect, pass_body
 
 _THROTTLED = Reply(
     400,

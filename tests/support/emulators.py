@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from matinee.backends.aws.session import AwsSettings, Session
-from matinee.ops.rehearse.ministack import (
+from matinee.backends.aws.session import Session
+from matinee.names import EXPIRES, table_definition
+from matinee.rehearsal.world import (
     REGION,
     UnavailableError,
     base_environment,
@@ -20,7 +21,7 @@ from matinee.ops.rehearse.ministack import (
     run_installer,
     running_server,
 )
-from matinee.table_schema import EXPIRES, table_definition
+from matinee.settings import AwsSettings
 
 DYNAMODB_LOCAL = "2.9.30"  # of the npm package that carries the jar (DynamoDB Local 1.25)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import urllib3
 
-from matinee.ops.rehearse.credentials import Credentials
-from matinee.ops.rehearse.front import Call
-from matinee.ops.rehearse.sign import signed
+from matinee.rehearsal.credentials import Credentials
+from matinee.rehearsal.iam import signed
+from matinee.rehearsal.proxies import Call
 
 DENIED = ("AccessDenied", "not authorized to perform")
 _UNSIGNED = ("authorization", "host", "content-length", "connection", "expect", "transfer-encoding", "accept-encoding")

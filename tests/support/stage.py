@@ -19,20 +19,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from matinee import settings as settings_names
+from matinee import settings as matinee_settings
 from matinee.backends.aws.logs import log_group
 from matinee.backends.aws.session import Session
 from matinee.backends.aws.store import DynamoStore
-from matinee.backends.local.lambda_service import LambdaService, LocalFunction
-from matinee.backends.local.lambda_service.function import passed_on, worker_command
+from matinee.backends.local.lambda_service.function import LocalFunction, passed_on, worker_command
+from matinee.backends.local.lambda_service.service import LambdaService
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
 from matinee.backends.local.launcher import worker_command as batch_command
-from matinee.client.dispatching import Dispatching
+from matinee.client.background import Dispatching
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.manifest import AwsRelease, ComponentManifest, PredictorManifest, Release, to_json
 from matinee.names import Names
-from matinee.ops.rehearse.ministack import ACCOUNT, REGION
-from matinee.project import load
+from matinee.project.load import load
+from matinee.rehearsal.world import ACCOUNT, REGION
 from matinee.runs import Slot
 from matinee.settings import AWS_ENDPOINT, DISPATCHER, LAMBDA_ENDPOINT, STAGE, AwsSettings, Settings
 from support.emulators import make_bucket, make_table
@@ -175,7 +175,7 @@ class EmulatedStage:
             **more,
         )
         variables = inspected.environment.variables if inspected.environment else {}
-        aws = {**self.session.settings.environment(), settings_names.LABEL: LABEL, STAGE: self.names.stage}
+        aws = {**self.session.settings.environment(), matinee_settings.LABEL: LABEL, STAGE: self.names.stage}
         return {**passed_on(), **variables, **settings.environment(), **aws}
 
 

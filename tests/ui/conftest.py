@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
 from matinee.access.people import LOCAL, Person
-from matinee.client import inside
+from matinee.client import core
 from matinee.errors import ConflictError, NotFoundError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources, Trouble
 from matinee.ports import LogLine, RunQuery
@@ -230,7 +230,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeClient]:
     monkeypatch.setattr(session, "client", lambda user="local": client)
     session.poll.forget()
     yield client
-    inside.provide(None)
+    core.provide(None)
     session.poll.forget()
 
 

@@ -11,9 +11,8 @@ import pytest
 
 from matinee.runs import Failure, Status
 from matinee.ui import session
-from matinee.ui.history import expected_start_s
-from matinee.ui.saving import _maker
-from matinee.ui.search import Filters
+from matinee.ui.export import _maker
+from matinee.ui.run_list import Filters, expected_start_s
 
 DAYS = {"gender": "male", "start": "2026-06-01", "end": "2026-06-02"}
 

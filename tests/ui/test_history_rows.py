@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from matinee.runs import Entry, Failure, Progress, Run, Status
-from matinee.ui import words
-from matinee.ui.history import row_of, summary_of
+from matinee.ui import text as ui_text
+from matinee.ui.run_list import row_of, summary_of
 
 RUN = Run("id", "plan", "batch", "local", Status.QUEUED, {"gender": "female"}, created_at=1000.0)
 ENTRY = Entry("plan", "id", "local", 1, 1000.0)
@@ -70,7 +70,7 @@ def test_inputs_are_told_in_one_short_line():
     [(0.0384, "38 ms"), (2.41, "2.4 s"), (59.99, "1 min 0 s"), (200, "3 min 20 s"), (7500, "2 h 5 min")],
 )
 def test_durations_are_rounded_to_what_matters(seconds, said):
-    assert words.duration(seconds) == said
+    assert ui_text.format_duration(seconds) == said
 
 
 @pytest.mark.parametrize(
@@ -78,13 +78,13 @@ def test_durations_are_rounded_to_what_matters(seconds, said):
     [(3, "just now"), (60, "1 minute ago"), (300, "5 minutes ago"), (7200, "2 hours ago"), (86400, "1 day ago")],
 )
 def test_ages_are_words(seconds, said):
-    assert words.age(seconds) == said
+    assert ui_text.format_age(seconds) == said
 
 
 @pytest.mark.parametrize(
     "text", ["<b>x</b>", "**bold**", "[a](b)", ":material/home:", "$x$", "a | b", "`c`", "# x", "http://x.y", "~~x~~"]
 )
 def test_no_text_of_a_person_becomes_markup(text):
-    safe = words.escaped(text)
+    safe = ui_text.escaped(text)
     for sign in "<*[]:$|`#~":
         assert all(safe[i - 1] == "\\" for i, letter in enumerate(safe) if letter == sign)

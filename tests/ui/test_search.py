@@ -9,7 +9,7 @@ import pytest
 
 from matinee.ports import RunQuery
 from matinee.runs import Failure, Run, Status, first_run_id
-from matinee.ui.search import CHUNK, MOST, Filters, find, holds
+from matinee.ui.run_list import CHUNK, MOST, Filters, find, holds
 
 START = 1_700_000_000.0
 

@@ -10,7 +10,7 @@ import pytest
 
 import matinee
 from matinee.types import File
-from matinee.ui.snippets import LONG, curl_of, is_short, python_of
+from matinee.ui.code import LONG, curl_of, is_short, python_of
 
 NASTY = {
     "quotes": 'it\'s "quoted" `now` $HOME \\ ! %s {0}',

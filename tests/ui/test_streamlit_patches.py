@@ -18,7 +18,7 @@ from streamlit.runtime.runtime import SessionClientDisconnectedError
 from streamlit.runtime.scriptrunner_utils.run_descriptor import RunDescriptor
 
 from matinee.ui import streamlit_patches
-from matinee.ui.look import Look, put_on
+from matinee.ui.site import Look, put_on
 from matinee.ui.streamlit_patches import VERSIONS, EventBuffer
 
 ASK = """

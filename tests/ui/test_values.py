@@ -7,8 +7,8 @@ from datetime import date, datetime, time
 import pytest
 
 from matinee.errors import InputError
+from matinee.ui.form_values import alternative_of, initial_value, to_widget, value_from
 from matinee.ui.forms import MISSING, form_of
-from matinee.ui.values import alternative_of, initial_value, to_widget, value_from
 
 
 def field(schema, *, required=True):

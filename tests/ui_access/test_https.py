@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route, WebSocketRoute
 from starlette.testclient import TestClient
 
-from matinee.ui.https import Https
+from matinee.ui.serve import Https
 
 
 async def scheme(request: Request) -> PlainTextResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from matinee.ui.visitor import Visitor
+from matinee.ui.serve import Visitor
 
 
 def seen(kind: str, *forwarded: str) -> object:

@@ -12,6 +12,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
+from matinee import caches
 from matinee.backends.factory import Backend, StoreTraits
 from matinee.backends.local.store import SqliteStore
 from matinee.client.core import Client
@@ -51,7 +52,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(session, "poll", session.SharedReads(clock))
+    monkeypatch.setattr(session, "poll", caches.SharedReads(clock))
     return clock
 
 

@@ -10,8 +10,8 @@ from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 from streamlit.file_util import get_static_dir
 
-from matinee.ui import static
-from matinee.ui.static import Static
+from matinee.ui import serve
+from matinee.ui.serve import Static
 
 FOREVER = "public, max-age=31536000, immutable"
 
@@ -58,7 +58,7 @@ def test_other_methods_are_not_answered_here(browse):
 
 
 def test_what_is_kept_in_memory_has_a_limit_and_is_answered_beyond_it_too(browse, monkeypatch):
-    monkeypatch.setattr(static, "KEPT_BYTES", 4)
+    monkeypatch.setattr(serve, "KEPT_BYTES", 4)
     client = browse()
     for _ in range(2):
         assert client.get("/static/font.a1b2.woff2").content == b"wOF2"

@@ -15,13 +15,14 @@ from streamlit.util import calc_hash
 from matinee.backends.factory import Backend
 from matinee.backends.local.files import FolderFiles
 from matinee.backends.local.store import SqliteStore
-from matinee.client import inside
+from matinee.client import core
 from matinee.client.core import Client
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
-from matinee.project import Notices, Page, Ui, ui_details
+from matinee.project.sections import Notices, Page, Ui, ui_details
 from matinee.runs import Run, Status, new_run_id
 from matinee.settings import Settings
-from matinee.ui import insights, session
+from matinee.ui import session
+from matinee.ui.pages import insights
 
 
 def predictor(name: str, kind: str) -> PredictorManifest:
@@ -76,11 +77,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     world = World(tmp_path, store, Backend(store, files, Quiet(), None))  # type: ignore[arg-type]
     monkeypatch.setenv("MATINEE_DATA", str(tmp_path / ".matinee"))
     monkeypatch.setattr(session, "client", world.client)
-    monkeypatch.setattr("matinee.ui.sign_in_sidebar.draw", lambda: None)
+    monkeypatch.setattr("matinee.ui.app.draw_sidebar", lambda: None)
     insights._insights.cache_clear()
     world.release()
     yield world
-    inside.provide(None)
+    core.provide(None)
     session.poll.forget()
     store.close()
 

@@ -12,8 +12,9 @@ from starlette.testclient import TestClient
 
 from matinee.access.people import Person
 from matinee.runs import Failure, Feedback, Status
-from matinee.ui import insights, session
-from matinee.ui.insights_charts import people_per_day, runs_per_day
+from matinee.ui import session
+from matinee.ui.pages import insights
+from matinee.ui.pages.insights import people_per_day, runs_per_day
 
 
 @pytest.fixture
@@ -80,11 +81,11 @@ def test_older_runs_are_read_a_slice_at_a_time_and_shown_meanwhile(world, histor
 
 def test_a_report_and_its_charts_are_made_once_for_all_who_look(world, history):
     client = world.client()
-    assert insights.view(client, 30) is insights.view(client, 30)
+    assert insights.insights_view(client, 30) is insights.insights_view(client, 30)
 
 
 def test_charts_keep_their_data_where_streamlit_leaves_it_alone(world, history):
-    view = insights.view(world.client(), 7)
+    view = insights.insights_view(world.client(), 7)
     for chart in (runs_per_day(view.report), people_per_day(view.report)):
         assert "data" not in chart
         assert len(chart["layer"][0]["data"]["values"]) in (7, 14)
@@ -114,7 +115,7 @@ def test_the_export_is_the_owners(world, history, monkeypatch, person, status):
 
     from matinee.client.core import Client
     from matinee.settings import Settings
-    from matinee.ui.downloads import ROUTES
+    from matinee.ui.export import ROUTES
 
     monkeypatch.setattr(session, "gate", lambda: Gate(person))
     monkeypatch.setattr(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from streamlit import config
 
-from matinee.project import Ui
-from matinee.ui.look import Look, OwnPage, look_of, put_on
-from matinee.ui.pages.about import parts
+from matinee.project.sections import Ui
+from matinee.ui.pages.custom import parts
+from matinee.ui.site import Look, OwnPage, look_of, put_on
 
 
 def test_a_theme_is_put_on_for_the_whole_process_and_taken_off_again(world, open_page):

@@ -7,7 +7,7 @@ import time
 from matinee.client import notices
 from matinee.notices.deliver import deliver
 from matinee.notices.subscriptions import NOTICE
-from matinee.project import Notices
+from matinee.project.sections import Notices
 from matinee.runs import cancelled
 from matinee.ui import session
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from matinee.project import Ui
+from matinee.project.sections import Ui
 
 HOME = """
     import matinee

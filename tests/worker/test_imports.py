@@ -15,10 +15,10 @@ def output(code: str) -> str:
 def test_a_supervisor_imports_nothing_heavy() -> None:
     code = """
 import sys
-from matinee.runtime.worker_imports import import_without
+from matinee.worker.main import import_without
 import_without("dataclasses", "inspect")
 import_without("urllib.parse", "ipaddress")
-import matinee.runtime.supervisor, matinee.backends.local.store, matinee.backends.local.logs
+import matinee.worker.supervisor, matinee.backends.local.store, matinee.backends.local.logs
 print(*sys.modules)
 """
     assert not HEAVY & set(output(code).split())
@@ -26,7 +26,7 @@ print(*sys.modules)
 
 def test_modules_left_out_are_there_when_they_are_used() -> None:
     code = """
-from matinee.runtime.worker_imports import import_without
+from matinee.worker.main import import_without
 import_without("dataclasses", "inspect")
 import dataclasses, sys
 assert "inspect" not in sys.modules

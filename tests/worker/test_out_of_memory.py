@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from matinee.runtime import supervisor_failures as failures
+from matinee.worker import job
 
 PREDICTOR = SimpleNamespace(name="count", component="one", memory_mb=128)
 KILLED, SEGMENTATION_FAULT = -9, -11
@@ -22,7 +22,7 @@ KILLED, SEGMENTATION_FAULT = -9, -11
     ],
 )
 def test_a_process_that_was_killed_ran_out_of_memory_or_not(exit_code, peak_mb, had_no_memory, kind, words):
-    failure = failures.crashed(
+    failure = job.crashed(
         PREDICTOR, exit_code, peak_bytes=peak_mb * 2**20, had_no_memory=had_no_memory, last_words="", ready=True
     )
     assert failure.kind == kind

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from starlette.responses import Response
 
-from matinee.api import history, predictions
-from matinee.api.gate import Call
+from matinee.api import predictions, runs
+from matinee.api.requests import Call
 from matinee.runs import Status
 
 Json = Any
@@ -98,26 +98,26 @@ def operations(predict: Work, upload: Work) -> tuple[Operation, ...]:
 def _history() -> tuple[Operation, ...]:
     run, files = "/runs/{run}", "/files/{number}"
     return (
-        Operation("listRuns", "GET", "/runs", "List runs, newest first", history.list_runs, {200: "RunPage"},
+        Operation("listRuns", "GET", "/runs", "List runs, newest first", runs.list_runs, {200: "RunPage"},
                   query=_LISTING),
-        Operation("showRun", "GET", run, "Show a run", history.show_run, {200: "Run"}, errors=(404,)),
-        Operation("showInputs", "GET", f"{run}/inputs", "Show the inputs", history.show_inputs, {200: "Anything"},
+        Operation("showRun", "GET", run, "Show a run", runs.show_run, {200: "Run"}, errors=(404,)),
+        Operation("showInputs", "GET", f"{run}/inputs", "Show the inputs", runs.show_inputs, {200: "Anything"},
                   query=_BLOBS, errors=(404,)),
-        Operation("showResult", "GET", f"{run}/result", "Show the result", history.show_result, {200: "Anything"},
+        Operation("showResult", "GET", f"{run}/result", "Show the result", runs.show_result, {200: "Anything"},
                   query=_BLOBS, errors=(404, 406, 409, 500), has_csv=True),
-        Operation("resultFile", "GET", f"{run}{files}", "Download a file of the result", history.result_file,
+        Operation("resultFile", "GET", f"{run}{files}", "Download a file of the result", runs.result_file,
                   {200: "Bytes"}, errors=(404, 409)),
-        Operation("inputFile", "GET", f"{run}/inputs{files}", "Download a file of the inputs", history.input_file,
+        Operation("inputFile", "GET", f"{run}/inputs{files}", "Download a file of the inputs", runs.input_file,
                   {200: "Bytes"}, errors=(404,)),
-        Operation("showLogs", "GET", f"{run}/logs", "Show what the run wrote", history.show_logs, {200: "Logs"},
+        Operation("showLogs", "GET", f"{run}/logs", "Show what the run wrote", runs.show_logs, {200: "Logs"},
                   errors=(404,)),
-        Operation("cancel", "POST", f"{run}/cancel", "Cancel a run", history.cancel, {200: "Run"},
+        Operation("cancel", "POST", f"{run}/cancel", "Cancel a run", runs.cancel, {200: "Run"},
                   errors=(403, 404, 409)),
-        Operation("listFeedback", "GET", f"{run}/feedback", "Show the feedback", history.list_feedback,
+        Operation("listFeedback", "GET", f"{run}/feedback", "Show the feedback", runs.list_feedback,
                   {200: "FeedbackList"}, errors=(404,)),
-        Operation("giveFeedback", "PUT", f"{run}/feedback", "Rate, comment, correct", history.give_feedback,
-                  {200: "Feedback"}, "json", history.FEEDBACK, errors=(400, 404, 413, 415)),
-        Operation("share", "PUT", f"{run}/share", "Share a run", history.share, {200: "Shared"}, errors=(403, 404)),
-        Operation("unshare", "DELETE", f"{run}/share", "Share a run no more", history.unshare, {200: "Shared"},
+        Operation("giveFeedback", "PUT", f"{run}/feedback", "Rate, comment, correct", runs.give_feedback,
+                  {200: "Feedback"}, "json", runs.FEEDBACK, errors=(400, 404, 413, 415)),
+        Operation("share", "PUT", f"{run}/share", "Share a run", runs.share, {200: "Shared"}, errors=(403, 404)),
+        Operation("unshare", "DELETE", f"{run}/share", "Share a run no more", runs.unshare, {200: "Shared"},
                   errors=(403, 404)),
     )  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 from starlette.applications import Starlette
@@ -17,16 +18,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from matinee.access.modes import SignIn
-from matinee.api import openapi, page
-from matinee.api.answers import answer
-from matinee.api.gate import Call, Gate, OpenClient, read_body
-from matinee.api.later import Later
+from matinee.api import openapi
 from matinee.api.operations import Operation, operations
-from matinee.api.predictions import Predicting
-from matinee.api.problems import of_error
-from matinee.api.rates import Rates
-from matinee.api.uploads import Uploading
-from matinee.errors import InputError, Problem
+from matinee.api.predictions import Later, Predicting, Uploading
+from matinee.api.requests import Call, Gate, OpenClient, Rates, read_body
+from matinee.api.responses import answer, of_error
+from matinee.errors import InputError, NotFoundError, Problem
 from matinee.values import validate
 
 Json = Any
@@ -42,7 +39,7 @@ def routes(
     `sign_in` gives the way people sign in; None = as `[auth]` of the live release says. A prediction
     that takes longer than `wait_s` is answered with its run's id and goes on.
     """
-    from matinee.api.mcp_endpoint import McpEndpoint
+    from matinee.api.mcp import McpEndpoint
 
     gate, later, rates = Gate(open_client, sign_in), Later(), Rates()
     predicting = Predicting(gate, later, rates, wait_s)
@@ -50,8 +47,8 @@ def routes(
     app = Starlette(
         routes=[
             *(Route(path, _guarded(_index), methods=["GET"]) for path in ("/v1", "/v1/")),
-            Route("/v1/docs", _guarded(page.show), methods=["GET"]),
-            Route("/v1/docs/{name}", _guarded(page.asset), methods=["GET"]),
+            Route("/v1/docs", _guarded(show_docs_page), methods=["GET"]),
+            Route("/v1/docs/{name}", _guarded(show_docs_asset), methods=["GET"]),
             Route("/v1/openapi.json", _document(gate, table), methods=["GET"]),
             *_routed(gate, table),
         ],
@@ -146,3 +143,42 @@ def _typed(kind: str, text: str) -> Json:
     if kind == "integer" and text.removeprefix("-").isascii() and text.removeprefix("-").isdecimal() and len(text) < 19:
         return int(text)
     return text
+
+
+# --- page -------------------------------------------------------------------------------------------------------------
+# The docs page: a small reader of the OpenAPI document, all from this package: no other host is asked.
+
+FOLDER = Path(__file__).parent / "docs_page"
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+async def show_docs_page(_request: Request) -> Response:
+    """Return the page. It says nothing of the app: it asks for the document with the reader's token."""
+    return _file("docs.html")
+
+
+async def show_docs_asset(request: Request) -> Response:
+    """Return the page's script or style; NotFoundError for anything else."""
+    name = request.path_params["name"]
+    if name not in ("docs.css", "docs.js"):
+        raise NotFoundError(f"There is no {name!r} here.")
+    return _file(name)
+
+
+def _file(name: str) -> Response:
+    return Response((FOLDER / name).read_bytes(), 200, _HEADERS, f"{_TYPES[Path(name).suffix]}; charset=utf-8")
+
+
+# --- api --------------------------------------------------------------------------------------------------------------
+# The HTTP API beside the UI: an app's predictors and runs for programs (`/api/v1`) and assistants (`/mcp`).
+
+__all__ = ["routes"]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from matinee import settings as variables
+from matinee import settings as matinee_settings
 from matinee.caches import SharedReads
 from matinee.errors import UsageError
 
@@ -70,25 +70,29 @@ def open_backend(settings: Settings, session: Session | None = None, store: Stor
         files=open_files(settings, session),
         invoker=open_invoker(settings, session),
         logs=open_logs(settings, store.run, session),
-        traits=StoreTraits(**getattr(_package(variables.STORE, settings.store or settings.backend), "TRAITS", {})),
+        traits=StoreTraits(
+            **getattr(_package(matinee_settings.STORE, settings.store or settings.backend), "TRAITS", {})
+        ),
     )
 
 
 def open_store(settings: Settings, session: Session | None = None) -> Store:
     """Open the store; BackendError or UsageError with what to do when that is not possible."""
-    store: Store = _open("store", variables.STORE, settings.store or settings.backend, session)(settings)
+    store: Store = _open("store", matinee_settings.STORE, settings.store or settings.backend, session)(settings)
     return store
 
 
 def open_files(settings: Settings, session: Session | None = None) -> Files:
     """Open the files."""
-    files: Files = _open("files", variables.FILES, settings.files or settings.backend, session)(settings)
+    files: Files = _open("files", matinee_settings.FILES, settings.files or settings.backend, session)(settings)
     return files
 
 
 def open_invoker(settings: Settings, session: Session | None = None) -> Invoker:
     """Open what calls functions, predictors and the dispatcher alike."""
-    invoker: Invoker = _open("invoker", variables.INVOKER, settings.invoker or settings.backend, session)(settings)
+    invoker: Invoker = _open("invoker", matinee_settings.INVOKER, settings.invoker or settings.backend, session)(
+        settings
+    )
     return invoker
 
 
@@ -98,20 +102,20 @@ def open_launcher(
     on_exit: Callable[[Slot], None] | None = None,
 ) -> Launcher:
     """Open what starts workers. On this machine it needs the command of a slot; `on_exit` hears when one has ended."""
-    opener = _open("launcher", variables.LAUNCHER, settings.launcher or settings.backend)
+    opener = _open("launcher", matinee_settings.LAUNCHER, settings.launcher or settings.backend)
     launcher: Launcher = opener(settings, command_for, on_exit)
     return launcher
 
 
 def open_logs(settings: Settings, run_of: Callable[[str], Run | None], session: Session | None = None) -> Logs:
     """Open the reader of log lines; `run_of` finds a run by its id."""
-    logs: Logs = _open("logs", variables.LOGS, _logs_of(settings), session)(settings, run_of)
+    logs: Logs = _open("logs", matinee_settings.LOGS, _logs_of(settings), session)(settings, run_of)
     return logs
 
 
 def open_log_writer(settings: Settings) -> LogWriter:
     """Open the writer of a worker's log lines."""
-    writer: LogWriter = _open("log_writer", variables.LOGS, _logs_of(settings))(settings)
+    writer: LogWriter = _open("log_writer", matinee_settings.LOGS, _logs_of(settings))(settings)
     return writer
 
 

@@ -10,30 +10,7 @@ from typing import Annotated
 
 import typer
 
-from matinee.cli import (
-    build,
-    cost,
-    deploy,
-    dev,
-    doctor,
-    eject,
-    export,
-    iam_policy,
-    inspect,
-    logs,
-    new,
-    output,
-    predict,
-    rehearse,
-    rollback,
-    runs,
-    secrets,
-    status,
-    submit,
-    test,
-    tokens,
-    users,
-)
+from matinee.cli import access, build, deploy, dev, output, predict, runs, status
 from matinee.errors import InputError, MatineeError, PredictionError
 
 # The same two classes whether typer brings its own click or imports it.
@@ -50,48 +27,48 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 WRITE, USE, SHIP, LOOK_AFTER = "Write an app", "Use it", "Ship it", "Look after it"  # as `matinee --help` groups them
-app.command("new", rich_help_panel=WRITE, epilog="Example: matinee new my-app")(new.command)
+app.command("new", rich_help_panel=WRITE, epilog="Example: matinee new my-app")(dev.new)
 app.command("dev", rich_help_panel=WRITE, epilog="Example: matinee dev, or a single file: matinee dev recommend.py")(
-    dev.command
+    dev.dev
 )
-app.command("inspect", rich_help_panel=WRITE, epilog="Example: matinee inspect --json")(inspect.command)
-app.command("test", rich_help_panel=WRITE, epilog="Example: matinee test recommend")(test.command)
+app.command("inspect", rich_help_panel=WRITE, epilog="Example: matinee inspect --json")(dev.inspect)
+app.command("test", rich_help_panel=WRITE, epilog="Example: matinee test recommend")(dev.test)
 app.command(
     "predict", rich_help_panel=USE, epilog="Example: matinee predict recommend gender=male past_activity=chess"
-)(predict.command)
+)(predict.predict)
 app.command(
     "submit", rich_help_panel=USE, epilog="Example: matinee submit plan start=2026-12-01 end=2026-12-08 --wait"
-)(submit.command)
+)(predict.submit)
 app.add_typer(runs.app, name="runs", rich_help_panel=USE)
 app.command("export", rich_help_panel=USE, epilog="Example: matinee export feedback.csv --feedback-only --since 30d")(
-    export.command
+    runs.export
 )
 app.command("open", rich_help_panel=USE, epilog="Example: matinee open --stage prod")(status.open_command)
-app.command("build", rich_help_panel=SHIP, epilog="Example: matinee build recommend")(build.command)
-app.command("rehearse", rich_help_panel=SHIP, epilog="Example: matinee rehearse --break spot")(rehearse.command)
+app.command("build", rich_help_panel=SHIP, epilog="Example: matinee build recommend")(build.build)
+app.command("rehearse", rich_help_panel=SHIP, epilog="Example: matinee rehearse --break spot")(build.rehearse)
 app.command("plan", rich_help_panel=SHIP, epilog="Example: matinee plan --stage prod")(deploy.plan)
-app.command("deploy", rich_help_panel=SHIP, epilog="Example: matinee deploy --stage prod --yes")(deploy.command)
+app.command("deploy", rich_help_panel=SHIP, epilog="Example: matinee deploy --stage prod --yes")(deploy.deploy)
 app.command("push", rich_help_panel=SHIP, epilog="Example: matinee push recommend")(deploy.push)
-app.command("versions", rich_help_panel=SHIP, epilog="Example: matinee versions --stage prod")(rollback.versions)
-app.command("rollback", rich_help_panel=SHIP, epilog="Example: matinee rollback recommend --to v6")(rollback.command)
-app.command("destroy", rich_help_panel=SHIP, epilog="Example: matinee destroy --stage dev --data")(rollback.destroy)
-app.command("eject", rich_help_panel=SHIP, epilog="Example: matinee eject aws/ --stage prod")(eject.command)
+app.command("versions", rich_help_panel=SHIP, epilog="Example: matinee versions --stage prod")(deploy.versions)
+app.command("rollback", rich_help_panel=SHIP, epilog="Example: matinee rollback recommend --to v6")(deploy.rollback)
+app.command("destroy", rich_help_panel=SHIP, epilog="Example: matinee destroy --stage dev --data")(deploy.destroy)
+app.command("eject", rich_help_panel=SHIP, epilog="Example: matinee eject aws/ --stage prod")(build.eject)
 app.command("iam-policy", rich_help_panel=SHIP, epilog="Example: matinee iam-policy --stage prod > policy.json")(
-    iam_policy.command
+    build.iam_policy
 )
-app.command("status", rich_help_panel=LOOK_AFTER, epilog="Example: matinee status --stage prod")(status.command)
+app.command("status", rich_help_panel=LOOK_AFTER, epilog="Example: matinee status --stage prod")(status.status)
 app.command(
     "logs", rich_help_panel=LOOK_AFTER, epilog="Example: matinee logs -f plan, or: matinee logs --stage prod --since 2h"
-)(logs.command)
+)(status.logs)
 app.command("cost", rich_help_panel=LOOK_AFTER, epilog="Example: matinee cost --users 20 --predictions 10000")(
-    cost.command
+    status.cost
 )
 app.command(
     "doctor", rich_help_panel=LOOK_AFTER, epilog="Example: matinee doctor, or: matinee doctor --aws --stage prod"
-)(doctor.command)
-app.add_typer(secrets.app, name="secret", rich_help_panel=LOOK_AFTER)
-app.add_typer(users.app, name="users", rich_help_panel=LOOK_AFTER)
-app.add_typer(tokens.app, name="token", rich_help_panel=LOOK_AFTER)
+)(status.doctor)
+app.add_typer(access.secrets, name="secret", rich_help_panel=LOOK_AFTER)
+app.add_typer(access.users, name="users", rich_help_panel=LOOK_AFTER)
+app.add_typer(access.tokens, name="token", rich_help_panel=LOOK_AFTER)
 
 
 def _version(asked: bool) -> None:

@@ -11,19 +11,20 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Protocol
 
 from matinee.backends.factory import Backend
-from matinee.client import rows as many
-from matinee.client.limits import check_queue, limits_of
-from matinee.client.recorded import RecordedRuns
-from matinee.client.visibility import Visibility
-from matinee.errors import InputError, NotFoundError, UsageError
+from matinee.client import rows as client_rows
+from matinee.client.history import RecordedRuns, Visibility
+from matinee.errors import InputError, NotFoundError, RateError, UsageError
 from matinee.lambda_api.outcome import failure_of
 from matinee.manifest import PredictorManifest, Release
-from matinee.ports import Invocation
+from matinee.ports import Invocation, LogLine, RunQuery, Store
+from matinee.project.model import Limits
 from matinee.queue.dispatch import cancel
-from matinee.rows.check import RowsCheck
-from matinee.runs import Json, Run, Status, new_run_id
+from matinee.rows.inputs import RowsCheck
+from matinee.runs import Entry, Feedback, Json, Run, Scale, Status, new_run_id
+from matinee.schedule import inputs_of
 from matinee.settings import DISPATCHER, Settings
 from matinee.tables.read import Source
 from matinee.values import blobs, validate
@@ -179,7 +180,7 @@ class Client(RecordedRuns):
         inputs = self.visibility.inputs(recorded)
         try:
             if "$rows" in (new.inputs or {}):
-                return many.is_equal(self.backend.files, new.inputs, inputs)
+                return client_rows.is_equal(self.backend.files, new.inputs, inputs)
             with blobs.Reader(self.backend.files) as reader:
                 return blobs.is_equal(new.inputs, inputs, reader)
         except NotFoundError:  # a file of the older run is gone
@@ -200,7 +201,7 @@ class Client(RecordedRuns):
         table, UsageError for a batch predictor.
         """
         limit = limits_of(self.release()).rows
-        return many.check(self._for_rows(name), source, mapping, limit=limit, readings=readings, sheet=sheet)
+        return client_rows.check(self._for_rows(name), source, mapping, limit=limit, readings=readings, sheet=sheet)
 
     def submit_rows(
         self, name: str, source: Source, checked: RowsCheck, *, file_name: str = "", idempotency_key: str = ""
@@ -212,11 +213,11 @@ class Client(RecordedRuns):
         predictor = self._for_rows(name)
         run = replace(self._new(predictor, None, Status.QUEUED, parent=""), kind="batch")
         files, key, limit = self.backend.files, f"{self.visibility.uploads}{run.id}", limits_of(self.release()).rows
-        with many.kept(files, key, source, checked, name=file_name, limit=limit) as upload:
+        with client_rows.kept(files, key, source, checked, name=file_name, limit=limit) as upload:
             queued = replace(run, inputs=upload.reference, idempotency_key=idempotency_key)
             submitted = self._submit(predictor, [queued])[0]
         if submitted.id != run.id:
-            many.discard(files, key)
+            client_rows.discard(files, key)
         return submitted
 
     def _for_rows(self, name: str) -> PredictorManifest:
@@ -231,7 +232,7 @@ class Client(RecordedRuns):
     def rows_result(self, run: Run, form: str = "csv", separator: str = ",") -> Iterator[bytes]:
         """Return the table with results and errors in a format of `tables.write`, in pieces; so far, if unfinished."""
         predictor = self.release().predictor(run.predictor)
-        return many.result(self.backend.files, self.see(run), predictor, form, separator)
+        return client_rows.result(self.backend.files, self.see(run), predictor, form, separator)
 
     def poke(self, predictor: str) -> None:
         """Have the dispatcher look at this predictor's pool."""
@@ -260,3 +261,118 @@ class Client(RecordedRuns):
 
     def _kept(self, key: str, value: Json) -> Json:
         return blobs.store_large(self.backend.files, key, value, INLINE_BYTES)
+
+
+# --- limits -----------------------------------------------------------------------------------------------------------
+# How much one person may have in the queue: held for the UI and the API alike, wherever a run is submitted.
+
+_UNFINISHED = frozenset({Status.QUEUED, Status.RUNNING})
+
+
+def limits_of(release: Release) -> Limits:
+    """Return the limits of what is live; a release that says nothing has the defaults."""
+    return Limits(**release.details.get("limits", {}))
+
+
+def check_queue(store: Store, limits: Limits, runs: Sequence[Run]) -> None:
+    """Raise RateError when these new runs of one user would be more than the queue takes from one person.
+
+    What a run submits from inside (`parent`) is not counted against a person, nor is a submit repeated with its key.
+    """
+    mine = [run for run in runs if not run.parent]
+    if not mine:
+        return
+    room = limits.queue_per_user - store.unfinished(mine[0].user)
+    if len(mine) <= room or len(mine) - _repeated(store, mine, limits.queue_per_user) <= room:
+        return
+    most = limits.queue_per_user
+    raise RateError(
+        f"You may have {most} runs in the queue, and {'these' if len(mine) > 1 else 'this one'} would be more: "
+        f"{max(0, room)} {'is' if room == 1 else 'are'} free.",
+        hint="Wait until some have finished, or raise queue_per_user under [limits] in matinee.toml.",
+        retry_after_s=5.0,
+    )
+
+
+def _repeated(store: Store, runs: Sequence[Run], limit: int) -> int:
+    keys = {run.idempotency_key for run in runs} - {""}
+    if not keys:
+        return 0
+    query = RunQuery(user=runs[0].user, predictor=runs[0].predictor, statuses=_UNFINISHED, limit=limit + 1)
+    return sum(run.idempotency_key in keys for run in store.runs(query))
+
+
+# --- verbs ------------------------------------------------------------------------------------------------------------
+# What a connected app needs of a client, here (`core.Client`) or far away (`remote.RemoteClient`).
+
+Watch = Callable[[Run, Entry | None], None]
+
+
+class Verbs(Protocol):
+    """Everything one user does with one app, by JSON values; `core.Client` says what each does and raises."""
+
+    @property
+    def user(self) -> str: ...
+
+    def release(self) -> Release: ...
+    def predictor(self, name: str) -> PredictorManifest: ...
+    def predict(self, name: str, inputs: Json) -> Run: ...
+    def submit(self, name: str, inputs: Json, *, idempotency_key: str = "") -> Run: ...
+    def submit_many(self, name: str, rows: Sequence[Json], *, idempotency_key: str = "") -> list[Run]: ...
+    def run(self, run_id: str) -> Run: ...
+    def runs(self, query: RunQuery) -> list[Run]: ...
+    def entry(self, run: Run) -> Entry | None: ...
+    def inputs(self, run: Run) -> Json: ...
+    def result(self, run: Run) -> Json: ...
+    def read_blob(self, blob: Json) -> bytes: ...
+    def to_json(self, value: Any) -> Json: ...
+    def wait(self, run_id: str, *, timeout_s: float | None = None, watch: Watch | None = None) -> Run: ...
+    def cancel(self, run_id: str) -> Run: ...
+    def share(self, run_id: str) -> None: ...
+    def unshare(self, run_id: str) -> None: ...
+    def logs(self, run_id: str) -> list[LogLine]: ...
+    def feedback(
+        self,
+        run_id: str,
+        rating: int | None = None,
+        comment: str = "",
+        corrected: Json = None,
+        *,
+        scale: Scale = "thumbs",
+    ) -> Feedback: ...
+    def feedback_of(self, run_id: str) -> list[Feedback]: ...
+    def close(self) -> None: ...
+
+
+# --- inside -----------------------------------------------------------------------------------------------------------
+# Where `connect()` is called inside a process that already serves the app: a custom page gets who looks at it.
+
+_give: Callable[[], Verbs] | None = None
+
+
+def provide(give: Callable[[], Verbs] | None) -> None:
+    """Have `connect()` return an App on the client that `give` returns, each time it is called; None ends it."""
+    global _give
+    _give = give
+
+
+def provided() -> Verbs | None:
+    """Return the client for whoever is served now, None outside such a process."""
+    return _give() if _give else None
+
+
+# --- scheduled --------------------------------------------------------------------------------------------------------
+# The run of a scheduled time: the same here, where a thread says it is time, and on AWS, where an event does.
+
+SCHEDULE = "schedule"  # the user of runs that the clock submits
+
+
+def submit_scheduled(client: Client, predictor: str, scheduled: str, inputs: Json = None) -> Run:
+    """Submit the run of a time (`schedule.name_of`), once however often it is said; UsageError if it cannot be.
+
+    `client` is the user SCHEDULE's. Without `inputs` it takes the predictor's defaults or its first example.
+    """
+    if inputs is None:
+        live = client.predictor(predictor)
+        inputs = inputs_of(predictor, live.parameters, live.examples)
+    return client.submit(predictor, inputs, idempotency_key=f"{SCHEDULE}/{scheduled}")

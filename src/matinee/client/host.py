@@ -16,24 +16,21 @@ from pathlib import Path
 
 from matinee import secrets
 from matinee.backends.factory import Backend, open_backend, open_launcher
-from matinee.backends.local.lambda_service import LambdaService, LocalFunction
+from matinee.backends.local.lambda_service.function import LocalFunction
+from matinee.backends.local.lambda_service.service import LambdaService
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
 from matinee.backends.local.logs import FolderLogs
 from matinee.backends.local.store import SqliteStore
+from matinee.client.background import Delivering, Dispatching, HostedLogs
 from matinee.client.core import Client
-from matinee.client.delivering import Delivering
-from matinee.client.dispatching import Dispatching
-from matinee.client.hosted_logs import HostedLogs
-from matinee.client.housing import Housing, Processes
-from matinee.client.stage_data import StageData
+from matinee.client.processes import Housing, Processes, StageData
 from matinee.environments.inspect import InspectedComponent, inspect_app
-from matinee.environments.lock import locked
+from matinee.environments.prepare import locked
 from matinee.environments.snapshots import SnapshotFolder
 from matinee.errors import BackendError, DiskError, MatineeError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Trouble
-from matinee.project import Project
-from matinee.project.details import details
 from matinee.project.load import FILE
+from matinee.project.model import Project, details
 from matinee.runs import Slot
 from matinee.settings import DISPATCHER, AwsSettings, Settings
 

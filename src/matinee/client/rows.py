@@ -5,25 +5,27 @@ Everything is streamed: neither the table nor its results are ever in memory as 
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from matinee.errors import ConflictError, InputError, UsageError
-from matinee.rows import chunks, stored
-from matinee.rows.check import RowsCheck, counted
-from matinee.rows.check import check as check_table
-from matinee.rows.export import Layout, export
-from matinee.rows.stored import Upload
+from matinee.rows import storage
+from matinee.rows.inputs import RowsCheck, counted
+from matinee.rows.inputs import check as check_table
+from matinee.rows.storage import Layout, Upload, export
 from matinee.runs import Json, Run, Status
 from matinee.tables.read import Source, file_name, open_table
+from matinee.tables.write import format_of
 
 if TYPE_CHECKING:
     from matinee.manifest import PredictorManifest
     from matinee.ports import Files
-
 _NOT_REACHED = {
     Status.QUEUED: "not predicted yet",
     Status.RUNNING: "not predicted yet",
@@ -41,7 +43,7 @@ def check(
     readings: Mapping[str, str] | None = None,
     sheet: str = "",
 ) -> RowsCheck:
-    """Look at every row; see `matinee.rows.check.check`."""
+    """Look at every row; see `matinee.rows.inputs.check`."""
     return check_table(source, predictor.parameters, mapping, limit=limit, readings=readings, sheet=sheet)
 
 
@@ -61,7 +63,7 @@ def kept(files: Files, key: str, source: Source, checked: RowsCheck, *, name: st
 
 
 def _put(files: Files, key: str, source: Source, checked: RowsCheck, name: str, limit: int) -> Upload:
-    writer = chunks.Writer(files, key)
+    writer = storage.Writer(files, key)
     with open_table(source, checked.sheet) as table:
         for row in counted(table, limit):
             writer.add(row)
@@ -78,11 +80,13 @@ def _put(files: Files, key: str, source: Source, checked: RowsCheck, name: str, 
 
 def is_equal(files: Files, one: Json, other: Json) -> bool:
     """Whether the inputs of two runs of many rows are the same table, read in the same way."""
-    uploads = [stored.load(files, str(item["key"])) for item in map(stored.reference, (one, other)) if item]
+    uploads = [
+        storage.load_results(files, str(item["key"])) for item in map(storage.results_reference, (one, other)) if item
+    ]
     if len(uploads) < 2:
         return False
     first, second = (replace(upload, key="", name="") for upload in uploads)
-    rows = [chunks.rows(files.read, chunks.chain(files, upload.key)) for upload in uploads]
+    rows = [storage.read_rows(files.read, storage.chain_chunks(files, upload.key)) for upload in uploads]
     return first == second and all(a == b for a, b in zip_longest(*rows))
 
 
@@ -91,14 +95,14 @@ def discard(files: Files, key: str) -> None:
     files.delete(list(files.list(f"{key}/")))
 
 
-def summary(run: Run) -> dict[str, Json] | None:
+def summary_of_rows(run: Run) -> dict[str, Json] | None:
     """Return `{"key", "total", "name"}` of a run of many rows, with `failed` once it is done; None for other runs."""
-    given = stored.reference(run.inputs)
+    given = storage.results_reference(run.inputs)
     return None if given is None else {**given, **{k: v for k, v in _done(run).items() if k == "failed"}}
 
 
 def _done(run: Run) -> dict[str, Json]:
-    return stored.reference(run.result) or {}
+    return storage.results_reference(run.result) or {}
 
 
 def result(
@@ -108,10 +112,86 @@ def result(
 
     Raises UsageError for a run that is not of many rows, or a format there is not.
     """
-    given = stored.reference(run.inputs)
+    given = storage.results_reference(run.inputs)
     if given is None or run.kind != "batch":
         raise UsageError(f"Run {run.id} is not one of many rows.", hint="Its result is in `result`.")
-    upload = stored.load(files, str(given["key"]))
+    upload = storage.load_results(files, str(given["key"]))
     unfinished = _NOT_REACHED.get(run.status, "not predicted")
-    rows = stored.outcomes(files, upload, run.id, unfinished)
+    rows = storage.read_outcomes(files, upload, run.id, unfinished)
     return export(Layout(upload.columns, predictor.result if predictor else {}), rows, form, separator)
+
+
+# --- rows result ------------------------------------------------------------------------------------------------------
+# The table of a run of many rows as a script meets it: iterate, save, or read as a DataFrame.
+
+Columns = Mapping[str, str | None]  # parameter → column
+
+
+class RowVerbs(Protocol):
+    """What a client that can do many rows does; `core.Client` says what and what is raised."""
+
+    def check_rows(
+        self,
+        name: str,
+        source: Source,
+        mapping: Columns | None = None,
+        *,
+        readings: Mapping[str, str] | None = None,
+        sheet: str = "",
+    ) -> RowsCheck: ...
+    def submit_rows(
+        self, name: str, source: Source, checked: RowsCheck, *, file_name: str = "", idempotency_key: str = ""
+    ) -> Run: ...
+    def rows_result(self, run: Run, form: str = "csv", separator: str = ",") -> Iterator[bytes]: ...
+
+
+def row_verbs(client: object) -> RowVerbs:
+    """Return the client as one that can do many rows; UsageError if it cannot."""
+    if not hasattr(client, "submit_rows"):
+        raise UsageError(
+            "Many rows cannot be sent through this connection.", hint="Upload the table on the app's page."
+        )
+    return cast("RowVerbs", client)
+
+
+class RowsResult:
+    """`for row in result` gives `{"row", "inputs", "result", "error"}`; `len`, `failed`, `save`, `to_pandas`."""
+
+    def __init__(self, client: RowVerbs, run: Run) -> None:
+        self._client = client
+        self._run = run
+        self._summary = summary_of_rows(run) or {}
+
+    def __repr__(self) -> str:
+        return f"RowsResult({len(self):,} rows, {self.failed:,} failed)"
+
+    def __len__(self) -> int:
+        return int(self._summary.get("total", 0))
+
+    @property
+    def failed(self) -> int:
+        """How many rows have an error instead of a result."""
+        return int(self._summary.get("failed", 0))
+
+    def __iter__(self) -> Iterator[dict[str, Json]]:
+        for piece in self._client.rows_result(self._run, "jsonl"):
+            yield from map(json.loads, piece.splitlines())
+
+    def save(self, path: str | Path) -> Path:
+        """Write the table as CSV, Excel, Parquet or JSON Lines, as the name ends, and return its path."""
+        target = Path(path).expanduser()
+        form = format_of(target.name)
+        try:
+            with target.open("wb") as stream:
+                stream.writelines(self._client.rows_result(self._run, form))
+        except OSError as error:
+            raise UsageError(
+                f"Cannot write {target}: {error.strerror or error}.", hint="Name a file in a folder you may write to."
+            ) from error
+        return target
+
+    def to_pandas(self) -> Any:
+        """Return the table as a pandas DataFrame (needs pandas and pyarrow)."""
+        import pandas
+
+        return pandas.read_parquet(io.BytesIO(b"".join(self._client.rows_result(self._run, "parquet"))))

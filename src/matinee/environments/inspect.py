@@ -6,23 +6,33 @@ others keep working.
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from matinee import schedule, secrets
-from matinee.environments.manifests import ManifestFolder
-from matinee.environments.plain import plain_manifest
 from matinee.environments.prepare import Environment, Report, prepare
 from matinee.environments.snapshots import Snapshot, SnapshotFolder
 from matinee.errors import ComponentError, MatineeError, ProjectError, UsageError
-from matinee.manifest import ComponentManifest, PredictorManifest, Trouble, component_from_json
+from matinee.manifest import (
+    PLAIN,
+    ComponentManifest,
+    PredictorManifest,
+    Resources,
+    Trouble,
+    component_from_json,
+    to_json,
+)
 from matinee.own_paths import name_own_files
-from matinee.project import Component, Project
+from matinee.project.load import load
+from matinee.project.model import Component, Project
 from matinee.settings import COMPONENT, SOURCE, Settings
 
 DEADLINE_S = 60.0  # for importing a component; what takes longer hangs
@@ -228,3 +238,154 @@ def _answer(component: Component, code: int, output: str, said: str) -> tuple[Co
             hint=f"Run it by hand to see more: python {component.entry.name}",
             file=str(component.entry),
         ) from error
+
+
+# --- manifests --------------------------------------------------------------------------------------------------------
+# What inspection found, by content, under `.matinee/manifests/inspected`: so nothing unchanged is asked again.
+
+
+@dataclass(frozen=True)
+class ManifestFolder:
+    """Files are written whole or not at all; any number of processes may use one folder."""
+
+    folder: Path
+
+    @classmethod
+    def open(cls, data: Path) -> ManifestFolder:
+        """Return the folder below an app's data, made if it must be. Raises ProjectError if it cannot be made."""
+        folder = data / "manifests" / "inspected"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritable(folder, error) from error
+        return cls(folder)
+
+    def read(self, component: str, digest: str) -> ComponentManifest | None:
+        """Return what was found in this very content, None if it was never inspected."""
+        try:
+            return component_from_json(json.loads(self._file(component, digest).read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError):  # a damaged file is no better than none
+            return None
+
+    def keep(self, manifest: ComponentManifest) -> None:
+        """Remember what was found, before overrides. Raises ProjectError if it cannot be written."""
+        self._write(self._file(manifest.name, manifest.hash), json.dumps(to_json(manifest), ensure_ascii=False))
+
+    def _write(self, file: Path, text: str) -> None:
+        half = file.with_name(f"{file.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+        try:
+            half.write_text(text, "utf-8")
+            half.replace(file)
+        except OSError as error:
+            raise _unwritable(self.folder, error) from error
+
+    def read_opened(self, component: str, static: str) -> list[str]:
+        """Return what a component was seen to open beside the files that its code names (their hash is `static`)."""
+        try:
+            return list(json.loads(self._opened_file(component, static).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return []
+
+    def keep_opened(self, component: str, static: str, names: Iterable[str]) -> None:
+        """Remember what it was seen to open. Raises ProjectError if it cannot be written."""
+        if names := sorted(names):
+            self._write(self._opened_file(component, static), json.dumps(names))
+
+    def _opened_file(self, component: str, static: str) -> Path:
+        return self.folder / f"{component}-{static}.opened.json"
+
+    def _file(self, component: str, digest: str) -> Path:
+        return self.folder / f"{component}-{digest}.json"
+
+
+def _unwritable(folder: Path, error: OSError) -> ProjectError:
+    return ProjectError(
+        f"Cannot write to {folder}: {error.strerror or error}.",
+        hint="Make room, or give yourself the right to write there.",
+    )
+
+
+# --- plain ------------------------------------------------------------------------------------------------------------
+# The manifest of what has no annotations to inspect: a plain Lambda handler, or an image that exists.
+
+_DOC = {
+    "handler": "A Lambda handler, taken as it is: it gets the event, and what it returns is shown.",
+    "image": "An image that exists, taken as it is: it gets the event, and what it returns is shown.",
+}
+
+
+def plain_manifest(component: Component) -> ComponentManifest:
+    """Return the manifest of one realtime predictor that takes any JSON object, named as its component.
+
+    `hash` is the caller's to fill in. Raises ComponentError for a handler that its module does not define.
+    """
+    kind = "image" if component.image else "handler"
+    if component.handler:
+        _check(component)
+    event = {"type": "object", "title": "Event", "description": "The JSON object the function is called with."}
+    parameters = {
+        "type": "object",
+        "properties": {"event": event},
+        "required": ["event"],
+        "additionalProperties": False,
+        PLAIN: kind,
+    }
+    name = component.name.replace("-", "_")
+    told = PredictorManifest(name, "realtime", component.name, _DOC[kind], parameters, {}, Resources())
+    return ComponentManifest(component.name, "", predictors=(told,))
+
+
+def _check(component: Component) -> None:
+    """Look for the handler in the module's text: importing it is for its own environment."""
+    name = component.handler.rpartition(".")[2]
+    try:
+        tree = ast.parse(component.entry.read_bytes())
+    except (OSError, SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", 0) or 0
+        raise ComponentError(
+            f"{component.entry.name} cannot be read: {error}.", file=str(component.entry), line=line
+        ) from error
+    if name not in set(_names(tree)):
+        raise ComponentError(
+            f"{component.entry.name} defines no {name}.",
+            hint=f'Name the function that is there: handler = "{component.entry.stem}.FUNCTION".',
+            file=str(component.entry),
+        )
+
+
+def _names(tree: ast.Module) -> list[str]:
+    found: list[str] = []
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            found.append(node.name)
+        elif isinstance(node, ast.Assign):
+            found += [target.id for target in node.targets if isinstance(target, ast.Name)]
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found += [alias.asname or alias.name for alias in node.names]
+    return found
+
+
+# --- inspect ----------------------------------------------------------------------------------------------------------
+# `matinee inspect`: what an app holds, each component asked in its own environment.
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """An app and its components as they are on disk."""
+
+    project: Project
+    components: tuple[InspectedComponent, ...]
+
+    @property
+    def troubled(self) -> tuple[InspectedComponent, ...]:
+        """The components that do not load."""
+        return tuple(item for item in self.components if item.manifest.trouble)
+
+
+def inspect(path: Path, report: Report | None = None, *, stage: str = "") -> Inspection:
+    """Inspect the app at `path`, with a stage's settings if one is named.
+
+    Raises ProjectError; a component that fails has `manifest.trouble` instead.
+    """
+    project = load(path).for_stage(stage)
+    return Inspection(project, inspect_app(project, report))

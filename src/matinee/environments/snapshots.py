@@ -20,8 +20,8 @@ from pathlib import Path
 
 from matinee.errors import ComponentError, DiskError, ProjectError
 from matinee.own_paths import SNAPSHOTS
-from matinee.project import Component
 from matinee.project.content import content_hash, file_digest
+from matinee.project.model import Component
 
 KEPT = 20  # snapshots that nothing runs from, for versions that come back; the oldest go
 UNUSED_S = 3600.0  # a file that no snapshot links to goes when it is as old: another process may be about to

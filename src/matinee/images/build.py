@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from matinee.environments import Report
+from matinee.environments.prepare import Report
 from matinee.errors import BackendError, ProjectError
 from matinee.images import packages
 from matinee.images.dockerfile import ARGUMENT, ENTRYPOINT, HOW_TO, USER
 from matinee.images.engine import Engine
-from matinee.images.layers import folder_of_layers, unwritable
-from matinee.images.plan import MANIFEST, EnvironmentPlan, ImagePlan
+from matinee.images.packages import folder_of_layers, unwritable
+from matinee.images.plan import MANIFEST_FILE, EnvironmentPlan, ImagePlan
 from matinee.manifest import to_json
 
 Json = Any
@@ -95,7 +95,7 @@ def stage_code(plan: ImagePlan, environment: EnvironmentPlan, folder: Path) -> N
     """Put what the last layer is built from into an empty folder: the app's files, its manifest, and the Dockerfile."""
     app = folder / "app"
     plan.context.write(app)
-    (app / MANIFEST).write_text(json.dumps(to_json(plan.manifest), ensure_ascii=False), "utf-8")
+    (app / MANIFEST_FILE).write_text(json.dumps(to_json(plan.manifest), ensure_ascii=False), "utf-8")
     packages.compile_few(app, environment.python)
     (folder / "Dockerfile").write_text(plan.dockerfile, "utf-8")
 

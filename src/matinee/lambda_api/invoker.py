@@ -8,20 +8,22 @@ from __future__ import annotations
 import base64
 import json
 import os
+import select
+import socket
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from matinee.errors import BackendError, MatineeError
-from matinee.lambda_api.loopback import Loopback
-from matinee.lambda_api.refusals import refusal_of
+from matinee.errors import BackendError, LimitError, MatineeError, NotFoundError, UsageError
 from matinee.lambda_api.sdk import identity, local_session, new_session
 from matinee.ports import Invocation
 from matinee.retry import Backoff
 
 if TYPE_CHECKING:
     from botocore.config import Config
-
 READ_TIMEOUT_S = 905.0  # longer than any function may run (900 s)
 _POOL_SIZE = 128
 _clients: dict[tuple[Any, ...], Any] = {}
@@ -92,7 +94,7 @@ class LambdaInvoker:
 
     def _log(self, function: str, cause: Exception) -> None:
         if self._signed:  # it is AWS that failed, not a service of this machine
-            from matinee.lambda_api.failures import log_failure
+            from matinee.lambda_api.sdk import log_failure
 
             log_failure(cause, "lambda:InvokeFunction", f"function/{self._prefix}{function}")
 
@@ -161,3 +163,189 @@ def _error_type(body: bytes) -> str:
         return "Unknown"
     kind = problem.get("errorType") if isinstance(problem, dict) else None
     return str(kind or "Unknown")
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+# What boto3 raises, as an error for people, and whether it passes by itself.
+#
+# https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors
+
+_PASSING = {
+    "EC2ThrottledException",
+    "ENINotReadyException",
+    "ResourceConflictException",  # Pending: being updated
+    "ResourceNotReadyException",  # Inactive: long idle, this call wakes it
+    "SnapStartNotReadyException",
+    "TooManyRequestsException",
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a call was not taken. `passes`: it was not run, and may be taken when asked again."""
+
+    error: MatineeError
+    passes: bool
+    cause: Exception
+
+
+def refusal_of(error: Exception, function: str, *, at: str) -> Refusal:
+    """Return what boto3's exception means. What is no exception of boto3's passes through."""
+    from botocore import exceptions
+
+    if isinstance(error, MatineeError):
+        return Refusal(error, passes=False, cause=error)
+    if isinstance(error, exceptions.ClientError):
+        return _answered(error, function)
+    if isinstance(error, (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError)):
+        told = BackendError(f"{at} cannot be reached.", hint=_reach_hint(at))
+        return Refusal(told, passes=not at.startswith("http"), cause=error)  # here it is up, or it is not
+    if isinstance(error, exceptions.ReadTimeoutError):
+        told = BackendError(f"{function} did not answer.", hint="Look at its logs; then try again.")
+        return Refusal(told, passes=False, cause=error)
+    if isinstance(error, exceptions.HTTPClientError):
+        told = BackendError(f"The connection to {at} broke while {function} ran.", hint="Try again.")
+        return Refusal(told, passes=False, cause=error)
+    if isinstance(error, exceptions.BotoCoreError):
+        told = BackendError(f"{function} cannot be called: {error}", hint="Check the AWS configuration.")
+        return Refusal(told, passes=False, cause=error)
+    raise error
+
+
+def _answered(error: Any, function: str) -> Refusal:
+    code = error.response["Error"].get("Code", "")
+    status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
+    text = error.response["Error"].get("Message", "")
+    return Refusal(_told(code, text, function), passes=code in _PASSING or status >= 500, cause=error)
+
+
+def _told(code: str, text: str, function: str) -> MatineeError:
+    if code == "ResourceNotFoundException":
+        return NotFoundError(f"There is no function {function}.", hint="Deploy it, or start it with `matinee dev`.")
+    if code == "RequestTooLargeException":
+        return LimitError(f"The inputs of {function} are too large: {text}.", hint="Send large values as a File.")
+    if code == "TooManyRequestsException":
+        hint = "Try again, or raise its concurrency."
+        return BackendError(f"{function} has too many requests at once.", hint=hint)
+    if code in ("ResourceConflictException", "ResourceNotReadyException"):
+        return BackendError(f"{function} is not ready yet: {text}", hint="It is being updated or woken: try again.")
+    if code == "InvalidRequestContentException":
+        return UsageError(f"The inputs of {function} are not JSON: {text}", hint="Send a JSON object.")
+    if code in ("AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException"):
+        hint = "Its role or your credentials lack lambda:InvokeFunction."
+        return BackendError(f"Calling {function} is not allowed: {text}", hint=hint)
+    return BackendError(f"{function} cannot be called: {text or code} ({code}).", hint="Try again; look at its logs.")
+
+
+def _reach_hint(at: str) -> str:
+    if at.startswith("http"):
+        return "Is `matinee dev` running?"
+    return "Check the network, and the route to AWS from this subnet."
+
+
+# --- loopback ---------------------------------------------------------------------------------------------------------
+# The requests that boto3 makes of the local Lambda service, sent and answered by a plain socket.
+#
+# boto3 makes the request and reads the answer as it does for AWS; between the two its HTTP client costs as much again,
+# a tenth of a click in the UI. What answers is ours, on this machine (`backends.local.lambda_service.http`).
+
+CONNECT_S = 5.0
+_CHUNK = 1 << 16
+
+
+class Loopback:
+    """To be registered for botocore's event `before-send`, which takes an answer in place of sending. Thread-safe."""
+
+    def __init__(self, endpoint: str, read_timeout_s: float) -> None:
+        parts = urlsplit(endpoint)
+        self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
+        self._host = f"Host: {parts.netloc}\r\n"
+        self._read_timeout_s = read_timeout_s
+        self._idle: list[socket.socket] = []
+
+    def __call__(self, request: Any, **_: Any) -> Any:
+        """Return the answer as botocore's own client does; raises what that does."""
+        from botocore.awsrequest import AWSResponse
+        from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+
+        try:
+            connection = self._kept() or self._opened()
+        except OSError as error:
+            raise EndpointConnectionError(endpoint_url=request.url, error=error) from error
+        try:
+            connection.sendall(self._written(request))
+            first, headers, body = _read(connection)
+            status = int(first[9:12])
+        except BaseException as error:
+            connection.close()
+            if isinstance(error, TimeoutError):
+                raise ReadTimeoutError(endpoint_url=request.url, error=error) from error
+            if isinstance(error, (OSError, ValueError)):
+                raise ConnectionClosedError(endpoint_url=request.url, error=error) from error
+            raise
+        if first.startswith("HTTP/1.1") and headers.get("connection", "").lower() != "close":
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return AWSResponse(request.url, status, headers, _Body(body))
+
+    def _kept(self) -> socket.socket | None:
+        """Return a connection that the service has not closed meanwhile: nothing is to be read from it."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread took it
+                return None
+            look = select.poll()
+            look.register(connection, select.POLLIN)
+            if not look.poll(0):
+                return connection
+            connection.close()
+        return None
+
+    def _opened(self) -> socket.socket:
+        connection = socket.create_connection(self._address, CONNECT_S)
+        connection.settimeout(self._read_timeout_s)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connection
+
+    def _written(self, request: Any) -> bytes:
+        parts = urlsplit(request.url)
+        target = f"{parts.path}?{parts.query}" if parts.query else parts.path
+        lines = (f"{name}: {_text(value)}\r\n" for name, value in request.headers.items())
+        return f"{request.method} {target} HTTP/1.1\r\n{self._host}{''.join(lines)}\r\n".encode("latin-1") + (
+            request.body or b""
+        )
+
+
+class _Body(BytesIO):
+    """A body that has arrived, as botocore reads one."""
+
+    def stream(self, **_: Any) -> list[bytes]:
+        return [self.read()]
+
+
+def _text(value: Any) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+def _read(connection: socket.socket) -> tuple[str, dict[str, str], bytes]:
+    """Return the first line, headers (names in lower case) and body of the answer; ValueError if it is none."""
+    data = b""
+    while (end := data.find(b"\r\n\r\n")) < 0:
+        data += _more(connection)
+    first, *lines = data[:end].decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    body, size = [data[end + 4 :]], int(headers.get("content-length", "0"))
+    missing = size - len(body[0])
+    while missing > 0:
+        body.append(_more(connection))
+        missing -= len(body[-1])
+    return first, headers, b"".join(body)
+
+
+def _more(connection: socket.socket) -> bytes:
+    more = connection.recv(_CHUNK)
+    if not more:
+        raise ConnectionResetError("the service closed the connection")
+    return more

@@ -6,16 +6,16 @@ the table in docs/reference/matinee-toml.md are made from them (`make reference`
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from matinee.errors import ProjectError
-from matinee.project.suggest import nearest
 
 Json = Any
 
@@ -193,3 +193,13 @@ def _line(text: str, at: tuple[str, ...]) -> int:
 
 def _is_key(path: tuple[str, ...], at: tuple[str, ...]) -> bool:
     return tuple(part.strip().strip("\"'") for part in path)[: len(at)] == at
+
+
+# --- suggest ----------------------------------------------------------------------------------------------------------
+# Did you mean …?
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return `Did you mean NAME?` for the known word most like this one, "" if none is."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.55)
+    return f"Did you mean {close[0]}?" if close else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ from matinee.errors import ProjectError
 from matinee.project.aws import Aws
 from matinee.project.content import Contents, collect_files, content_hash, file_digest
 from matinee.project.dependencies import Dependencies, read_dependencies
-from matinee.project.fields import Field, key
-from matinee.project.sections import Auth, Notices, Ui
-from matinee.project.suggest import nearest
+from matinee.project.fields import Field, key, nearest
+from matinee.project.sections import Auth, Notices, Ui, ui_details
 
 Json = Any
 ENTRY = "predictor.py"
@@ -190,3 +189,24 @@ class Project:
                     f"{self.file}: the page {page.file} replaces {page.replaces!r}, which is no predictor.",
                     hint=nearest(page.replaces, predictors) or "Name one of: " + ", ".join(predictors),
                 )
+
+
+# --- details ----------------------------------------------------------------------------------------------------------
+# What a release says of the app as a whole: the part of `matinee.toml` that running processes read.
+
+
+def details(project: Project, folder: Path | str) -> dict[str, Json]:
+    """Return the app's part of `Release.details`; `folder` is where the UI's process finds the app's files."""
+    return {
+        "description": project.description,
+        "limits": asdict(project.limits),
+        "api": asdict(project.api),
+        "auth": asdict(project.auth),
+        "notices": asdict(project.notices),
+        "ui": ui_details(project.ui, folder),
+    }
+
+
+# --- components -------------------------------------------------------------------------------------------------------
+
+RESERVED = "matinee-ui"

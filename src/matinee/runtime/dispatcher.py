@@ -22,11 +22,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from matinee.backends.aws.launcher import AwsLauncher
-from matinee.backends.aws.launcher_ecs import GROUP
+from matinee.backends.aws.launcher import GROUP, AwsLauncher
 from matinee.backends.factory import Backend, open_backend, open_launcher
-from matinee.client.core import Client
-from matinee.client.scheduled import SCHEDULE, submit_scheduled
+from matinee.client.core import SCHEDULE, Client, submit_scheduled
 from matinee.errors import BackendError, MatineeError, UsageError
 from matinee.manifest import Release
 from matinee.notices.deliver import deliver, open_senders

@@ -19,9 +19,8 @@ from matinee import schedule, secrets
 from matinee.errors import ComponentError, InputError, MatineeError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources, Trouble
 from matinee.own_paths import SNAPSHOTS, hint_for_missing_file, snapshot_of
-from matinee.predictor.declare import Declared
-from matinee.predictor.handle import handled
-from matinee.runtime.load import load_component
+from matinee.predictors.declare import Declared, handled
+from matinee.runtime.execute import load_component
 from matinee.settings import Settings
 from matinee.values import encode, validate
 

@@ -186,6 +186,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    from matinee.runtime.loop import main as once  # the module of this name, whose Fault the handler raises
-
-    sys.exit(once())
+    sys.exit(main())

@@ -17,10 +17,8 @@ import time
 from typing import Any
 
 from matinee.errors import MatineeError, PredictionError
-from matinee.predictor.inside import Context, bind
-from matinee.runtime.binding import RuntimeBinding
-from matinee.runtime.execute import execute, user_traceback
-from matinee.runtime.load import load_component
+from matinee.predictors.context import Context, bind
+from matinee.runtime.execute import RuntimeBinding, execute, load_component, user_traceback
 from matinee.settings import LABEL, MANIFEST, PREDICTOR, SECRETS, SOURCE, ships_output
 from matinee.values import blobs
 
@@ -73,7 +71,7 @@ class _LazyFiles:
     """The port Files, opened when a value is too large to travel inside the request."""
 
     def __getattr__(self, name: str) -> Any:
-        from matinee.runtime.binding import backend
+        from matinee.runtime.execute import backend
 
         return getattr(backend().files, name)
 
@@ -117,10 +115,10 @@ def _log() -> Any:
     """Return where lines get the run's id: on AWS alone, since the local service knows which request writes."""
     if not ships_output():
         return None
-    from matinee.runtime import realtime_log
+    from matinee.runtime import output
 
-    realtime_log.install()
-    return realtime_log
+    output.install_realtime_log()
+    return output
 
 
 def _take_secrets() -> None:

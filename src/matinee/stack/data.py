@@ -12,18 +12,16 @@ from typing import Any
 
 from troposphere import AWSObject, GetAtt, Ref, dynamodb, ecr, logs, s3, secretsmanager
 
+from matinee.names import EXPIRES, table_definition
 from matinee.settings import DISPATCHER, PASSWORD
-from matinee.stack import parameters as p
-from matinee.stack import policies
-from matinee.stack.blueprint import UI, Blueprint
-from matinee.stack.ids import logical
-from matinee.stack.sheet import KEPT, RETAINED, Sheet, tags_of
-from matinee.table_schema import EXPIRES, table_definition
+from matinee.stack import blueprint, permissions
+from matinee.stack.blueprint import KEPT, RETAINED, UI, Blueprint, logical, tags_of
+from matinee.stack.builder import Sheet
 
 
 def template(b: Blueprint) -> dict[str, Any]:
     """Return the data's template."""
-    sheet = Sheet(f"Matinee: what {b.names.app} ({b.names.stage}) keeps", p.data_parameters(), tags_of(b))
+    sheet = Sheet(f"Matinee: what {b.names.app} ({b.names.stage}) keeps", blueprint.data_parameters(), tags_of(b))
     repository = _repository(sheet, b)
     table = _table(sheet, b)
     bucket = _bucket(sheet, b)
@@ -34,8 +32,8 @@ def template(b: Blueprint) -> dict[str, Any]:
     sheet.give("Repository", GetAtt(repository, "RepositoryUri"), "The repository of the images")
     sheet.give("Table", Ref(table), "The table")
     sheet.give("Bucket", Ref(bucket), "The bucket")
-    if p.is_password_in_secrets_manager(b):
-        sheet.give(p.PASSWORD_SECRET, Ref(_password(sheet, b)), "The password")
+    if blueprint.is_password_in_secrets_manager(b):
+        sheet.give(blueprint.PASSWORD_SECRET, Ref(_password(sheet, b)), "The password")
     return sheet.done()
 
 
@@ -61,7 +59,7 @@ def _repository(sheet: Sheet, b: Blueprint) -> Any:
                 EmptyOnDelete=True,
                 # Images that a release may need are the tool's to remove: it knows the releases.
                 LifecyclePolicy=ecr.LifecyclePolicy(LifecyclePolicyText=_compact({"rules": [untagged]})),
-                RepositoryPolicyText=policies.repository_policy(b),
+                RepositoryPolicyText=permissions.repository_policy(b),
             )
         )
     )
@@ -113,7 +111,7 @@ def _bucket(sheet: Sheet, b: Blueprint) -> Any:
         _kept(
             s3.Bucket(
                 "Bucket",
-                BucketName=Ref(p.BUCKET),
+                BucketName=Ref(blueprint.BUCKET),
                 BucketEncryption=s3.BucketEncryption(
                     ServerSideEncryptionConfiguration=[
                         s3.ServerSideEncryptionRule(
@@ -132,7 +130,7 @@ def _bucket(sheet: Sheet, b: Blueprint) -> Any:
         )
     )
     # It goes with its stack: a policy that stayed would keep the next one from being made.
-    sheet.add(s3.BucketPolicy("BucketPolicy", Bucket=Ref(bucket), PolicyDocument=policies.bucket_policy(b)))
+    sheet.add(s3.BucketPolicy("BucketPolicy", Bucket=Ref(bucket), PolicyDocument=permissions.bucket_policy(b)))
     return bucket
 
 
@@ -143,7 +141,7 @@ def _lifecycle() -> list[s3.LifecycleRule]:
             Status="Enabled",
             AbortIncompleteMultipartUpload=s3.AbortIncompleteMultipartUpload(DaysAfterInitiation=1),
         ),
-        s3.LifecycleRule(Id="deployments", Status="Enabled", Prefix=p.DEPLOY_PREFIX, ExpirationInDays=7),
+        s3.LifecycleRule(Id="deployments", Status="Enabled", Prefix=blueprint.DEPLOY_PREFIX, ExpirationInDays=7),
     ]
 
 

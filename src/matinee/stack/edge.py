@@ -7,13 +7,16 @@ https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-conte
 
 from __future__ import annotations
 
+import html
+import json
 from typing import Any
 
 from troposphere import GetAtt, Join, Ref, Sub, cloudfront, route53
 
-from matinee.stack import parameters as p
-from matinee.stack.blueprint import Blueprint
-from matinee.stack.sheet import Sheet, tags_of
+from matinee.project.aws import DAYS, OfficeHours
+from matinee.stack import blueprint
+from matinee.stack.blueprint import Blueprint, tags_of
+from matinee.stack.builder import Sheet
 
 # AWS's own policies, the same in all accounts:
 # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/using-managed-cache-policies.html
@@ -30,13 +33,13 @@ _APP, _PAGES = "app", "pages"
 
 def template(b: Blueprint) -> dict[str, Any]:
     """Return the edge's template."""
-    sheet = Sheet(f"Matinee: the address of {b.title} ({b.names.stage})", p.edge_parameters(b), tags_of(b))
+    sheet = Sheet(f"Matinee: the address of {b.title} ({b.names.stage})", blueprint.edge_parameters(b), tags_of(b))
     origin = sheet.add(
         cloudfront.VpcOrigin(
             "VpcOrigin",
             VpcOriginEndpointConfig=cloudfront.VpcOriginEndpointConfig(
                 Name=b.names.base,
-                Arn=Ref(p.BALANCER),
+                Arn=Ref(blueprint.BALANCER),
                 HTTPPort=80,
                 OriginProtocolPolicy="http-only",  # inside the network; HTTPS would want a certificate for each Host
             ),
@@ -46,7 +49,7 @@ def template(b: Blueprint) -> dict[str, Any]:
     distribution = sheet.add(cloudfront.Distribution("Distribution", DistributionConfig=_config(b, origin, access)))
     _record(sheet, b, distribution)
     host = b.aws.domain or GetAtt(distribution, "DomainName")
-    sheet.give(p.URL, Join("", ["https://", host]), "Where people open the app")
+    sheet.give(blueprint.URL, Join("", ["https://", host]), "Where people open the app")
     sheet.give("Distribution", Ref(distribution), "The distribution")
     return sheet.done()
 
@@ -61,7 +64,7 @@ def _config(b: Blueprint, origin: Any, access: Any) -> cloudfront.DistributionCo
     behaviors = [_behavior("/static/*", CACHING_OPTIMIZED, AllowedMethods=["GET", "HEAD", "OPTIONS"])]
     if access is not None:
         behaviors.append(
-            _behavior(f"/{p.PUBLIC_PREFIX}*", CACHING_OPTIMIZED, origin=_PAGES, AllowedMethods=["GET", "HEAD"])
+            _behavior(f"/{blueprint.PUBLIC_PREFIX}*", CACHING_OPTIMIZED, origin=_PAGES, AllowedMethods=["GET", "HEAD"])
         )
         more["CustomErrorResponses"] = [_asleep()]
     return cloudfront.DistributionConfig(
@@ -82,7 +85,7 @@ def _config(b: Blueprint, origin: Any, access: Any) -> cloudfront.DistributionCo
 def _origins(origin: Any, access: Any) -> list[cloudfront.Origin]:
     app = cloudfront.Origin(
         Id=_APP,
-        DomainName=Ref(p.BALANCER_DNS),
+        DomainName=Ref(blueprint.BALANCER_DNS),
         VpcOriginConfig=cloudfront.VpcOriginConfig(
             VpcOriginId=GetAtt(origin, "Id"), OriginReadTimeout=READ_S, OriginKeepaliveTimeout=KEEP_ALIVE_S
         ),
@@ -91,7 +94,7 @@ def _origins(origin: Any, access: Any) -> list[cloudfront.Origin]:
         return [app]
     pages = cloudfront.Origin(
         Id=_PAGES,
-        DomainName=Sub(f"${{{p.BUCKET}}}.s3.${{AWS::Region}}.${{AWS::URLSuffix}}"),
+        DomainName=Sub(f"${{{blueprint.BUCKET}}}.s3.${{AWS::Region}}.${{AWS::URLSuffix}}"),
         S3OriginConfig=cloudfront.S3OriginConfig(OriginAccessIdentity=""),
         OriginAccessControlId=GetAtt(access, "Id"),
     )
@@ -127,7 +130,7 @@ def _access(b: Blueprint) -> cloudfront.OriginAccessControl:
 def _asleep() -> cloudfront.CustomErrorResponse:
     """Without a task the load balancer answers 503, and people get the page that says until when."""
     return cloudfront.CustomErrorResponse(
-        ErrorCode=503, ResponseCode=503, ResponsePagePath=f"/{p.SLEEPING_KEY}", ErrorCachingMinTTL=10
+        ErrorCode=503, ResponseCode=503, ResponsePagePath=f"/{blueprint.SLEEPING_KEY}", ErrorCachingMinTTL=10
     )
 
 
@@ -146,3 +149,87 @@ def _record(sheet: Sheet, b: Blueprint, distribution: Any) -> None:
                 ),
             )
         )
+
+
+# --- sleeping ---------------------------------------------------------------------------------------------------------
+# The page that CloudFront shows while the UI is asleep: one file, no other, in the words of office hours.
+
+_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+RETRY_S = 30  # the page looks again whether somebody is there
+
+
+def sleeping_page(title: str, hours: OfficeHours) -> str:
+    """Return the page: when it wakes, in the reader's own time where their browser can say so, else in the app's."""
+    days = [DAYS.index(day) for day in hours.days]
+    told = json.dumps({"days": days, "start": hours.start, "end": hours.end, "zone": hours.timezone})
+    awake = json.dumps(f"{title} is waking").replace("<", "\\u003c")  # a title must not end the script
+    words = {"title": html.escape(title), "hours": html.escape(in_words(hours)), "told": told, "awake": awake}
+    return _PAGE.format(**words, retry_s=RETRY_S)
+
+
+def in_words(hours: OfficeHours) -> str:
+    """Return as in "Monday to Friday, 08:00 to 18:00 (Europe/Berlin)"."""
+    return f"{_days(hours.days)}, {hours.start} to {hours.end} ({hours.timezone})"
+
+
+def _days(days: tuple[str, ...]) -> str:
+    names = [_NAMES[DAYS.index(day)] for day in days]
+    if len(days) == len(DAYS):
+        return "Every day"
+    if len(days) > 2 and DAYS.index(days[-1]) - DAYS.index(days[0]) == len(days) - 1:
+        return f"{names[0]} to {names[-1]}"
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="refresh" content="{retry_s}">
+<title>{title}: asleep</title>
+<style>
+  body {{ font: 1.1rem/1.6 system-ui, sans-serif; margin: 18vh auto 0; max-width: 34rem; padding: 0 1.5rem; }}
+  h1 {{ font-size: 1.6rem; }}
+  @media (prefers-color-scheme: dark) {{ body {{ background: #0e1117; color: #fafafa; }} }}
+</style>
+<main>
+<h1>{title} is asleep</h1>
+<p id="wakes">It is there in its office hours.</p>
+<p>Office hours: {hours}.</p>
+<p>Nothing is lost: runs that were queued go on, and results are kept. This page looks again by itself.</p>
+</main>
+<script>
+const told = {told};
+const clock = new Intl.DateTimeFormat("en-GB", {{
+  timeZone: told.zone, weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+}});
+function there(at) {{
+  const value = Object.fromEntries(clock.formatToParts(at).map(part => [part.type, part.value]));
+  const day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].indexOf(value.weekday);
+  return {{ open: told.days.includes(day), time: value.hour + ":" + value.minute }};
+}}
+function isAwake(at) {{
+  const now = there(at);
+  return now.open && told.start <= now.time && now.time < told.end;
+}}
+function wakes(now) {{
+  const minute = 60000, first = Math.ceil(now / minute) * minute;
+  for (let at = first; at < first + 8 * 1440 * minute; at += minute) {{
+    const then = there(at);
+    if (then.open && then.time === told.start) return new Date(at);
+  }}
+}}
+function tell(now) {{
+  if (isAwake(now)) {{
+    document.querySelector("h1").textContent = document.title = {awake};
+    document.getElementById("wakes").textContent = "It cannot be reached for the moment: it may just be starting.";
+    return;
+  }}
+  const form = {{ weekday: "long", day: "numeric", month: "long", hour: "2-digit", minute: "2-digit" }};
+  const at = wakes(now);
+  if (at) document.getElementById("wakes").textContent = "It wakes " + at.toLocaleString([], form) + ".";
+}}
+tell(Date.now());
+</script>
+</html>
+"""

@@ -13,10 +13,18 @@ from typing import Any
 
 from matinee.manifest import PredictorManifest
 from matinee.settings import DISPATCHER, LIVE, PASSWORD
-from matinee.stack.blueprint import UI, Blueprint
-from matinee.stack.ids import logical, shortened
-from matinee.stack.parameters import BUCKET, PASSWORD_SECRET, is_password_in_secrets_manager
-from matinee.stack.sheet import arn, said
+from matinee.stack.blueprint import (
+    BUCKET,
+    PASSWORD_SECRET,
+    PUBLIC_PREFIX,
+    UI,
+    Blueprint,
+    arn,
+    is_password_in_secrets_manager,
+    logical,
+    shortened,
+)
+from matinee.stack.builder import said
 
 Json = Any
 _PAGES = "https://docs.aws.amazon.com/service-authorization/latest/reference/"
@@ -300,3 +308,93 @@ def _infrastructure(b: Blueprint) -> Role:
 
 def _said(value: Json) -> Json:
     return [said(one) for one in value] if isinstance(value, list) else said(value)
+
+
+# --- policies ---------------------------------------------------------------------------------------------------------
+# Policies as documents: a role's, who takes a role on, and what repository, bucket and topic let others do.
+
+
+def policy_document(statements: tuple[Statement, ...]) -> dict[str, Json]:
+    """Return a policy of these statements."""
+    return {"Version": "2012-10-17", "Statement": [statement.as_json() for statement in statements]}
+
+
+def trust_policy(role: Role) -> dict[str, Json]:
+    """Return who takes the role on: the service, for this account alone (the confused deputy's remedy).
+
+    https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
+    """
+    condition = {"StringEquals": {"aws:SourceAccount": said("${AWS::AccountId}")}}
+    statement: dict[str, Json] = {
+        "Effect": "Allow",
+        "Principal": {"Service": f"{role.service}.amazonaws.com"},
+        "Action": "sts:AssumeRole",
+    }
+    if role.service != "ec2":  # an instance takes its role on by itself: there is no source account then
+        statement["Condition"] = condition
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def repository_policy(b: Blueprint) -> dict[str, Json]:
+    """Return what lets Lambda read the images, for the app's functions alone."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "LambdaReadsImages",
+                "Effect": "Allow",
+                "Principal": {"Service": "lambda.amazonaws.com"},
+                "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
+                # The account is in the ARN. Lambda is not known to tell it apart, and would then read nothing.
+                "Condition": {"ArnLike": {"aws:SourceArn": said(arn("lambda", f"function:{b.names.prefix}*"))}},
+            }
+        ],
+    }
+
+
+def bucket_policy(b: Blueprint) -> dict[str, Json]:
+    """Return what forbids plain HTTP to everybody, and lets CloudFront read the sleeping page if there is one."""
+    bucket = f"arn:${{AWS::Partition}}:s3:::${{{BUCKET}}}"
+    statements: list[dict[str, Json]] = [
+        {
+            "Sid": "EncryptedConnectionsOnly",
+            "Effect": "Deny",
+            "Principal": "*",
+            "Action": "s3:*",
+            "Resource": [said(bucket), said(bucket + "/*")],
+            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        }
+    ]
+    if b.aws.office_hours and b.aws.edge == "cloudfront":
+        distributions = arn("cloudfront", "distribution/*", region="")
+        statements.append(
+            {
+                "Sid": "CloudFrontReadsTheSleepingPage",
+                "Effect": "Allow",
+                "Principal": {"Service": "cloudfront.amazonaws.com"},
+                "Action": "s3:GetObject",
+                "Resource": said(f"{bucket}/{PUBLIC_PREFIX}*"),
+                "Condition": {"ArnLike": {"aws:SourceArn": said(distributions)}},  # the account is in the ARN
+            }
+        )
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def topic_policy(b: Blueprint) -> dict[str, Json]:
+    """Return what lets alarms of this account, and nobody else, send to the topic of alarms."""
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": "AlarmsSend",
+                "Effect": "Allow",
+                "Principal": {"Service": "cloudwatch.amazonaws.com"},
+                "Action": "sns:Publish",
+                "Resource": said(arn("sns", b.names.resource("alarms"))),
+                "Condition": {
+                    "ArnLike": {"aws:SourceArn": said(arn("cloudwatch", f"alarm:{b.names.prefix}*"))},
+                    "StringEquals": {"aws:SourceAccount": said("${AWS::AccountId}")},
+                },
+            }
+        ],
+    }

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from matinee.client.host import DevRecord, running_dev
-from matinee.project import load
+from matinee.project.load import load
 
 T = TypeVar("T")
 

@@ -11,15 +11,17 @@ import pytest
 from matinee.errors import ConflictError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources, Trouble
 from matinee.ports import Store
-from matinee.runs import (
-    Feedback,
-    Progress,
-    request_cancel,
-    succeed,
+from matinee.runs import Feedback, Progress, request_cancel, succeed
+from matinee.testing.store_contract_runs import (
+    NOW,
+    ChangesContract,
+    ClaimBatchContract,
+    ExactContract,
+    RunsContract,
+    a_run,
+    a_slot,
+    claimed,
 )
-from matinee.testing.store_contract_exact import ExactContract
-from matinee.testing.store_contract_runs import ChangesContract, ClaimBatchContract, RunsContract
-from matinee.testing.store_samples import NOW, a_run, a_slot, claimed
 
 
 class _Queue:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from matinee.client import inside
+from matinee.client import core
 from matinee.errors import MatineeError, NotFoundError
 from matinee.manifest import ComponentManifest, Release
-from matinee.ui import links, notices, outcome, session, sign_in_sidebar
-from matinee.ui.look import Look, OwnPage, look_of, put_on
-from matinee.ui.pages import about, component, custom, history, insights, predict, rows, run
-from matinee.ui.words import escaped, humanize
+from matinee.ui import notices, session, site, text
+from matinee.ui.pages import custom, history, insights, predict, rows, run
+from matinee.ui.sign_in import SIGN_OUT
+from matinee.ui.site import Look, OwnPage, look_of, put_on
+from matinee.ui.text import escaped, humanize
 
 ICON = Path(__file__).with_name("icon.svg")  # an icon by name would be asked of a server far away
 # Streamlit leaves a seventh of the screen empty. The rest is for eyes and keyboards: its small print, the choice that
@@ -44,7 +46,7 @@ def main() -> None:
         return
     except MatineeError as error:
         st.set_page_config(page_title="Matinee", layout="centered")
-        outcome.show_error(error)
+        text.show_error(error)
         return
     _draw(release)
 
@@ -53,14 +55,14 @@ def _draw(release: Release) -> None:
     look = look_of(release)
     if put_on(look):
         st.rerun()
-    inside.provide(session.client)
+    core.provide(session.client)
     pages, aliases, draws = _pages(release, look)
     current = st.navigation([*pages.values(), *aliases], position="hidden")
     st.set_page_config(
         page_title=f"{current.title} · {_title(release)}", page_icon=look.page_icon or ICON, layout="centered"
     )
     st.html(STYLE)
-    links.remember(pages)
+    site.remember(pages)
     _sidebar(release, look)
     # Not `current.run()`: a browser sends with a change of page what is filled in, but not what is a page's own.
     draws[current.url_path or next(iter(draws))]()
@@ -72,20 +74,20 @@ def _title(release: Release) -> str:
 
 def _pages(release: Release, look: Look) -> tuple[dict[str, Any], list[Any], dict[str, Callable[[], None]]]:
     """Return the pages by address; the first one once more at its own, as the home page has none; what draws them."""
-    own = {_address(page, release): (page.title, _drawing(custom.draw, page, look)) for page in look.pages}
-    draws: dict[str, tuple[str, Callable[[], None]]] = {path: own[path] for path in own if path == links.HOME}
-    draws |= {links.path_of(p.name): (humanize(p.name), _drawing(predict.draw, p, release)) for p in release.predictors}
+    own = {_address(page, release): (page.title, _drawing(custom.draw_custom, page, look)) for page in look.pages}
+    draws: dict[str, tuple[str, Callable[[], None]]] = {path: own[path] for path in own if path == site.HOME}
+    draws |= {site.path_of(p.name): (humanize(p.name), _drawing(predict.draw, p, release)) for p in release.predictors}
     draws |= own
     for broken in release.components:
         if broken.trouble:
-            draws[_trouble_path(broken)] = (humanize(broken.name), _drawing(component.draw, broken))
-    draws[links.HISTORY] = ("History", _drawing(history.draw, release))
-    draws[links.RUN] = ("Run", _drawing(run.draw, release))
-    draws[links.ROWS] = ("Many rows", _drawing(rows.draw, release))
+            draws[_trouble_path(broken)] = (humanize(broken.name), _drawing(draw_component, broken))
+    draws[site.HISTORY] = ("History", _drawing(history.draw, release))
+    draws[site.RUN] = ("Run", _drawing(run.draw, release))
+    draws[site.ROWS] = ("Many rows", _drawing(rows.draw, release))
     if session.client().owner:
-        draws[links.INSIGHTS] = ("Insights", _drawing(insights.draw, release))
+        draws[site.INSIGHTS] = ("Insights", _drawing(insights.draw, release))
     if look.about:
-        draws[links.ABOUT] = ("About", _drawing(about.draw, look))
+        draws[site.ABOUT] = ("About", _drawing(custom.draw_about, look))
     home = next(iter(draws))
     pages = {path: _page(path, *parts, is_home=path == home) for path, parts in draws.items()}
     return pages, [_page(home, *draws[home], is_home=False)], {path: draw for path, (_, draw) in draws.items()}
@@ -118,22 +120,22 @@ def _sidebar(release: Release, look: Look) -> None:
         _own_links([(path, page) for path, page in own if page.is_home])
         for kind, heading in SECTIONS:
             names = [p.name for p in release.predictors if p.kind == kind]
-            _section(heading, links.ICONS[kind], [links.path_of(name) for name in names])
+            _section(heading, site.ICONS[kind], [site.path_of(name) for name in names])
         broken = [_trouble_path(c) for c in release.components if c.trouble]
         _section("Needs attention", ":material/warning:", broken)
         _own_links([(path, page) for path, page in own if not page.is_home], "More")
-        _section("So far", ":material/history:", [links.HISTORY])
-        _section("", ":material/query_stats:", [links.INSIGHTS] if links.knows(links.INSIGHTS) else [])
-        _section("", ":material/info:", [links.ABOUT] if links.knows(links.ABOUT) else [])
-        sign_in_sidebar.draw()
+        _section("So far", ":material/history:", [site.HISTORY])
+        _section("", ":material/query_stats:", [site.INSIGHTS] if site.knows(site.INSIGHTS) else [])
+        _section("", ":material/info:", [site.ABOUT] if site.knows(site.ABOUT) else [])
+        draw_sidebar()
 
 
 def _address(page: OwnPage, release: Release) -> str:
     if page.is_home:
-        return links.HOME
+        return site.HOME
     if page.replaces:
-        return links.path_of(page.replaces)
-    is_taken = page.path in links.RESERVED or release.predictor(page.path) is not None
+        return site.path_of(page.replaces)
+    is_taken = page.path in site.RESERVED or release.predictor(page.path) is not None
     return f"{page.path}-page" if is_taken else page.path
 
 
@@ -141,14 +143,14 @@ def _own_links(own: list[tuple[str, OwnPage]], heading: str = "") -> None:
     if own and heading:
         st.caption(heading)
     for path, page in own:
-        links.link(path, escaped(page.title), icon=page.shown_icon)
+        site.link(path, escaped(page.title), icon=page.shown_icon)
 
 
 def _section(heading: str, icon: str, paths: list[str]) -> None:
     if paths and heading:
         st.caption(heading)
     for path in paths:
-        links.link(path, escaped(links.page(path).title), icon=icon)
+        site.link(path, escaped(site.page(path).title), icon=icon)
 
 
 def _starting() -> None:
@@ -164,3 +166,33 @@ def _wait() -> None:
         st.info("The app is being prepared. This page opens by itself.", icon=":material/hourglass_empty:")
     else:
         st.rerun()
+
+
+# --- sign in sidebar --------------------------------------------------------------------------------------------------
+# Who is signed in, and the way out, in the sidebar.
+
+
+def draw_sidebar() -> None:
+    """Draw it, where people sign in at all."""
+    if session.gate().is_open:
+        return
+    name = html.escape(session.person().name)
+    st.html(f'<small>Signed in as {name} · <a href="{SIGN_OUT}" target="_self">Sign out</a></small>')
+
+
+# --- component --------------------------------------------------------------------------------------------------------
+# The page of a component that does not load: why, where, and what to do.
+
+
+def draw_component(component: ComponentManifest) -> None:
+    """Draw the page."""
+    st.title(escaped(humanize(component.name)))
+    trouble = component.trouble
+    if trouble is None:
+        return
+    st.error(escaped(trouble.message), icon=":material/error:")
+    if trouble.file:
+        st.code(f"{trouble.file}:{trouble.line}" if trouble.line else trouble.file, language=None)
+    if trouble.hint:
+        st.markdown(escaped(trouble.hint))
+    st.caption("The other pages keep working. Save the file to try again.")

@@ -9,11 +9,10 @@ import streamlit as st
 from matinee.errors import MatineeError, Problem
 from matinee.manifest import Release
 from matinee.runs import RATINGS, Feedback, Json, Run, Scale, Status
-from matinee.ui import rows, session, widgets
-from matinee.ui.drawing import Drawing
+from matinee.ui import many_rows, session, widgets
 from matinee.ui.forms import MISSING, form_of
-from matinee.ui.told import show_error, told
-from matinee.ui.words import escaped
+from matinee.ui.text import escaped, show_error, told
+from matinee.ui.widgets import Drawing
 from matinee.values import validate
 
 QUESTION = {"thumbs": "Was this helpful?", "stars": "How good is this?"}
@@ -45,7 +44,7 @@ def _draw(run: Run, release: Release, *, is_inside: bool) -> None:
     said, others = _read(run.id)
     said = _rating(run, said, scale_of(release))
     said = _comment(run, said)
-    has_one_result = run.status is Status.SUCCEEDED and not rows.is_rows(run)
+    has_one_result = run.status is Status.SUCCEEDED and not many_rows.is_rows(run)
     if has_one_result and (said.updated_at or not is_inside):  # on a page of many clicks, once somebody has rated
         said = _correction(run, said, release)
     if said.updated_at:

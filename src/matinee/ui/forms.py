@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from matinee.errors import Problem
-from matinee.ui.words import humanize
+from matinee.ui.text import humanize
 from matinee.values import registry
 
 Json = Any

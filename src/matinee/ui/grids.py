@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 
 from matinee.tables.columns import MIXED, Survey, typed
-from matinee.ui.words import escaped
+from matinee.ui.text import escaped
 
 Json = Any
 

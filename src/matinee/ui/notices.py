@@ -9,9 +9,8 @@ from matinee.client.core import Client
 from matinee.errors import InputError, MatineeError
 from matinee.notices.subscriptions import Channel, Notice, notices_of
 from matinee.runs import Run
-from matinee.ui import links, session
-from matinee.ui.told import show_error, told
-from matinee.ui.words import escaped, humanize
+from matinee.ui import session, site
+from matinee.ui.text import escaped, humanize, show_error, told
 
 BADGE_S = 3.0  # how old the badge may be; only those who wait for something ask
 SHOWN = 5
@@ -105,7 +104,7 @@ def _badge() -> None:
     st.badge(f"{len(unseen)} finished", icon=":material/notifications:", color="green")
     for notice in unseen[:SHOWN]:
         label = escaped(f"{humanize(notice.predictor)} {_ENDS.get(notice.status, 'is done')}")
-        links.link(links.RUN, label, icon=":material/arrow_forward:", query={"id": notice.run_id})
+        site.link(site.RUN, label, icon=":material/arrow_forward:", query={"id": notice.run_id})
 
 
 def _mine() -> tuple[Notice, ...]:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from html import escape
 from typing import Any, Literal
 
 import streamlit as st
+from streamlit.elements.lib.layout_utils import LayoutConfig
+from streamlit.proto.PlotlyChart_pb2 import PlotlyChart
+from streamlit.proto.VegaLiteChart_pb2 import VegaLiteChart
 
 from matinee.errors import MatineeError
-from matinee.ui import figures, results, words
+from matinee.ui import results
+from matinee.ui import text as ui_text
 from matinee.ui.results import Block, Download, Json
-from matinee.ui.words import escaped
+from matinee.ui.text import escaped
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +77,7 @@ def _number(block: results.Number) -> None:
 
 
 def _figure(block: results.Number) -> str:
-    return words.humanize(block.value) if isinstance(block.value, bool) else words.number(block.value)
+    return ui_text.humanize(block.value) if isinstance(block.value, bool) else ui_text.format_number(block.value)
 
 
 def _words(block: results.Words) -> None:
@@ -157,7 +163,7 @@ def _cell(value: Json) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.6g}"
-    text = words.humanize(value) if isinstance(value, bool) else str(value)
+    text = ui_text.humanize(value) if isinstance(value, bool) else str(value)
     return text if len(text) <= CELL else f"{text[: CELL - 1]}…"
 
 
@@ -199,9 +205,9 @@ def _said() -> Iterator[None]:
 def _drawn_figure(block: results.Figure) -> None:
     """The browser draws it from the stored result."""
     if block.kind == "vega-lite":
-        figures.vega_lite(block.spec)
+        vega_lite(block.spec)
     elif block.kind == "plotly":
-        figures.plotly(block.spec)
+        plotly(block.spec)
     else:
         st.json(block.spec, expanded=False)
 
@@ -244,3 +250,34 @@ _PLAIN: dict[type, Callable[[Any], None]] = {
     results.Figure: _drawn_figure,
     results.Tree: _tree,
 }
+
+
+# --- figures ----------------------------------------------------------------------------------------------------------
+# Figures drawn by the browser from their JSON alone.
+#
+# `st.plotly_chart` wants plotly (30 MB) and `st.vega_lite_chart` pandas and pyarrow (80 MB) only to pass on what the
+# predictor has written already. The messages are Streamlit's own; the browser tests see that it still draws them.
+
+
+COMPOSED = ("hconcat", "vconcat", "concat", "repeat", "facet")  # several views cannot be fitted into a width
+
+
+def plotly(spec: Json) -> None:
+    """Draw a plotly figure (`data` and `layout`)."""
+    chart = PlotlyChart()
+    chart.spec = json.dumps(spec)
+    chart.id = f"matinee-plotly-{hashlib.sha256(chart.spec.encode()).hexdigest()[:16]}"
+    chart.theme = "streamlit"
+    chart.config = json.dumps({"displaylogo": False})
+    st._main._enqueue("plotly_chart", chart, layout_config=LayoutConfig(width="stretch", height="content"))
+
+
+def vega_lite(spec: Json) -> None:
+    """Draw a Vega-Lite figure, as altair writes them, with its data inside."""
+    chart = VegaLiteChart()
+    is_single = isinstance(spec, Mapping) and not any(key in spec for key in COMPOSED)
+    fitted = {"autosize": {"type": "fit" if is_single else "pad", "contains": "padding"}}
+    chart.spec = json.dumps({**fitted, **spec})
+    chart.theme = "streamlit"
+    width: Any = "stretch" if is_single else "content"
+    st._main._enqueue("vega_lite_chart", chart, layout_config=LayoutConfig(width=width, height="content"))

@@ -12,7 +12,7 @@ from matinee.errors import MatineeError
 from matinee.tables.columns import Column
 from matinee.tables.write import LABELS, MEDIA_TYPES, write
 from matinee.ui.forms import Schema
-from matinee.ui.words import humanize
+from matinee.ui.text import humanize
 from matinee.values import registry
 from matinee.values.validate import branch_of, problems
 

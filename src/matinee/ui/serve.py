@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import mimetypes
 import os
 import sys
 import threading
@@ -16,15 +17,17 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
 from matinee.access.modes import check_reach
 from matinee.access.people import LOCAL
-from matinee.api import routes as api_routes
+from matinee.api.routes import routes as api_routes
 from matinee.errors import MatineeError
 from matinee.settings import UiSettings
-from matinee.ui import downloads, https, session, visitor
-from matinee.ui.look import PRIMARY
-from matinee.ui.sign_in_provider import streamlit_secrets
-from matinee.ui.static import Static
+from matinee.ui import export, session
+from matinee.ui.sign_in import streamlit_secrets
+from matinee.ui.site import PRIMARY
 from matinee.ui.streamlit_patches import patch_streamlit
 
 SCRIPT = Path(__file__).parent / "script" / "page.py"
@@ -113,20 +116,20 @@ def application(routes: Sequence[Any] = ()) -> Any:
     gate = session.gate()
     streamlit = App(
         SCRIPT,
-        routes=[*routes, *downloads.ROUTES],
+        routes=[*routes, *export.ROUTES],
         lifespan=_lifespan,
         secrets=streamlit_secrets(gate.mode, gate.cookies.secret),
     )
     app: Any = streamlit
     if not gate.is_open:
-        from matinee.ui.middleware import SignInMiddleware
+        from matinee.ui.sign_in import SignInMiddleware
 
         app = SignInMiddleware(streamlit, gate, session.title, [route.path for route in routes])
     before = UiSettings.from_environment()
     if before.https:
-        app = https.Https(app)
+        app = Https(app)
     if before.behind_cloudfront:
-        app = visitor.Visitor(app)
+        app = Visitor(app)
     # Before the gate: they are Streamlit's, the same in every app, and a CDN keeps them for everybody.
     return Static(app, Path(get_static_dir()) / "static")
 
@@ -159,3 +162,104 @@ def _end_with_parent(lifeline_fd: int, server: Any) -> None:
 
 if __name__ == "__main__":
     main()
+
+
+# --- static -----------------------------------------------------------------------------------------------------------
+# Streamlit's own files, answered before Streamlit: a first view asks for ninety, each a millisecond and more.
+#
+# Their names hold a hash of what is in them, so a browser (and a CDN) may keep them for good.
+
+PREFIX = "/static/"
+KEPT_BYTES = 12_000_000  # of all files; what a first view needs is a fifth of that
+FOREVER = b"public, max-age=31536000, immutable"
+KINDS = {".js": "text/javascript", ".woff2": "font/woff2", ".wasm": "application/wasm"}  # not known everywhere
+RawHeaders = list[tuple[bytes, bytes]]
+
+
+class Static:
+    """An ASGI app that answers GET for the files of `folder` below PREFIX; everything else is for `app`.
+
+    Only files found at the start are answered, by their exact path: no path of a request reaches the disk.
+    """
+
+    def __init__(self, app: ASGIApp, folder: Path) -> None:
+        self._app = app
+        self._files = {f"{PREFIX}{f.relative_to(folder).as_posix()}": f for f in folder.rglob("*") if f.is_file()}
+        self._answers: dict[str, tuple[RawHeaders, bytes]] = {}
+        self._bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = self._answer(scope)
+        if answer is None:
+            await self._app(scope, receive, send)
+            return
+        headers, body = answer
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def _answer(self, scope: Scope) -> tuple[RawHeaders, bytes] | None:
+        if scope["type"] != "http" or scope["method"] != "GET":
+            return None
+        path: str = scope["path"]
+        kept = self._answers.get(path)
+        if kept is None and path in self._files:
+            kept = _read(self._files[path])
+            if kept is not None and self._bytes + len(kept[1]) <= KEPT_BYTES:
+                self._bytes += len(kept[1])
+                self._answers[path] = kept
+        return kept
+
+
+def _read(file: Path) -> tuple[RawHeaders, bytes] | None:
+    try:
+        body = file.read_bytes()
+    except OSError:  # Streamlit says what there is to say
+        return None
+    kind = KINDS.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+    text = "; charset=utf-8" if kind.startswith("text/") else ""
+    return [
+        (b"content-type", f"{kind}{text}".encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"cache-control", FOREVER),
+        (b"x-content-type-options", b"nosniff"),
+    ], body
+
+
+# --- https ------------------------------------------------------------------------------------------------------------
+# Behind CloudFront the app is reached by https alone, and told http: the last step inside the network is plain.
+
+_SECURE = {"http": "https", "websocket": "wss"}
+
+
+class Https:
+    """An ASGI app that says so of every request, for cookies and links to be made as for https."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in _SECURE:
+            scope = {**scope, "scheme": _SECURE[scope["type"]]}
+        await self._app(scope, receive, send)
+
+
+# --- visitor ----------------------------------------------------------------------------------------------------------
+# Behind CloudFront: whose address a request is from, for wrong passwords are counted by it.
+#
+# The load balancer appends to X-Forwarded-For who came to it. That is CloudFront, by a public address of its own that
+# many people share, and CloudFront has put the browser's before it.
+# https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html
+
+
+class Visitor:
+    """An ASGI app that says of every request which browser sent it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            told = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
+            if len(told) > 1:  # what comes before the last two is the browser's own word
+                scope = {**scope, "client": (told[-2].strip(), 0)}
+        await self._app(scope, receive, send)

@@ -24,7 +24,7 @@ from matinee.manifest import Json, Release
 from matinee.ports import RunQuery
 from matinee.runs import Entry, Run, Status
 from matinee.settings import AUTH, Settings
-from matinee.ui.words import humanize
+from matinee.ui.text import humanize
 
 if TYPE_CHECKING:
     from matinee.backends.factory import Backend

@@ -9,7 +9,7 @@ import streamlit as st
 
 from matinee.tables.columns import Question
 from matinee.tables.read import Source, read_frame, sheet_names
-from matinee.ui.words import escaped
+from matinee.ui.text import escaped
 
 Json = Any
 

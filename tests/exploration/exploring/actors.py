@@ -11,7 +11,8 @@ from exploring import world as model
 from exploring.world import PLAN, World
 
 from matinee.errors import BackendError
-from matinee.queue import claims, dispatch
+from matinee.queue import claims as queue_claims
+from matinee.queue import dispatch
 from matinee.queue.claims import AHEAD_S, Claim, ClaimBatch, End
 from matinee.runs import LEASE_S, Change, Failure, Progress, Run, Slot, Status, cancelled, evolve, fail, succeed
 
@@ -103,7 +104,7 @@ def _dispatch(ports, max_workers):
 
 
 def _renew(ports, slot):
-    return claims.renew_slot(ports, slot, now=ports.clock())
+    return queue_claims.renew_slot(ports, slot, now=ports.clock())
 
 
 def _claim(ports, slot, batch, has_claimed):
@@ -128,12 +129,12 @@ def _settled(ports, slot, batch, *, claims, busy):
 
 
 def _leave(ports, slot):
-    return claims.leave_unless_due(ports, slot, ports.clock())
+    return queue_claims.leave_unless_due(ports, slot, ports.clock())
 
 
 def _beat(ports, slot, entry):
     now = ports.clock()
-    if not claims.renew_slot(ports, slot, now=now):
+    if not queue_claims.renew_slot(ports, slot, now=now):
         return "slot lost"
     return ports.heartbeat(entry, visible_at=now + LEASE_S, progress=Progress())
 
@@ -156,7 +157,7 @@ def _end(ports, slot, batch, run, how):
         return returned
     now = ports.clock()
     try:
-        return claims.finish(ports, run, Outcome(how, run, now))
+        return queue_claims.finish(ports, run, Outcome(how, run, now))
     except BackendError:
         return Again(returned)
 
@@ -168,7 +169,7 @@ def _stop(ports, slot, batch, run):
     now = ports.clock()
     try:
         if run is not None:
-            claims.release_claim(ports, run, now=now)
+            queue_claims.release_claim(ports, run, now=now)
         return ports.free_slot(slot)
     except BackendError:
         return Again(returned)
@@ -375,10 +376,10 @@ def _begun(actor, batch, world):
 
 
 def _left(actor, value, world):
-    if isinstance(value, claims.Leave):
+    if isinstance(value, queue_claims.Leave):
         # A normal end is told to nobody, but for what is due later: wake alone must see to what was missed.
         return _gone(actor, world, told=value.next_due_at is not None)
-    if isinstance(value, claims.WaitUntil):
+    if isinstance(value, queue_claims.WaitUntil):
         return _next(actor.become("waits"), world)
     return _next(actor, world, _to_claim(actor))
 

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import IO, Any
 
 from matinee import log_lines
-from matinee.backends.aws.errors import code_of, explained
+from matinee.backends.aws.errors import explained
 from matinee.backends.aws.session import Session
+from matinee.lambda_api.sdk import code_of
 from matinee.ports import LogLine
 from matinee.runs import Run
 

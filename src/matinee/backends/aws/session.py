@@ -9,6 +9,7 @@ import threading
 from functools import cache
 from typing import Any
 
+from matinee.backends.aws.errors import explained
 from matinee.settings import AwsSettings
 
 POOL_SIZE = 64  # connections: more threads than these wait for one another
@@ -104,3 +105,24 @@ def _config(service: str, attempts: int, settings: AwsSettings) -> dict[str, Any
     if settings.endpoint:
         config["proxies"] = {}
     return config
+
+
+# --- identity ---------------------------------------------------------------------------------------------------------
+# Who AWS takes this process for.
+#
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-arns
+
+
+def caller_name(session: Session) -> str:
+    """Return the caller's own name: of an IAM user, or of a role's session (with IAM Identity Center the sign-in name).
+
+    Needs no permission: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+    """
+    with explained("AWS (sts)", "sts:GetCallerIdentity", "*"):
+        arn = str(session.client("sts").get_caller_identity()["Arn"])
+    return name_in(arn)
+
+
+def name_in(arn: str) -> str:
+    """Return the last word of an ARN: `…:user/team/ada` and `…:assumed-role/Admin/ada` are ada, `…:root` is root."""
+    return arn.rpartition(":")[2].rpartition("/")[2]

@@ -11,39 +11,213 @@ from collections.abc import Iterable, Sequence
 from matinee.backends.aws.session import Session
 from matinee.backends.aws.store_items import (
     entry_changes,
+    entry_from,
     entry_item,
     entry_key_of,
     feedback_from,
     feedback_id,
     name_of,
     place,
+    pool_from,
+    progress_text,
     run_changes,
     run_from,
     run_item,
+    slot_item,
+    woken,
 )
-from matinee.backends.aws.store_keys import (
+from matinee.backends.aws.store_runs import Lists, Submission
+from matinee.backends.aws.store_table import (
+    CLAIMED,
     FEEDBACK,
+    Item,
     Key,
+    MovedError,
+    Table,
+    Write,
+    check_size,
     entry_key,
     key,
     key_of,
+    n,
     plain,
     pool_key,
+    queue,
     run_key,
+    s,
+    size_of,
+    slot_key,
 )
-from matinee.backends.aws.store_lists import Lists
-from matinee.backends.aws.store_pool import Pools, woken
-from matinee.backends.aws.store_queue import Queue
-from matinee.backends.aws.store_release import Releases
-from matinee.backends.aws.store_submit import Submission
-from matinee.backends.aws.store_table import Item, MovedError, Table, Write, check_size, n, s, size_of
-from matinee.backends.aws.store_values import Values
+from matinee.backends.aws.store_values import Releases, Values
 from matinee.caches import Recent
 from matinee.errors import BackendError
 from matinee.manifest import Release
 from matinee.ports import RunQuery
-from matinee.runs import Change, Entry, Feedback, Run
+from matinee.runs import Change, Entry, Feedback, Pool, Progress, Run, Slot
 from matinee.store_format import all_readable, encode, readable
+
+# --- store pool -------------------------------------------------------------------------------------------------------
+# The pool of the Store on DynamoDB: wake, turn and note in one item, each taken slot in one beside it.
+
+
+class Pools:
+    """The verbs for pools and slots of `ports.Store`."""
+
+    _table: Table
+    _lists: Lists
+
+    def pools(self) -> list[str]:
+        """See `ports.Store`."""
+        return [predictor for predictor in self._lists.predictors() if self._is_awake(predictor)]
+
+    def _is_awake(self, predictor: str) -> bool:
+        entries = self._table.query("#pk = :pk", {":pk": s(queue(predictor))}, limit=1)
+        return next(entries, None) is not None or bool(self.pool(predictor).slots)
+
+    def pool(self, predictor: str) -> Pool:
+        """See `ports.Store`."""
+        partition = pool_key(predictor)["pk"]
+        return pool_from(predictor, list(self._table.query("#pk = :pk", {":pk": partition})))
+
+    def take_slot(self, slot: Slot) -> bool:
+        """See `ports.Store`; taken by the same token counts as taken now: our answer may have been lost."""
+        self._lists.register(slot.predictor)
+        try:
+            self._table.put(slot_item(slot), "attribute_not_exists(#pk)")
+        except MovedError as moved:
+            return (moved.items[0] or {}).get("token") == s(slot.token)
+        return True
+
+    def update_slot(self, slot: Slot) -> bool:
+        """See `ports.Store`; an empty handle leaves the known one."""
+        where = slot_key(slot.predictor, slot.number)
+        handle = ", #handle = :handle" if slot.handle else ""
+        values: Item = {":token": s(slot.token)} | ({":handle": s(slot.handle)} if slot.handle else {})
+        renewed = {":renewed_at": n(slot.renewed_at)}
+        mine, later = "#token = :token", "#renewed_at <= :renewed_at"
+        try:
+            self._table.update(where, f"SET #renewed_at = :renewed_at{handle}", values | renewed, f"{mine} AND {later}")
+        except MovedError as moved:
+            if (moved.items[0] or {}).get("token") != s(slot.token):
+                return False
+            return not handle or self._name_slot(where, values)
+        return True
+
+    def _name_slot(self, where: Key, values: Item) -> bool:
+        try:
+            self._table.update(where, "SET #handle = :handle", values, "#token = :token")
+        except MovedError:
+            return False
+        return True
+
+    def free_slot(self, slot: Slot, *, wake: int | None = None) -> bool:
+        """See `ports.Store`; after a lost answer it may say False though the slot is free: look at the pool."""
+        where, mine = slot_key(slot.predictor, slot.number), {":token": s(slot.token)}
+        try:
+            if wake is None:
+                self._table.delete(where, "#token = :token", mine)
+            else:
+                never = "attribute_not_exists(#wake) OR " if wake == 0 else ""
+                asleep = self._table.checking(pool_key(slot.predictor), f"{never}#wake = :wake", {":wake": n(wake)})
+                self._table.transact(self._table.deleting(where, "#token = :token", mine), asleep)
+        except MovedError:
+            return False
+        return True
+
+    def note(self, predictor: str, text: str) -> None:
+        """See `ports.Store`."""
+        self._table.update(pool_key(predictor), "SET #note = :note", {":note": s(plain(text))})
+
+
+# --- store queue ------------------------------------------------------------------------------------------------------
+# The queue of the Store on DynamoDB: small items in fair order, read from the table, changed by claim and heartbeat.
+#
+# Workers are on machines of their own, and clocks differ: a lease counts as expired SKEW_S after its time, so that a
+# worker whose clock is behind keeps what it works on. What waits is due by whoever's clock looks.
+
+SKEW_S = 120.0  # by how much the clocks of two workers may differ
+_AHEAD = 24  # entries ever claimed that one look at the queue reads past without asking again
+
+
+class Queue:
+    """The verbs for queue entries of `ports.Store`."""
+
+    _table: Table
+    _places: Recent[str, tuple[int, bool]]
+
+    def _entry(self, item: Item) -> Entry:
+        entry = entry_from(item)
+        self._places.put(entry.run_id, place(entry))
+        return entry
+
+    def due(self, predictor: str, now: float, limit: int = 1) -> list[Entry]:
+        """See `ports.Store`."""
+        return self._first(predictor, limit, visible_by=now)
+
+    def entries(self, predictor: str, limit: int = 1000) -> list[Entry]:
+        """See `ports.Store`."""
+        return self._first(predictor, limit)
+
+    def _first(self, predictor: str, limit: int, visible_by: float = float("inf")) -> list[Entry]:
+        """Read all that were ever claimed (they come first in key order), and `limit` of those that wait."""
+        found: list[Entry] = []
+        waiting = 0
+        for item in self._table.query("#pk = :pk", {":pk": s(queue(predictor))}, limit=limit + _AHEAD):
+            entry = readable(self._entry, item, name_of(item))
+            if entry is None:
+                continue
+            waiting += entry.attempt == 0
+            if _due_at(entry) <= visible_by:
+                found.append(entry)
+            if waiting == limit:
+                break
+        return sorted(found, key=_in_fair_order)[:limit]
+
+    def leased(self, predictor: str) -> list[Entry]:
+        """See `ports.Store`."""
+        return sorted((e for e in self._ever_claimed(predictor) if e.is_leased), key=_in_fair_order)
+
+    def next_due_at(self, predictor: str, now: float) -> float | None:
+        """See `ports.Store`."""
+        times = map(_due_at, self._ever_claimed(predictor))
+        return min((at for at in times if at > now), default=None)
+
+    def _ever_claimed(self, predictor: str) -> list[Entry]:
+        values = {":pk": s(queue(predictor)), ":claimed": s(CLAIMED)}
+        items = self._table.query("#pk = :pk AND begins_with(#sk, :claimed)", values)
+        return all_readable(self._entry, items, name_of)
+
+    def unfinished(self, user: str) -> int:
+        """See `ports.Store`; eventually consistent."""
+        values = {":user": s(f"U#{plain(user)}")}
+        return self._table.count("#open_user = :user", values, index="unfinished")
+
+    def heartbeat(self, entry: Entry, *, visible_at: float, progress: Progress) -> Entry | None:
+        """See `ports.Store`; 1 write unit, however large the run is."""
+        values: Item = {
+            ":visible_at": n(visible_at),
+            ":progress": s(progress_text(progress)),
+            ":owner": s(entry.owner),
+            ":attempt": n(entry.attempt),
+            ":one": n(1),
+        }
+        update = "SET #visible_at = :visible_at, #progress = :progress ADD #rev :one"
+        try:
+            item = self._table.update(key_of(entry), update, values, "#owner = :owner AND #attempt = :attempt")
+        except MovedError:
+            return None
+        return entry_from(item)
+
+
+def _due_at(entry: Entry) -> float:
+    return entry.visible_at + (SKEW_S if entry.is_leased else 0.0)
+
+
+def _in_fair_order(entry: Entry) -> tuple[int, str]:
+    return entry.turn, entry.run_id
+
+
+# --- store ------------------------------------------------------------------------------------------------------------
 
 _REMEMBERED_BYTES = 16 * 1024  # of a finished run; larger ones are read again
 

@@ -1,8 +1,3 @@
-"""Frozen values to items and back: attributes for what is compared or looked for, JSON text for the rest.
-
-JSON text keeps every number exactly as Python wrote it, whatever DynamoDB's own numbers can hold.
-"""
-
 from __future__ import annotations
 
 import math
@@ -10,10 +5,32 @@ import struct
 from typing import Any
 
 from matinee import store_format
-from matinee.backends.aws.store_keys import entry_key, key_of, plain, run_key, slot_key
-from matinee.backends.aws.store_table import Item, n, s
+from matinee.backends.aws.store_table import (
+    Item,
+    Table,
+    Write,
+    entry_key,
+    key_of,
+    n,
+    plain,
+    pool_key,
+    run_key,
+    s,
+    slot_key,
+)
 from matinee.runs import Entry, Feedback, Pool, Progress, Run, Slot, Status
 from matinee.store_format import all_readable, decode, encode, run_body
+
+
+def woken(table: Table, predictor: str, times: int = 1) -> Write:
+    """Return the part of a transaction that wakes a pool."""
+    return table.updating(pool_key(predictor), "ADD #wake :times", {":times": n(times)})
+
+
+# --- store items ------------------------------------------------------------------------------------------------------
+# Frozen values to items and back: attributes for what is compared or looked for, JSON text for the rest.
+#
+# JSON text keeps every number exactly as Python wrote it, whatever DynamoDB's own numbers can hold.
 
 _APART = frozenset({"id", "status", "rev", "inputs", "result"})  # attributes of their own
 

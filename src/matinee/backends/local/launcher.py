@@ -43,7 +43,7 @@ class LaunchCommand:
 
 def worker_command(python: str) -> list[str]:
     """Return the command line of a worker in the environment of `python`; by `-c`, as `-m` takes 4 ms of 60 longer."""
-    return [python, "-c", "import sys; from matinee.runtime.worker import main; sys.exit(main())"]
+    return [python, "-c", "import sys; from matinee.worker.main import main; sys.exit(main())"]
 
 
 class ProcessLauncher:

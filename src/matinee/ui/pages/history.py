@@ -10,12 +10,10 @@ import streamlit as st
 
 from matinee.errors import MatineeError
 from matinee.manifest import Release
-from matinee.ui import again, expectation, links, outcome, saving, session
-from matinee.ui.history import Row, row_of
-from matinee.ui.search import STATUSES, Filters, Found, find
+from matinee.ui import export, run_list, run_view, session, site
+from matinee.ui.run_list import STATUSES, Filters, Found, Row, find, row_of
 from matinee.ui.session import Live
-from matinee.ui.told import show_error, told
-from matinee.ui.words import age, escaped, humanize
+from matinee.ui.text import escaped, format_age, humanize, show_error, told
 
 ROWS = 15
 LIVE_S = 1.0
@@ -42,7 +40,7 @@ def draw(release: Release) -> None:
         st.fragment(told(_list), run_every=LIVE_S if is_live else None)(release, filters, is_live)
     _pager(found)
     if found.runs:
-        saving.draw(found.runs, filters)
+        export.draw_downloads(found.runs, filters)
 
 
 def _nothing(filters: Filters, found: Found) -> None:
@@ -111,7 +109,7 @@ def _list(release: Release, filters: Filters, was_live: bool) -> None:
     user = session.client().user
     now = time.time()
     for live in lives:
-        starts_in_s = expectation.starts_in_s(live, release)
+        starts_in_s = run_list.starts_in_s(live, release)
         row = row_of(live.run, live.entry, now, position=live.position, note=live.note, starts_in_s=starts_in_s)
         _row(row, live, release, "" if live.run.user == user else live.run.user)
 
@@ -124,9 +122,9 @@ def _row(row: Row, live: Live, release: Release, by: str) -> None:
             st.badge(row.status, icon=row.icon, color=row.color)
             st.caption(" · ".join(escaped(part) for part in (row.age, row.duration, by) if part))
         with action:
-            links.link(links.RUN, "Open", icon=":material/open_in_full:", query={"id": row.run_id})
-            if outcome.is_mine(live.run):
-                outcome.cancel_button(row)
+            site.link(site.RUN, "Open", icon=":material/open_in_full:", query={"id": row.run_id})
+            if run_view.is_mine(live.run):
+                run_view.cancel_button(row)
             if row.can_retry and release.predictor(row.predictor):
                 _retry_button(live)
         if row.fraction is not None:
@@ -137,7 +135,7 @@ def _row(row: Row, live: Live, release: Release, by: str) -> None:
 
 def _retry_button(live: Live) -> None:
     if st.button("Retry", key=f"retry:{live.run.id}", icon=":material/replay:"):
-        again.retry(live.run, session.client().inputs(live.run))
+        run_view.retry_run(live.run, session.client().inputs(live.run))
 
 
 # --- pages ------------------------------------------------------------------------------------------------------
@@ -157,7 +155,8 @@ def _pager(found: Found) -> None:
     trail = _trail()
     if found.looked_at and found.reached:
         st.caption(
-            f"Looked through {found.looked_at:,} runs; the last of them was made {age(time.time() - found.reached)}."
+            f"Looked through {found.looked_at:,} runs; the last of them was made "
+            f"{format_age(time.time() - found.reached)}."
         )
     with st.container(horizontal=True):
         if trail:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any
 from urllib.parse import urlencode
 
 import streamlit as st
 
-from matinee.client.insights_report import Report, Worst
+from matinee.client.core import Client
+from matinee.client.insights import Insights, Report, Worst
 from matinee.errors import MatineeError, NotFoundError
 from matinee.manifest import Release
 from matinee.prices import AS_OF, REGION
 from matinee.tables.write import LABELS
-from matinee.ui import downloads, insights, links, session, words
-from matinee.ui.history import summary_of
-from matinee.ui.insights import View
-from matinee.ui.told import told
-from matinee.ui.words import escaped, humanize
+from matinee.ui import export, session, site
+from matinee.ui import text as ui_text
+from matinee.ui.run_list import summary_of
+from matinee.ui.text import escaped, humanize, told
 
 RANGES = {7: "7 days", 30: "30 days", 90: "90 days", 365: "A year"}
 AGAIN_S = 0.5  # while older runs are being read
@@ -39,7 +43,7 @@ def draw(_: Release) -> None:
 
 
 def _draw(days: int) -> None:
-    view = insights.view(session.client(), days)
+    view = insights_view(session.client(), days)
     if view.is_complete:
         _sections(view, days)
     else:
@@ -48,7 +52,7 @@ def _draw(days: int) -> None:
 
 def _reading(days: int) -> None:
     """Older runs are read a slice at a time; what is known is shown meanwhile."""
-    view = insights.view(session.client(), days)
+    view = insights_view(session.client(), days)
     if view.is_complete:
         st.rerun()
     st.caption(f":material/hourglass_top: Reading older runs: {view.report.runs:,} so far.")
@@ -164,7 +168,7 @@ def _worst(runs: Sequence[Worst]) -> None:
                 + "".join(f"  \n“{escaped(_short(comment))}”" for comment in run.comments[:3])
             )
             with way:
-                links.link(links.RUN, "Open", query={"id": run.run_id})
+                site.link(site.RUN, "Open", query={"id": run.run_id})
 
 
 def _inputs(run_id: str) -> str:
@@ -183,7 +187,7 @@ def _export(days: int) -> None:
     with st.container(horizontal=True):
         for form, label in LABELS.items():
             query = urlencode({"format": form, "days": days, "feedback_only": int(feedback_only)})
-            st.link_button(label, f"{downloads.EXPORT}?{query}", icon=":material/download:")
+            st.link_button(label, f"{export.EXPORT}?{query}", icon=":material/download:")
     st.caption("With inputs, results, ratings, comments and corrections, of everybody, for these days.")
 
 
@@ -192,7 +196,7 @@ def _name(predictor: str) -> str:
 
 
 def _time(seconds: float | None) -> str:
-    return "—" if seconds is None else escaped(words.duration(seconds))
+    return "—" if seconds is None else escaped(ui_text.format_duration(seconds))
 
 
 def _usd(amount: float | None) -> str:
@@ -205,3 +209,94 @@ def _usd(amount: float | None) -> str:
 
 def _short(text: str) -> str:
     return text if len(text) <= 120 else f"{text[:119]}…"
+
+
+# --- insights ---------------------------------------------------------------------------------------------------------
+# The owner's counts of this process: one for all sessions, a report and its charts made once for a range of days.
+
+REPORT_S = 10.0  # how old what the page shows may be
+SLICE_S = 0.2  # how long one look reads
+
+
+@dataclass(frozen=True)
+class View:
+    """A report with its charts. Not `is_complete`: older runs are still being read."""
+
+    report: Report
+    runs_chart: Any
+    people_chart: Any
+    is_complete: bool
+
+
+@functools.lru_cache(1)
+def _insights(store: Any) -> Insights:
+    return Insights(store)
+
+
+def insights_view(client: Client, days: int) -> View:
+    """Return the last `days` days, today included, at most REPORT_S old; AccessError for a mere user."""
+    known = session.poll.read(("insights", days, client.owner), REPORT_S, lambda: _made(client, days))
+    if known.is_complete:
+        return known
+    return _made(client, days)  # it goes on reading
+
+
+def _made(client: Client, days: int) -> View:
+    store: Any = client.backend.store  # hashed as the object it is
+    counts = _insights(store)
+    last = date.today()
+    first = last - timedelta(days=days - 1)
+    counts.report(last, last, client)  # before anything is read: is this an owner?
+    since = _midnight(first)
+    is_complete = counts.refresh(since, late_s=_longest_s(client.release()), budget_s=SLICE_S)
+    report = counts.report(first, last, client)
+    charts = (runs_per_day(report), people_per_day(report))
+    return View(report, *charts, is_complete)
+
+
+def _midnight(day: date) -> float:
+    return datetime.combine(day, time()).timestamp()
+
+
+def _longest_s(release: Release) -> float:
+    """How long after its start a prediction may be recorded."""
+    return max((p.resources.timeout_s for p in release.predictors if p.kind == "realtime"), default=30.0)
+
+
+# --- insights charts --------------------------------------------------------------------------------------------------
+# Charts of the owner's page as Vega-Lite. Pure.
+#
+# Data is given below `layer`, where Streamlit leaves it alone: at the top it would load pandas, 80 MB, to pack it.
+
+Json = Any
+HEIGHT = 180
+_DAY = {"field": "day", "type": "temporal", "title": None, "axis": {"format": "%-d %b", "tickCount": 8, "grid": False}}
+_COUNT = {"type": "quantitative", "axis": {"tickMinStep": 1, "tickCount": 4}}
+
+
+def runs_per_day(report: Report) -> Json:
+    """Runs a day, the failed ones apart."""
+    values = [
+        {"day": day.day.isoformat(), "runs": count, "what": what}
+        for day in report.days
+        for what, count in (("fine", day.runs - day.failed), ("failed", day.failed))
+    ]
+    color = {
+        "field": "what",
+        "title": None,
+        "scale": {"domain": ["fine", "failed"], "range": ["#5b7fc7", "#c2453d"]},
+        "legend": {"orient": "top"} if report.failed else None,
+    }
+    return _chart(values, {"y": {"field": "runs", "title": "runs", **_COUNT}, "color": color})
+
+
+def people_per_day(report: Report) -> Json:
+    """People a day."""
+    values = [{"day": day.day.isoformat(), "people": day.people} for day in report.days]
+    return _chart(values, {"y": {"field": "people", "title": "people", **_COUNT}, "color": {"value": "#5b7fc7"}})
+
+
+def _chart(values: list[dict[str, Json]], encoding: dict[str, Json]) -> Json:
+    mark = {"type": "bar", "tooltip": True, "width": {"band": 0.8}}
+    x = {**_DAY, "timeUnit": "yearmonthdate"}
+    return {"height": HEIGHT, "layer": [{"data": {"values": values}, "mark": mark, "encoding": {"x": x, **encoding}}]}

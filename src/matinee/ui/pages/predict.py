@@ -12,16 +12,15 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from matinee.client.limits import limits_of
+from matinee.client.core import limits_of
 from matinee.errors import InputError, MatineeError, Problem
 from matinee.manifest import PredictorManifest, Release
 from matinee.runs import Json, Run
-from matinee.ui import feedback, links, outcome, session, waiting, widgets
-from matinee.ui.drawing import Drawing
+from matinee.ui import feedback, run_view, session, site, waiting, widgets
 from matinee.ui.forms import Form, form_of
-from matinee.ui.history import summary_of
-from matinee.ui.told import show_error, told
-from matinee.ui.words import escaped, humanize
+from matinee.ui.run_list import summary_of
+from matinee.ui.text import escaped, humanize, show_error, told
+from matinee.ui.widgets import Drawing
 from matinee.values import validate
 
 EXAMPLES = 6  # offered to click
@@ -38,7 +37,7 @@ def draw(predictor: PredictorManifest, release: Release) -> None:
         st.text(rest.strip())
     _examples(predictor)
     if predictor.kind == "realtime":
-        links.link(links.ROWS, "Many rows at once", icon=":material/table_rows:", query={"predictor": predictor.name})
+        site.link(site.ROWS, "Many rows at once", icon=":material/table_rows:", query={"predictor": predictor.name})
     form = form_of(predictor.parameters)
     drawing = _drawing(predictor, release, form)
     if drawing.is_still and _is_one_piece(predictor, form):
@@ -54,7 +53,7 @@ def _still(predictor: PredictorManifest, release: Release, form: Form, drawing: 
 
     Nor is the box around them, and so the button is below it: a fragment that draws into another's place costs more.
     """
-    inputs, _ = links.seed(predictor.name)
+    inputs, _ = site.seed(predictor.name)
     with st.container(border=True):
         widgets.draw_form(form, inputs, drawing)
     st.fragment(told(_click))(predictor, release, form, drawing, inputs)
@@ -80,7 +79,7 @@ def _examples(predictor: PredictorManifest) -> None:
         st.caption("Try an example:", width="content")
         for i, (example, label) in enumerate(zip(examples, _example_labels(examples), strict=True)):
             key = f"example:{predictor.name}:{i}"
-            st.button(escaped(label), key=key, type="tertiary", on_click=links.fill, args=(predictor.name, example))
+            st.button(escaped(label), key=key, type="tertiary", on_click=site.fill, args=(predictor.name, example))
 
 
 def _example_labels(examples: Sequence[Json]) -> list[str]:
@@ -96,7 +95,7 @@ def _form(predictor: PredictorManifest, release: Release, form: Form) -> None:
     drawing = _drawing(predictor, release, form)
     is_one_piece = _is_one_piece(predictor, form)
     with st.container(border=True):
-        given = widgets.draw_form(form, links.seed(predictor.name)[0], drawing)
+        given = widgets.draw_form(form, site.seed(predictor.name)[0], drawing)
     _button(predictor, given, drawing, is_one_piece=is_one_piece)
     tried = st.session_state.get(_tried(predictor))
     widgets.show_problems(form, _standing(predictor, given, drawing, tried), drawing)
@@ -105,7 +104,7 @@ def _form(predictor: PredictorManifest, release: Release, form: Form) -> None:
 
 
 def _drawing(predictor: PredictorManifest, release: Release, form: Form) -> Drawing:
-    client, (_, generation) = session.client(), links.seed(predictor.name)
+    client, (_, generation) = session.client(), site.seed(predictor.name)
     shape = zlib.crc32(json.dumps(predictor.parameters).encode())  # other fields are other widgets
     key, upload_mb = f"{predictor.name}:{shape:x}:{generation}", int(limits_of(release).upload_mb)
     is_still = form.is_still and _tried(predictor) not in st.session_state
@@ -113,7 +112,7 @@ def _drawing(predictor: PredictorManifest, release: Release, form: Form) -> Draw
 
 
 def _tried(predictor: PredictorManifest) -> str:
-    return f"tried:{predictor.name}:{links.seed(predictor.name)[1]}"
+    return f"tried:{predictor.name}:{site.seed(predictor.name)[1]}"
 
 
 def _button(predictor: PredictorManifest, given: Json, drawing: Drawing, *, is_one_piece: bool) -> None:
@@ -200,10 +199,10 @@ def _last_run(predictor: PredictorManifest, release: Release, *, is_inside: bool
         return
     st.header("Result", anchor=False)
     try:
-        run = outcome.draw(run_id, release, is_inside=is_inside)
+        run = run_view.draw_outcome(run_id, release, is_inside=is_inside)
     except MatineeError as error:
         show_error(error)
         return
     if run.cold_start:
         st.caption("This was the first prediction after a pause, so it had to start first: the next one is quicker.")
-    links.link(links.RUN, "Permanent link to this run", icon=":material/link:", query={"id": run_id})
+    site.link(site.RUN, "Permanent link to this run", icon=":material/link:", query={"id": run_id})

@@ -7,15 +7,16 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from matinee.client.limits import limits_of
+from matinee.client.core import limits_of
 from matinee.errors import MatineeError
 from matinee.manifest import PredictorManifest, Release
-from matinee.rows.check import RowsCheck
+from matinee.rows.inputs import RowsCheck
 from matinee.tables import ENDINGS
 from matinee.tables.columns import Question
 from matinee.tables.read import Source
-from matinee.ui import links, outcome, rows, session, tables
-from matinee.ui.words import escaped, humanize
+from matinee.ui import many_rows, session, site, tables
+from matinee.ui import text as ui_text
+from matinee.ui.text import escaped, humanize
 
 MAX_PASTED = 1_000_000  # characters
 
@@ -37,7 +38,7 @@ def draw(release: Release) -> None:
         _choose(offered)
         return
     st.title(f"Many rows: {escaped(humanize(predictor.name))}")
-    links.link(links.path_of(predictor.name), "Back to a single prediction", icon=":material/arrow_back:")
+    site.link(site.path_of(predictor.name), "Back to a single prediction", icon=":material/arrow_back:")
     names = ", ".join(predictor.parameters.get("properties", {}))
     limits = limits_of(release)
     st.markdown(
@@ -57,7 +58,7 @@ def _choose(offered: list[PredictorManifest]) -> None:
     st.markdown("Whose predictions?")
     for predictor in offered:
         query = {"predictor": predictor.name}
-        links.link(links.ROWS, escaped(humanize(predictor.name)), icon=links.ICONS["realtime"], query=query)
+        site.link(site.ROWS, escaped(humanize(predictor.name)), icon=site.ICONS["realtime"], query=query)
 
 
 def _given(predictor: PredictorManifest, upload_mb: int) -> Given | None:
@@ -85,14 +86,14 @@ def _checked(predictor: PredictorManifest, given: Given) -> None:
     try:
         check, questions = _check(predictor, given, _chosen(predictor, given), sheet)
     except MatineeError as error:
-        outcome.show_error(error)
+        ui_text.show_error(error)
         return
     for note in check.notes:
         st.caption(f":material/info: {escaped(note)}")
     _columns(predictor, given, check)
     tables.ask(questions, _reading_key(predictor, given))
     with st.expander("The first rows", icon=":material/table:"):
-        st.markdown(rows.preview_table(check))
+        st.markdown(many_rows.preview_table(check))
     _verdict(check)
     label = f"Predict {check.valid:,} row{'' if check.valid == 1 else 's'}" if check.can_start else "Predict"
     if st.button(label, key="rows:go", type="primary", icon=":material/play_arrow:", disabled=not check.can_start):
@@ -144,12 +145,12 @@ def _columns(predictor: PredictorManifest, given: Given, check: RowsCheck) -> No
             key = _key(predictor, given, name)
             if key not in st.session_state:
                 st.session_state[key] = check.mapping.get(name)
-            nothing = rows.not_used(predictor.parameters, name)
+            nothing = many_rows.not_used(predictor.parameters, name)
             st.selectbox(escaped(humanize(name)), names, index=None, key=key, placeholder=nothing)
 
 
 def _verdict(check: RowsCheck) -> None:
-    words = escaped(rows.verdict(check))
+    words = escaped(many_rows.rows_verdict(check))
     if not check.can_start:
         st.error(words, icon=":material/error:")
     elif check.invalid:
@@ -157,8 +158,8 @@ def _verdict(check: RowsCheck) -> None:
     else:
         st.success(words, icon=":material/check:")
     if check.problems:
-        st.markdown(rows.problem_table(check))
-        st.caption(rows.more_problems(check))
+        st.markdown(many_rows.problem_table(check))
+        st.caption(many_rows.more_problems(check))
 
 
 def _start(predictor: PredictorManifest, given: Given, check: RowsCheck) -> None:
@@ -166,7 +167,7 @@ def _start(predictor: PredictorManifest, given: Given, check: RowsCheck) -> None
         with st.spinner("Sending the rows…", show_time=True):
             run = session.client().submit_rows(predictor.name, given.source, check, file_name=given.name)
     except MatineeError as error:
-        outcome.show_error(error)
+        ui_text.show_error(error)
         return
     session.poll.forget()
-    links.go(links.RUN, {"id": run.id})
+    site.go(site.RUN, {"id": run.id})

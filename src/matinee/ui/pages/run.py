@@ -9,10 +9,9 @@ import streamlit as st
 from matinee.errors import MatineeError, NotFoundError
 from matinee.manifest import Release
 from matinee.runs import Json, Run
-from matinee.ui import again, links, notices, outcome, render, results, rows, rows_result, session, sharing
-from matinee.ui.history import row_of
-from matinee.ui.told import show_error, told
-from matinee.ui.words import escaped
+from matinee.ui import code, many_rows, notices, render, results, run_view, session, site
+from matinee.ui.run_list import row_of
+from matinee.ui.text import escaped, show_error, told
 
 
 def draw(release: Release) -> None:
@@ -43,7 +42,7 @@ def _not_found() -> None:
 
 
 def _to_history() -> None:
-    links.link(links.HISTORY, "History", icon=":material/history:")
+    site.link(site.HISTORY, "History", icon=":material/history:")
 
 
 def _draw(run: Run, release: Release) -> None:
@@ -55,18 +54,18 @@ def _draw(run: Run, release: Release) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.badge(row.status, icon=row.icon, color=row.color)
         st.caption(" · ".join(escaped(fact) for fact in facts if fact), width="content")
-        sharing.draw(run)
+        draw_sharing(run)
     st.header("Inputs", anchor=False)
     _inputs(run, release)
     st.header("Result" if run.status.is_final else "Progress", anchor=False)
-    outcome.draw(run.id, release)
+    run_view.draw_outcome(run.id, release)
     notices.notices_switch(client, run)
     st.fragment(told(_logs))(run)
 
 
 def _inputs(run: Run, release: Release) -> None:
-    if rows.is_rows(run):
-        rows_result.draw_inputs(run)
+    if many_rows.is_rows(run):
+        many_rows.draw_rows_inputs(run)
         return
     client = session.client()
     inputs: Json = client.inputs(run)
@@ -77,7 +76,7 @@ def _inputs(run: Run, release: Release) -> None:
         if predictor is None:
             st.caption(f"{escaped(run.predictor)} is not part of the app any more.")
         elif run.status.is_final:
-            again.draw(run, inputs)
+            run_view.draw_again(run, inputs)
 
 
 def _logs(run: Run) -> None:
@@ -86,3 +85,35 @@ def _logs(run: Run) -> None:
     lines = session.client().logs(run.id)
     text = "\n".join(f"{time.strftime('%H:%M:%S', time.localtime(x.at))} {x.level:<7} {x.message}" for x in lines)
     st.code(text or "It wrote nothing.", language=None, wrap_lines=True)
+
+
+# --- sharing ----------------------------------------------------------------------------------------------------------
+# The link to a run: to copy for oneself, and a switch that lets everybody who may use the app open it.
+
+
+def draw_sharing(run: Run) -> None:
+    """Draw the link and, for whom the run is, the switch."""
+    with st.popover("Link", icon=":material/link:"):
+        st.code(f"{code.base_url()}/{site.RUN}?id={run.id}", language=None, wrap_lines=True)
+        if session.gate().is_open:
+            st.caption("Whoever can open this app can open this link.")
+        elif run_view.is_mine(run):
+            _switch(run)
+        else:
+            st.caption("This run was shared with you.")
+
+
+def _switch(run: Run) -> None:
+    client = session.client()
+    was_shared = client.is_shared(run.id)
+    words = "Everybody who may use this app can see and rate it"
+    shared = st.toggle(words, value=was_shared, key=f"share:{run.id}")
+    if shared != was_shared:
+        if shared:
+            client.share(run.id)
+        else:
+            client.unshare(run.id)
+        session.poll.forget()
+        st.toast("Shared." if shared else "Not shared any more.")
+    if not shared:
+        st.caption("Only you and the owner of this app can open the link now.")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+import time
+import traceback
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from matinee.backends.local.lambda_service.builtin import Builtin, Handler
-from matinee.backends.local.lambda_service.events import RETRY_DELAYS_S, Events
-from matinee.backends.local.lambda_service.function import LocalFunction
+from matinee.backends.local.lambda_service.function import Job, LocalFunction
 from matinee.backends.local.lambda_service.guard import Guard
 from matinee.backends.local.lambda_service.http import Connection
-from matinee.backends.local.lambda_service.invoke_api import InvokeApi, Target
-from matinee.backends.local.lambda_service.pool import Limits, Pool
-from matinee.backends.local.lambda_service.worker import OnLog
+from matinee.backends.local.lambda_service.invoke_api import RETRY_DELAYS_S, Events, InvokeApi, Target
+from matinee.backends.local.lambda_service.worker import OnLog, State, Worker
 from matinee.errors import BackendError
 
 T = TypeVar("T")
@@ -178,3 +180,179 @@ def _new_loop() -> asyncio.AbstractEventLoop:
         return asyncio.new_event_loop()
     loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
     return loop
+
+
+# --- builtin ----------------------------------------------------------------------------------------------------------
+# A function that is a Python callable of this process: the dispatcher.
+
+Handler = Callable[[bytes, dict[str, Any]], bytes]
+
+
+class Builtin:
+    """Runs `handler(payload, context)` in a thread; context has `request_id` and `custom`, the caller's own."""
+
+    version = "$LATEST"
+
+    def __init__(self, handler: Handler, loop: asyncio.AbstractEventLoop, executor: Executor) -> None:
+        self._handler = handler
+        self._loop = loop
+        self._executor = executor
+
+    def submit(self, job: Job) -> None:
+        """Run the request."""
+        custom = json.loads(job.client_context).get("custom") if job.client_context else None
+        context = {"request_id": job.request_id, "custom": custom or {}}
+
+        def work() -> None:
+            payload, failed = self._call(job.payload, context)
+            self._loop.call_soon_threadsafe(lambda: job.finish(payload, failed=failed, version=self.version))
+
+        self._executor.submit(work)
+
+    def _call(self, payload: bytes, context: dict[str, Any]) -> tuple[bytes, bool]:
+        try:
+            return self._handler(payload, context), False
+        except Exception as error:  # whatever it is, it is the caller's to see
+            stack = traceback.format_tb(error.__traceback__)[1:]
+            problem = {"errorType": type(error).__name__, "errorMessage": str(error), "stackTrace": stack}
+            return json.dumps(problem).encode(), True
+
+
+# --- pool -------------------------------------------------------------------------------------------------------------
+# The processes of one function and the requests that wait for them.
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How patient the service is. AWS refuses what exceeds the concurrency; on a laptop people prefer to wait."""
+
+    idle_s: float = 300.0  # a warm process is ended after this
+    queue_length: int = 1000
+    queue_wait_s: float = 60.0  # while processes are at work; waiting for one that starts does not count
+
+
+class Pool:
+    """Starts processes on demand up to the function's concurrency and gives each request to one."""
+
+    def __init__(
+        self,
+        function: LocalFunction,
+        limits: Limits,
+        loop: asyncio.AbstractEventLoop,
+        guard: Guard,
+        on_log: OnLog | None,
+    ) -> None:
+        self.function = function
+        self.version = function.version
+        self._limits = limits
+        self._loop = loop
+        self._guard = guard
+        self._on_log = on_log
+        self._waiting: deque[Job] = deque()
+        self._idle: list[Worker] = []  # the last to become idle is used first, so that the others can end
+        self._workers: set[Worker] = set()  # those that take requests or will
+        self._ending: set[Worker] = set()
+        self._starts: set[asyncio.Task[None]] = set()
+        self._patience: asyncio.TimerHandle | None = None
+        self._retired = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no process is left."""
+        return not self._workers and not self._ending
+
+    def submit(self, job: Job) -> None:
+        """Run the request as soon as a process is free; refuse it when too many wait."""
+        if self._idle:
+            self._idle.pop().run(job)
+        elif len(self._waiting) >= self._limits.queue_length:
+            job.finish(b"", rejected="throttled")
+        else:
+            self._waiting.append(job)
+            self._grow()
+            if self._patience is None:
+                self._patience = self._loop.call_later(self._limits.queue_wait_s, self._lose_patience)
+
+    def retire(self) -> list[Job]:
+        """End every process after its present request; return the requests that still wait."""
+        self._retired = True
+        for worker in list(self._workers):
+            worker.retire()
+        waiting, self._waiting = list(self._waiting), deque()
+        return waiting
+
+    def kill(self) -> None:
+        """End everything now; what waits or runs is told so."""
+        self._retired = True
+        for worker in [*self._workers, *self._ending]:
+            worker.kill()
+        for job in self._waiting:
+            job.finish(b"", rejected="stopping")
+        self._waiting.clear()
+
+    def end_idle(self) -> None:
+        """End processes that have been idle for long."""
+        before = time.monotonic() - self._limits.idle_s
+        for worker in [w for w in self._idle if w.idle_since <= before]:
+            worker.retire()
+
+    # --- called by workers ---
+
+    def ready(self, worker: Worker) -> None:
+        """Give the worker the next request."""
+        if self._retired:
+            worker.retire()
+            return
+        while self._waiting:
+            job = self._waiting.popleft()
+            if not job.is_over:
+                worker.run(job)
+                return
+        self._idle.append(worker)
+
+    def start_failed(self, worker: Worker, payload: bytes) -> None:  # noqa: ARG002
+        """Answer those who waited for the start: all when nobody else could serve them, else the first."""
+        serving = any(w.state is not State.STARTING for w in self._workers)
+        count = min(1, len(self._waiting)) if serving else len(self._waiting)
+        for _ in range(count):
+            self._waiting.popleft().finish(payload, failed=True, version=self.version)
+
+    def gone(self, worker: Worker) -> None:
+        """Stop counting on the worker."""
+        self._workers.discard(worker)
+        self._ending.add(worker)
+        if worker in self._idle:
+            self._idle.remove(worker)
+
+    def ended(self, worker: Worker) -> None:
+        """Forget the worker; start another if requests wait."""
+        self._ending.discard(worker)
+        self._grow()
+
+    # --- its own ---
+
+    def _grow(self) -> None:
+        """Start processes for requests that wait, up to the concurrency; one that ends counts until it is gone."""
+        if self._retired:
+            return
+        starting = sum(w.state is State.STARTING for w in self._workers)
+        room = self.function.max_processes - len(self._workers) - len(self._ending)
+        for _ in range(min(room, len(self._waiting) - starting)):
+            worker = Worker(self.function, self, self._loop, self._guard, self._on_log)
+            self._workers.add(worker)
+            task = self._loop.create_task(worker.start())
+            self._starts.add(task)
+            task.add_done_callback(self._starts.discard)
+
+    def _lose_patience(self) -> None:
+        self._patience = None
+        limit = self._limits.queue_wait_s
+        if any(w.state is State.STARTING for w in self._workers):
+            self._patience = self._loop.call_later(min(1.0, limit), self._lose_patience)
+            return
+        now = time.monotonic()
+        while self._waiting and self._waiting[0].submitted_at + limit <= now:
+            self._waiting.popleft().finish(b"", rejected="throttled")
+        if self._waiting:
+            wait = self._waiting[0].submitted_at + limit - now
+            self._patience = self._loop.call_later(wait, self._lose_patience)

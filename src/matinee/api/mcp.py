@@ -1,0 +1,249 @@
+"""`/mcp`: the Model Context Protocol by the official SDK, which is imported only where `[api] mcp = true`.
+
+Every request stands alone (no sessions), so that any process of the app may answer it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from base64 import b64encode
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import mcp_types as types
+from mcp.server import Server, ServerRequestContext
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from matinee.api import predictions
+from matinee.api.predictions import Later
+from matinee.api.requests import MEGABYTE, Call, Gate, Rates
+from matinee.api.responses import ApiError, blobs_of, live_run, of_error, schema_of, with_blobs
+from matinee.errors import BackendError, InputError, MatineeError
+from matinee.manifest import PredictorManifest, Release
+from matinee.runs import Run, Status
+from matinee.values.registry import MARKED, shown_as
+
+if TYPE_CHECKING:
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+BODY_BYTES = 8 * MEGABYTE
+CALL = "matinee.call"  # where a request's scope holds its Call
+
+
+class McpEndpoint:
+    """The ASGI app at `/mcp`. The tools are in `mcp_tools`."""
+
+    def __init__(self, gate: Gate, later: Later, rates: Rates, wait_s: float) -> None:
+        self._gate = gate
+        self._how = (later, rates, wait_s)
+        self._served: tuple[asyncio.AbstractEventLoop, StreamableHTTPSessionManager, asyncio.Task[None]] | None = None
+        self._starting = asyncio.Lock()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the caller in, then leave the request to the SDK."""
+        request = Request(scope, receive)
+        try:
+            person, client, limits = await self._gate.in_thread(self._gate.admit, request)
+            release = await self._gate.in_thread(client.release)
+            if not is_on(release):
+                raise ApiError(404, "This app has no MCP endpoint.", hint="Set mcp = true under [api] in matinee.toml.")
+            manager = await self._manager(release)
+        except Exception as error:  # whatever it is, it becomes a problem and not a traceback
+            await of_error(error)(scope, receive, send)
+            return
+        within = {**scope, "root_path": f"{scope.get('root_path', '')}/api"}  # where links in answers lead
+        call = Call(Request(within), person, client, limits, {})
+        await manager.handle_request({**scope, CALL: call}, receive, send)
+
+    async def _manager(self, release: Release) -> StreamableHTTPSessionManager:
+        """Return the SDK's manager, begun by the first request; it ends with its event loop."""
+        loop = asyncio.get_running_loop()
+        async with self._starting:
+            if self._served is None or self._served[0] is not loop or self._served[2].done():
+                manager = await self._gate.in_thread(self._made, release)
+                begun = asyncio.Event()
+                self._served = (loop, manager, loop.create_task(_keep(manager, begun)))
+                await begun.wait()
+            return self._served[1]
+
+    def _made(self, release: Release) -> StreamableHTTPSessionManager:
+        try:
+            from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+        except ImportError as error:
+            raise BackendError(
+                "The MCP endpoint needs the package mcp.", hint="Install it: pip install 'matinee[mcp]'"
+            ) from error
+
+        tools = server(release, self._gate, *self._how)
+        return StreamableHTTPSessionManager(tools, json_response=True, stateless=True, max_request_body_size=BODY_BYTES)
+
+
+async def _keep(manager: StreamableHTTPSessionManager, begun: asyncio.Event) -> None:
+    async with manager.run():
+        begun.set()
+        await asyncio.Event().wait()
+
+
+def is_on(release: Release) -> bool:
+    """Whether `[api] mcp = true`."""
+    told: Any = release.details.get("api") or {}
+    return bool(told.get("mcp"))
+
+
+# --- mcp tools --------------------------------------------------------------------------------------------------------
+# Predictors as an assistant's tools. A batch predictor answers with its run; one more tool reads it.
+
+Json = Any
+Context = ServerRequestContext[Any, Any]
+READ_RUN = "matinee_read_run"
+LONGEST_TEXT = 100_000  # characters of a result that an assistant is given to read
+_FILE: Json = {
+    "type": "object",
+    "properties": {
+        "$blob": {"type": "string", "description": "The media type, as in image/png."},
+        "name": {"type": "string"},
+        "base64": {"type": "string", "description": "The file's bytes."},
+    },
+    "required": ["$blob", "base64"],
+}
+_TABLE: Json = {
+    "type": "object",
+    "properties": {"$table": {"type": "array", "items": {"type": "object"}}, "rows": {"type": "array"}},
+    "required": ["$table", "rows"],
+    "description": 'Columns as {"name", "type"} (string, integer, number, boolean, date, datetime), rows as lists.',
+}
+_CARRIERS = {"blob": _FILE, "table": _TABLE}  # how a marked value travels → its schema for an assistant
+
+
+def server(release: Release, gate: Gate, later: Later, rates: Rates, wait_s: float) -> Server[Any]:
+    """Return the SDK's server over what is live; tools are listed anew for every request."""
+    tools = _Tools(gate, later, rates, wait_s)
+    return Server(
+        release.app,
+        title=release.title,
+        version=str(release.number),
+        on_list_tools=tools.listed,
+        on_call_tool=tools.call,
+    )
+
+
+class _Tools:
+    def __init__(self, gate: Gate, later: Later, rates: Rates, wait_s: float) -> None:
+        self._gate = gate
+        self._later = later
+        self._rates = rates
+        self._wait_s = wait_s
+
+    async def listed(self, context: Context, _: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+        release = await self._gate.in_thread(_call(context).client.release)
+        return types.ListToolsResult(tools=[*map(_tool, release.predictors), _reader()])
+
+    async def call(self, context: Context, asked: types.CallToolRequestParams) -> types.CallToolResult:
+        call = _call(context)
+        try:
+            return await self._answer(call, asked.name, asked.arguments or {})
+        except InputError as error:
+            lines = [str(problem) for problem in error.problems]
+            return _refused("The inputs do not fit: " + "; ".join(lines), error.hint)
+        except MatineeError as error:
+            return _refused(error.message, error.hint)
+
+    async def _answer(self, call: Call, name: str, inputs: Json) -> types.CallToolResult:
+        in_thread = self._gate.in_thread
+        if name == READ_RUN:
+            return await in_thread(_read, call, inputs)
+        predictor = await in_thread(call.client.predictor, name)
+        if predictor.kind == "batch":
+            return await in_thread(lambda: _goes_on(call, call.client.submit(name, inputs)))
+        limit = call.limits.predictions_per_minute
+        spend: Callable[[], None] = lambda: self._rates.spend(call.person.name, limit)  # noqa: E731
+        prediction = await in_thread(self._later.start, call.client, name, inputs, "", spend)
+        try:
+            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(prediction.future)), self._wait_s)
+        except TimeoutError:
+            run = await in_thread(prediction.tell)
+            return await in_thread(_outcome, call, run)
+        return await in_thread(_outcome, call, prediction.future.result())
+
+
+def _call(context: Context) -> Call:
+    request: Any = context.request  # Starlette's
+    return cast(Call, request.scope[CALL])
+
+
+def _tool(predictor: PredictorManifest) -> types.Tool:
+    about = predictor.doc or f"The predictor {predictor.name}."
+    if predictor.kind == "batch":
+        about += f"\n\nIt runs in the background: the answer is a run's id, which {READ_RUN} reads."
+    return types.Tool(name=predictor.name, description=about, input_schema=_inputs(predictor.parameters))
+
+
+def _reader() -> types.Tool:
+    run = {"type": "string", "description": "The run's id."}
+    return types.Tool(
+        name=READ_RUN,
+        description="Read a run: its status and progress, and its result once it has finished.",
+        input_schema={"type": "object", "properties": {"run": run}, "required": ["run"], "additionalProperties": False},
+        annotations=types.ToolAnnotations(read_only_hint=True),
+    )
+
+
+def _inputs(schema: Json) -> Json:
+    """Return the schema with files and tables spelled out."""
+    if isinstance(schema, list):
+        return [_inputs(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    mark = schema.get("x-matinee")
+    row = MARKED.get(mark) if isinstance(mark, str) else None
+    spelled = _CARRIERS.get(row.carrier, {}) if row else {}
+    return {**spelled, **{key: item if key == "default" else _inputs(item) for key, item in schema.items()}}
+
+
+def _read(call: Call, inputs: Json) -> types.CallToolResult:
+    run_id = inputs.get("run")
+    if not isinstance(run_id, str):
+        raise InputError("run", "is required: the id of a run")
+    return _outcome(call, predictions.find_submitted(call.client, run_id))
+
+
+def _outcome(call: Call, run: Run) -> types.CallToolResult:
+    if not run.status.is_final:
+        return _goes_on(call, run)
+    if run.status is not Status.SUCCEEDED:
+        failure = run.failure
+        return _refused(
+            failure.message if failure else f"Run {run.id} was {run.status}.", failure.hint if failure else ""
+        )
+    result = call.client.result(run)
+    schema = schema_of(call.client, run, "result")
+    shown = with_blobs(schema, result, "url", f"{call.base}/runs/{run.id}/files", call.client.read_blob)
+    text = json.dumps(shown, ensure_ascii=False)
+    if len(text) > LONGEST_TEXT:
+        text = f"{text[:LONGEST_TEXT]}… The whole result of run {run.id} is at {call.base}/runs/{run.id}/result."
+    return types.CallToolResult(
+        content=[types.TextContent(type="text", text=text), *_pictures(call, schema, result)],
+        structured_content={"run": run.id, "status": str(run.status), "result": shown},
+    )
+
+
+def _pictures(call: Call, schema: Json, result: Json) -> list[Any]:
+    images = [blob for blob in blobs_of(schema, result) if shown_as(blob["$blob"]) == "image"]
+    data = (b64encode(call.client.read_blob(blob)).decode() for blob in images)
+    return [
+        types.ImageContent(type="image", data=text, mime_type=blob["$blob"])
+        for text, blob in zip(data, images, strict=True)
+    ]
+
+
+def _goes_on(call: Call, run: Run) -> types.CallToolResult:
+    told = live_run(call.client, run, place=True)
+    text = f"Run {run.id} is {run.status}. Read it with {READ_RUN}, in a while."
+    shown = {"run": run.id, "status": str(run.status), "progress": told["progress"]}
+    return types.CallToolResult(content=[types.TextContent(type="text", text=text)], structured_content=shown)
+
+
+def _refused(message: str, hint: str) -> types.CallToolResult:
+    text = f"{message} {hint}".strip()
+    return types.CallToolResult(content=[types.TextContent(type="text", text=text)], is_error=True)

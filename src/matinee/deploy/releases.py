@@ -1,0 +1,340 @@
+"""`deploy --only NAME`: one component goes live without a stack update.
+
+push → a new function version, a new revision of its task definitions → try → aliases → release. The next full
+deployment finds the image in the repository and the label in the history, and keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from matinee.deploy import current_state, registry
+from matinee.deploy import versions as deploy_versions
+from matinee.deploy.cloud import Cloud, Report, Step, Tools, WantedImage, silent
+from matinee.deploy.current_state import History, Live, Past, open_stage
+from matinee.deploy.desired_state import Version
+from matinee.deploy.plan import Confirm, Deployed, Summary, Work, who
+from matinee.deploy.publish import deployed, smoke_test, try_versions
+from matinee.deploy.stack_state import describe
+from matinee.errors import BackendError, ConflictError, NotFoundError, UsageError
+from matinee.manifest import ComponentManifest, Release
+from matinee.names import Names
+from matinee.project.load import load
+from matinee.stack.blueprint import shortened
+
+Json = Any
+
+
+def deploy_only(work: Work, confirm: Confirm) -> Deployed:
+    """Bring one component live. Raises UsageError when what changed needs the stack."""
+    former = work.ground.live.release
+    if former is None or work.ground.app is None or not work.ground.live.aws.stack:
+        raise NotFoundError("Nothing is live on this stage yet.", hint="Deploy the whole app first: `matinee deploy`.")
+    wanted = work.app.component(work.options.only)
+    known = next((c for c in former.components if c.name == wanted.name), None)
+    check_same_shape(wanted, known)
+    assert known is not None, "an unknown component has no shape"
+    url = work.ground.live.aws.url
+    if known.hash == wanted.hash:
+        return deployed(work, url=url, changed=_shared_anew(work, known))
+    label = work.ground.live.written.label_of(wanted)
+    if not confirm(_summary(work, Version(wanted.name, known.label, label, _is_missing(work, wanted)))):
+        return Deployed(work.options.stage, work.cloud.account, work.cloud.region, declined=True)
+    digest = _digest(work, wanted)
+    component = replace(wanted, label=label, image=digest)
+    _go_live(work, former, component)
+    return deployed(work, url=url, changed=True)
+
+
+def _shared_anew(work: Work, component: ComponentManifest) -> bool:
+    """Give a version that has a part of the calls another part, or all of them; return whether it did."""
+    changed = False
+    for predictor in component.predictors:
+        version = work.ground.live.aws.functions.get(predictor.name, "")
+        former = deploy_versions.shares_with(work.cloud, predictor.name) if version else ""
+        if former:
+            deploy_versions.point_alias(work.cloud, predictor.name, version, share=work.options.share, former=former)
+            changed = True
+    return changed
+
+
+def check_same_shape(wanted: ComponentManifest, live: ComponentManifest | None) -> None:
+    """Raise UsageError where the stack has to change too: other predictors, sizes, secrets or permissions."""
+    if live is None:
+        raise UsageError(f"The component {wanted.name} is not deployed yet.", hint="Deploy the whole app.")
+    before = {p.name: p for p in live.predictors}
+    after = {p.name: p for p in wanted.predictors}
+    reasons = [f"{name} is new" for name in after.keys() - before.keys()]
+    reasons += [f"{name} is gone" for name in before.keys() - after.keys()]
+    for name in sorted(before.keys() & after.keys()):
+        old, new = before[name], after[name]
+        if old.kind != new.kind:
+            reasons.append(f"{name} is {new.kind} now")
+        if old.resources != new.resources:
+            changed = [field for field, value in vars(new.resources).items() if getattr(old.resources, field) != value]
+            reasons.append(f"{', '.join(changed)} of {name} changed")
+        if set(old.calls) != set(new.calls):
+            reasons.append(f"{name} calls other predictors")
+    if reasons:
+        raise UsageError(
+            f"--only cannot do this: {'; '.join(reasons)}.", hint="Deploy the whole app: `matinee deploy`."
+        )
+
+
+def _image(work: Work, component: ComponentManifest) -> WantedImage:
+    return next(image for image in work.app.images if image.component == component.name)
+
+
+def _is_missing(work: Work, component: ComponentManifest) -> bool:
+    return _image(work, component).tag not in work.ground.images
+
+
+def _digest(work: Work, component: ComponentManifest) -> str:
+    image = _image(work, component)
+    known = work.ground.images.get(image.tag)
+    if known:
+        return known.digest
+    work.report(Step(f"Image: {component.name}"))
+    return work.tools.images.push((image,), work.cloud, work.report)[component.name]
+
+
+def _go_live(work: Work, former: Release, component: ComponentManifest) -> None:
+    image = registry.reference(work.cloud, component.image)
+    aws = former.aws
+    versions = _published(work, component, image, aws.functions)
+    revisions = {
+        predictor.name: deploy_versions.register_with_image(work.cloud, arn, image, component.label)
+        for predictor in component.predictors
+        if (arn := aws.definitions.get(predictor.name))
+    }
+    release = _release(former, component, image, versions, revisions)
+    work.report(Step(f"Release {release.number}"))
+    note = f"only {component.name}"
+    share = work.options.share
+    current_state.go_live(
+        work.cloud, work.ground.live, release, versions, work.report, by=work.who, note=note, share=share
+    )
+    smoke_test(work, release, former)
+
+
+def _published(work: Work, component: ComponentManifest, image: str, known: Mapping[str, str]) -> dict[str, str]:
+    work.report(Step("Versions"))
+    versions = {}
+    predictors = {p.name: p for p in component.predictors if p.kind == "realtime"}
+    for name in predictors:
+        deploy_versions.make_current(work.cloud, name, image, label=component.label)
+        versions[name] = deploy_versions.publish_version(work.cloud, name)
+    if work.options.tries:
+        new = {name: version for name, version in versions.items() if known.get(name) != version}
+        try_versions(work.cloud, work.tools, predictors, new, work.report)
+    return versions
+
+
+def _release(
+    former: Release,
+    component: ComponentManifest,
+    image: str,
+    versions: Mapping[str, str],
+    revisions: Mapping[str, str],
+) -> Release:
+    """Return the former release with this component in it. What the stack was made of stays unsaid: it has moved on."""
+    aws = replace(
+        former.aws,
+        functions={**former.aws.functions, **versions},
+        definitions={**former.aws.definitions, **revisions},
+        images={**former.aws.images, component.name: image},
+        content="",
+    )
+    components = tuple(component if c.name == component.name else c for c in former.components)
+    release = replace(former, number=former.number + 1, created_at=current_state.now(), components=components)
+    return release.with_aws(aws)
+
+
+def _summary(work: Work, version: Version) -> Summary:
+    return Summary(work.options.stage, work.cloud.account, work.cloud.region, is_first=False, versions=(version,))
+
+
+# --- rollback ---------------------------------------------------------------------------------------------------------
+# `matinee rollback` and `matinee versions`: what was live before is one step away, without a stack update.
+#
+# Nothing is built: function versions, task-definition revisions and images of the kept releases are all still there.
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """A version of a component: when it first went live, in which release, and whether it serves now."""
+
+    component: str
+    label: str
+    hash: str
+    released_at: float
+    release: int
+    by: str
+    is_live: bool
+
+
+@dataclass(frozen=True)
+class Versions:
+    """All versions that can be gone back to, newest first; and the releases."""
+
+    stage: str
+    live: int
+    rows: tuple[VersionRow, ...]
+    releases: tuple[Past, ...]
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What is live again: labels by component, before and after."""
+
+    stage: str
+    release: int
+    before: Mapping[str, str]
+    after: Mapping[str, str]
+
+
+def versions(path: Path, stage: str, tools: Tools) -> Versions:
+    """Return the versions of a stage. Raises NotFoundError when nothing is live there."""
+    _, found = _open(path, stage, tools)
+    now = {c.name: c.label for c in found.past.components}
+    rows: dict[tuple[str, str], VersionRow] = {}
+    for past in found.history.releases:
+        for c in past.components:
+            row = VersionRow(c.name, c.label, c.hash, past.created_at, past.number, past.by, now.get(c.name) == c.label)
+            rows.setdefault((c.name, c.label), row)
+    ordered = sorted(rows.values(), key=lambda row: (row.component, -row.release))
+    return Versions(stage, found.number, tuple(ordered), found.history.releases[::-1])
+
+
+def _open(path: Path, stage: str, tools: Tools) -> tuple[Cloud, Live]:
+    project = load(path).for_stage(stage)
+    cloud = open_stage(Names(project.name, stage), project.aws.region, tools)
+    is_there = describe(cloud, cloud.names.data_stack) is not None
+    found = current_state.read_release(cloud) if is_there else current_state.nothing_live(cloud)
+    if found.release is None or not found.aws.stack:
+        raise NotFoundError(f"Nothing is live on the stage {stage} yet.", hint="`matinee deploy` deploys it.")
+    return cloud, found
+
+
+def rollback(
+    path: Path, stage: str, tools: Tools, *, name: str = "", to: str = "", report: Report = silent
+) -> RolledBack:
+    """Make a former version live: of one component (or the one that holds predictor `name`), or the whole app.
+
+    `to` is a version ("v6") of the component; for the whole app a release's number. "" is what was live before.
+    Raises NotFoundError for what is not kept, BackendError when AWS has lost a part of it.
+    """
+    cloud, found = _open(path, stage, tools)
+    assert found.release is not None
+    component = _component(found.release, name) if name else ""
+    past = _goal(found.history, found.past, component, to)
+    again = current_state.whole(found.files, past)
+    if again.aws.stack != found.aws.stack:
+        raise ConflictError(
+            f"Release {past.number} is of before the stage was destroyed: its versions went with it.",
+            hint="Deploy that version from its source.",
+        )
+    goal = _merged(found.release, again, component)
+    _check(cloud, found.release, goal)
+    report(Step(f"Release {goal.number}: {_labels(goal)}"))
+    changed = {
+        predictor: version
+        for predictor, version in goal.aws.functions.items()
+        if found.aws.functions.get(predictor) != version
+    }
+    note = f"rollback{f' of {component}' if component else ''} to release {past.number}"
+    current_state.go_live(cloud, found, goal, changed, report, by=who(cloud), note=note)
+    before, after = ({c.name: c.label for c in release.components} for release in (found.release, goal))
+    return RolledBack(stage, goal.number, before, after)
+
+
+def _component(release: Release, name: str) -> str:
+    for component in release.components:
+        if component.name == name or any(p.name == name for p in component.predictors):
+            return component.name
+    known = ", ".join(c.name for c in release.components)
+    raise NotFoundError(f"There is no component or predictor {name!r} on this stage.", hint=f"There is: {known}.")
+
+
+def _goal(kept: History, now: Past, component: str, to: str) -> Past:
+    if not to:
+        return kept.before(now, component)
+    if component:
+        past = kept.labelled(component, to)
+        current, wanted = now.component(component), past.component(component)
+        if current and wanted and current.hash == wanted.hash:
+            raise ConflictError(f"{component} {to} is live already.", hint="`matinee versions` lists the others.")
+        return past
+    if not to.lstrip("#").isdigit():
+        hint = f"Name the component, as in `matinee rollback recommend --to {to}`; the whole app has release numbers."
+        raise UsageError(f"{to!r} is a component's version.", hint=hint)
+    number = int(to.lstrip("#"))
+    past_release = next((past for past in kept.releases if past.number == number), None)
+    if past_release is None:
+        known = ", ".join(str(past.number) for past in kept.releases)
+        raise NotFoundError(f"There is no release {number} to go back to.", hint=f"There is: {known}.")
+    if past_release.number == now.number:
+        raise ConflictError(f"Release {number} is live already.", hint="`matinee versions` lists the others.")
+    return past_release
+
+
+def _merged(now: Release, past: Release, component: str) -> Release:
+    """Return what is live with one component as it was, or with all of them; what belongs to the stack stays."""
+    names = {component} if component else {c.name for c in past.components}
+    returned = {c.name: c for c in past.components if c.name in names}
+    components = tuple(returned.get(c.name, c) for c in now.components)
+    if not component:
+        components = tuple(past.components)
+    images = {name: image for name, image in past.aws.images.items() if name in names}
+    aws = replace(
+        now.aws,
+        functions=_of(components, now.aws.functions, past.aws.functions, returned),
+        definitions=_of(components, now.aws.definitions, past.aws.definitions, returned),
+        images={**now.aws.images, **images},
+        content="",
+    )
+    details = (now if component else past).details
+    release = replace(
+        now, number=now.number + 1, created_at=current_state.now(), components=components, details=details
+    )
+    return release.with_aws(aws)
+
+
+def _of(
+    components: tuple[ComponentManifest, ...],
+    now: Mapping[str, str],
+    past: Mapping[str, str],
+    returned: Mapping[str, ComponentManifest],
+) -> dict[str, str]:
+    """Return by predictor what it runs: as it was in the components that return, as it is in the others."""
+    found = {p.name: (past if c.name in returned else now).get(p.name, "") for c in components for p in c.predictors}
+    return {name: value for name, value in found.items() if value}
+
+
+def _check(cloud: Cloud, now: Release, goal: Release) -> None:
+    """Raise where a part of it is gone: a function that was removed since, a version, a task definition."""
+    aws = goal.aws
+    for name, version in aws.functions.items():
+        if now.aws.functions.get(name) != version:
+            deploy_versions.check_version(cloud, name, version)
+    known = now.aws.definitions
+    for name in aws.definitions.keys() - known.keys():
+        _check_role(cloud, name)
+    deploy_versions.check_active(cloud, {n: arn for n, arn in aws.definitions.items() if known.get(n) != arn})
+
+
+def _check_role(cloud: Cloud, predictor: str) -> None:
+    """Raise for a predictor that the stack has no more: its definitions are kept, and its role is not."""
+    name = shortened(cloud.names.resource(predictor) + "-worker")
+    if cloud.call("iam", "get_role", absent=("NoSuchEntity",), on=name, RoleName=name) is None:
+        raise BackendError(
+            f"{predictor} cannot go back: it was taken out of the app since, and its role with it.",
+            hint="Deploy that version from its source.",
+        )
+
+
+def _labels(release: Release) -> str:
+    return ", ".join(f"{c.name} {c.label}" for c in release.components)

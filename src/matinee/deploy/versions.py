@@ -1,0 +1,204 @@
+"""Functions after the stack: versions, and the alias `live` that callers use.
+
+A version exists only after the update that makes it, so it can be no parameter of that update, and CloudFormation's own
+`AWS::Lambda::Version` fails with "A version … exists" when code comes back: the tool publishes. Publishing twice gives
+the same version, so all of this may be done again.
+https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from matinee.deploy.cloud import Cloud
+from matinee.errors import BackendError
+from matinee.settings import LABEL, LIVE
+
+Json = Any
+LONGEST_S = 600.0  # for Lambda to make a large image its own
+
+
+def make_current(cloud: Cloud, predictor: str, image: str, *, label: str = "") -> None:
+    """See to it that the function (its $LATEST) runs this image, whatever a deployment outside the stack had left."""
+    name = cloud.names.resource(predictor)
+    _settled(cloud, name)
+    found = cloud.call("lambda", "get_function", on=name, FunctionName=name)
+    if found["Code"].get("ImageUri") != image:
+        cloud.call("lambda", "update_function_code", on=name, FunctionName=name, ImageUri=image)
+        _settled(cloud, name)
+    variables = dict(found["Configuration"].get("Environment", {}).get("Variables", {}))
+    if label and variables.get(LABEL) != label:
+        environment = {"Variables": {**variables, LABEL: label}}
+        cloud.call("lambda", "update_function_configuration", on=name, FunctionName=name, Environment=environment)
+        _settled(cloud, name)
+
+
+def publish_version(cloud: Cloud, predictor: str) -> str:
+    """Publish what $LATEST is now and return the version's number once it can be called."""
+    name = cloud.names.resource(predictor)
+    version = str(cloud.call("lambda", "publish_version", on=name, FunctionName=name)["Version"])
+    _settled(cloud, name, version)
+    return version
+
+
+def _settled(cloud: Cloud, name: str, version: str = "") -> None:
+    """Wait until the function is Active and its last update Successful.
+
+    Raises BackendError with Lambda's reason, or when it takes longer than LONGEST_S.
+    """
+    begun = cloud.clock()
+    qualifier = {"Qualifier": version} if version else {}
+    while True:
+        found = cloud.call("lambda", "get_function_configuration", on=name, FunctionName=name, **qualifier)
+        state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
+        if state == "Failed" or update == "Failed":
+            why = found.get("LastUpdateStatusReason") or found.get("StateReason") or "Lambda does not say why"
+            raise BackendError(
+                f"The function {name} cannot run its image: {why}",
+                hint="`matinee test --containers` runs the same image here.",
+            )
+        if state in ("Active", "Inactive") and update == "Successful":
+            return
+        if cloud.clock() - begun > LONGEST_S:
+            raise BackendError(f"The function {name} is still {state} after {LONGEST_S:.0f} s.", hint="Deploy again.")
+        cloud.pause()
+
+
+def live_version(cloud: Cloud, predictor: str) -> str:
+    """Return what the alias points at, "" when there is none."""
+    name = cloud.names.resource(predictor)
+    found = cloud.call(
+        "lambda", "get_alias", absent=("ResourceNotFoundException",), on=name, FunctionName=name, Name=LIVE
+    )
+    return str(found["FunctionVersion"]) if found else ""
+
+
+def shares_with(cloud: Cloud, predictor: str) -> str:
+    """Return the version that still gets the rest of the calls, "" when the alias points at one alone."""
+    name = cloud.names.resource(predictor)
+    found = cloud.call(
+        "lambda", "get_alias", absent=("ResourceNotFoundException",), on=name, FunctionName=name, Name=LIVE
+    )
+    weights = (found or {}).get("RoutingConfig", {}).get("AdditionalVersionWeights", {})
+    return str(found["FunctionVersion"]) if weights else ""
+
+
+def point_alias(cloud: Cloud, predictor: str, version: str, *, share: float = 1.0, former: str = "") -> None:
+    """Point the alias at a version; with `share` below 1 only that part of the calls, the rest stays with `former`."""
+    name = cloud.names.resource(predictor)
+    partly = share < 1 and former not in ("", "$LATEST", version)
+    weights = {version: share} if partly else {}
+    given = {
+        "FunctionName": name,
+        "Name": LIVE,
+        "FunctionVersion": former if partly else version,
+        "RoutingConfig": {"AdditionalVersionWeights": weights},
+    }
+    if cloud.call("lambda", "update_alias", absent=("ResourceNotFoundException",), on=name, **given) is None:
+        cloud.call("lambda", "create_alias", on=name, **given)
+
+
+def keep_warm(cloud: Cloud, predictor: str, processes: int, *, before: int = 0) -> None:
+    """Keep so many processes of the live version started, paid by the hour; 0 ends that where there were some."""
+    name = cloud.names.resource(predictor)
+    at = {"FunctionName": name, "Qualifier": LIVE}
+    if processes:
+        cloud.call(
+            "lambda", "put_provisioned_concurrency_config", on=name, ProvisionedConcurrentExecutions=processes, **at
+        )
+    elif before:
+        cloud.call(
+            "lambda",
+            "delete_provisioned_concurrency_config",
+            absent=("ResourceNotFoundException", "ProvisionedConcurrencyConfigNotFoundException"),
+            on=name,
+            **at,
+        )
+
+
+def check_version(cloud: Cloud, predictor: str, version: str) -> None:
+    """Raise BackendError when the function no longer has this version."""
+    name = cloud.names.resource(predictor)
+    found = cloud.call(
+        "lambda",
+        "get_function_configuration",
+        absent=("ResourceNotFoundException",),
+        on=name,
+        FunctionName=name,
+        Qualifier=version,
+    )
+    if found is None:
+        raise BackendError(
+            f"{predictor} cannot go back: its function has no version {version} any more.",
+            hint="Deploy that version from its source.",
+        )
+
+
+# --- definitions ------------------------------------------------------------------------------------------------------
+# Task definitions of workers: those of the stack, and a new revision of one outside it for `--only`.
+#
+# The stack keeps old revisions (`Retain`), since INACTIVE ones cannot run and a former release may be needed again.
+
+_GIVEN_BACK = (  # what DescribeTaskDefinition says and RegisterTaskDefinition does not take
+    *("taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt"),
+    *("registeredBy", "deregisteredAt", "enableFaultInjection"),
+)
+_OF_A_JOB = ("jobDefinitionArn", "revision", "status", "containerOrchestrationType")
+
+
+def is_job(arn: str) -> bool:
+    """Whether it is a job definition of AWS Batch: what predictors with a GPU have."""
+    return ":job-definition/" in arn
+
+
+def register_with_image(cloud: Cloud, arn: str, image: str, label: str) -> str:
+    """Register a revision that is as this one but for its image and label, and return its ARN."""
+    if is_job(arn):
+        return _job_with_image(cloud, arn, image, label)
+    found = cloud.call("ecs", "describe_task_definition", on=arn, taskDefinition=arn, include=["TAGS"])
+    known = {key: value for key, value in found["taskDefinition"].items() if key not in _GIVEN_BACK}
+    tags = {"tags": found["tags"]} if found.get("tags") else {}
+    made = cloud.call("ecs", "register_task_definition", on=arn, **changed(known, image, label), **tags)
+    return str(made["taskDefinition"]["taskDefinitionArn"])
+
+
+def _job_with_image(cloud: Cloud, arn: str, image: str, label: str) -> str:
+    found = cloud.call("batch", "describe_job_definitions", on=arn, jobDefinitions=[arn])["jobDefinitions"][0]
+    known = {key: value for key, value in found.items() if key not in _OF_A_JOB}
+    made = cloud.call("batch", "register_job_definition", on=arn, **changed(known, image, label))
+    return str(made["jobDefinitionArn"])
+
+
+def changed(definition: Mapping[str, Json], image: str, label: str) -> dict[str, Json]:
+    """Return a definition of ECS or Batch with this image and label in every container."""
+
+    def walk(value: Json) -> Json:
+        if isinstance(value, list):
+            return [walk(item) for item in value]
+        if not isinstance(value, dict):
+            return value
+        new = {key: walk(item) for key, item in value.items()}
+        if isinstance(value.get("image"), str):
+            new["image"] = image
+        if value.get("name") == LABEL:
+            new["value"] = label
+        return new
+
+    return {key: walk(value) for key, value in definition.items()}
+
+
+def check_active(cloud: Cloud, arns: Mapping[str, str]) -> None:
+    """Raise BackendError for a definition that cannot run any more; `arns` are by predictor."""
+    for predictor, arn in arns.items():
+        if is_job(arn):
+            found = cloud.call("batch", "describe_job_definitions", on=arn, jobDefinitions=[arn])["jobDefinitions"]
+            status = found[0]["status"] if found else ""
+        else:
+            answer = cloud.call("ecs", "describe_task_definition", absent=("ClientException",), taskDefinition=arn)
+            status = answer["taskDefinition"]["status"] if answer else ""
+        if status != "ACTIVE":
+            raise BackendError(
+                f"The workers of {predictor} cannot go back: {arn.rpartition('/')[2]} is no longer there.",
+                hint="Deploy that version from its source.",
+            )

@@ -1,0 +1,1 @@
+"""The whole deployment, really running, on an emulated AWS on this machine."""

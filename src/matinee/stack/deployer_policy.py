@@ -1,0 +1,231 @@
+"""The policy of who deploys: everything on what bears the stage's name, and little beside it.
+
+What has a name is allowed by its name; what AWS names itself (networks, load balancers, distributions) by the tag that
+is given when it is made. Roles are the weak point: who may make roles and policies can give themselves everything,
+unless a permissions boundary must be on every role they make.
+https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_boundaries.html
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from matinee.names import NETWORK_STACK, Names
+from matinee.project.aws import Aws
+from matinee.stack.permissions import Statement
+
+Json = Any
+LONGEST_POLICY = 6144  # of a managed policy, white space not counted
+_PAGES = "https://docs.aws.amazon.com/service-authorization/latest/reference/list_"
+_SERVICES = (
+    *("ecs", "ecs.application-autoscaling", "elasticloadbalancing", "vpcorigin.cloudfront"),
+    *("batch", "ecs-compute"),  # for a GPU
+)
+_PASSED_TO = ("ecs-tasks", "ecs", "lambda", "scheduler", "batch", "ec2")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """For whom a policy is: one stage of an app in one account and region; "*" = any."""
+
+    names: Names
+    aws: Aws
+    region: str = "*"
+    account: str = "*"
+    gpu: bool = False
+    remote_builds: bool = False
+
+    def arn(self, service: str, resource: str, *, region: str | None = None, account: str | None = None) -> str:
+        """Return an ARN in this scope."""
+        where = self.region if region is None else region
+        return f"arn:aws:{service}:{where}:{self.account if account is None else account}:{resource}"
+
+
+def statements(s: Scope) -> tuple[Statement, ...]:
+    """Return the statements of the policy."""
+    return (
+        *_stacks(s),
+        *_roles(s),
+        *_named(s),
+        *_tagged(s),
+        *_address(s),
+        *_looking(s),
+    )
+
+
+def policy(s: Scope) -> dict[str, Json]:
+    """Return the policy as IAM takes it."""
+    return {"Version": "2012-10-17", "Statement": [_as_json(statement) for statement in statements(s)]}
+
+
+def length(document: dict[str, Json]) -> int:
+    """Return a policy's length as IAM counts it for a managed policy."""
+    return len("".join(json.dumps(document, separators=(",", ":")).split()))
+
+
+def _as_json(statement: Statement) -> dict[str, Json]:
+    told = statement.as_json()
+    for key in ("Action", "Resource"):
+        if len(told[key]) == 1:
+            told[key] = told[key][0]
+    return told
+
+
+# --- what is made by name ---------------------------------------------------------------------------------------
+
+
+def _stacks(s: Scope) -> tuple[Statement, ...]:
+    own = (s.arn("cloudformation", f"stack/{s.names.base}*/*"), s.arn("cloudformation", f"stack/{NETWORK_STACK}/*"))
+    return (Statement("Stacks", ("cloudformation:*",), own),)
+
+
+def _roles(s: Scope) -> tuple[Statement, ...]:
+    own = (s.arn("iam", f"role/{s.names.prefix}*", region=""),)
+    boundary = s.aws.permissions_boundary
+    bounded = {"StringEquals": {"iam:PermissionsBoundary": boundary}} if boundary else {}
+    making = ["AttachRolePolicy", "CreateRole", "DeleteRolePolicy", "DetachRolePolicy", "PutRolePolicy"]
+    making += ["PutRolePermissionsBoundary"] if boundary else []
+    keeping = ["DeleteRole", "GetRole*", "List*RolePolicies", "TagRole", "UntagRole", "UpdateAssumeRolePolicy"]
+    keeping += ["UpdateRole*"]
+    services = {"StringEquals": {"iam:PassedToService": [f"{name}.amazonaws.com" for name in _PASSED_TO]}}
+    linked = {"StringEquals": {"iam:AWSServiceName": [f"{name}.amazonaws.com" for name in _SERVICES]}}
+    profiles = (s.arn("iam", f"instance-profile/{s.names.base}*", region=""),)
+    in_profiles = ("AddRoleTo", "Create", "Delete", "Get", "RemoveRoleFrom")
+    return (
+        Statement("MakeRoles", tuple(f"iam:{a}" for a in making), own, bounded),
+        Statement("KeepRoles", tuple(f"iam:{a}" for a in keeping), own),
+        Statement("GiveRoles", ("iam:PassRole",), own, services),
+        Statement(
+            "RolesOfServices",
+            ("iam:CreateServiceLinkedRole",),
+            (s.arn("iam", "role/aws-service-role/*", region=""),),
+            linked,
+        ),
+        *((Statement("Profiles", tuple(f"iam:{a}InstanceProfile" for a in in_profiles), profiles),) if s.gpu else ()),
+    )
+
+
+def _named(s: Scope) -> tuple[Statement, ...]:
+    n = s.names
+    found = {
+        "ecr": (s.arn("ecr", f"repository/{n.base}"),),
+        "dynamodb": (s.arn("dynamodb", f"table/{n.base}"), s.arn("dynamodb", f"table/{n.base}/index/*")),
+        "s3": tuple(f"arn:aws:s3:::{n.base}-*{below}" for below in ("", "/*")),
+        "lambda": (s.arn("lambda", f"function:{n.prefix}*"),),
+        "ecs": tuple(
+            s.arn("ecs", f"{kind}/{name}")
+            for kind, name in (
+                ("cluster", n.base),
+                ("service", f"{n.base}/*"),
+                ("task", f"{n.base}/*"),
+                ("task-definition", f"{n.prefix}*:*"),
+                ("service-deployment", f"{n.base}/*"),
+            )
+        ),
+        "logs": (s.arn("logs", f"log-group:{n.log_group('*')}"),),
+        "ssm": (s.arn("ssm", "parameter" + n.parameter("*")),),
+        "scheduler": (s.arn("scheduler", f"schedule-group/{n.base}"), s.arn("scheduler", f"schedule/{n.base}/*")),
+        "events": (s.arn("events", f"rule/{n.prefix}*"),),
+        "cloudwatch": (
+            s.arn("cloudwatch", f"alarm:{n.prefix}*"),
+            s.arn("cloudwatch", f"dashboard/{n.base}", region=""),
+        ),
+    }
+    if s.aws.alarms_to:
+        found["sns"] = (s.arn("sns", n.resource("alarms")),)
+    if s.aws.budget_usd:
+        found["budgets"] = (s.arn("budgets", f"budget/{n.base}-*", region=""),)
+    if s.aws.password_in == "secrets-manager":  # noqa: S105
+        found["secretsmanager"] = (s.arn("secretsmanager", f"secret:{n.parameter('*').lstrip('/')}"),)
+    if s.gpu:
+        found["batch"] = (
+            s.arn("batch", f"job-queue/{n.base}"),
+            s.arn("batch", f"job-definition/{n.prefix}*"),
+            s.arn("batch", "compute-environment/*"),
+            s.arn("batch", "job/*"),
+        )
+    if s.remote_builds:
+        found["codebuild"] = (s.arn("codebuild", f"project/{n.prefix}*"),)
+    # One statement for all, since a service's actions fit only its own resources; so the policy stays short enough.
+    actions = tuple(f"{service}:*" for service in found)
+    return (Statement("WhatBearsTheName", actions, tuple(arn for arns in found.values() for arn in arns)),)
+
+
+# --- what AWS names itself --------------------------------------------------------------------------------------
+
+_EC2_KEEP = (
+    "Associate*", "Attach*", "Authorize*", "Create*", "Delete*", "Detach*", "Disassociate*", "Modify*", "Revoke*",
+    "Update*",
+)  # fmt: skip
+
+
+def _tagged(s: Scope) -> tuple[Statement, ...]:
+    """Return what bears one of our tags, put on when it is made; and, whole, the parts of a network it is made in."""
+    balancers = (s.arn("elasticloadbalancing", "*"),)
+    made, kept = _by_tag("Request", "name", s.names.base), _by_tag("Resource", "name", s.names.base)
+    keep = tuple(f"ec2:{action}" for action in _EC2_KEEP)
+    ec2 = (s.arn("ec2", "*"),)
+    making = ("elasticloadbalancing:AddTags", "elasticloadbalancing:Create*")
+    return (
+        *_network(s, keep),
+        Statement("MakeGroups", ("ec2:CreateSecurityGroup",), ec2, made),
+        Statement("KeepGroups", keep, ec2, kept),
+        Statement("TagWhatIsMade", ("ec2:CreateTags",), ec2, {"StringLike": {"ec2:CreateAction": "Create*"}}),
+        Statement("MakeBalancers", making, balancers, made),
+        Statement("KeepBalancers", ("elasticloadbalancing:*",), balancers, kept),
+        Statement("Scale", ("application-autoscaling:*",), (s.arn("application-autoscaling", "scalable-target/*"),)),
+    )
+
+
+def _network(s: Scope, keep: tuple[str, ...]) -> tuple[Statement, ...]:
+    if s.aws.vpc:
+        return (Statement("InYourNetwork", ("ec2:CreateSecurityGroup",), (s.arn("ec2", f"vpc/{s.aws.vpc}"),)),)
+    ec2 = (s.arn("ec2", "*"),)
+    return (
+        Statement("MakeTheNetwork", ("ec2:Create*",), ec2, _by_tag("Request", "network", "shared")),
+        Statement("KeepTheNetwork", keep, ec2, _by_tag("Resource", "network", "shared")),
+    )
+
+
+def _by_tag(of: str, key: str, value: str) -> dict[str, dict[str, Json]]:
+    return {"StringEquals": {f"aws:{of}Tag/matinee:{key}": value}}
+
+
+def _address(s: Scope) -> tuple[Statement, ...]:
+    found: list[Statement] = []
+    if s.aws.edge == "cloudfront":
+        own = tuple(s.arn("cloudfront", f"{kind}/*", region="") for kind in ("distribution", "vpcorigin"))
+        making = ("cloudfront:CreateDistribution", "cloudfront:CreateVpcOrigin", "cloudfront:TagResource")
+        found.append(Statement("MakeTheAddress", making, own, _by_tag("Request", "name", s.names.base)))
+        found.append(Statement("KeepTheAddress", ("cloudfront:*",), own, _by_tag("Resource", "name", s.names.base)))
+        if s.aws.office_hours:
+            access = (s.arn("cloudfront", "origin-access-control/*", region=""),)
+            found.append(Statement("SleepingPage", ("cloudfront:*OriginAccessControl*",), access))
+    if s.aws.hosted_zone:
+        records = ("route53:ChangeResourceRecordSets", "route53:GetHostedZone", "route53:ListResourceRecordSets")
+        found.append(Statement("Records", records, (f"arn:aws:route53:::hostedzone/{s.aws.hosted_zone}",)))
+        found.append(Statement("RecordsDone", ("route53:GetChange",), ("arn:aws:route53:::change/*",)))
+    return tuple(found)
+
+
+# --- looking ----------------------------------------------------------------------------------------------------
+
+
+def _looking(s: Scope) -> tuple[Statement, ...]:
+    """Return what only reads, or signs in, and what AWS knows no resource for."""
+    actions = [
+        "cloudformation:ListStacks", "cloudformation:ValidateTemplate", "cloudformation:GetTemplateSummary",
+        "cloudwatch:Describe*", "ec2:Describe*", "ec2:GetManagedPrefixListEntries", "ecr:GetAuthorizationToken",
+        "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions",
+        "elasticloadbalancing:Describe*", "iam:ListRoles", "iam:SimulatePrincipalPolicy", "lambda:GetAccountSettings",
+        "logs:DescribeLogGroups", "servicequotas:GetServiceQuota", "ssm:DescribeParameters", "sts:GetCallerIdentity",
+        "tag:GetResources", "ce:GetCostAndUsage", "ce:UpdateCostAllocationTagsStatus",
+        "application-autoscaling:Describe*",
+    ]  # fmt: skip
+    if s.aws.edge == "cloudfront":
+        actions += ["cloudfront:Get*", "cloudfront:List*"]
+    if s.gpu:
+        actions += ["batch:Describe*", "batch:List*", "batch:DeregisterJobDefinition"]
+    return (Statement("Look", tuple(actions), ("*",), forced=_PAGES + "awscloudformation.html"),)
