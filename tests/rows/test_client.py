@@ -207,3 +207,23 @@ def test_the_words_of_a_check_are_those_of_people() -> None:
     assert verdict(2000, 0) == "All 2,000 rows fit."
     assert verdict(1, 0) == "The row fits."
     assert verdict(2000, 17).startswith("1,983 of 2,000 rows fit; 17 do not")
+
+
+def test_a_column_of_two_readings_is_asked_before_anything_starts(client: Client) -> None:
+    check = client.check_rows("greet", b"name;age\nAda;1.234\n")
+    assert (check.can_start, [question.column for question in check.questions]) == (False, ["age"])
+    assert "Column age can be read in two ways" in check.why_not
+    answered = client.check_rows("greet", b"name;age\nAda;1.234\n", readings={"age": "comma"})
+    assert (answered.can_start, answered.questions, answered.valid) == (True, (), 1)
+    assert client.check_rows("greet", b"name;text\n1.234;x\n").questions == (), "a text has one reading"
+
+
+def test_a_table_stored_before_columns_had_readings_is_read_as_it_was(client: Client) -> None:
+    table = {
+        "key": "uploads/old", "columns": [{"name": "age", "type": "text"}], "mapping": {"age": "age"}, "total": 1,
+        "name": "", "decimal_comma": True,
+    }  # fmt: skip
+    client.backend.files.put("uploads/old/table.json", json.dumps(table).encode(), media_type="application/json")
+    upload = storage.load_results(client.backend.files, "uploads/old")
+    number = {"properties": {"age": {"type": "number"}}}
+    assert upload.cells(number).inputs(["1.234,5"]) == {"age": 1234.5}

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict
 
 import matinee
 from matinee.errors import InputError
-from matinee.tables.read import ENDINGS
+from matinee.tables import ENDINGS
 from matinee.values import blobs, decode, encode, records, registry, validate
 from matinee.values.describe import describe
 

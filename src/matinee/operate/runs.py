@@ -291,13 +291,14 @@ def _write_app(client: Client, folder: Path, app: str, stage: str) -> None:
     (folder / "app.json").write_text(json.dumps(told, ensure_ascii=False, indent=1), "utf-8")
 
 
-def _write_lines(file: Path, lines: Iterable[bytes], what: str, report: Report) -> int:
+def _write_lines(file: Path, pieces: Iterable[bytes], what: str, report: Report) -> int:
+    """Write the pieces, each of whole lines, and return how many lines there are."""
     count = 0
     with file.open("wb") as stream:
-        for line in lines:
-            stream.write(line)
-            count += 1
-            if count % _EVERY == 0:
+        for piece in pieces:
+            stream.write(piece)
+            before, count = count, count + piece.count(b"\n")
+            if count // _EVERY > before // _EVERY:
                 report(what, count)
     report(what, count)
     return count

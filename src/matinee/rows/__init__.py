@@ -1,5 +1,5 @@
-"""Many rows: a table of text or Parquet → inputs by the schema → chunks of JSON Lines → a table with results.
+"""Many rows: a table → inputs by the schema → chunks of JSON Lines → a table with results.
 
-Pure but for the Files it is handed, and streamed throughout: nothing here holds more than one chunk of a table. Reading
-order: `table` (what any file becomes), `mapping`, `cells`, `check`, `chunks`, `joined`, `export`.
+Pure but for the Files it is handed, and streamed: only an Excel workbook is in memory as a whole. `matinee.tables`
+reads and writes the files. Reading order: `inputs`, `storage`.
 """

@@ -25,7 +25,6 @@ from matinee.tables.columns import POINT, READINGS, Column, Json, Question, Tabl
 
 Source = str | Path | bytes | BinaryIO  # a path, the bytes themselves, or a stream that can go back to its start
 
-ENDINGS = ("csv", "tsv", "txt", "xlsx", "parquet")  # what a file dialog offers
 MAX_COLUMNS = 2000
 MAGIC_BYTES = 16
 PARQUET = b"PAR1"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from matinee import tables
 from matinee.values import blobs
 
 Schema = dict[str, Any]
@@ -87,7 +88,7 @@ ROWS = (
     ),
     _marked(
         "table", "pandas and polars DataFrame", "a table", carrier="table",
-        accept=("csv", "tsv", "txt", "xlsx", "parquet"),
+        accept=tables.ENDINGS,
         codecs={"pandas.DataFrame": "pandas", "polars.DataFrame": "polars"},
     ),
     _marked(

@@ -17,6 +17,7 @@ from matinee.client.insights import Insights, Report, Worst
 from matinee.errors import MatineeError, NotFoundError
 from matinee.manifest import Release
 from matinee.prices import AS_OF, REGION
+from matinee.tables.write import LABELS
 from matinee.ui import export, session, site
 from matinee.ui import text as ui_text
 from matinee.ui.run_list import summary_of
@@ -184,7 +185,7 @@ def _export(days: int) -> None:
     st.header("Export", anchor=False)
     feedback_only = st.toggle("Only runs somebody rated or commented", value=True, key="export:feedback")
     with st.container(horizontal=True):
-        for form, label in (("csv", "CSV"), ("parquet", "Parquet"), ("jsonl", "JSON Lines")):
+        for form, label in LABELS.items():
             query = urlencode({"format": form, "days": days, "feedback_only": int(feedback_only)})
             st.link_button(label, f"{export.EXPORT}?{query}", icon=":material/download:")
     st.caption("With inputs, results, ratings, comments and corrections, of everybody, for these days.")

@@ -11,8 +11,9 @@ from matinee.client.core import limits_of
 from matinee.errors import MatineeError
 from matinee.manifest import PredictorManifest, Release
 from matinee.rows.inputs import RowsCheck
+from matinee.tables import ENDINGS
 from matinee.tables.columns import Question
-from matinee.tables.read import ENDINGS, Source
+from matinee.tables.read import Source
 from matinee.ui import many_rows, session, site, tables
 from matinee.ui import text as ui_text
 from matinee.ui.text import escaped, humanize
