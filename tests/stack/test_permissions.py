@@ -26,8 +26,8 @@ FILES = "arn:aws:s3:::shop-files/"
 MODULES = {  # service → the files that call it
     "dynamodb": "backends/aws/store*.py",
     "s3": "backends/aws/files*.py",
-    "ecs": "backends/aws/launcher_ecs.py",
-    "batch": "backends/aws/launcher_batch.py",
+    "ecs": "backends/aws/launcher.py",
+    "batch": "backends/aws/launcher.py",
     "logs": "backends/aws/logs.py",
     "lambda": "lambda_api/invoker.py",
 }
