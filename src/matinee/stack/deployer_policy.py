@@ -78,7 +78,8 @@ def _as_json(statement: Statement) -> dict[str, Json]:
 
 
 def _stacks(s: Scope) -> tuple[Statement, ...]:
-    own = (s.arn("cloudformation", f"stack/{s.names.base}*/*"), s.arn("cloudformation", f"stack/{NETWORK_STACK}/*"))
+    stacks = (s.names.base, f"{s.names.base}-*", NETWORK_STACK)
+    own = tuple(s.arn("cloudformation", f"stack/{name}/*") for name in stacks)
     return (Statement("Stacks", ("cloudformation:*",), own),)
 
 
@@ -92,7 +93,7 @@ def _roles(s: Scope) -> tuple[Statement, ...]:
     keeping += ["UpdateRole*"]
     services = {"StringEquals": {"iam:PassedToService": [f"{name}.amazonaws.com" for name in _PASSED_TO]}}
     linked = {"StringEquals": {"iam:AWSServiceName": [f"{name}.amazonaws.com" for name in _SERVICES]}}
-    profiles = (s.arn("iam", f"instance-profile/{s.names.base}*", region=""),)
+    profiles = (s.arn("iam", f"instance-profile/{s.names.prefix}*", region=""),)
     in_profiles = ("AddRoleTo", "Create", "Delete", "Get", "RemoveRoleFrom")
     return (
         Statement("MakeRoles", tuple(f"iam:{a}" for a in making), own, bounded),
