@@ -96,6 +96,15 @@ INDEXES = {
 }
 
 
+def queue_partitions(predictor: str) -> tuple[str, ...]:
+    """Return the partitions of a predictor's queue, pool and turns, as patterns of IAM's.
+
+    A predictor is a Python identifier, so `#` ends its name: `Q#plan#*` is no other predictor's.
+    """
+    names = tuple(f"{kind}#{predictor}{rest}" for kind in ("Q", "POOL") for rest in ("", "#*"))
+    return (*names, f"TURN#{predictor}#*")
+
+
 def table_definition(name: str) -> dict[str, Any]:
     """Return the arguments of CreateTable; TTL is set apart, on EXPIRES."""
     attributes = ["pk", "sk", "id", *(partition for partition, _ in INDEXES.values())]

@@ -227,9 +227,25 @@ def test_a_function_that_submits_batch_runs_uses_the_queue_as_a_worker_does(make
     chat = replace(b.components[2].predictors[0], calls=("plan",))
     b = replace(b, components=(*b.components[:2], replace(b.components[2], predictors=(chat,))))
     template = app_template(b)
-    assert allows(template, "RoleChat", "dynamodb:ConditionCheckItem", TABLE)
+    for key in ("Q#plan", "POOL#plan", "TURN#plan#ada", "RUN#1", "ONCE#1", "STATE#x"):
+        assert allows(template, "RoleChat", "dynamodb:ConditionCheckItem", TABLE, dynamodb__LeadingKeys=[key]), key
+    for key in ("Q#weekly_report", "Q#planning", "DOC#user", "RELEASE"):
+        assert not allows(template, "RoleChat", "dynamodb:PutItem", TABLE, dynamodb__LeadingKeys=[key]), key
     dispatcher = ARN.format("lambda", "function:matinee-shop-dev-matinee-dispatcher:live")
     assert allows(template, "RoleChat", "lambda:InvokeFunction", dispatcher)
+
+
+def test_a_worker_reaches_its_queue_and_those_it_submits_to_and_never_users_tokens_or_release(template):
+    def may(action, *keys, role="WorkerRolePlan"):
+        return allows(template, role, f"dynamodb:{action}", TABLE, dynamodb__LeadingKeys=list(keys))
+
+    for key in ("Q#plan", "POOL#plan", "POOL#plan#3", "TURN#plan#ada", "RUN#1", "Q#recommend", "POOLS", "STATE#x"):
+        assert may("UpdateItem", key) and may("Query", key), key
+    assert may("GetItem", "RELEASE") and not may("PutItem", "RELEASE")
+    for key in ("DOC#user", "DOC#token", "Q#chat", "POOL#weekly_report", "Q#planning"):
+        assert not may("GetItem", key) and not may("UpdateItem", "Q#plan", key), key
+    assert not allows(template, "WorkerRolePlan", "dynamodb:Query", TABLE + "/index/by_user")
+    assert allows(template, "UiRole", "dynamodb:Query", TABLE + "/index/by_user")
 
 
 def test_files_are_reached_by_their_prefixes(template):

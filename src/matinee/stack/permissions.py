@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from matinee.manifest import PredictorManifest
+from matinee.names import queue_partitions
 from matinee.settings import DISPATCHER, LIVE, PASSWORD
 from matinee.stack.blueprint import (
     BUCKET,
@@ -126,7 +127,7 @@ def _ui_execution(b: Blueprint) -> Role:
 def _worker(b: Blueprint, predictor: PredictorManifest) -> Role:
     statements = (
         _invoke(b, DISPATCHER, *predictor.calls),
-        *_whole_table(b),
+        *_runs_of(b, predictor.name, *predictor.calls),
         *_files(read=("uploads", "inputs", "results"), write=("inputs", "results")),
     )
     name = role_name(b, predictor.name, "-worker")
@@ -139,7 +140,7 @@ def _function(b: Blueprint, predictor: PredictorManifest) -> Role:
     callees = (*calls, DISPATCHER) if submits else calls
     secrets = tuple(arn("ssm", "parameter" + b.names.parameter(name)) for name in predictor.resources.secrets)
     statements = (
-        *(_whole_table(b) if submits else _shared_state(b)),
+        *(_runs_of(b, *calls) if submits else _shared_state(b)),
         *(_recorded_calls(b) if calls and not submits else ()),
         *_files(
             read=("uploads", "inputs", "results") if calls else ("uploads", "inputs"),
@@ -208,6 +209,15 @@ def _whole_table(b: Blueprint) -> tuple[Statement, ...]:
 def _shared_state(b: Blueprint) -> tuple[Statement, ...]:
     """Return access to shared state alone: never to other people's runs or to users."""
     return (_items(b, "UseSharedState", ("GetItem", "PutItem", "UpdateItem"), "STATE#*"),)
+
+
+def _runs_of(b: Blueprint, *predictors: str) -> tuple[Statement, ...]:
+    """Return what works on runs and submits them: the queues of these predictors, and never users or tokens."""
+    queues = tuple(key for name in predictors for key in queue_partitions(name))
+    return (
+        _items(b, "UseItsRuns", TABLE_ACTIONS, *queues, "RUN#*", "ONCE#*", "POOLS", "STATE#*"),
+        _items(b, "SeeWhatIsLive", ("GetItem", "Query"), "RELEASE"),
+    )
 
 
 def _recorded_calls(b: Blueprint) -> tuple[Statement, ...]:

@@ -155,6 +155,23 @@ class TestWorkerAndDispatcher:
         assert store.release().number == 1
         assert account.root.run(run.id).result == 42
 
+    @pytest.mark.parametrize("role", ["plan-worker", "order"], ids=["a worker", "a function that submits"])
+    @pytest.mark.parametrize(
+        ("action", "call"),
+        [
+            ("dynamodb:GetItem", lambda store, release: store.document("user", "eve")),
+            ("dynamodb:Query", lambda store, release: store.documents("token")),
+            ("dynamodb:PutItem", lambda store, release: store.put_document("user", "eve", {"owner": True})),
+            ("dynamodb:PutItem", lambda store, release: store.put_release(release)),
+            ("dynamodb:Query", lambda store, release: store.entries("other")),
+            ("dynamodb:UpdateItem", lambda store, release: store.note("other", "x")),
+            ("dynamodb:Query", lambda store, release: store.runs(RunQuery(user="eve"))),
+        ],
+        ids=["user", "tokens", "put user", "put release", "another queue", "another pool", "lists of runs"],
+    )
+    def test_it_owns_nothing_of_the_app_but_its_queue_and_runs(self, account, acting_as, role, action, call):
+        denied(action, lambda: call(acting_as(role).store, account.root.release()))
+
     def test_a_worker_deletes_no_files_and_changes_no_uploads(self, acting_as):
         files = acting_as("plan-worker").files
         denied("s3:DeleteObject", lambda: files.delete(["results/R1/1.json"]))
