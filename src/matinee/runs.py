@@ -223,6 +223,19 @@ _last_ms = 0
 _sequence = 0
 
 
+def inputs_key(predictor: str, run_id: str) -> str:
+    """Return what the names of a run's input files begin with: by predictor, so that a role can read its own alone."""
+    return f"inputs/{predictor}/{run_id}"
+
+
+def run_of_key(key: str) -> str:
+    """Return the run that a file of inputs or results belongs to; before, the names of inputs had no predictor."""
+    top, _, rest = key.partition("/")
+    first, _, second = rest.partition("/")
+    is_by_predictor = top == "inputs" and first.isidentifier() and second
+    return (second.partition("/")[0] if is_by_predictor else first).partition(".")[0]
+
+
 def new_run_id(now: float | None = None) -> str:
     """Return 26 characters that sort by time (48 bits of ms, 16 of sequence) and cannot be guessed (66 random bits)."""
     global _last_ms, _sequence

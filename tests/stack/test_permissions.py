@@ -256,14 +256,20 @@ def test_files_are_reached_by_their_prefixes(template):
     assert may("RoleRecommend", "PutObject", "results/r/1.json")
     assert not may("RoleRecommend", "PutObject", "uploads/u/photo.png"), "nobody changes what people gave"
     assert may("UiRole", "DeleteObject", "uploads/u/table") and not may("UiRole", "DeleteObject", "results/r/1.json")
-    assert may("WorkerRolePlan", "PutObject", "inputs/r/0.bin") and not may(
+    assert may("RoleRecommend", "GetObject", "inputs/recommend/r.json")
+    assert not may("RoleRecommend", "GetObject", "inputs/plan/r.json"), "of another predictor"
+    assert not may("RoleChat", "GetObject", "inputs/recommend/r.json"), "what it calls reads its own inputs"
+    assert may("RoleChat", "PutObject", "inputs/recommend/r.json")
+    assert may("WorkerRolePlan", "PutObject", "inputs/recommend/r/0.bin") and not may(
         "WorkerRolePlan", "DeleteObject", "inputs/r"
     )
     for role in ("UiRole", "RoleRecommend", "WorkerRolePlan", "DispatcherRole"):
         for key in ("deploy/template.json", "edge/sleeping.html", "other"):
             assert not any(may(role, action, key) for action in ("GetObject", "PutObject", "DeleteObject"))
         bucket = FILES.rstrip("/")
-        assert allows(template, role, "s3:ListBucket", bucket, s3__prefix="inputs/r/"), "or a missing key is a 403"
+        assert allows(template, role, "s3:ListBucket", bucket, s3__prefix="results/r/") or role == "DispatcherRole", (
+            "or a missing key is a 403"
+        )
         assert not allows(template, role, "s3:ListBucket", bucket, s3__prefix="")
 
 

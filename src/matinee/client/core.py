@@ -23,7 +23,7 @@ from matinee.ports import Invocation, LogLine, RunQuery, Store
 from matinee.project.model import Limits
 from matinee.queue.dispatch import cancel
 from matinee.rows.inputs import RowsCheck
-from matinee.runs import Entry, Feedback, Json, Run, Scale, Status, new_run_id
+from matinee.runs import Entry, Feedback, Json, Run, Scale, Status, inputs_key, new_run_id
 from matinee.schedule import inputs_of
 from matinee.settings import DISPATCHER, Settings
 from matinee.tables.read import Source
@@ -107,7 +107,7 @@ class Client(RecordedRuns):
         failure = failure_of(answer, predictor) if answer.error_type else None
         finished = replace(
             run,
-            inputs=self._kept(f"inputs/{run.id}.json", checked),
+            inputs=self._kept(f"{inputs_key(run.predictor, run.id)}.json", checked),
             status=Status.FAILED if failure else Status.SUCCEEDED,
             failure=failure,
             result=None if failure else self._kept(f"results/{run.id}/1.json", json.loads(answer.payload)),
@@ -127,7 +127,9 @@ class Client(RecordedRuns):
         sent = checked["event"] if predictor.plain else checked
         body = json.dumps(sent, separators=(",", ":")).encode()
         if len(body) > PAYLOAD_BYTES and not predictor.plain:  # whoever takes an event as it is knows no reference
-            reference = blobs.store_large(self.backend.files, f"inputs/{run.id}.json", checked, INLINE_BYTES)
+            reference = blobs.store_large(
+                self.backend.files, f"{inputs_key(run.predictor, run.id)}.json", checked, INLINE_BYTES
+            )
             body = json.dumps(reference).encode()
         context = {"run": run.id, "user": run.user, "parent": run.parent, "attempt": "1"}
         return self.backend.invoker.invoke(run.predictor, body, context=context)
@@ -160,7 +162,9 @@ class Client(RecordedRuns):
 
     def _submit(self, predictor: PredictorManifest, runs: Sequence[Run]) -> list[Run]:
         check_queue(self.backend.store, limits_of(self.release()), runs)
-        kept = [replace(run, inputs=self._kept(f"inputs/{run.id}.json", run.inputs)) for run in runs]
+        kept = [
+            replace(run, inputs=self._kept(f"{inputs_key(run.predictor, run.id)}.json", run.inputs)) for run in runs
+        ]
         submitted = self.backend.store.submit(kept)
         self._check_keys(runs, submitted)
         self.poke(predictor.name)

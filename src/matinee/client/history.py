@@ -12,7 +12,7 @@ from matinee.backends.factory import Backend
 from matinee.errors import AccessError, ConflictError, InputError, NotFoundError, UsageError
 from matinee.ports import Files, LogLine, RunQuery, Store
 from matinee.queue.dispatch import cancel
-from matinee.runs import RATINGS, Entry, Feedback, Json, Run, Scale, Status, new_run_id
+from matinee.runs import RATINGS, Entry, Feedback, Json, Run, Scale, Status, inputs_key, new_run_id, run_of_key
 from matinee.settings import Settings
 from matinee.values import blobs, encode
 
@@ -211,7 +211,7 @@ def _no_run(run_id: str) -> NotFoundError:
 # Who sees what: the one rule for runs and for the files they refer to.
 #
 # A person sees and changes their own runs; a shared run everybody sees and may rate; an owner sees and changes all.
-# A file belongs to whoever uploaded it (`uploads/PERSON/…`) or to the run it was made for (`inputs/RUN…`,
+# A file belongs to whoever uploaded it (`uploads/PERSON/…`) or to the run it was made for (`inputs/PREDICTOR/RUN…`,
 # `results/RUN…`).
 # A run may also refer to an upload of somebody else, as after "run again": then the reference names that run
 # (`"run": id`), and whoever may see the run may read the file.
@@ -248,9 +248,9 @@ class Visibility:
         raise NotFoundError(f"There is no file {key!r}.")
 
     def _reads(self, key: str, run_id: str) -> bool:
-        top, _, rest = key.partition("/")
+        top = key.partition("/")[0]
         if top in ("inputs", "results"):
-            run = self._store.run(rest.partition("/")[0].removesuffix(".json"))
+            run = self._store.run(run_of_key(key))
             return run is not None and self.sees(run)
         run = self._store.run(run_id) if top == "uploads" and run_id else None
         return run is not None and self.sees(run) and key in self._keys_of(run)
@@ -276,17 +276,17 @@ class Visibility:
 
     def inputs(self, run: Run) -> Json:
         """Return the run's inputs; references to somebody else's upload name the run, so that they can be read."""
-        inputs = self._loaded(run.inputs, f"inputs/{run.id}.")
+        inputs = self._loaded(run.inputs, f"{inputs_key(run.predictor, run.id)}.", f"inputs/{run.id}.")
         return inputs if self._owner else _named(inputs, run.id, self.uploads)
 
     def result(self, run: Run) -> Json:
         """Return the run's result."""
         return self._loaded(run.result, f"results/{run.id}/")
 
-    def _loaded(self, value: Json, prefix: str) -> Json:
+    def _loaded(self, value: Json, *prefixes: str) -> Json:
         """Load a payload of this run alone: a result may be made of what a person typed."""
         key = value.get("$payload") if isinstance(value, dict) else None
-        is_own = isinstance(key, str) and key.startswith(prefix) and _is_plain(key)
+        is_own = isinstance(key, str) and key.startswith(prefixes) and _is_plain(key)
         return blobs.load_payload(self._files, value) if is_own else value
 
 

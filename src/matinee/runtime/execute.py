@@ -291,10 +291,10 @@ class RuntimeBinding:
         return _client(self._settings, self._context.user)
 
     def _json(self, name: str, inputs: Mapping[str, Any]) -> Any:
-        from matinee.runs import new_run_id
+        from matinee.runs import inputs_key, new_run_id
         from matinee.values import blobs, encode
 
-        prefix = f"inputs/{self._context.run_id}/{name}-{new_run_id()}"
+        prefix = f"{inputs_key(name, self._context.run_id)}/{new_run_id()}"
         return encode.to_json(dict(inputs), blobs.writer(backend(self._settings).files, prefix))
 
 

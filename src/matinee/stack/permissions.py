@@ -125,10 +125,11 @@ def _ui_execution(b: Blueprint) -> Role:
 
 
 def _worker(b: Blueprint, predictor: PredictorManifest) -> Role:
+    inputs = tuple(f"inputs/{name}" for name in (predictor.name, *predictor.calls))
     statements = (
         _invoke(b, DISPATCHER, *predictor.calls),
         *_runs_of(b, predictor.name, *predictor.calls),
-        *_files(read=("uploads", "inputs", "results"), write=("inputs", "results")),
+        *_files(read=("uploads", *inputs, "results"), write=(*inputs, "results")),
     )
     name = role_name(b, predictor.name, "-worker")
     return Role(worker_role_id(predictor.name), name, "ecs-tasks", statements)
@@ -143,8 +144,8 @@ def _function(b: Blueprint, predictor: PredictorManifest) -> Role:
         *(_runs_of(b, *calls) if submits else _shared_state(b)),
         *(_recorded_calls(b) if calls and not submits else ()),
         *_files(
-            read=("uploads", "inputs", "results") if calls else ("uploads", "inputs"),
-            write=("inputs", "results") if calls else ("results",),
+            read=("uploads", f"inputs/{predictor.name}", *(("results",) if calls else ())),
+            write=(*(f"inputs/{name}" for name in calls), "results"),
         ),
         *((_invoke(b, *callees),) if callees else ()),
         *((Statement("ReadItsSecrets", ("ssm:GetParameters",), secrets),) if secrets else ()),

@@ -75,14 +75,16 @@ class TestFunction:
 
     def test_it_reads_what_it_is_given_and_writes_its_result(self, account, acting_as):
         with account.acting_as("matinee-shop-dev-ui") as ui:
-            ui.files.put("inputs/R1.json", b'{"text": "large"}')
+            ui.files.put("inputs/price/R1.json", b'{"text": "large"}')
+            ui.files.put("inputs/plan/R2.json", b'{"text": "of another predictor"}')
             ui.files.put("uploads/ada/photo.png", b"png")
         files = acting_as("price").files
-        assert execute(echo, ECHO, {"$payload": "inputs/R1.json"}, files) == "large"
+        assert execute(echo, ECHO, {"$payload": "inputs/price/R1.json"}, files) == "large"
         assert files.read("uploads/ada/photo.png") == b"png"
         assert files.put("results/R1/1.json", bytes(PART_BYTES + 1)) == PART_BYTES + 1
         with pytest.raises(NotFoundError, match="There is no file"):
             files.read("uploads/not there")
+        denied("s3:GetObject", lambda: files.read("inputs/plan/R2.json"))
 
     @pytest.mark.parametrize(
         ("action", "call"),
