@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from matinee.cli.values import read_inputs, table_options
+from matinee.cli.options import read_inputs, table_options
 from matinee.errors import InputError, UsageError
 from matinee.tables.read import read_frame
 from matinee.values import decode, encode
