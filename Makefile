@@ -22,7 +22,7 @@ help:  ## what there is
 demo: setup  ## set everything up and open the Activity Recommender (APP=examples/digits for the other one)
 	@$(BIN)/matinee dev --app $(APP)
 
-test: setup axe  ## set everything up and run the tests (TESTS=tests/store for some of them)
+test: setup axe  ## set everything up and run the tests (TESTS=tests/queue for some of them)
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile $(TESTS)
 
 lint: setup  ## style, formatting, types, layers

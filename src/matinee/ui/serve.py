@@ -160,10 +160,6 @@ def _end_with_parent(lifeline_fd: int, server: Any) -> None:
     timer.start()
 
 
-if __name__ == "__main__":
-    main()
-
-
 # --- static -----------------------------------------------------------------------------------------------------------
 # Streamlit's own files, answered before Streamlit: a first view asks for ninety, each a millisecond and more.
 #
@@ -263,3 +259,7 @@ class Visitor:
             if len(told) > 1:  # what comes before the last two is the browser's own word
                 scope = {**scope, "client": (told[-2].strip(), 0)}
         await self._app(scope, receive, send)
+
+
+if __name__ == "__main__":
+    main()

@@ -75,10 +75,6 @@ def _end_at_hangup(life: int, *_: Any) -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]))
-
-
 # --- child runs -------------------------------------------------------------------------------------------------------
 # Runs one predictor's runs in the child: inputs in, result or failure out.
 
@@ -320,3 +316,7 @@ def capture(link: Link) -> list[LogStream]:
     root.setLevel(logging.INFO)
     logging.captureWarnings(True)
     return streams
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:4]))

@@ -37,10 +37,6 @@ def _serve(commands: int, reports: int, life: int) -> None:
     child.main(commands, reports, life)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
-
-
 # --- worker imports ---------------------------------------------------------------------------------------------------
 # Two imports that a worker's start does without: together a tenth of the time to the user's function.
 #
@@ -60,3 +56,7 @@ def import_without(name: str, unused: str) -> None:
         import_module(name)
     finally:
         del sys.modules[unused]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,13 +8,12 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from matinee.errors import InputError, MatineeError
 from matinee.log_lines import cut, error_text
 from matinee.rows import storage
 from matinee.rows.inputs import MARK
-from matinee.worker.child import Link
 
 if TYPE_CHECKING:
     from matinee.ports import Files
@@ -29,11 +28,21 @@ TOLD_FAILURES = 20  # of the rows that fail, these are told in the run's log
 MAX_ERROR_CHARS = 500
 
 
+class Reports(Protocol):
+    """Where a run's progress and log lines go: the supervisor's end of the child."""
+
+    def send(self, kind: str, value: Json) -> None:
+        """Send one report whole."""
+
+    def log(self, level: str, text: str) -> None:
+        """Send log lines."""
+
+
 class RowsRun:
     """One attempt at one run of many rows."""
 
     def __init__(
-        self, run: dict[str, Any], manifest: dict[str, Json], files: Files, link: Link, *, insist: Insist
+        self, run: dict[str, Any], manifest: dict[str, Json], files: Files, link: Reports, *, insist: Insist
     ) -> None:
         self._run_id: str = run["run"]
         self._timeout_s: float = run["timeout_s"]

@@ -17,7 +17,7 @@ from matinee.operate.eject import iam_policy
 from matinee.project.aws import DAYS, Aws, OfficeHours
 from matinee.stack.deployer_policy import LONGEST_POLICY, Scope, length, policy, statements
 
-OPS = Path(matinee.__file__).parent / "ops"
+TOOLS = [Path(matinee.__file__).parent / folder for folder in ("deploy", "operate")]
 NAMES = Names("shop", "dev")
 ACCOUNT = "111122223333"
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/limits"
@@ -63,7 +63,7 @@ def allowed(found, action, resource="*"):
 
 def called():
     """Return the actions of every call that operations make by `cloud.call("service", "operation", …)`."""
-    for file in OPS.rglob("*.py"):
+    for file in (file for folder in TOOLS for file in folder.rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and len(node.args) >= 2):
                 continue
