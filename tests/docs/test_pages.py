@@ -192,9 +192,8 @@ def test_the_architecture_names_only_files_that_exist() -> None:
 
 def test_the_drawing_of_the_architecture_is_what_import_linter_holds() -> None:
     page = (ROOT / "ARCHITECTURE.md").read_text()
-    drawing = re.findall(
-        r"^([a-z][\w/]*(?: · [\w/]+)*)(?:  .*)?$", page[page.index("\n```\nstart") :].split("```")[1], re.MULTILINE
-    )
+    box = page[page.index("\n```\nstart") :].split("```")[1]
+    drawing = re.findall(r"^([a-z][\w/]*(?: · [\w/]+)*)(?:  .*)?$", box, re.MULTILINE)
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = [re.sub(r"[()]", "", line) for line in contracts[0]["layers"]]
     assert [set(line.replace("/", ".").split(" · ")) for line in drawing] == [set(line.split(" | ")) for line in layers]
