@@ -117,8 +117,3 @@ def test_runs_are_saved_as_one_file(fake, three, chosen):
 def test_a_person_sees_the_buttons_to_save(open_page, three):
     labels = [element.label for element in open_page("history").get("download_button")]
     assert labels == ["CSV", "Excel", "Parquet", "JSON Lines"]
-        "CSV",
-        "Excel",
-        "Parquet",
-        "JSON Lines",
-    ]
