@@ -228,7 +228,7 @@ URL = "Url"  # the app gives it with `edge = "alb"`, else the edge
 
 
 @dataclass(frozen=True)
-class Told:
+class StackParameter:
     """A parameter: its CloudFormation type, and what it is."""
 
     name: str
@@ -251,42 +251,52 @@ def definition_output(predictor: str) -> str:
     return f"Definition{logical(predictor)}"
 
 
-def network_parameters() -> tuple[Told, ...]:
+def network_parameters() -> tuple[StackParameter, ...]:
     """Return what the network's stack is told."""
-    return (Told(ZONES, "List<AWS::EC2::AvailabilityZone::Name>", "Zones that CloudFront reaches, by name"),)
+    return (StackParameter(ZONES, "List<AWS::EC2::AvailabilityZone::Name>", "Zones that CloudFront reaches, by name"),)
 
 
-def data_parameters() -> tuple[Told, ...]:
+def data_parameters() -> tuple[StackParameter, ...]:
     """Return what the data's stack is told."""
     return (_BUCKET,)
 
 
-def app_parameters(b: Blueprint) -> tuple[Told, ...]:
+def app_parameters(b: Blueprint) -> tuple[StackParameter, ...]:
     """Return what the app's stack is told."""
-    told = [
-        Told(VPC, "AWS::EC2::VPC::Id", "The network"),
-        Told(VPC_CIDR, "String", "Its addresses: what the UI believes of X-Forwarded-For comes from there"),
-        Told(SUBNETS, "List<AWS::EC2::Subnet::Id>", "Its subnets with a route to the internet, two at least"),
+    parameters = [
+        StackParameter(VPC, "AWS::EC2::VPC::Id", "The network"),
+        StackParameter(VPC_CIDR, "String", "Its addresses: what the UI believes of X-Forwarded-For comes from there"),
+        StackParameter(SUBNETS, "List<AWS::EC2::Subnet::Id>", "Its subnets with a route to the internet, two at least"),
         _BUCKET,
-        Told(image_parameter(UI_COMPONENT), "String", "The image of UI and dispatcher, by digest"),
+        StackParameter(image_parameter(UI_COMPONENT), "String", "The image of UI and dispatcher, by digest"),
     ]
     for component in b.components:
-        told.append(Told(image_parameter(component.name), "String", f"The image of {component.name}, by digest"))
-        told.append(Told(label_parameter(component.name), "String", f"What its version is called, of {component.name}"))
+        parameters.append(
+            StackParameter(image_parameter(component.name), "String", f"The image of {component.name}, by digest")
+        )
+        parameters.append(
+            StackParameter(
+                label_parameter(component.name), "String", f"What its version is called, of {component.name}"
+            )
+        )
     if b.aws.edge == "cloudfront":
-        told.append(Told(PREFIX_LIST, "String", "The prefix list of CloudFront's servers in this region"))
+        parameters.append(
+            StackParameter(PREFIX_LIST, "String", "The prefix list of CloudFront's servers in this region")
+        )
     if is_password_in_secrets_manager(b):
-        told.append(Told(PASSWORD_SECRET, "String", "The secret of Secrets Manager that holds the password"))
-    return tuple(told)
+        parameters.append(
+            StackParameter(PASSWORD_SECRET, "String", "The secret of Secrets Manager that holds the password")
+        )
+    return tuple(parameters)
 
 
-def edge_parameters(b: Blueprint) -> tuple[Told, ...]:
+def edge_parameters(b: Blueprint) -> tuple[StackParameter, ...]:
     """Return what the edge's stack is told."""
-    told = [
-        Told(BALANCER, "String", "The internal load balancer"),
-        Told(BALANCER_DNS, "String", "Its name in the network"),
+    parameters = [
+        StackParameter(BALANCER, "String", "The internal load balancer"),
+        StackParameter(BALANCER_DNS, "String", "Its name in the network"),
     ]
-    return (*told, _BUCKET) if b.aws.office_hours else tuple(told)
+    return (*parameters, _BUCKET) if b.aws.office_hours else tuple(parameters)
 
 
 def is_password_in_secrets_manager(b: Blueprint) -> bool:
@@ -294,7 +304,7 @@ def is_password_in_secrets_manager(b: Blueprint) -> bool:
     return PASSWORD in b.auth.sign_in_mode.variables and b.aws.password_in == "secrets-manager"  # noqa: S105
 
 
-_BUCKET = Told(BUCKET, "String", "The bucket of the app's files")
+_BUCKET = StackParameter(BUCKET, "String", "The bucket of the app's files")
 
 
 # --- ids --------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from troposphere import AWSObject, Output, Parameter, Ref, Sub, Tags, Template, 
 from matinee import settings
 from matinee.manifest import PredictorManifest
 from matinee.stack import blueprint
-from matinee.stack.blueprint import Blueprint, Told, arn
+from matinee.stack.blueprint import Blueprint, StackParameter, arn
 from matinee.stack.limits import MOST_OF, too_many
 
 Json = Any
@@ -19,11 +19,11 @@ Json = Any
 class Sheet:
     """What the subjects write to, one after another."""
 
-    def __init__(self, description: str, told: Iterable[Told], tags: Mapping[str, str]) -> None:
+    def __init__(self, description: str, parameters: Iterable[StackParameter], tags: Mapping[str, str]) -> None:
         self._template = Template(Description=description)
         self._template.set_version("2010-09-09")
         self._tags = dict(tags)
-        for one in told:
+        for one in parameters:
             _check_room("Parameters", self._template.parameters)
             self._template.add_parameter(Parameter(one.name, Type=one.type, Description=one.description))
 
@@ -55,7 +55,7 @@ def _check_room(section: str, there: Mapping[str, Any]) -> None:
         raise too_many(section)
 
 
-def said(text: str) -> Any:
+def substitute(text: str) -> Any:
     """Return a text with `${AWS::Region}` and the like as what CloudFormation fills in."""
     return Sub(text) if "${" in text else text
 
@@ -126,7 +126,7 @@ def container(
 
 def parameter_arn(b: Blueprint, secret: str) -> Any:
     """Return the SSM parameter of a secret."""
-    return said(arn("ssm", "parameter" + b.names.parameter(secret)))
+    return substitute(arn("ssm", "parameter" + b.names.parameter(secret)))
 
 
 def from_parameters(b: Blueprint, secrets: tuple[str, ...]) -> dict[str, Any]:

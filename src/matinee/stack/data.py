@@ -37,7 +37,7 @@ def template(b: Blueprint) -> dict[str, Any]:
     return sheet.done()
 
 
-def _kept(resource: AWSObject) -> AWSObject:
+def _retain(resource: AWSObject) -> AWSObject:
     resource.DeletionPolicy, resource.UpdateReplacePolicy = KEPT, RETAINED
     return resource
 
@@ -50,7 +50,7 @@ def _repository(sheet: Sheet, b: Blueprint) -> Any:
         "action": {"type": "expire"},
     }
     return sheet.add(
-        _kept(
+        _retain(
             ecr.Repository(
                 "Repository",
                 RepositoryName=b.names.base,
@@ -70,22 +70,22 @@ def _compact(value: Any) -> str:
 
 
 def _table(sheet: Sheet, b: Blueprint) -> Any:
-    said = table_definition(b.names.base)
+    definition = table_definition(b.names.base)
     capacity = b.aws.table
     paid: dict[str, Any] = {}
     if capacity:
-        said["BillingMode"] = "PROVISIONED"
+        definition["BillingMode"] = "PROVISIONED"
         units = {"ReadCapacityUnits": capacity.read, "WriteCapacityUnits": capacity.write}
         paid = {"ProvisionedThroughput": dynamodb.ProvisionedThroughput(**units)}
     return sheet.add(
-        _kept(
+        _retain(
             dynamodb.Table(
                 "Table",
-                TableName=said["TableName"],
-                BillingMode=said["BillingMode"],
-                AttributeDefinitions=[dynamodb.AttributeDefinition(**a) for a in said["AttributeDefinitions"]],
-                KeySchema=[dynamodb.KeySchema(**k) for k in said["KeySchema"]],
-                GlobalSecondaryIndexes=[_index(index, paid) for index in said["GlobalSecondaryIndexes"]],
+                TableName=definition["TableName"],
+                BillingMode=definition["BillingMode"],
+                AttributeDefinitions=[dynamodb.AttributeDefinition(**a) for a in definition["AttributeDefinitions"]],
+                KeySchema=[dynamodb.KeySchema(**k) for k in definition["KeySchema"]],
+                GlobalSecondaryIndexes=[_index(index, paid) for index in definition["GlobalSecondaryIndexes"]],
                 TimeToLiveSpecification=dynamodb.TimeToLiveSpecification(AttributeName=EXPIRES, Enabled=True),
                 PointInTimeRecoverySpecification=dynamodb.PointInTimeRecoverySpecification(
                     PointInTimeRecoveryEnabled=True
@@ -97,18 +97,18 @@ def _table(sheet: Sheet, b: Blueprint) -> Any:
     )
 
 
-def _index(said: dict[str, Any], paid: dict[str, Any]) -> dynamodb.GlobalSecondaryIndex:
+def _index(definition: dict[str, Any], paid: dict[str, Any]) -> dynamodb.GlobalSecondaryIndex:
     return dynamodb.GlobalSecondaryIndex(
-        IndexName=said["IndexName"],
-        KeySchema=[dynamodb.KeySchema(**k) for k in said["KeySchema"]],
-        Projection=dynamodb.Projection(**said["Projection"]),
+        IndexName=definition["IndexName"],
+        KeySchema=[dynamodb.KeySchema(**k) for k in definition["KeySchema"]],
+        Projection=dynamodb.Projection(**definition["Projection"]),
         **paid,
     )
 
 
 def _bucket(sheet: Sheet, b: Blueprint) -> Any:
     bucket = sheet.add(
-        _kept(
+        _retain(
             s3.Bucket(
                 "Bucket",
                 BucketName=Ref(blueprint.BUCKET),
@@ -147,7 +147,7 @@ def _lifecycle() -> list[s3.LifecycleRule]:
 
 def _log_group(sheet: Sheet, b: Blueprint, title: str, name: str) -> None:
     sheet.add(
-        _kept(
+        _retain(
             logs.LogGroup(
                 title,
                 LogGroupName=b.names.log_group(name),
@@ -160,7 +160,7 @@ def _log_group(sheet: Sheet, b: Blueprint, title: str, name: str) -> None:
 def _password(sheet: Sheet, b: Blueprint) -> Any:
     """Made with a random one, so that nobody's password passes through a template; the tool puts yours."""
     return sheet.add(
-        _kept(
+        _retain(
             secretsmanager.Secret(
                 "Password",
                 Name=b.names.parameter(PASSWORD).lstrip("/"),

@@ -67,11 +67,11 @@ def length(document: dict[str, Json]) -> int:
 
 
 def _as_json(statement: Statement) -> dict[str, Json]:
-    told = statement.as_json()
+    document = statement.as_json()
     for key in ("Action", "Resource"):
-        if len(told[key]) == 1:
-            told[key] = told[key][0]
-    return told
+        if len(document[key]) == 1:
+            document[key] = document[key][0]
+    return document
 
 
 # --- what is made by name ---------------------------------------------------------------------------------------

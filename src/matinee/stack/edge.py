@@ -75,7 +75,7 @@ def _config(b: Blueprint, origin: Any, access: Any) -> cloudfront.DistributionCo
         PriceClass="PriceClass_100",
         Origins=_origins(origin, access),
         DefaultCacheBehavior=cloudfront.DefaultCacheBehavior(
-            **_said(CACHING_DISABLED, _APP), AllowedMethods=ALL_METHODS, OriginRequestPolicyId=ALL_VIEWER
+            **_forwarding(CACHING_DISABLED, _APP), AllowedMethods=ALL_METHODS, OriginRequestPolicyId=ALL_VIEWER
         ),
         CacheBehaviors=behaviors,
         **more,
@@ -101,7 +101,7 @@ def _origins(origin: Any, access: Any) -> list[cloudfront.Origin]:
     return [app, pages]
 
 
-def _said(cache: str, origin: str) -> dict[str, Any]:
+def _forwarding(cache: str, origin: str) -> dict[str, Any]:
     return {
         "TargetOriginId": origin,
         "ViewerProtocolPolicy": "redirect-to-https",
@@ -112,7 +112,7 @@ def _said(cache: str, origin: str) -> dict[str, Any]:
 
 
 def _behavior(path: str, cache: str, *, origin: str = _APP, **more: Any) -> cloudfront.CacheBehavior:
-    return cloudfront.CacheBehavior(PathPattern=path, **_said(cache, origin), **more)
+    return cloudfront.CacheBehavior(PathPattern=path, **_forwarding(cache, origin), **more)
 
 
 # --- asleep -----------------------------------------------------------------------------------------------------

@@ -168,13 +168,13 @@ def add_schedules(sheet: Sheet, b: Blueprint, dispatcher: Any) -> None:
 
 
 def _of(group: Any, dispatcher: Any, predictor: PredictorManifest) -> scheduler.Schedule:
-    told = {"predictor": predictor.name, "scheduled": "<aws.scheduler.scheduled-time>"}
+    payload = {"predictor": predictor.name, "scheduled": "<aws.scheduler.scheduled-time>"}
     title = f"Schedule{logical(predictor.name)}"
     name = shortened(predictor.name)
-    return _schedule(group, dispatcher, title, name, predictor.resources.schedule, json.dumps(told))
+    return _schedule(group, dispatcher, title, name, predictor.resources.schedule, json.dumps(payload))
 
 
-def _schedule(group: Any, dispatcher: Any, title: str, name: str, when: str, said: str) -> scheduler.Schedule:
+def _schedule(group: Any, dispatcher: Any, title: str, name: str, when: str, payload: str) -> scheduler.Schedule:
     return scheduler.Schedule(
         title,
         GroupName=Ref(group),
@@ -186,7 +186,7 @@ def _schedule(group: Any, dispatcher: Any, title: str, name: str, when: str, sai
         Target=scheduler.Target(
             Arn=Ref(dispatcher),
             RoleArn=GetAtt("SchedulerRole", "Arn"),
-            Input=said,
+            Input=payload,
             # What cannot be delivered for so long is stale: the next call does the same.
             RetryPolicy=scheduler.RetryPolicy(MaximumEventAgeInSeconds=300, MaximumRetryAttempts=3),
         ),

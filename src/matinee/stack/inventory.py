@@ -104,15 +104,17 @@ def take(templates: Sequence[TemplateJson]) -> Inventory:
     for _, item in found:
         counts[item["Type"]] = counts.get(item["Type"], 0) + 1
     definitions = dict(_of(found, "AWS::ECS::TaskDefinition"))
-    services = tuple(_service(name, told, definitions, found) for name, told in _of(found, "AWS::ECS::Service"))
+    services = tuple(
+        _service(name, properties, definitions, found) for name, properties in _of(found, "AWS::ECS::Service")
+    )
     serving = {service.machine.name for service in services}
-    tables = [told for _, told in _of(found, "AWS::DynamoDB::Table")]
+    tables = [properties for _, properties in _of(found, "AWS::DynamoDB::Table")]
     functions = list(_of(found, "AWS::Lambda::Function"))
     return Inventory(
         services=services,
-        functions=tuple(_function(name, told, found) for name, told in functions),
-        workers=tuple(_machine(name, told) for name, told in definitions.items() if name not in serving),
-        are_workers_on_spot=any(_environment(told).get(SPOT) == "1" for _, told in functions),
+        functions=tuple(_function(name, properties, found) for name, properties in functions),
+        workers=tuple(_machine(name, properties) for name, properties in definitions.items() if name not in serving),
+        are_workers_on_spot=any(_environment(properties).get(SPOT) == "1" for _, properties in functions),
         on_gpu=tuple(name for name, _ in _of(found, "AWS::Batch::JobDefinition")),
         balancers=tuple(_is_public(balancer) for _, balancer in _of(found, _BALANCER)),
         addresses=sum(_addresses(balancer, counts) for _, balancer in _of(found, _BALANCER) if _is_public(balancer)),
@@ -123,7 +125,8 @@ def take(templates: Sequence[TemplateJson]) -> Inventory:
         tables=len(tables),
         capacity=_capacity(tables),
         has_recovery=any(
-            told.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled") for told in tables
+            properties.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled")
+            for properties in tables
         ),
         has_cloudfront="AWS::CloudFront::Distribution" in counts,
         images=len(set(_images(found))),
@@ -153,31 +156,33 @@ def _metrics(found: Sequence[tuple[str, Json]]) -> Iterator[tuple[str, str]]:
 
 
 def _images(found: Sequence[tuple[str, Json]]) -> Iterator[str]:
-    for _, told in _of(found, "AWS::Lambda::Function"):
-        yield str(told.get("Code", {}).get("ImageUri"))
-    for _, told in _of(found, "AWS::ECS::TaskDefinition"):
-        yield from (str(container.get("Image")) for container in told.get("ContainerDefinitions", []))
+    for _, properties in _of(found, "AWS::Lambda::Function"):
+        yield str(properties.get("Code", {}).get("ImageUri"))
+    for _, properties in _of(found, "AWS::ECS::TaskDefinition"):
+        yield from (str(container.get("Image")) for container in properties.get("ContainerDefinitions", []))
 
 
 def _environment(function: Json) -> Mapping[str, Json]:
-    told: Mapping[str, Json] = function.get("Environment", {}).get("Variables", {})
-    return told
+    properties: Mapping[str, Json] = function.get("Environment", {}).get("Variables", {})
+    return properties
 
 
-def _machine(name: str, told: Json) -> Machine:
-    is_arm = told.get("RuntimePlatform", {}).get("CpuArchitecture") == "ARM64"
-    return Machine(name, int(told.get("Cpu", 256)) / 1024, int(told.get("Memory", 512)) / 1024, is_arm)
+def _machine(name: str, properties: Json) -> Machine:
+    is_arm = properties.get("RuntimePlatform", {}).get("CpuArchitecture") == "ARM64"
+    return Machine(name, int(properties.get("Cpu", 256)) / 1024, int(properties.get("Memory", 512)) / 1024, is_arm)
 
 
-def _service(name: str, told: Json, definitions: Mapping[str, Json], found: Sequence[tuple[str, Json]]) -> Service:
-    definition = told["TaskDefinition"]["Ref"]
-    network = told.get("NetworkConfiguration", {}).get("AwsvpcConfiguration", {})
-    tasks, hours = int(told.get("DesiredCount", 1)), MONTH_H
+def _service(
+    name: str, properties: Json, definitions: Mapping[str, Json], found: Sequence[tuple[str, Json]]
+) -> Service:
+    definition = properties["TaskDefinition"]["Ref"]
+    network = properties.get("NetworkConfiguration", {}).get("AwsvpcConfiguration", {})
+    tasks, hours = int(properties.get("DesiredCount", 1)), MONTH_H
     for _, target in _of(found, "AWS::ApplicationAutoScaling::ScalableTarget"):
         if name in str(target.get("ResourceId")):
             tasks, hours = int(target["MinCapacity"]), awake_hours(target.get("ScheduledActions") or [])
     machine = _machine(definition, definitions[definition])
-    return Service(machine, tasks, _on_spot(told, tasks), hours, network.get("AssignPublicIp") == "ENABLED")
+    return Service(machine, tasks, _on_spot(properties, tasks), hours, network.get("AssignPublicIp") == "ENABLED")
 
 
 def _on_spot(service: Json, tasks: int) -> int:
@@ -210,10 +215,12 @@ def _times(expression: str, after: float, until: float) -> Iterator[float]:
         at = found
 
 
-def _function(name: str, told: Json, found: Sequence[tuple[str, Json]]) -> Function:
+def _function(name: str, properties: Json, found: Sequence[tuple[str, Json]]) -> Function:
     calls = sum(_calls(schedule) for _, schedule in _of(found, "AWS::Scheduler::Schedule") if _targets(schedule, name))
-    is_arm = told.get("Architectures") == ["arm64"]
-    return Function(str(told.get("FunctionName", name)), int(told.get("MemorySize", 128)) / 1024, is_arm, calls)
+    is_arm = properties.get("Architectures") == ["arm64"]
+    return Function(
+        str(properties.get("FunctionName", name)), int(properties.get("MemorySize", 128)) / 1024, is_arm, calls
+    )
 
 
 def _targets(schedule: Json, function: str) -> bool:
@@ -236,12 +243,12 @@ def _calls(schedule: Json) -> float:
 
 def _capacity(tables: Sequence[Json]) -> tuple[int, int] | None:
     """Return the read and write units of tables and indexes, None where they are paid by request."""
-    given = [
+    units = [
         one["ProvisionedThroughput"]
-        for told in tables
-        if told.get("BillingMode") == "PROVISIONED"
-        for one in (told, *told.get("GlobalSecondaryIndexes", []))
+        for properties in tables
+        if properties.get("BillingMode") == "PROVISIONED"
+        for one in (properties, *properties.get("GlobalSecondaryIndexes", []))
     ]
-    if not given:
+    if not units:
         return None
-    return sum(int(g["ReadCapacityUnits"]) for g in given), sum(int(g["WriteCapacityUnits"]) for g in given)
+    return sum(int(g["ReadCapacityUnits"]) for g in units), sum(int(g["WriteCapacityUnits"]) for g in units)

@@ -47,18 +47,18 @@ class Statement:
 
     def as_json(self) -> dict[str, Json]:
         """Return it as IAM reads it."""
-        told: dict[str, Json] = {
+        document: dict[str, Json] = {
             "Sid": self.sid,
             "Effect": "Allow",
             "Action": sorted(self.actions),
             "Resource": [_fill_in(one) for one in self.resources],
         }
         if self.conditions:
-            told["Condition"] = {
+            document["Condition"] = {
                 test: {key: _fill_in_each(value) for key, value in keys.items()}
                 for test, keys in self.conditions.items()
             }
-        return told
+        return document
 
 
 @dataclass(frozen=True)

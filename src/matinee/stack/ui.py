@@ -75,8 +75,8 @@ def _balancer_security_group(b: Blueprint) -> ec2.SecurityGroup:
 def _ingress(b: Blueprint) -> list[ec2.SecurityGroupRule]:
     if b.aws.edge == "cloudfront":
         # A VPC origin's interfaces are in the network, and their addresses are in this list.
-        told: dict[str, Any] = {"SourcePrefixListId": Ref(blueprint.PREFIX_LIST), "Description": "From CloudFront"}
-        return [ec2.SecurityGroupRule(IpProtocol="tcp", FromPort=80, ToPort=80, **told)]
+        source: dict[str, Any] = {"SourcePrefixListId": Ref(blueprint.PREFIX_LIST), "Description": "From CloudFront"}
+        return [ec2.SecurityGroupRule(IpProtocol="tcp", FromPort=80, ToPort=80, **source)]
     ports = (80, 443) if b.aws.certificate else (80,)
     return [
         ec2.SecurityGroupRule(IpProtocol="tcp", FromPort=port, ToPort=port, CidrIp="0.0.0.0/0", Description="From all")
@@ -226,10 +226,10 @@ def _container(b: Blueprint) -> ecs.ContainerDefinition:
 
 def _sign_in(b: Blueprint) -> dict[str, str]:
     """Return what the UI asks people for. Not from the release: the first one comes after the UI is up."""
-    told = {AUTH: json.dumps(vars(b.auth), sort_keys=True)}
+    variables = {AUTH: json.dumps(vars(b.auth), sort_keys=True)}
     if OIDC_REDIRECT_URI in b.auth.sign_in_mode.variables and b.aws.domain:
-        told[OIDC_REDIRECT_URI] = f"https://{b.aws.domain}/oauth2callback"
-    return told
+        variables[OIDC_REDIRECT_URI] = f"https://{b.aws.domain}/oauth2callback"
+    return variables
 
 
 def _reached(b: Blueprint) -> dict[str, Any]:
