@@ -174,36 +174,36 @@ def _cron(text: str, fields: list[str]) -> Cron:
     )
 
 
-def _day_of_month(text: str, said: str, months: list[int]) -> tuple[str, int]:
+def _day_of_month(text: str, field_text: str, months: list[int]) -> tuple[str, int]:
     """Return cronsim's field, and the day whose nearest weekday is meant (0 = none)."""
-    if said in ("?", "*"):
+    if field_text in ("?", "*"):
         return "*", 0
-    if said in ("L", "LW"):
-        return said, 0
-    if near := re.fullmatch(r"(\d{1,2})W", said):
+    if field_text in ("L", "LW"):
+        return field_text, 0
+    if near := re.fullmatch(r"(\d{1,2})W", field_text):
         day = _value(text, _DAY, near[1])
         return ",".join(map(str, range(max(1, min(day, 28) - 2), min(31, day + 2) + 1))), day
-    days = _values(text, _DAY, said)
+    days = _values(text, _DAY, field_text)
     if min(days) > max(_LONGEST[month - 1] for month in months):
         raise UsageError(f"{_shown(text)} never comes: no such month has a day {min(days)}.")
     return _listed(days, _DAY), 0
 
 
-def _day_of_week(text: str, said: str) -> str:
-    if said in ("?", "*"):
+def _day_of_week(text: str, field_text: str) -> str:
+    if field_text in ("?", "*"):
         return "*"
-    if said == "L":  # the last day of the week
+    if field_text == "L":  # the last day of the week
         return "6"
-    if last := re.fullmatch(r"(\w+)L", said):
+    if last := re.fullmatch(r"(\w+)L", field_text):
         return f"{_value(text, _WEEKDAY, last[1]) - 1}L"
-    if nth := re.fullmatch(r"(\w+)#([1-5])", said):
+    if nth := re.fullmatch(r"(\w+)#([1-5])", field_text):
         return f"{_value(text, _WEEKDAY, nth[1]) - 1}#{nth[2]}"
-    return ",".join(str(day - 1) for day in _values(text, _WEEKDAY, said))
+    return ",".join(str(day - 1) for day in _values(text, _WEEKDAY, field_text))
 
 
-def _values(text: str, field: _Field, said: str) -> list[int]:
+def _values(text: str, field: _Field, field_text: str) -> list[int]:
     """Return the values a field names, in order."""
-    return sorted({value for item in said.split(",") for value in _item(text, field, item)})
+    return sorted({value for item in field_text.split(",") for value in _item(text, field, item)})
 
 
 def _item(text: str, field: _Field, item: str) -> range:

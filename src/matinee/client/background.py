@@ -1,6 +1,6 @@
-"""Deliver notices from this process: a thread beside the dispatcher's, since mail servers and webhooks may be slow.
+"""What a host does in the background, each in a thread: deliver notices, dispatch, submit schedules, keep logs.
 
-On AWS the dispatcher's Lambda function calls the same `deliver`.
+On AWS the dispatcher's Lambda function does the first three.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`matinee dev`: the whole app on this machine, until it is told to end.
+"""`matinee dev`: the whole app on this machine, until it is asked to end.
 
 lock → host (Lambda service, dispatcher) → UI process → inspect and release → schedules → watch files → end everything
 """
@@ -159,8 +159,8 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
         try:
             if options.ui:
                 ui = UiProcess(host, options.port, reach, report)
-            kept = place.aws._asdict() if place else None
-            write_dev_record(project, DevRecord(os.getpid(), host.service.endpoint, ui.url if ui else "", kept))
+            data = place.aws._asdict() if place else None
+            write_dev_record(project, DevRecord(os.getpid(), host.service.endpoint, ui.url if ui else "", data))
             before = fingerprint(options.path, project)
             _reload(host, project, report, is_first=True)
             schedules.start()
@@ -217,10 +217,10 @@ class UiProcess:
         lifeline, self._lifeline = os.pipe()
         command = [sys.executable, "-m", "matinee.ui.serve", "--host", reach.host, "--port", str(self.port)]
         command += ["--without-sign-in"] if reach.without_sign_in else []
-        told = {**host.settings.environment(), **host.told, **reach.made, AUTH: json.dumps(vars(reach.auth))}
+        variables = {**host.settings.environment(), **host.told, **reach.made, AUTH: json.dumps(vars(reach.auth))}
         self._process = subprocess.Popen(
             [*command, "--lifeline-fd", str(lifeline)],
-            env={**os.environ, **told},
+            env={**os.environ, **variables},
             pass_fds=[lifeline],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -366,13 +366,13 @@ def fingerprint(path: Path, last: Project, more: Iterable[Path] = (), *, has_tro
         with suppress(OSError):
             found |= set(component.contents().files.values())
     found.update(more)
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     if has_trouble:
-        told.update("\0".join(name for name, _ in files_of(last.folder)).encode())
+        digest.update("\0".join(name for name, _ in files_of(last.folder)).encode())
     for file in sorted(found):
         with suppress(OSError):
-            told.update(f"{file}\0{file_digest(file)}\n".encode())
-    return told.hexdigest()
+            digest.update(f"{file}\0{file_digest(file)}\n".encode())
+    return digest.hexdigest()
 
 
 class _Ignore(DefaultFilter):

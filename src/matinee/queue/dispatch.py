@@ -168,10 +168,10 @@ def missing_slot(
 
 def _workers_needed(due: list[Entry], leased: list[Entry], pool: Pool) -> int:
     """Count the runs that want a worker now, and the workers that do nothing for them: those whose lease expired."""
-    wanted = {entry.run_id for entry in due} | {entry.run_id for entry in leased}
+    run_ids = {entry.run_id for entry in due} | {entry.run_id for entry in leased}
     holders = {slot.token for slot in pool.slots}
     stuck = sum(entry.is_leased and entry.owner in holders for entry in due)
-    return len(wanted) + stuck
+    return len(run_ids) + stuck
 
 
 def cancel(store: Store, run_id: str, now: float) -> Run:
