@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -173,11 +174,20 @@ def _trouble(error: MatineeError) -> Trouble:
 
 
 def _with_overrides(project: Project, manifest: ComponentManifest) -> ComponentManifest:
+    """Return the manifest with the settings of `matinee.toml`; a schedule that never comes is its trouble."""
+
     def overridden(predictor: PredictorManifest) -> PredictorManifest:
         resources = replace(predictor.resources, **project.overrides.get(predictor.name, {}))
         return replace(predictor, resources=resources)
 
-    return replace(manifest, predictors=tuple(map(overridden, manifest.predictors)))
+    manifest = replace(manifest, predictors=tuple(map(overridden, manifest.predictors)))
+    try:
+        for predictor in manifest.predictors:
+            resources = predictor.resources
+            schedule.check_comes(resources.schedule, resources.timezone, time.time())
+    except UsageError as error:
+        return replace(manifest, predictors=(), trouble=Trouble(f"{predictor.name}: {error.message}", error.hint))
+    return manifest
 
 
 # --- the process ------------------------------------------------------------------------------------------------
