@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from matinee import runs
 from matinee.backends.factory import LogWriter, open_log_writer, open_store
 from matinee.errors import BackendError
-from matinee.memory import tree_bytes
+from matinee.process_tree import tree_bytes
 from matinee.queue.claims import ClaimBatch, End, Leave, Transition, WaitUntil, finish, leave_unless_due, release_claim
 from matinee.retry import backoff_s
 from matinee.runs import Change, Entry, Failure, Json, Progress, Run, evolve
@@ -46,7 +46,7 @@ class Supervisor:
         self._log = RunLog(logs, held.predictor.component)
         self._selector = selectors.DefaultSelector()
         self._signals = Signals(self._selector, lifeline_fd)
-        self._child: Child | None = Child(spawned, self._selector)
+        self._child: Child | None = Child(spawned, self._selector, held.mark)
         self._broken: Failure | None = None  # why the child that was to run the next run could not start
         self._job: Job | None = None
         self._batch = ClaimBatch(store, held.predictor.name, owner=held.token, version=held.label)
@@ -116,7 +116,7 @@ class Supervisor:
         """Give the run to the child, to a new one where there is none."""
         run, predictor = job.run, self._held.predictor
         if self._child is None and self._broken is None:
-            self._child = Child(None, self._selector)
+            self._child = Child(None, self._selector, self._held.mark)
         job.cold_start = self._child is None or not self._child.used
         if self._child is None:
             failure, self._broken = self._broken, None

@@ -276,6 +276,16 @@ def test_an_idle_process_is_ended(make_service):
     assert lambdas.call()["pid"] != pid
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="found by Linux's /proc")
+@pytest.mark.parametrize("event", [{"exit": 3}, {"kill": True}, {"sleep_s": 50}], ids=["exit", "killed", "timeout"])
+def test_what_has_left_its_session_ends_with_its_predictor(lambdas, event):
+    lambdas.function(timeout_s=2)
+    orphan = lambdas.folder / "orphan"
+    assert lambdas.call(payload={"orphan": str(orphan), **event})["errorType"]
+    pid = int(orphan.read_text())
+    wait_until(lambda: not is_alive(pid))
+
+
 def test_stop_ends_processes_and_their_children(make_service):
     lambdas = make_service()
     lambdas.function()

@@ -11,7 +11,9 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from matinee.backends.local.lambda_service.guard import Guard
+from matinee.process_tree import kill_tree
 
+RUNTIME_API = "AWS_LAMBDA_RUNTIME_API"  # each process has a port of its own, and all it starts inherits the name
 _READ_BYTES = 65536
 _READS = 2  # a pipe holds 64 KB, and some may come meanwhile
 _LONGEST_LINE_BYTES = 256 * 1024  # CloudWatch's limit of one event
@@ -122,8 +124,7 @@ class Process:
         self._guard.watch(process.pid)
         self._tell(self._started, process.pid)
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # not reaped yet: the group's id stays its own
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # descendants it left
+        kill_tree(process.pid, f"{RUNTIME_API}={environment[RUNTIME_API]}")  # descendants it left
         code = process.wait()
         if process.stdin is not None:
             process.stdin.close()

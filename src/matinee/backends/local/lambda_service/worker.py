@@ -25,7 +25,7 @@ from matinee.backends.local.lambda_service.function import (
 from matinee.backends.local.lambda_service.guard import Guard
 from matinee.backends.local.lambda_service.http import JSON_TYPE, Connection, Request, header_lines, refusal
 from matinee.backends.local.lambda_service.process import Process
-from matinee.memory import tree_bytes
+from matinee.process_tree import tree_bytes
 
 # A start that takes longer is ended, and tried once more as a part of the request, with the function's timeout:
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
