@@ -10,12 +10,8 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -32,10 +28,11 @@ from matinee.client.processes import StageData
 from matinee.deploy import current_state
 from matinee.deploy.cloud import open_cloud
 from matinee.deploy.stack_state import describe
-from matinee.errors import BackendError, ConflictError, MatineeError, NotFoundError, UsageError
+from matinee.errors import ConflictError, MatineeError, NotFoundError, UsageError
 from matinee.images.engine import Engine
 from matinee.manifest import Release
 from matinee.operate.build import Containers
+from matinee.operate.ui_process import UiProcess
 from matinee.project.content import IgnoreRules, file_digest, files_of
 from matinee.project.load import load
 from matinee.project.model import Project
@@ -43,8 +40,6 @@ from matinee.project.sections import LAN_MODE, Auth
 from matinee.schedule import Schedule
 from matinee.settings import AUTH, OWNER_PASSWORD, PASSWORD
 
-UI_START_S = 30.0
-PORTS_TRIED = 50
 _SETTINGS = ("matinee.toml", ".env*", ".gitignore", ".matineeignore")
 _CODE = (".py", "requirements.txt", "pyproject.toml")
 QUIET_MS = 60  # editors write a file in several steps: wait until it is quiet
@@ -158,7 +153,7 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
         ui: UiProcess | None = None
         try:
             if options.ui:
-                ui = UiProcess(host, options.port, reach, report)
+                ui = _start_ui(host, options.port, reach, report)
             data = place.aws._asdict() if place else None
             write_dev_record(project, DevRecord(os.getpid(), host.service.endpoint, ui.url if ui else "", data))
             before = fingerprint(options.path, project)
@@ -166,6 +161,7 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
             schedules.start()
             if ui:
                 ui.wait_until_it_answers(stop)
+                ui.keep_alive()
             url = ui.url if ui else ""
             report(Ready(url, host.service.endpoint, time.monotonic() - started))
             if reach.auth.sign_in_mode.has_accounts and not host.backend.store.documents(USER):
@@ -203,83 +199,24 @@ def _stop_signals() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-# --- the UI process -------------------------------------------------------------------------------------------------
-
-
-class UiProcess:
-    """The UI in a process of its own: it imports no algorithm and ends with this process (its lifeline is a pipe)."""
-
-    def __init__(self, host: LocalHost, first_port: int, reach: Reach, report: Callable[[Event], None]) -> None:
-        self.port = free_port(reach.host, first_port)
-        if self.port != first_port:
-            report(PortTaken(first_port, self.port))
-        self.url = f"http://{reach.own_host}:{self.port}"
-        lifeline, self._lifeline = os.pipe()
-        command = [sys.executable, "-m", "matinee.ui.serve", "--host", reach.host, "--port", str(self.port)]
-        command += ["--without-sign-in"] if reach.without_sign_in else []
-        variables = {**host.settings.environment(), **host.told, **reach.made, AUTH: json.dumps(vars(reach.auth))}
-        self._process = subprocess.Popen(
-            [*command, "--lifeline-fd", str(lifeline)],
-            env={**os.environ, **variables},
-            pass_fds=[lifeline],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is this process's to handle
-            text=True,
-            errors="replace",
-        )
-        os.close(lifeline)
-        self._last_line = ""
-        threading.Thread(target=self._pass_on, args=(report,), name="matinee-ui-log", daemon=True).start()
-
-    def _pass_on(self, report: Callable[[Event], None]) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._last_line = line.strip() or self._last_line
-            report(Line("ui", line.rstrip("\n")))
-
-    def wait_until_it_answers(self, stop: threading.Event) -> None:
-        """Wait for the health check; BackendError with the last line it wrote when it ends or takes too long."""
-        deadline = time.monotonic() + UI_START_S
-        while not stop.is_set():
-            if self._process.poll() is not None:
-                raise BackendError(f"The UI ended while starting: {self._last_line or 'it wrote nothing'}.")
-            health = f"{self.url}/_stcore/health"
-            with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(health, timeout=2):  # noqa: S310
-                return
-            if time.monotonic() > deadline:
-                raise BackendError(f"The UI did not answer within {UI_START_S:g} s.", hint="Its log lines say why.")
-            stop.wait(0.03)
-
-    def stop(self) -> None:
-        """End the process: SIGTERM, and SIGKILL when it does not listen."""
-        os.close(self._lifeline)
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+def _start_ui(host: LocalHost, first_port: int, reach: Reach, report: Callable[[Event], None]) -> UiProcess:
+    ui = UiProcess(
+        reach.host,
+        first_port,
+        {**host.settings.environment(), **host.told, **reach.made, AUTH: json.dumps(vars(reach.auth))},
+        lambda component, line: report(Line(component, line)),
+        own_host=reach.own_host,
+        without_sign_in=reach.without_sign_in,
+    )
+    if ui.port != first_port:
+        report(PortTaken(first_port, ui.port))
+    return ui
 
 
 def _shown(reach: Reach, port: int) -> Shown:
     address = network_address() if reach.host == EVERYWHERE else reach.host
     passwords = (reach.made.get(PASSWORD, ""), reach.made.get(OWNER_PASSWORD, ""))
     return Shown(f"http://{address}:{port}" if address else "", *passwords)
-
-
-def free_port(host: str, first: int) -> int:
-    """Return `first` or the next port that is free; BackendError when none of PORTS_TRIED is."""
-    for port in range(first, min(first + PORTS_TRIED, 65536)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return port
-    raise BackendError(f"No port from {first} on is free on {host}.", hint="Choose another one with --port.")
 
 
 # --- following changes ----------------------------------------------------------------------------------------------
