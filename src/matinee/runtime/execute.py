@@ -11,7 +11,7 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from matinee.errors import ComponentError, InputError, MatineeError, PredictionError
+from matinee.errors import ComponentError, InputError, Interruption, MatineeError, PredictionError
 from matinee.own_paths import hint_for_missing_file, name_own_files, snapshot_of
 from matinee.predictors import declare
 from matinee.predictors.context import Context, context
@@ -50,7 +50,7 @@ def execute(
 def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     try:
         return function(**arguments)
-    except (InputError, KeyboardInterrupt):
+    except (InputError, Interruption):
         raise
     except MemoryError as error:
         raise PredictionError(
@@ -61,7 +61,7 @@ def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         ) from error
     except MatineeError as error:
         raise PredictionError(error.message, hint=error.hint, traceback=user_traceback(error)) from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # CancelledError, GeneratorExit, SystemExit too: the caller learns what ended it
         message = name_own_files(f"{function.__name__} raised {type(error).__name__}: {error}".rstrip(": "))
         raise PredictionError(message, hint=hint_for_missing_file(error), traceback=user_traceback(error)) from error
 

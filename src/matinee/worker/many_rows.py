@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from matinee.errors import InputError, MatineeError
+from matinee.errors import InputError, Interruption, MatineeError
 from matinee.log_lines import cut, error_text
 from matinee.rows import storage
 from matinee.rows.inputs import MARK
@@ -84,7 +84,7 @@ class RowsRun:
         try:
             inputs = self._cells.inputs(cells)
             return limit.call(lambda: predict(number, inputs)), ""
-        except RowTimeoutError:
+        except RowTimeout:
             error, trace = f"{self._name} took longer than its limit of {self._timeout_s:g} s.", ""
         except InputError as problem:
             return None, cut(problem.message, MAX_ERROR_CHARS)
@@ -121,8 +121,8 @@ class RowsRun:
         self._link.send("progress", [done / max(1, total), message, self._writer.first, min(total, done + 1), last])
 
 
-class RowTimeoutError(BaseException):
-    """A row took too long. Not an Exception: a predictor that catches everything must not swallow it."""
+class RowTimeout(Interruption):
+    """A row took too long."""
 
 
 class Limit:
@@ -142,7 +142,7 @@ class Limit:
         signal.signal(signal.SIGALRM, self._before)
 
     def call(self, function: Callable[[], Json]) -> Json:
-        """Call it; RowTimeoutError when it takes longer."""
+        """Call it; RowTimeout when it takes longer."""
         self._is_armed = True
         signal.setitimer(signal.ITIMER_REAL, self._timeout_s)
         try:
@@ -153,4 +153,4 @@ class Limit:
 
     def _ring(self, *_: object) -> None:
         if self._is_armed:
-            raise RowTimeoutError
+            raise RowTimeout
