@@ -73,6 +73,24 @@ def test_a_crash_says_how_it_ended(tmp_path: Path) -> None:
     assert "killed by signal 9" in wrong.message
 
 
+def test_an_inspection_that_is_killed_once_is_no_trouble(tmp_path: Path) -> None:
+    killed_once = f"""
+import os, pathlib
+mark = pathlib.Path({str(tmp_path / "killed")!r})
+if not mark.exists():
+    mark.touch()
+    os.kill(os.getpid(), 9)
+"""
+    found = inspected(app(tmp_path, one=IMPORT + killed_once + "@realtime\ndef f(x: int) -> int: ...\n"))["one"]
+    assert [p.name for p in found.manifest.predictors] == ["f"]
+    assert not found.was_killed
+
+
+def test_one_that_is_killed_again_and_again_is_known_to_pass(tmp_path: Path) -> None:
+    assert inspected(app(tmp_path, one=BROKEN["a kill"]))["one"].was_killed
+    assert not inspected(app(tmp_path, one=BROKEN["a crash"]))["one"].was_killed
+
+
 def test_a_component_that_hangs_is_ended(tmp_path: Path) -> None:
     text = IMPORT + "import time; time.sleep(600)\n@realtime\ndef f(x: int) -> int: ...\n"
     found = inspected(app(tmp_path, one=text), deadline_s=1.5)

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from matinee import schedule, secrets
-from matinee.environments.prepare import Environment, Report, prepare
+from matinee.environments.prepare import KILLED, Environment, KilledError, Report, prepare
 from matinee.environments.snapshots import Snapshot, SnapshotFolder
 from matinee.errors import ComponentError, MatineeError, ProjectError, UsageError
 from matinee.manifest import (
@@ -34,8 +34,10 @@ from matinee.manifest import (
 from matinee.own_paths import name_own_files
 from matinee.project.load import load
 from matinee.project.model import Component, Project
+from matinee.retry import retry
 from matinee.settings import COMPONENT, SOURCE, Settings
 
+_KILLS = (signal.SIGKILL, signal.SIGTERM)  # by somebody else: other signals are the component's own doing
 DEADLINE_S = 60.0  # for importing a component; what takes longer hangs
 
 
@@ -54,6 +56,7 @@ class InspectedComponent:
     code: Component
     files: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    was_killed: bool = False  # what made or inspected it was killed, again and again: the trouble may pass by itself
 
 
 def inspect_app(
@@ -89,8 +92,11 @@ def inspect_component(
             environment = prepare(snapshot.component, report=report)
             manifest, seen = _manifest_of(snapshot, environment, folder, deadline_s)
             snapshots.check(snapshot)
+            was_killed = False
         except MatineeError as error:
-            manifest, seen = ComponentManifest(component.name, snapshot.hash, trouble=_trouble(error)), frozenset()
+            trouble = _trouble(error, component)
+            manifest, seen = ComponentManifest(component.name, snapshot.hash, trouble=trouble), frozenset()
+            was_killed = isinstance(error, KilledError)
         opened |= seen - snapshot.digests.keys()
         contents = component.contents(opened)
         if contents.files.keys() == snapshot.digests.keys():
@@ -101,7 +107,9 @@ def inspect_component(
         folder.keep_opened(component.name, static, opened)
     files = tuple(snapshot.digests)
     manifest = _with_overrides(project, manifest)
-    return InspectedComponent(component, manifest, environment, snapshot.component, files, contents.left_out)
+    return InspectedComponent(
+        component, manifest, environment, snapshot.component, files, contents.left_out, was_killed
+    )
 
 
 def _static_hash(component: Component) -> str:
@@ -122,7 +130,7 @@ def _manifest_of(
     known = folder.read(component.name, snapshot.hash)
     if known:
         return known, frozenset()
-    manifest, seen = _ask(component, environment, deadline_s)
+    manifest, seen = retry(lambda: _ask(component, environment, deadline_s), on=(KilledError,), backoff=KILLED)
     return replace(manifest, hash=snapshot.hash), seen
 
 
@@ -167,10 +175,10 @@ def _shown(project: Project, item: InspectedComponent) -> str:
     return str(item.component.entry.relative_to(project.folder))
 
 
-def _trouble(error: MatineeError) -> Trouble:
+def _trouble(error: MatineeError, component: Component) -> Trouble:
     if isinstance(error, ComponentError):
         return Trouble(error.message, error.hint, error.file, error.line)
-    return Trouble(error.message, error.hint)
+    return Trouble(error.message, error.hint, str(component.entry))
 
 
 def _with_overrides(project: Project, manifest: ComponentManifest) -> ComponentManifest:
@@ -241,6 +249,10 @@ def _answer(component: Component, code: int, output: str, said: str) -> tuple[Co
         seen = frozenset(answer.pop("opened", ()))
         return component_from_json(answer), seen
     except (IndexError, ValueError, KeyError, TypeError) as error:
+        if -code in _KILLS:
+            hint = "Most often memory ran out. `matinee dev` tries again by itself."
+            message = f"The inspection of {component.entry.name} was killed by signal {-code}."
+            raise KilledError(message, hint=hint) from error
         last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         raise ComponentError(

@@ -27,6 +27,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from matinee.errors import BackendError, ComponentError
 from matinee.project.dependencies import Dependencies
 from matinee.project.model import Component
+from matinee.retry import Backoff, retry
 
 PACKAGE = Path(__file__).resolve().parent.parent
 READY = "matinee-ready"  # written last: an environment without it is half-made
@@ -132,7 +133,7 @@ def _make(component: Component, dependencies: Dependencies, request: str, folder
     try:
         make_environment(component.name, request, folder)
         install_packages(component, dependencies, runtime_requirements(), _python(folder))
-    except ComponentError:
+    except (ComponentError, BackendError):
         shutil.rmtree(folder, ignore_errors=True)
         raise
     _add_framework(folder)
@@ -220,6 +221,7 @@ def locked(file: Path) -> Iterator[None]:
 # --- uv ---------------------------------------------------------------------------------------------------------------
 # Calls uv and says in one sentence what it could not do.
 
+KILLED = Backoff(base_s=0.5, tries=3)
 _OFFLINE = r"(?i)dns error|error sending request|connection refused|network connectivity|failed to fetch"
 _NETWORK = "The package index cannot be reached: check the network, then try again."
 _finding = threading.Lock()
@@ -228,7 +230,7 @@ _COMMON = ("--quiet", "--color", "never", "--no-progress")
 
 def make_environment(component: str, request: str, folder: Path) -> None:
     """Make an empty virtual environment with the Python of the request (a path or a version range)."""
-    ended = run_uv("venv", "--no-project", "--python", request, str(folder))
+    ended = run_uv("venv", "--no-project", "--allow-existing", "--python", request, str(folder))
     if ended.returncode:
         offline = re.search(_OFFLINE, ended.stderr)
         said = "none is on this machine and none could be downloaded." if offline else shortened(ended.stderr)
@@ -299,13 +301,24 @@ def shortened(said: str, limit: int = 320) -> str:
     return f"{text}." if len(text) <= limit else text[: limit - 1] + "…"
 
 
+class KilledError(BackendError):
+    """A process that makes or inspects an environment was killed: the same may work the next time."""
+
+
 def run_uv(*arguments: str, folder: Path | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run one command of uv, with its settings from the folder (a private index, for example)."""
+    """Run one command of uv, with its settings from the folder (a private index, for example).
+
+    One that is killed is run again; KilledError when that happens again and again.
+    """
+    return retry(lambda: _run_uv(arguments, folder, stdin), on=(KilledError,), backoff=KILLED)
+
+
+def _run_uv(arguments: tuple[str, ...], folder: Path | None, stdin: str) -> subprocess.CompletedProcess[str]:
     command = [_binary(), *arguments[:1], *_COMMON, *arguments[1:]]
     if arguments[0] == "pip":  # `uv pip install`: options follow the sub-command
         command = [_binary(), *arguments[:2], *_COMMON, *arguments[2:]]
     try:
-        return subprocess.run(
+        ended = subprocess.run(
             command,
             cwd=folder,
             env={"UV_SYSTEM_CERTS": "true", **os.environ},  # behind a company's certificate authority too
@@ -316,9 +329,13 @@ def run_uv(*arguments: str, folder: Path | None = None, stdin: str = "") -> subp
         )
     except OSError as error:
         raise BackendError(f"uv cannot be started: {error}.", hint=f"{sys.executable} -m pip install uv") from error
+    if ended.returncode < 0:
+        raise KilledError(
+            f"uv was killed by signal {-ended.returncode}.", hint="Most often memory ran out: end something, try again."
+        )
+    return ended
 
 
-@lru_cache(maxsize=1)
 def _binary() -> str:
     import sysconfig
 

@@ -42,6 +42,7 @@ from matinee.settings import AUTH, OWNER_PASSWORD, PASSWORD
 
 _SETTINGS = ("matinee.toml", ".env*", ".gitignore", ".matineeignore")
 _CODE = (".py", "requirements.txt", "pyproject.toml")
+KILLED_RETRY_S = 5.0
 QUIET_MS = 60  # editors write a file in several steps: wait until it is quiet
 
 
@@ -257,6 +258,7 @@ def _follow(
     # What was saved between the first inspection and the watch is looked for at once.
     known = _fingerprint_of(options.path, host) if fingerprint(options.path, host.project) == before else ""
     look_again = True
+    retry_at = _retry_at(host)
     for changes in watch(
         folder,
         watch_filter=ignore,
@@ -266,10 +268,13 @@ def _follow(
         rust_timeout=200,
         yield_on_timeout=True,
     ):
-        if not changes and not look_again:
+        is_retry = time.monotonic() >= retry_at
+        if not (changes or look_again or is_retry):
             continue
         look_again = False
-        if _fingerprint_of(options.path, host) == known:  # what a component or a shell writes here: a log, a cache
+        if (
+            not is_retry and _fingerprint_of(options.path, host) == known
+        ):  # what a component or a shell writes here: a log, a cache
             continue
         before = fingerprint(options.path, host.project)
         try:
@@ -279,8 +284,14 @@ def _follow(
                 report(SignInChanged())
         except MatineeError as error:
             report(ReloadFailed(error))
+        retry_at = _retry_at(host)
         look_again = fingerprint(options.path, host.project) != before  # it was saved once more meanwhile
         known = "" if look_again else _fingerprint_of(options.path, host)
+
+
+def _retry_at(host: LocalHost) -> float:
+    """Return when to inspect again what was killed, by the monotonic clock."""
+    return time.monotonic() + KILLED_RETRY_S if host.was_killed else float("inf")
 
 
 def _fingerprint_of(path: Path, host: LocalHost) -> str:
