@@ -13,13 +13,21 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from matinee import schedule, secrets
-from matinee.environments.prepare import KILLED, Environment, KilledError, Report, prepare
+from matinee.environments.prepare import (
+    KILLED,
+    Environment,
+    KilledError,
+    Report,
+    StoppedError,
+    prepare,
+    run_process,
+    threads_that_end_at_once,
+)
 from matinee.environments.snapshots import Snapshot, SnapshotFolder
 from matinee.errors import ComponentError, MatineeError, ProjectError, UsageError
 from matinee.manifest import (
@@ -64,10 +72,10 @@ def inspect_app(
 ) -> tuple[InspectedComponent, ...]:
     """Inspect all components, in parallel and in their order.
 
-    `report` is called from several threads. Raises ProjectError for two predictors of one name, settings for a
-    predictor that is not there, or a folder that cannot be written.
+    `report` is called from several threads. An interruption (Ctrl-C) ends what runs at once. Raises ProjectError for
+    two predictors of one name, settings for a predictor that is not there, or a folder that cannot be written.
     """
-    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
+    with threads_that_end_at_once() as pool:
         inspected = tuple(
             pool.map(lambda c: inspect_component(project, c, report, deadline_s=deadline_s), project.components)
         )
@@ -93,6 +101,8 @@ def inspect_component(
             manifest, seen = _manifest_of(snapshot, environment, folder, deadline_s)
             snapshots.check(snapshot)
             was_killed = False
+        except StoppedError:
+            raise
         except MatineeError as error:
             trouble = _trouble(error, component)
             manifest, seen = ComponentManifest(component.name, snapshot.hash, trouble=trouble), frozenset()
@@ -205,41 +215,17 @@ def _ask(component: Component, environment: Environment, deadline_s: float) -> t
     """Run the inspection in the component's environment. Raises ComponentError when it crashes or hangs."""
     settings = Settings(component=component.name, source=component.source).environment()
     wanted = {name: settings[name] for name in (COMPONENT, SOURCE)}
-    process = subprocess.Popen(
-        [str(environment.python), "-m", "matinee.runtime.inspect"],
-        cwd=component.folder,
-        env={**os.environ, **environment.variables, **wanted},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    command = [str(environment.python), "-m", "matinee.runtime.inspect"]
+    variables = {**os.environ, **environment.variables, **wanted}
     try:
-        output, said = process.communicate(timeout=deadline_s)
+        ended = run_process(command, variables, component.folder, timeout_s=deadline_s)
     except subprocess.TimeoutExpired as error:
         raise ComponentError(
             f"Component {component.name} did not finish importing within {deadline_s:g} s.",
             hint="Keep what runs long, or waits, out of the module level.",
             file=str(component.entry),
         ) from error
-    finally:
-        _end(process)
-    return _answer(component, process.returncode, output, said)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """End the inspection and whatever it started: its session is its own."""
-    kill: Callable[[], None] = process.kill
-    if os.name == "posix":
-        kill = lambda: os.killpg(process.pid, signal.SIGKILL)  # noqa: E731
-    try:
-        kill()
-    except (ProcessLookupError, PermissionError):
-        return
-    finally:
-        process.wait()
+    return _answer(component, ended.returncode, ended.stdout, ended.stderr)
 
 
 def _answer(component: Component, code: int, output: str, said: str) -> tuple[ComponentManifest, frozenset[str]]:

@@ -10,12 +10,14 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
@@ -218,6 +220,86 @@ def locked(file: Path) -> Iterator[None]:
         yield
 
 
+# --- processes --------------------------------------------------------------------------------------------------
+# What makes and inspects environments. Each process has a session of its own, so that it is ended with all it started.
+
+_running: set[subprocess.Popen[str]] = set()
+_is_stopping = threading.Event()
+
+
+class KilledError(BackendError):
+    """A process that makes or inspects an environment was killed: the same may work the next time."""
+
+
+class StoppedError(BackendError):
+    """Somebody has interrupted the work, with Ctrl-C for example."""
+
+
+def run_process(
+    command: list[str],
+    environment: Mapping[str, str],
+    folder: Path | None = None,
+    *,
+    stdin: str = "",
+    timeout_s: float | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and return what it wrote; what it has started ends with it.
+
+    Raises OSError when it cannot be started, subprocess.TimeoutExpired after `timeout_s`, StoppedError when the work is
+    interrupted meanwhile.
+    """
+    if _is_stopping.is_set():
+        raise StoppedError("The work was interrupted.")
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    _running.add(process)
+    try:
+        output, errors = process.communicate(stdin, timeout=timeout_s)
+    finally:
+        _running.discard(process)
+        _kill(process)
+        process.wait()
+    if _is_stopping.is_set():
+        raise StoppedError("The work was interrupted.")
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+@contextmanager
+def threads_that_end_at_once() -> Iterator[ThreadPoolExecutor]:
+    """Give threads for `run_process`. When the block is interrupted, their processes are killed and so they end."""
+    try:
+        with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
+            try:
+                yield pool
+            except Exception:
+                raise
+            except BaseException:  # KeyboardInterrupt
+                _is_stopping.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in tuple(_running):
+                    _kill(process)
+                raise
+    finally:
+        _is_stopping.clear()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
 # --- uv ---------------------------------------------------------------------------------------------------------------
 # Calls uv and says in one sentence what it could not do.
 
@@ -301,10 +383,6 @@ def shortened(said: str, limit: int = 320) -> str:
     return f"{text}." if len(text) <= limit else text[: limit - 1] + "…"
 
 
-class KilledError(BackendError):
-    """A process that makes or inspects an environment was killed: the same may work the next time."""
-
-
 def run_uv(*arguments: str, folder: Path | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run one command of uv, with its settings from the folder (a private index, for example).
 
@@ -318,15 +396,8 @@ def _run_uv(arguments: tuple[str, ...], folder: Path | None, stdin: str) -> subp
     if arguments[0] == "pip":  # `uv pip install`: options follow the sub-command
         command = [_binary(), *arguments[:2], *_COMMON, *arguments[2:]]
     try:
-        ended = subprocess.run(
-            command,
-            cwd=folder,
-            env={"UV_SYSTEM_CERTS": "true", **os.environ},  # behind a company's certificate authority too
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        environment = {"UV_SYSTEM_CERTS": "true", **os.environ}  # behind a company's certificate authority too
+        ended = run_process(command, environment, folder, stdin=stdin)
     except OSError as error:
         raise BackendError(f"uv cannot be started: {error}.", hint=f"{sys.executable} -m pip install uv") from error
     if ended.returncode < 0:

@@ -158,17 +158,15 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
             data = place.aws._asdict() if place else None
             write_dev_record(project, DevRecord(os.getpid(), host.service.endpoint, ui.url if ui else "", data))
             before = fingerprint(options.path, project)
-            _reload(host, project, report, is_first=True)
-            schedules.start()
+            with stop.at_once():
+                _reload(host, project, report, is_first=True)
+            if not stop.is_set():
+                schedules.start()
             if ui:
                 ui.wait_until_it_answers(stop)
                 ui.keep_alive()
-            url = ui.url if ui else ""
-            report(Ready(url, host.service.endpoint, time.monotonic() - started))
-            if reach.auth.sign_in_mode.has_accounts and not host.backend.store.documents(USER):
-                report(Line("", "Nobody can sign in yet: add somebody with `matinee users add NAME --owner`."))
-            if ui and reach.is_wide:
-                report(_shown(reach, ui.port))
+            if not stop.is_set():
+                _report_ready(host, ui, reach, started, report)
             _follow(host, options, reach, on_disk.auth, before, stop, report)
         finally:
             if ui:
@@ -179,20 +177,38 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
 
 
 class _Stop(threading.Event):
+    """Set when the dev is to end; `name` is the signal's. During `at_once`, KeyboardInterrupt is raised as well."""
+
     name = ""
+    _raises = False
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Have the block interrupted by the signal, where an import or an installation may take minutes."""
+        self._raises = True
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not self.is_set():
+                raise
+        finally:
+            self._raises = False
+
+    def handle(self, number: int, _frame: object) -> None:
+        """Take a signal."""
+        self.name = signal.Signals(number).name
+        self.set()
+        if self._raises:
+            self._raises = False  # once: what ends now is not interrupted again
+            raise KeyboardInterrupt
 
 
 @contextmanager
 def _stop_signals() -> Iterator[_Stop]:
     """Turn the signals that end a dev into an event, so that ending happens in one place."""
     stop = _Stop()
-
-    def handle(number: int, _frame: object) -> None:
-        stop.name = signal.Signals(number).name
-        stop.set()
-
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    former = {number: signal.signal(number, handle) for number in numbers}
+    former = {number: signal.signal(number, stop.handle) for number in numbers}
     try:
         yield stop
     finally:
@@ -212,6 +228,16 @@ def _start_ui(host: LocalHost, first_port: int, reach: Reach, report: Callable[[
     if ui.port != first_port:
         report(PortTaken(first_port, ui.port))
     return ui
+
+
+def _report_ready(
+    host: LocalHost, ui: UiProcess | None, reach: Reach, started: float, report: Callable[[Event], None]
+) -> None:
+    report(Ready(ui.url if ui else "", host.service.endpoint, time.monotonic() - started))
+    if reach.auth.sign_in_mode.has_accounts and not host.backend.store.documents(USER):
+        report(Line("", "Nobody can sign in yet: add somebody with `matinee users add NAME --owner`."))
+    if ui and reach.is_wide:
+        report(_shown(reach, ui.port))
 
 
 def _shown(reach: Reach, port: int) -> Shown:
@@ -247,7 +273,7 @@ def _follow(
     reach: Reach,
     started_with: Auth,
     before: str,
-    stop: threading.Event,
+    stop: _Stop,
     report: Callable[[Event], None],
 ) -> None:
     if not options.watch:
@@ -256,7 +282,8 @@ def _follow(
     folder = host.project.folder
     ignore = _Ignore(host.project.data_root)
     # What was saved between the first inspection and the watch is looked for at once.
-    known = _fingerprint_of(options.path, host) if fingerprint(options.path, host.project) == before else ""
+    known = _fingerprint_of(options.path, host)  # first: what is saved between the two is then a change
+    known = known if fingerprint(options.path, host.project) == before else ""
     look_again = True
     retry_at = _retry_at(host)
     for changes in watch(
@@ -279,14 +306,16 @@ def _follow(
         before = fingerprint(options.path, host.project)
         try:
             on_disk = load(options.path)
-            _reload(host, reach.of(on_disk), report)
+            with stop.at_once():
+                _reload(host, reach.of(on_disk), report)
             if on_disk.auth != started_with:
                 report(SignInChanged())
         except MatineeError as error:
             report(ReloadFailed(error))
         retry_at = _retry_at(host)
+        known = _fingerprint_of(options.path, host)
         look_again = fingerprint(options.path, host.project) != before  # it was saved once more meanwhile
-        known = "" if look_again else _fingerprint_of(options.path, host)
+        known = "" if look_again else known
 
 
 def _retry_at(host: LocalHost) -> float:
