@@ -331,6 +331,12 @@ def lose(run: Run, entry: Entry, *, now: float, unstarted: str = "") -> Change:
     return Change(run, after, None, None)
 
 
+def end_back_off(run: Run, entry: Entry, *, now: float) -> Change:
+    """Make a queued run due that waits for its next attempt."""
+    _require(run, Status.QUEUED)
+    return Change(run, run, entry, evolve(entry, visible_at=now), wake=True)
+
+
 def request_cancel(run: Run, entry: Entry | None, *, now: float) -> Change:
     """Cancel a queued run at once; ask the worker of a running one (it sees it at its next heartbeat)."""
     _require(run, Status.QUEUED, Status.RUNNING)

@@ -21,7 +21,7 @@ from matinee.manifest import PredictorManifest, Release
 from matinee.notices.deliver import deliver, open_senders
 from matinee.own_paths import name_own_files
 from matinee.ports import Launcher, LogLine, Store
-from matinee.queue.dispatch import dispatch
+from matinee.queue.dispatch import dispatch, end_overlong_back_offs
 from matinee.schedule import Schedule, name_of, parse
 from matinee.settings import Settings
 
@@ -84,6 +84,7 @@ class Loop:
 # --- dispatching ------------------------------------------------------------------------------------------------
 # When poked, when a worker ends, when something becomes due, and as a backstop.
 
+CLOCK_TICK_S = 1.0  # all workers here have one clock
 BACKSTOP_S = 5.0  # workers of a killed host are not this one's children: nobody tells when they end
 
 
@@ -167,7 +168,10 @@ class Dispatching:
         if now < self._backstop_at:
             return due
         self._backstop_at = now + BACKSTOP_S
-        return list(dict.fromkeys([*due, *self._store.pools()]))
+        pools = self._store.pools()
+        for name in pools:
+            end_overlong_back_offs(self._store, name, time.time(), skew_s=CLOCK_TICK_S)
+        return list(dict.fromkeys([*due, *pools]))
 
 
 # --- scheduling -------------------------------------------------------------------------------------------------

@@ -22,13 +22,12 @@ RETRY_S = 1.0  # after the store failed
 
 @dataclass
 class Job:
-    """One attempt at one run. Times are of the monotonic clock, `started_at` and `lease_until` of the epoch."""
+    """One attempt at one run. Times are of the monotonic clock, so that nobody's setting of the clock changes them."""
 
     run: Run
     entry: Entry
     predictor: Predictor
     claimed_at: float
-    started_at: float
     cold_start: bool = False
     lease_until: float = 0.0
     progress: Progress = field(default_factory=Progress)
@@ -44,7 +43,7 @@ class Job:
     has_stored: bool = False  # whether this attempt has stored results of rows that another need not predict
 
     def __post_init__(self) -> None:
-        self.lease_until = self.started_at + LEASE_S
+        self.lease_until = self.claimed_at + LEASE_S
         self.beaten_at = self.claimed_at
         self.beat_at = self.claimed_at + BEAT_S
         self.look_at = self.claimed_at + LOOK_S

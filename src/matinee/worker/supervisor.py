@@ -107,7 +107,7 @@ class Supervisor:
             return False
         self._has_claimed = True
         run, entry = claim
-        self._job = Job(run, entry, self._held.predictor, time.monotonic(), started_at=time.time())
+        self._job = Job(run, entry, self._held.predictor, time.monotonic())
         self._log.run_id = run.id
         self._send(self._job)
         return True
@@ -247,10 +247,10 @@ class Supervisor:
         except BackendError as error:
             print_error(error)
             job.beat_at = now + RETRY_S
-            if time.time() > job.lease_until:  # others may have it by now
+            if now > job.lease_until:  # others may have it by now
                 self._abandon_job()
             return
-        job.lease_until = until
+        job.lease_until = now + runs.LEASE_S
         self._follow_entry(job, entry)
 
     def _check_cancel(self, job: Job, now: float) -> None:
@@ -361,10 +361,14 @@ class Supervisor:
 
 
 def _with_start(job: Job, transition: Transition) -> Transition:
-    """Return the transition that also says when the run really began and whether it met a cold start."""
+    """Return the transition that also says when the run really began and whether it met a cold start.
+
+    It ends now, so it began that much earlier: a clock that was set meanwhile changes no duration.
+    """
+    started_at = time.time() - (time.monotonic() - job.claimed_at)
 
     def change(run: Run, entry: Entry | None) -> Change:
-        return transition(evolve(run, cold_start=job.cold_start, started_at=job.started_at), entry)
+        return transition(evolve(run, cold_start=job.cold_start, started_at=started_at), entry)
 
     return change
 
