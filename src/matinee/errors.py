@@ -39,6 +39,10 @@ class MatineeError(Exception):
         return f"{self.message}{stop} {self.hint}"
 
 
+class Interruption(BaseException):
+    """Ends a call of user code from outside. No Exception: a predictor that catches everything must not catch it."""
+
+
 class UsageError(MatineeError):
     """Something the caller can mend."""
 

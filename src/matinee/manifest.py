@@ -29,6 +29,7 @@ class Resources:
     provisioned: int = 0  # realtime on AWS: processes kept warm, paid by the hour
     gpu: int = 0
     schedule: str = ""
+    timezone: str = ""  # of the schedule; "" = UTC
     secrets: tuple[str, ...] = ()
 
 

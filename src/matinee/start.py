@@ -113,13 +113,13 @@ def _end_at_sigterm(*, in_native_code: bool) -> None:
         return
     import threading
 
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(write_fd, False)
     signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
 
     def wait() -> None:
-        while signal.SIGTERM not in os.read(heard, 64):
+        while signal.SIGTERM not in os.read(read_fd, 64):
             pass
         os._exit(ENDED_BY_SIGTERM)
 

@@ -56,6 +56,8 @@ def test_the_same_idempotency_key_is_the_same_run_far_away(app):
 
 def test_a_run_far_away_is_cancelled(app):
     run = app.greet_all.submit(names=["x"] * 100, seconds_each=0.5)
+    with pytest.raises(TimeoutError, match=rf"Run {run.id} is still (queued|running) after 0 s: it (is the|has)"):
+        run.result(timeout_s=0)
     run.cancel()
     with pytest.raises(UsageError, match="was cancelled"):
         run.result(timeout_s=30)

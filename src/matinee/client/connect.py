@@ -240,7 +240,8 @@ class RunHandle:
     def result(self, *, timeout_s: float | None = None, show_progress: bool = False) -> Any:
         """Wait for the result and return it as read-only records.
 
-        Raises PredictionError when the run failed, UsageError when it was cancelled, TimeoutError after `timeout_s`.
+        Raises PredictionError when the run failed, UsageError when it was cancelled, TimeoutError after `timeout_s`,
+        which says what the run waits for or how far it is.
         """
         if not self._run.status.is_final:
             watch = _bar(self._run.predictor) if show_progress and sys.stderr.isatty() else None
@@ -252,11 +253,28 @@ class RunHandle:
         if run.status is Status.CANCELLED:
             raise UsageError(f"Run {run.id} was cancelled.", hint="Submit it again to get a result.")
         if not run.status.is_final:
-            raise TimeoutError(f"Run {run.id} is still {run.status} after {timeout_s:g} s.")
+            raise TimeoutError(f"Run {run.id} is still {run.status} after {timeout_s:g} s: {self._why_unfinished()}")
         if summary_of_rows(run):
             return RowsResult(row_verbs(self._client), run)
         schema = self._client.predictor(run.predictor).result
         return records.from_json(schema, self._client.result(run), self._client.read_blob)
+
+    def _why_unfinished(self) -> str:
+        client, run = self._client, self._run
+        if run.status is Status.RUNNING:
+            entry = client.entry(run)
+            progress = entry.progress if entry else Progress()
+            how_far = "" if progress.fraction is None else f"{progress.fraction:.0%} "
+            reported = f"{how_far}{progress.message}".strip()
+            return f"it has reported {reported}." if reported else "it has reported no progress."
+        if reason := client.why_waiting(run):
+            return reason
+        if run.failure is not None:
+            return f"its last attempt failed, and it is tried again after a pause. {run.failure.message}"
+        before = client.queue_position(run)
+        if not before:
+            return "it is the next one, and a worker is starting."
+        return f"{before:,} {'run starts' if before == 1 else 'runs start'} before it."
 
     def cancel(self) -> None:
         """Cancel it; ConflictError if it is finished."""

@@ -185,6 +185,11 @@ class LocalHost:
         """Whether a component does not load."""
         return any(item.manifest.trouble for item in self._components.values())
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether a component has trouble because its inspection was killed: it may come right by itself."""
+        return any(item.was_killed for item in self._components.values())
+
     def publish(self, release: Release) -> None:
         """Make this live; clients of this process see it at once."""
         self.backend.store.put_release(release)

@@ -123,6 +123,15 @@ class RemoteClient:
         """Return the live progress of an unfinished run."""
         return None if run.status.is_final else _entry(self._told(run.id))
 
+    def queue_position(self, run: Run) -> int | None:
+        """Return how many runs will start before this one; None when it does not wait."""
+        position: int | None = self._told(run.id).get("queue_position")
+        return position
+
+    def why_waiting(self, run: Run) -> str:
+        """Return why no worker starts, "" when nothing is wrong."""
+        return str(self._told(run.id).get("why_waiting") or "")
+
     def inputs(self, run: Run) -> Json:
         """Return the run's inputs as they were checked."""
         return self._http.ask("GET", f"/runs/{quote(run.id, safe='')}/inputs").json()

@@ -24,6 +24,7 @@ from matinee.deploy.stack_state import USABLE, describe
 from matinee.errors import MatineeError, NotFoundError
 from matinee.manifest import Release
 from matinee.operate.runs import reader
+from matinee.operate.ui_process import answers
 from matinee.ports import RunQuery
 from matinee.project.aws import Aws
 from matinee.project.load import load
@@ -34,6 +35,7 @@ from matinee.settings import DISPATCHER
 State = Literal["ok", "asleep", "attention", "down", "unknown"]
 ERRORS = 5
 COUNTED = 1000
+UI_TIMEOUT_S = 3.0
 LONG_S = 900.0  # a run that waits longer than this is worth a word; the alarm of the stage says the same
 
 
@@ -132,7 +134,17 @@ def _here(project: Project, release: Release | None) -> tuple[tuple[Part, ...], 
     if dev is None:
         return (Part("dev", "asleep", "`matinee dev` does not run on this app."),), "", None
     live = "" if release else " and nothing is live yet"
-    return (Part("dev", "ok", f"`matinee dev` runs (process {dev.pid}){live}."),), dev.url, None
+    parts = [Part("dev", "ok", f"`matinee dev` runs (process {dev.pid}){live}.")]
+    if dev.url:
+        parts.append(_ui_here(dev.url))
+    return tuple(parts), dev.url, None
+
+
+def _ui_here(url: str) -> Part:
+    if answers(url, UI_TIMEOUT_S):
+        return Part("ui", "ok", f"It answers at {url}.")
+    hint = "`matinee dev` starts it again by itself when it ends; its lines there say why."
+    return Part("ui", "down", f"It does not answer at {url}.", hint)
 
 
 def _on_stage(

@@ -38,6 +38,7 @@ RESOURCES = {  # the fields of manifest.Resources, with bounds (Lambda's where b
     "provisioned": Field("whole", low=0, high=10_000),
     "gpu": Field("whole", low=0, high=8),
     "schedule": _APP_TEXT,
+    "timezone": _APP_TEXT,
     "secrets": Field("texts"),
 }
 _SHARED_TABLES = dict.fromkeys(("predictors", "limits", "ui", "auth", "notices", "aws"), _TABLE)

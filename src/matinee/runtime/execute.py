@@ -11,7 +11,7 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from matinee.errors import ComponentError, InputError, MatineeError, PredictionError
+from matinee.errors import ComponentError, InputError, Interruption, MatineeError, PredictionError
 from matinee.own_paths import hint_for_missing_file, name_own_files, snapshot_of
 from matinee.predictors import declare
 from matinee.predictors.context import Context, context
@@ -50,7 +50,7 @@ def execute(
 def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     try:
         return function(**arguments)
-    except (InputError, KeyboardInterrupt):
+    except (InputError, Interruption):
         raise
     except MemoryError as error:
         raise PredictionError(
@@ -61,7 +61,7 @@ def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         ) from error
     except MatineeError as error:
         raise PredictionError(error.message, hint=error.hint, traceback=user_traceback(error)) from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # CancelledError, GeneratorExit, SystemExit too: the caller learns what ended it
         message = name_own_files(f"{function.__name__} raised {type(error).__name__}: {error}".rstrip(": "))
         raise PredictionError(message, hint=hint_for_missing_file(error), traceback=user_traceback(error)) from error
 
@@ -88,12 +88,12 @@ def user_traceback(error: BaseException) -> str:
     """Return the traceback's last lines without Matinee's own frames."""
     import traceback
 
-    told = traceback.TracebackException(type(error), error, _without_ours(error.__traceback__))
-    inner: traceback.TracebackException | None = told
+    summary = traceback.TracebackException(type(error), error, _without_ours(error.__traceback__))
+    inner: traceback.TracebackException | None = summary
     while inner is not None:
         inner.stack = traceback.StackSummary.from_list([f for f in inner.stack if not f.filename.startswith(_OURS)])
         inner = inner.__cause__ or inner.__context__
-    return name_own_files("\n".join("".join(told.format()).rstrip().splitlines()[-_TRACEBACK_LINES:]))
+    return name_own_files("\n".join("".join(summary.format()).rstrip().splitlines()[-_TRACEBACK_LINES:]))
 
 
 def _without_ours(frames: TracebackType | None) -> TracebackType | None:
@@ -102,11 +102,8 @@ def _without_ours(frames: TracebackType | None) -> TracebackType | None:
     return frames
 
 
-# --- load -------------------------------------------------------------------------------------------------------------
-# Loads a component's module by its path and collects the predictors it declares.
-
+# --- loading a component ----------------------------------------------------------------------------------------
 # ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH118, PTH119, PTH120, PTH122, PTH123 - importing pathlib costs a predictor's start 3 ms
-
 
 Function = Callable[..., Any]
 
@@ -215,7 +212,7 @@ def _by_name(functions: list[Function], path: str) -> dict[str, Function]:
     return found
 
 
-# --- binding ----------------------------------------------------------------------------------------------------------
+# --- the binding ------------------------------------------------------------------------------------------------
 # What a running predictor reaches through `state`, `progress` and `predictor(name)`: the app's own backend.
 #
 # Store and client are opened when first used, and once per process: most predictors use neither, and must start fast.
@@ -225,7 +222,7 @@ Report = Callable[[float | None, str], None]
 
 
 class RuntimeBinding:
-    """Implements `predictor.inside.Binding`. `settings` None: the environment's; `report` None: nobody asks."""
+    """Implements `predictors.context.Binding`. `settings` None: the environment's; `report` None: nobody asks."""
 
     def __init__(self, settings: Settings | None, context: Context, report: Report | None = None) -> None:
         self._settings = settings
@@ -238,7 +235,7 @@ class RuntimeBinding:
         return self._context
 
     def report(self, fraction: float | None, message: str) -> None:
-        """Tell how far the run is."""
+        """Report how far the run is."""
         if self._report is not None:
             self._report(fraction, message)
 

@@ -80,21 +80,21 @@ def _check_function_name(function: Callable[..., Any]) -> None:
 
 
 def _predictor(component: str, function: Callable[..., Any], calls: tuple[str, ...]) -> PredictorManifest:
-    told: Declared = function.__matinee__  # type: ignore[attr-defined]
+    declared: Declared = function.__matinee__  # type: ignore[attr-defined]
     from matinee.values.describe import describe  # loads pydantic
 
     _check_function_name(function)
     parameters, result = describe(function)
-    examples = tuple(_example(function, parameters, i, e) for i, e in enumerate(told.examples, 1))
-    _check_told(function, told, parameters, examples)
+    examples = tuple(_example(function, parameters, i, e) for i, e in enumerate(declared.examples, 1))
+    _check_declared(function, declared, parameters, examples)
     return PredictorManifest(
         name=function.__name__,
-        kind=told.kind,
+        kind=declared.kind,
         component=component,
         doc=_doc(function),
         parameters=parameters,
         result=result,
-        resources=Resources(**told.resources),
+        resources=Resources(**declared.resources),
         examples=examples,
         calls=calls,
     )
@@ -120,12 +120,12 @@ def _example(function: Callable[..., Any], parameters: dict[str, Any], number: i
     return dict(value)
 
 
-def _check_told(
-    function: Callable[..., Any], told: Declared, parameters: dict[str, Any], examples: tuple[dict[str, Any], ...]
+def _check_declared(
+    function: Callable[..., Any], declared: Declared, parameters: dict[str, Any], examples: tuple[dict[str, Any], ...]
 ) -> None:
     try:
-        schedule.check(told.resources.get("schedule", ""), function.__name__, told.kind, parameters, examples)
-        secrets.check_declared(function.__name__, told.resources["secrets"])
+        schedule.check(declared.resources.get("schedule", ""), function.__name__, declared.kind, parameters, examples)
+        secrets.check_declared(function.__name__, declared.resources["secrets"])
     except UsageError as error:
         code = function.__code__
         raise ComponentError(error.message, hint=error.hint, file=code.co_filename, line=code.co_firstlineno) from error
@@ -148,9 +148,9 @@ def _trouble(error: BaseException, source: str) -> Trouble:
         return Trouble(
             f"There is no module named {error.name} in the component's environment.", _header(package), file, line
         )
-    told = f"{type(error).__name__}: {error}".rstrip(": ")
+    reason = f"{type(error).__name__}: {error}".rstrip(": ")
     hint = _no_variable(error) or hint_for_missing_file(error) or "Run it with Python to see more."
-    return Trouble(f"{Path(source).name} failed while it was imported: {told}.", hint, file, line)
+    return Trouble(f"{Path(source).name} failed while it was imported: {reason}.", hint, file, line)
 
 
 def _no_variable(error: BaseException) -> str:

@@ -452,8 +452,8 @@ def claimed(store: Store, run: Run, owner: str = "token-0", now: float = NOW) ->
     assert current is not None
     change = claim(current, the_entry(store, run), owner=owner, version="v1", now=now)
     assert store.apply(change)
-    assert change.kept is not None
-    return change.recorded, change.kept
+    assert change.recorded_entry is not None
+    return change.recorded, change.recorded_entry
 
 
 def claim_next(

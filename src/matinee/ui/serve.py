@@ -10,6 +10,7 @@ import argparse
 import gc
 import mimetypes
 import os
+import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -60,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m matinee.ui.serve", description="Serve the UI of an app.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8501)
+    parser.add_argument("--socket-fd", type=int, default=-1, help="an inherited socket that listens already")
     parser.add_argument("--lifeline-fd", type=int, default=-1, help="read end of a pipe: its end means exit")
     parser.add_argument("--without-sign-in", action="store_true", help="let everybody in who reaches the address")
     options = parser.parse_args(arguments)
@@ -72,11 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     session.use(gate)
     session.write_access_events()
     routes = api_routes(session.client_of, sign_in=lambda: session.gate().mode)
-    serve(options.host, options.port, lifeline_fd=options.lifeline_fd, routes=routes)
+    serve(options.host, options.port, socket_fd=options.socket_fd, lifeline_fd=options.lifeline_fd, routes=routes)
 
 
-def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] = ()) -> None:
-    """Serve the UI, with `routes` (Starlette's) before it, on uvloop and httptools where they are."""
+def serve(host: str, port: int, *, socket_fd: int = -1, lifeline_fd: int = -1, routes: Sequence[Any] = ()) -> None:
+    """Serve the UI, with `routes` (Starlette's) before it, on uvloop and httptools where they are.
+
+    At `socket_fd` if there is one: whoever started this process has opened it, so that the port is its own.
+    """
     import uvicorn
 
     trusted = UiSettings.from_environment().trusted_proxies
@@ -98,7 +103,7 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
     server = uvicorn.Server(config)
     if lifeline_fd >= 0:
         threading.Thread(target=_end_with_parent, args=(lifeline_fd, server), name="lifeline", daemon=True).start()
-    server.run()
+    server.run(sockets=[socket.socket(fileno=socket_fd)] if socket_fd >= 0 else None)
     sys.exit(0 if server.started else 1)
 
 

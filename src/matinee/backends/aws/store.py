@@ -214,7 +214,7 @@ def _due_at(entry: Entry) -> float:
 
 
 def _in_fair_order(entry: Entry) -> tuple[int, str]:
-    return entry.turn, entry.run_id
+    return entry.fair_share_rank, entry.run_id
 
 
 # --- store ------------------------------------------------------------------------------------------------------------
@@ -312,7 +312,7 @@ class DynamoStore(Pools, Queue, Values):
         return [swap, *self._entry_writes(change)]
 
     def _entry_writes(self, change: Change) -> list[Write]:
-        before, after = change.entry_before, change.kept
+        before, after = change.entry_before, change.recorded_entry
         if before is None:
             where = None if after is not None else self._entry_key(change.before)
             return [self._table.deleting(where)] if where else [self._table.putting(entry_item(after))] if after else []
@@ -336,13 +336,13 @@ class DynamoStore(Pools, Queue, Values):
         return entry_key_of(run, known[0])
 
     def _applied(self, change: Change) -> None:
-        run, entry = change.recorded, change.kept
+        run, entry = change.recorded, change.recorded_entry
         if entry is not None:
             self._places.put(run.id, place(entry))
-        if change.turn > self._turns.get(run.predictor, 0):
-            self._turns[run.predictor] = change.turn
+        if change.fair_share_rank > self._turns.get(run.predictor, 0):
+            self._turns[run.predictor] = change.fair_share_rank
             try:
-                values = {":turn": n(change.turn)}
+                values = {":turn": n(change.fair_share_rank)}
                 ahead = "attribute_not_exists(#turn) OR #turn < :turn"
                 self._table.update(pool_key(run.predictor), "SET #turn = :turn", values, ahead)
             except (MovedError, BackendError):

@@ -391,7 +391,7 @@ def entry_row(entry: Entry) -> TableRow:
         entry.predictor,
         entry.run_id,
         entry.user,
-        entry.turn,
+        entry.fair_share_rank,
         entry.visible_at,
         entry.owner,
         entry.attempt,

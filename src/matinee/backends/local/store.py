@@ -33,7 +33,19 @@ from matinee.backends.local.database import (
 from matinee.errors import BackendError, ConflictError, DiskError
 from matinee.manifest import Release, release_from_json, to_json
 from matinee.ports import RunQuery
-from matinee.runs import Change, Entry, Feedback, Json, Pool, Progress, Run, Slot, Status, first_run_id, next_turn
+from matinee.runs import (
+    Change,
+    Entry,
+    Feedback,
+    Json,
+    Pool,
+    Progress,
+    Run,
+    Slot,
+    Status,
+    first_run_id,
+    next_fair_share_rank,
+)
 from matinee.store_format import all_readable, check_bytes, check_key, decode, encode, feedback_from, readable
 
 # --- store values -----------------------------------------------------------------------------------------------------
@@ -381,7 +393,7 @@ def _first_turn(connection: sqlite3.Connection, predictor: str, user: str) -> in
     last_turn = "SELECT max(turn) FROM queue WHERE predictor = ? AND user = ?"
     sql = f"SELECT (SELECT turn FROM pools WHERE predictor = ?), ({last_turn})"  # noqa: S608
     pool_turn, last = connection.execute(sql, (predictor, predictor, user)).fetchone()
-    return next_turn(pool_turn or 0, last or 0)
+    return next_fair_share_rank(pool_turn or 0, last or 0)
 
 
 def _swap(connection: sqlite3.Connection, change: Change) -> None:
@@ -394,9 +406,9 @@ def _swap(connection: sqlite3.Connection, change: Change) -> None:
         raise _MovedError
     if change.wake:
         connection.execute(_WAKE, (run.predictor,))
-    if change.turn:
+    if change.fair_share_rank:
         sql = "UPDATE pools SET turn = ? WHERE predictor = ? AND turn < ?"
-        connection.execute(sql, (change.turn, run.predictor, change.turn))
+        connection.execute(sql, (change.fair_share_rank, run.predictor, change.fair_share_rank))
 
 
 def _swap_entry(connection: sqlite3.Connection, change: Change) -> bool:

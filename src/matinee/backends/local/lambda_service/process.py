@@ -11,8 +11,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from matinee.backends.local.lambda_service.guard import Guard
+from matinee.process_tree import kill_tree
 
+RUNTIME_API = "AWS_LAMBDA_RUNTIME_API"  # each process has a port of its own, and all it starts inherits the name
 _READ_BYTES = 65536
+_READS = 2  # a pipe holds 64 KB, and some may come meanwhile
 _LONGEST_LINE_BYTES = 256 * 1024  # CloudWatch's limit of one event
 
 
@@ -63,8 +66,13 @@ class Process:
             self.kill()
 
     def read_output(self) -> None:
-        """Read what it has written so far. Called when there is some, and before a request is reported."""
-        while self._output >= 0:
+        """Read what it has written so far, at most what its pipe holds: a flood must not hold up the loop.
+
+        Called when there is some, and before a request is reported.
+        """
+        for _ in range(_READS):
+            if self._output < 0:
+                return
             try:
                 data = os.read(self._output, _READ_BYTES)
             except BlockingIOError:
@@ -116,8 +124,7 @@ class Process:
         self._guard.watch(process.pid)
         self._tell(self._started, process.pid)
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # not reaped yet: the group's id stays its own
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # descendants it left
+        kill_tree(process.pid, f"{RUNTIME_API}={environment[RUNTIME_API]}")  # descendants it left
         code = process.wait()
         if process.stdin is not None:
             process.stdin.close()
@@ -137,7 +144,7 @@ class Process:
 
     def _ended(self, how: str) -> None:
         self.pid = 0
-        self.read_output()
+        self.read_output()  # all there is: nobody writes any more
         self.flush()
         self._close_output()
         self._on_end(how)

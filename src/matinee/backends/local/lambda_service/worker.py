@@ -25,9 +25,11 @@ from matinee.backends.local.lambda_service.function import (
 from matinee.backends.local.lambda_service.guard import Guard
 from matinee.backends.local.lambda_service.http import JSON_TYPE, Connection, Request, header_lines, refusal
 from matinee.backends.local.lambda_service.process import Process
-from matinee.memory import tree_bytes
+from matinee.process_tree import tree_bytes
 
-INIT_LIMIT_S = 10.0  # what a start may take before it counts in the function's timeout
+# A start that takes longer is ended, and tried once more as a part of the request, with the function's timeout:
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
+INIT_LIMIT_S = 10.0
 _WATCH_S = 0.05
 _KILLED = "exit status 137"  # of a container: 128 + SIGKILL, which the kernel sends where memory has run out
 
@@ -73,14 +75,18 @@ class Worker:
         self._owner = owner
         self._loop = loop
         self._on_log = on_log
-        self._process = Process(loop, guard, self._log, self._ended)
+        self._guard = guard
+        self._port = 0
+        self._process = self._new_process()
+        self._retries_init = False  # its first start took too long and is being ended
+        self._init_retried_at: float | None = None
         self._server: asyncio.Server | None = None
         self._next: Request | None = None
         self._next_headers = JSON_TYPE + header_lines({"Lambda-Runtime-Invoked-Function-Arn": function.arn})
         self._job: Job | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._created_at = self._started_at = time.monotonic()
-        self._deadline = self._created_at + INIT_LIMIT_S + function.timeout_s
+        self._deadline = self._created_at + INIT_LIMIT_S
         self._init_s: float | None = None
         self._peak_bytes = 0
         self._measured_at = 0.0
@@ -99,26 +105,33 @@ class Worker:
         self._server = await self._loop.create_server(
             lambda: Connection(lambda request: serve(self, request)), "127.0.0.1", 0
         )
-        port = self._server.sockets[0].getsockname()[1]
+        self._port = self._server.sockets[0].getsockname()[1]
         if self.state is not State.ENDING:
-            self._process.start(
-                self.function.command,
-                environment(self.function, f"127.0.0.1:{port}"),
-                self.function.cwd,
-                lifeline=self.function.contained,
-            )
-            self._watch()
+            self._start_process()
         else:
             self._ended("")
+
+    def _new_process(self) -> Process:
+        return Process(self._loop, self._guard, self._log, self._ended)
+
+    def _start_process(self) -> None:
+        self._process.start(
+            self.function.command,
+            environment(self.function, f"127.0.0.1:{self._port}"),
+            self.function.cwd,
+            lifeline=self.function.contained,
+        )
+        self._watch()
 
     def run(self, job: Job) -> None:
         """Hand a request to the idle process."""
         assert self._next is not None
         self._job, request, self._next = job, self._next, None
         self.state = State.BUSY
-        self._started_at = now = time.monotonic()
-        late = max(0.0, self._init_s - INIT_LIMIT_S) if self._init_s is not None else 0.0
-        self._deadline = now + self.function.timeout_s - late
+        now = time.monotonic()
+        self._started_at = now if self._init_retried_at is None else self._init_retried_at
+        self._init_retried_at = None
+        self._deadline = self._started_at + self.function.timeout_s
         if self._on_log is not None or job.log_wanted:
             self._log(start_line(job.request_id, self.function.version))
         self._timer = self._loop.call_later(min(_WATCH_S, self._deadline - now), self._watch)
@@ -141,7 +154,7 @@ class Worker:
 
     def next(self, request: Request) -> None:
         """Take the process's wish for a request."""
-        if self.state is State.STARTING:
+        if self.state is State.STARTING and self._init_retried_at is None:
             self._init_s = time.monotonic() - self._created_at
         self._stop_watching()
         self._next = request
@@ -196,7 +209,28 @@ class Worker:
             self._stop_watching()
             self._owner.gone(self)
 
+    def _end_init(self) -> None:
+        """End a first start that takes too long; when it has ended, it is tried once more."""
+        self._log(f"INIT_REPORT Init Duration: {INIT_LIMIT_S * 1000:.2f} ms Phase: init Status: timeout")
+        self._log(
+            f"Importing it took longer than {INIT_LIMIT_S:g} s. It is started once more and has its timeout of "
+            f"{self.function.timeout_s:g} s for both, import and request, as on AWS."
+        )
+        self._stop_watching()
+        self._retries_init = True
+        self._process.kill()
+
+    def _retry_init(self) -> None:
+        self._retries_init = False
+        self._init_retried_at = time.monotonic()
+        self._deadline = self._init_retried_at + self.function.timeout_s
+        self._process = self._new_process()
+        self._start_process()
+
     def _ended(self, how: str) -> None:
+        if self._retries_init and self.state is State.STARTING:
+            self._retry_init()
+            return
         if self.state is not State.ENDING:
             kind = "Runtime.OutOfMemory" if self.function.contained and how.endswith(_KILLED) else "Runtime.ExitError"
             self._fail(kind, how, f"error\tError Type: {kind}")
@@ -212,6 +246,8 @@ class Worker:
         if self._peak_bytes > self._limit_bytes:
             self._fail("Runtime.OutOfMemory", "Runtime exited with error: signal: killed",
                        "error\tError Type: Runtime.OutOfMemory")  # fmt: skip
+        elif now >= self._deadline and self.state is State.STARTING and self._init_retried_at is None:
+            self._end_init()
         elif now >= self._deadline:
             self._fail("Sandbox.Timedout", f"Task timed out after {self.function.timeout_s:.2f} seconds", "timeout")
         else:
