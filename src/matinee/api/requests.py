@@ -153,7 +153,7 @@ def _is_loopback(address: str) -> bool:
 async def read_body(request: Request, limit_mb: float) -> bytes:
     """Return the body of a JSON request; LimitError as soon as it is longer than files of `limit_mb` within JSON."""
     limit = int(limit_mb * _JSON_ROOM * MEGABYTE) + MEGABYTE
-    if (told := request.headers.get("content-length", "0")).isdecimal() and int(told) > limit:
+    if (length := request.headers.get("content-length", "0")).isdecimal() and int(length) > limit:
         raise _too_long(limit)
     chunks, size = [], 0
     async for chunk in request.stream():
@@ -175,10 +175,10 @@ def read_json(body: bytes, content_type: str) -> Json:
     """Return the JSON value of a body. ApiError 415 for another type, 400 for what JSON has not: NaN, half letters."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
-        told = f"not {media_type}" if media_type else "and no type was given"
-        raise ApiError(415, f"The body must be application/json, {told}.", headers={"Accept": "application/json"})
+        type_sent = f"not {media_type}" if media_type else "and no type was given"
+        raise ApiError(415, f"The body must be application/json, {type_sent}.", headers={"Accept": "application/json"})
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_read_finite)
         if _SURROGATE.search(body):
             json.dumps(value, ensure_ascii=False).encode()
         return value
@@ -193,11 +193,11 @@ def read_json(body: bytes, content_type: str) -> Json:
     raise ApiError(400, f"The body is not valid JSON: {reason}.", hint='Write it as {"name": "value"}.')
 
 
-def _no_constant(name: str) -> float:
+def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _finite(text: str) -> float:
+def _read_finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
         raise ValueError(f"{text[:20]} is too large a number")
@@ -207,7 +207,7 @@ def _finite(text: str) -> float:
 # --- rates ------------------------------------------------------------------------------------------------------------
 # How many predictions a person may ask for in a minute: one token bucket each, in memory.
 
-KEPT = 10_000  # people remembered; a full bucket is as good as none
+PEOPLE_REMEMBERED = 10_000  # people remembered; a full bucket is as good as none
 
 
 class Rates:
@@ -236,7 +236,7 @@ class Rates:
             self._forget(now, per_second, per_minute)
 
     def _forget(self, now: float, per_second: float, per_minute: int) -> None:
-        if len(self._buckets) > KEPT:
+        if len(self._buckets) > PEOPLE_REMEMBERED:
             full = [n for n, (left, at) in self._buckets.items() if left + (now - at) * per_second >= per_minute]
             for name in full:
                 del self._buckets[name]

@@ -136,19 +136,21 @@ def cancel(call: Call) -> Response:
 def give_feedback(call: Call) -> Response:
     """Say what is right or wrong; replaces what this person said before."""
     run = call.client.run(call.path("run"))
-    said = validate.check(FEEDBACK, call.json())
-    if not isinstance(said, dict):
+    statement = validate.check(FEEDBACK, call.json())
+    if not isinstance(statement, dict):
         raise InputError("", "must be an object")
-    if said["corrected"] is not None:
+    if statement["corrected"] is not None:
         schema = call.client.predictor(run.predictor).result
-        found = validate.problems(schema, said["corrected"])
+        found = validate.problems(schema, statement["corrected"])
         if found:
             raise InputError(problems=tuple(Problem(f"corrected.{p.path}".rstrip("."), p.message) for p in found))
-    rating = None if said["rating"] is None else int(said["rating"])
-    if rating not in (None, *RATINGS[said["scale"]]):
-        raise InputError("rating", f"is none of {', '.join(map(str, RATINGS[said['scale']]))}")
+    rating = None if statement["rating"] is None else int(statement["rating"])
+    if rating not in (None, *RATINGS[statement["scale"]]):
+        raise InputError("rating", f"is none of {', '.join(map(str, RATINGS[statement['scale']]))}")
     return answer(
-        feedback_json(call.client.feedback(run.id, rating, said["comment"], said["corrected"], scale=said["scale"]))
+        feedback_json(
+            call.client.feedback(run.id, rating, statement["comment"], statement["corrected"], scale=statement["scale"])
+        )
     )
 
 

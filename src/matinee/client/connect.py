@@ -357,9 +357,9 @@ def session_on(project: Project, stage: str, *, region: str = "") -> tuple[Names
     from matinee.settings import AwsSettings
 
     check_stage(stage)
-    names, told = Names(project.name, stage), AwsSettings.from_environment()
-    region = region or project.for_stage(stage).aws.region or told.region
-    return names, Session(told._replace(table=names.base, bucket="", region=region))
+    names, environment = Names(project.name, stage), AwsSettings.from_environment()
+    region = region or project.for_stage(stage).aws.region or environment.region
+    return names, Session(environment._replace(table=names.base, bucket="", region=region))
 
 
 def _bucket(store: Store, names: Names, session: Session) -> str:

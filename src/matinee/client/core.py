@@ -99,23 +99,23 @@ class Client(RecordedRuns):
         Raises InputError (also when the predictor itself rejects a value), NotFoundError, UsageError for a batch
         predictor, BackendError when it could not be reached.
         """
-        predictor = self._of_kind(name, "realtime")
-        checked = self._checked(predictor, inputs)
-        run = self._new(predictor, checked, Status.RUNNING, parent=parent)
+        predictor = self._predictor_of_kind(name, "realtime")
+        checked = self._check_inputs(predictor, inputs)
+        run = self._make_run(predictor, checked, Status.RUNNING, parent=parent)
         run = replace(run, id=run_id or run.id, started_at=run.created_at, attempt=1)
         answer = self._invoke(predictor, run, checked)
         failure = failure_of(answer, predictor) if answer.error_type else None
         finished = replace(
             run,
-            inputs=self._kept(f"inputs/{run.id}.json", checked),
+            inputs=self._store_if_large(f"inputs/{run.id}.json", checked),
             status=Status.FAILED if failure else Status.SUCCEEDED,
             failure=failure,
-            result=None if failure else self._kept(f"results/{run.id}/1.json", json.loads(answer.payload)),
+            result=None if failure else self._store_if_large(f"results/{run.id}/1.json", json.loads(answer.payload)),
             version=self._version(run, answer),
             finished_at=self.clock(),
         )
         self.backend.store.record(finished)
-        return self._shown(finished)
+        return self._hide_traceback(finished)
 
     def _version(self, run: Run, answer: Invocation) -> str:
         """Return what answered: on AWS a function's own number, which is the label's when it is the released one."""
@@ -140,31 +140,31 @@ class Client(RecordedRuns):
         Raises InputError (also for a key that was used with other inputs), NotFoundError, UsageError for a realtime
         predictor, RateError when this person's place in the queue is full.
         """
-        predictor = self._of_kind(name, "batch")
-        return self._submit(predictor, [self._queued(predictor, inputs, idempotency_key, parent)])[0]
+        predictor = self._predictor_of_kind(name, "batch")
+        return self._submit(predictor, [self._make_queued(predictor, inputs, idempotency_key, parent)])[0]
 
     def submit_many(self, name: str, rows: Sequence[Json], *, idempotency_key: str = "") -> list[Run]:
         """Queue many batch runs, all or none of them; they take turns with other people's.
 
         The same key gives the same runs, row by row. Raises what `submit` does.
         """
-        predictor = self._of_kind(name, "batch")
+        predictor = self._predictor_of_kind(name, "batch")
         keys = [f"{idempotency_key}/{number}" if idempotency_key else "" for number in range(len(rows))]
         return self._submit(
-            predictor, [self._queued(predictor, row, key, "") for row, key in zip(rows, keys, strict=True)]
+            predictor, [self._make_queued(predictor, row, key, "") for row, key in zip(rows, keys, strict=True)]
         )
 
-    def _queued(self, predictor: PredictorManifest, inputs: Json, key: str, parent: str) -> Run:
-        run = self._new(predictor, self._checked(predictor, inputs), Status.QUEUED, parent=parent)
+    def _make_queued(self, predictor: PredictorManifest, inputs: Json, key: str, parent: str) -> Run:
+        run = self._make_run(predictor, self._check_inputs(predictor, inputs), Status.QUEUED, parent=parent)
         return replace(run, idempotency_key=key)
 
     def _submit(self, predictor: PredictorManifest, runs: Sequence[Run]) -> list[Run]:
         check_queue(self.backend.store, limits_of(self.release()), runs)
-        kept = [replace(run, inputs=self._kept(f"inputs/{run.id}.json", run.inputs)) for run in runs]
-        submitted = self.backend.store.submit(kept)
+        small = [replace(run, inputs=self._store_if_large(f"inputs/{run.id}.json", run.inputs)) for run in runs]
+        submitted = self.backend.store.submit(small)
         self._check_keys(runs, submitted)
         self.poke(predictor.name)
-        return [self._shown(run) for run in submitted]
+        return [self._hide_traceback(run) for run in submitted]
 
     def _check_keys(self, runs: Sequence[Run], submitted: Sequence[Run]) -> None:
         """Raise InputError if a key stands for a run with other inputs; what is new beside that run is cancelled."""
@@ -211,9 +211,9 @@ class Client(RecordedRuns):
         Raises InputError, ConflictError when the file is not the checked one, RateError.
         """
         predictor = self._for_rows(name)
-        run = replace(self._new(predictor, None, Status.QUEUED, parent=""), kind="batch")
+        run = replace(self._make_run(predictor, None, Status.QUEUED, parent=""), kind="batch")
         files, key, limit = self.backend.files, f"{self.visibility.uploads}{run.id}", limits_of(self.release()).rows
-        with client_rows.kept(files, key, source, checked, name=file_name, limit=limit) as upload:
+        with client_rows.store_table(files, key, source, checked, name=file_name, limit=limit) as upload:
             queued = replace(run, inputs=upload.reference, idempotency_key=idempotency_key)
             submitted = self._submit(predictor, [queued])[0]
         if submitted.id != run.id:
@@ -221,7 +221,7 @@ class Client(RecordedRuns):
         return submitted
 
     def _for_rows(self, name: str) -> PredictorManifest:
-        predictor = self._of_kind(name, "realtime")
+        predictor = self._predictor_of_kind(name, "realtime")
         if predictor.plain:
             raise UsageError(
                 f"{name} takes events as they are, no tables.",
@@ -240,12 +240,12 @@ class Client(RecordedRuns):
 
     # --- helpers ------------------------------------------------------------------------------------------------
 
-    def _checked(self, predictor: PredictorManifest, inputs: Json) -> Json:
+    def _check_inputs(self, predictor: PredictorManifest, inputs: Json) -> Json:
         checked = validate.check(predictor.parameters, inputs)
         self.visibility.check_inputs(checked)
         return checked
 
-    def _of_kind(self, name: str, kind: str) -> PredictorManifest:
+    def _predictor_of_kind(self, name: str, kind: str) -> PredictorManifest:
         predictor = self.predictor(name)
         if predictor.kind != kind:
             way = "Submit it" if predictor.kind == "batch" else "Predict with it"
@@ -253,13 +253,13 @@ class Client(RecordedRuns):
             raise UsageError(f"{name} is a {predictor.kind} predictor.", hint=f"{way}: matinee {verb} {name} …")
         return predictor
 
-    def _new(self, predictor: PredictorManifest, inputs: Json, status: Status, *, parent: str) -> Run:
+    def _make_run(self, predictor: PredictorManifest, inputs: Json, status: Status, *, parent: str) -> Run:
         now = self.clock()
         component = self.release().component_of(predictor.name)
         version = component.label if component else ""
         return Run(new_run_id(now), predictor.name, predictor.kind, self.user, status, inputs, now, version, parent)
 
-    def _kept(self, key: str, value: Json) -> Json:
+    def _store_if_large(self, key: str, value: Json) -> Json:
         return blobs.store_large(self.backend.files, key, value, INLINE_BYTES)
 
 
@@ -283,7 +283,7 @@ def check_queue(store: Store, limits: Limits, runs: Sequence[Run]) -> None:
     if not mine:
         return
     room = limits.queue_per_user - store.unfinished(mine[0].user)
-    if len(mine) <= room or len(mine) - _repeated(store, mine, limits.queue_per_user) <= room:
+    if len(mine) <= room or len(mine) - _count_repeated(store, mine, limits.queue_per_user) <= room:
         return
     most = limits.queue_per_user
     raise RateError(
@@ -294,7 +294,7 @@ def check_queue(store: Store, limits: Limits, runs: Sequence[Run]) -> None:
     )
 
 
-def _repeated(store: Store, runs: Sequence[Run], limit: int) -> int:
+def _count_repeated(store: Store, runs: Sequence[Run], limit: int) -> int:
     keys = {run.idempotency_key for run in runs} - {""}
     if not keys:
         return 0
@@ -347,18 +347,18 @@ class Verbs(Protocol):
 # --- inside -----------------------------------------------------------------------------------------------------------
 # Where `connect()` is called inside a process that already serves the app: a custom page gets who looks at it.
 
-_give: Callable[[], Verbs] | None = None
+_current_client: Callable[[], Verbs] | None = None
 
 
 def provide(give: Callable[[], Verbs] | None) -> None:
     """Have `connect()` return an App on the client that `give` returns, each time it is called; None ends it."""
-    global _give
-    _give = give
+    global _current_client
+    _current_client = give
 
 
 def provided() -> Verbs | None:
     """Return the client for whoever is served now, None outside such a process."""
-    return _give() if _give else None
+    return _current_client() if _current_client else None
 
 
 # --- scheduled --------------------------------------------------------------------------------------------------------

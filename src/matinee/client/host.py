@@ -35,7 +35,7 @@ from matinee.runs import Slot
 from matinee.settings import DISPATCHER, AwsSettings, Settings
 
 _STORE = "state.db"
-_MOVED = ("files", "logs", "cookie.secret")
+_ADOPTED = ("files", "logs", "cookie.secret")
 Report = Callable[[str, str], None]  # component ("" = the app), line
 
 
@@ -87,7 +87,7 @@ def adopt_data(project: Project) -> None:
             return
         _make_folder(own)
         for path in sorted(shared.iterdir()):
-            if path.name in _MOVED or path.name.startswith(_STORE):
+            if path.name in _ADOPTED or path.name.startswith(_STORE):
                 path.rename(own / path.name)
 
 
@@ -108,7 +108,7 @@ def running_dev(project: Project) -> DevRecord | None:
 class LocalHost:
     """The app's backend side on this machine. `reload` makes what is on disk live; `stop` ends all it started.
 
-    `housing` says how components are started: as processes, unless told otherwise. `data` is another folder than the
+    `housing` says how components are started: as processes, by default. `data` is another folder than the
     app's own; `place` a stage's table and bucket, in which runs and files are kept instead of there.
     """
 
@@ -126,7 +126,7 @@ class LocalHost:
         if place is not None:
             self._housing = place.housing(self._housing)
         self._place = place
-        self.told = place.environment() if place else {}  # what the UI's process is told beside the settings
+        self.ui_environment = place.environment() if place else {}  # what the UI's process gets beside the settings
         data = data or project.data
         self._report = report or (lambda _component, _line: None)
         self._functions: dict[str, LocalFunction] = {}
@@ -160,9 +160,9 @@ class LocalHost:
     def reload(self, project: Project) -> Release:
         """Inspect what changed, replace exactly the functions that changed, and make the release."""
         self.project = project
-        kept = secrets.read(project.folder)
+        secret_values = secrets.read(project.folder)
         report = lambda component, line: self._report(component, line)  # noqa: E731
-        found = tuple(self._with_secrets(item, kept) for item in inspect_app(project, report))
+        found = tuple(self._with_secrets(item, secret_values) for item in inspect_app(project, report))
         inspected = self._housing.settle(project, found, report)
         release = self._release(inspected)
         live = {component.name: component for component in release.components}
@@ -201,11 +201,11 @@ class LocalHost:
         self._logs.stop()
         self.backend.store.close()
 
-    def _with_secrets(self, item: InspectedComponent, kept: Mapping[str, str]) -> InspectedComponent:
+    def _with_secrets(self, item: InspectedComponent, secret_values: Mapping[str, str]) -> InspectedComponent:
         """Keep the values of its predictors' secrets; a component that lacks one has trouble."""
         try:
             for p in item.manifest.predictors:
-                self._secrets[p.name] = secrets.of_predictor(p.name, p.resources.secrets, kept)
+                self._secrets[p.name] = secrets.of_predictor(p.name, p.resources.secrets, secret_values)
         except UsageError as error:
             trouble = Trouble(error.message, error.hint)
             return replace(item, manifest=replace(item.manifest, predictors=(), trouble=trouble))
@@ -276,9 +276,9 @@ class LocalHost:
         if live is None:
             raise BackendError(f"The predictor {slot.predictor} is not live.", hint="Its component may not load.")
         predictor = live[0]
-        told = self.settings._replace(slot_token=slot.token, slot_number=slot.number)
+        settings = self.settings._replace(slot_token=slot.token, slot_number=slot.number)
         start = self._housing.worker(
-            self._components[predictor.component], predictor, told, self._secrets.get(predictor.name, {})
+            self._components[predictor.component], predictor, settings, self._secrets.get(predictor.name, {})
         )
         return LaunchCommand(start.command, start.environment, start.cwd)
 

@@ -78,8 +78,8 @@ class Processes:
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
         """See `Housing`."""
-        told = settings._replace(predictor=predictor.name)
-        return _start(item, launcher.worker_command(_python(item)), told, secrets)
+        settings = settings._replace(predictor=predictor.name)
+        return _start(item, launcher.worker_command(_python(item)), settings, secrets)
 
     def close(self) -> None:
         """Its processes are ended by who started them."""
@@ -97,13 +97,13 @@ def _without_containers(item: InspectedComponent) -> InspectedComponent:
 
 
 def _start(item: InspectedComponent, command: list[str], settings: Settings, secrets: Mapping[str, str]) -> Start:
-    told = settings._replace(
+    settings = settings._replace(
         component=item.component.name,
         source=item.code.source,
         manifest=write_manifest(settings.data, item.manifest),
     )
     variables = item.environment.variables if item.environment else {}
-    environment = {**passed_on(), **NOBODY, **variables, **secrets, **told.environment()}
+    environment = {**passed_on(), **NOBODY, **variables, **secrets, **settings.environment()}
     return Start(command, environment, str(item.code.folder))
 
 
@@ -165,7 +165,7 @@ class StageData:
         return AwsRelease(bucket=self.aws.bucket, region=self.aws.region)
 
     def housing(self, inner: Housing) -> Housing:
-        """Return a housing whose processes are told of the data."""
+        """Return a housing whose processes get the variables of the data."""
         return _OnStage(inner, self.environment())
 
 
@@ -174,7 +174,7 @@ class _OnStage:
     """Implements `Housing` by another one, with variables more."""
 
     inner: Housing
-    told: Mapping[str, str]
+    variables: Mapping[str, str]
 
     def settle(
         self, project: Project, inspected: Sequence[InspectedComponent], report: Report
@@ -184,16 +184,16 @@ class _OnStage:
     def realtime(
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
-        return self._told(self.inner.realtime(item, predictor, settings, secrets))
+        return self._add_variables(self.inner.realtime(item, predictor, settings, secrets))
 
     def worker(
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
-        return self._told(self.inner.worker(item, predictor, settings, secrets))
+        return self._add_variables(self.inner.worker(item, predictor, settings, secrets))
 
     def close(self) -> None:
         self.inner.close()
 
-    def _told(self, start: Start) -> Start:
+    def _add_variables(self, start: Start) -> Start:
         rest = {name: value for name, value in start.environment.items() if name not in NOBODY}
-        return replace(start, environment={**rest, **self.told})
+        return replace(start, environment={**rest, **self.variables})

@@ -146,8 +146,8 @@ def _local_config(config: type[Config]) -> Config:
     """Unsigned, since the local service checks no signature: it saves a third of a call. No proxy on loopback."""
     from botocore import UNSIGNED
 
-    as_given = {"use_fips_endpoint": False, "use_dualstack_endpoint": False}  # by variables they may be on
-    return config(**_settings(), **as_given, signature_version=UNSIGNED, proxies={})
+    no_variants = {"use_fips_endpoint": False, "use_dualstack_endpoint": False}  # by variables they may be on
+    return config(**_settings(), **no_variants, signature_version=UNSIGNED, proxies={})
 
 
 def _no_client(error: Exception) -> MatineeError:
@@ -196,30 +196,30 @@ def refusal_of(error: Exception, function: str, *, at: str) -> Refusal:
     if isinstance(error, MatineeError):
         return Refusal(error, passes=False, cause=error)
     if isinstance(error, exceptions.ClientError):
-        return _answered(error, function)
+        return _refusal_of_answer(error, function)
     if isinstance(error, (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError)):
-        told = BackendError(f"{at} cannot be reached.", hint=_reach_hint(at))
-        return Refusal(told, passes=not at.startswith("http"), cause=error)  # here it is up, or it is not
+        problem = BackendError(f"{at} cannot be reached.", hint=_reach_hint(at))
+        return Refusal(problem, passes=not at.startswith("http"), cause=error)  # here it is up, or it is not
     if isinstance(error, exceptions.ReadTimeoutError):
-        told = BackendError(f"{function} did not answer.", hint="Look at its logs; then try again.")
-        return Refusal(told, passes=False, cause=error)
+        problem = BackendError(f"{function} did not answer.", hint="Look at its logs; then try again.")
+        return Refusal(problem, passes=False, cause=error)
     if isinstance(error, exceptions.HTTPClientError):
-        told = BackendError(f"The connection to {at} broke while {function} ran.", hint="Try again.")
-        return Refusal(told, passes=False, cause=error)
+        problem = BackendError(f"The connection to {at} broke while {function} ran.", hint="Try again.")
+        return Refusal(problem, passes=False, cause=error)
     if isinstance(error, exceptions.BotoCoreError):
-        told = BackendError(f"{function} cannot be called: {error}", hint="Check the AWS configuration.")
-        return Refusal(told, passes=False, cause=error)
+        problem = BackendError(f"{function} cannot be called: {error}", hint="Check the AWS configuration.")
+        return Refusal(problem, passes=False, cause=error)
     raise error
 
 
-def _answered(error: Any, function: str) -> Refusal:
+def _refusal_of_answer(error: Any, function: str) -> Refusal:
     code = error.response["Error"].get("Code", "")
     status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
     text = error.response["Error"].get("Message", "")
-    return Refusal(_told(code, text, function), passes=code in _PASSING or status >= 500, cause=error)
+    return Refusal(_error_of_code(code, text, function), passes=code in _PASSING or status >= 500, cause=error)
 
 
-def _told(code: str, text: str, function: str) -> MatineeError:
+def _error_of_code(code: str, text: str, function: str) -> MatineeError:
     if code == "ResourceNotFoundException":
         return NotFoundError(f"There is no function {function}.", hint="Deploy it, or start it with `matinee dev`.")
     if code == "RequestTooLargeException":
@@ -269,11 +269,11 @@ class Loopback:
         from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
         try:
-            connection = self._kept() or self._opened()
+            connection = self._take_idle() or self._open()
         except OSError as error:
             raise EndpointConnectionError(endpoint_url=request.url, error=error) from error
         try:
-            connection.sendall(self._written(request))
+            connection.sendall(self._encode(request))
             first, headers, body = _read(connection)
             status = int(first[9:12])
         except BaseException as error:
@@ -289,7 +289,7 @@ class Loopback:
             connection.close()
         return AWSResponse(request.url, status, headers, _Body(body))
 
-    def _kept(self) -> socket.socket | None:
+    def _take_idle(self) -> socket.socket | None:
         """Return a connection that the service has not closed meanwhile: nothing is to be read from it."""
         while self._idle:
             try:
@@ -303,13 +303,13 @@ class Loopback:
             connection.close()
         return None
 
-    def _opened(self) -> socket.socket:
+    def _open(self) -> socket.socket:
         connection = socket.create_connection(self._address, CONNECT_S)
         connection.settimeout(self._read_timeout_s)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
-    def _written(self, request: Any) -> bytes:
+    def _encode(self, request: Any) -> bytes:
         parts = urlsplit(request.url)
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
         lines = (f"{name}: {_text(value)}\r\n" for name, value in request.headers.items())

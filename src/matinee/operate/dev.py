@@ -217,7 +217,7 @@ class UiProcess:
         lifeline, self._lifeline = os.pipe()
         command = [sys.executable, "-m", "matinee.ui.serve", "--host", reach.host, "--port", str(self.port)]
         command += ["--without-sign-in"] if reach.without_sign_in else []
-        told = {**host.settings.environment(), **host.told, **reach.made, AUTH: json.dumps(vars(reach.auth))}
+        told = {**host.settings.environment(), **host.ui_environment, **reach.made, AUTH: json.dumps(vars(reach.auth))}
         self._process = subprocess.Popen(
             [*command, "--lifeline-fd", str(lifeline)],
             env={**os.environ, **told},

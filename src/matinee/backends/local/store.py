@@ -52,7 +52,7 @@ class Values:
     def state_get(self, key: str) -> Json:
         """See `ports.Store`. Raises BackendError for a damaged value: as None it would be counted from anew."""
         rows = self._database.read(_VALUE, (STATE, storable(key)))
-        return _decoded(STATE, key, rows[0][0]) if rows else None
+        return _decode(STATE, key, rows[0][0]) if rows else None
 
     def state_set(self, key: str, value: Json) -> None:
         """See `ports.Store`."""
@@ -99,10 +99,10 @@ class Values:
 
 def _get(connection: sqlite3.Connection, kind: str, key: str) -> Json:
     row = connection.execute(_VALUE, (kind, storable(key))).fetchone()
-    return _decoded(kind, key, row[0]) if row else None
+    return _decode(kind, key, row[0]) if row else None
 
 
-def _decoded(kind: str, key: str, value: str) -> Json:
+def _decode(kind: str, key: str, value: str) -> Json:
     try:
         return decode(value)
     except ValueError as error:
@@ -138,7 +138,7 @@ _POOL = f"""
     LEFT JOIN pools p ON p.predictor = name
     LEFT JOIN (SELECT {SLOT_COLUMNS} FROM slots) s ON s.predictor = name ORDER BY s.number
 """  # noqa: S608
-_AWAKE = """
+_POOLS = """
     SELECT predictor FROM pools p WHERE EXISTS (SELECT 1 FROM queue q WHERE q.predictor = p.predictor)
     OR EXISTS (SELECT 1 FROM slots s WHERE s.predictor = p.predictor) ORDER BY predictor
 """
@@ -187,7 +187,7 @@ class SqliteStore(Values):
         """See `ports.Store`; a page is full though some rows cannot be read, else it would look like the last one."""
         found: list[Run] = []
         while missing := query.limit - len(found):
-            rows = self._database.read(*_listing(replace(query, limit=missing)))
+            rows = self._database.read(*_list_statement(replace(query, limit=missing)))
             found += all_readable(run_from, rows, name_of)
             if len(rows) < missing:
                 break
@@ -258,7 +258,7 @@ class SqliteStore(Values):
 
     def pools(self) -> list[str]:
         """See `ports.Store`."""
-        return [predictor for (predictor,) in self._database.read(_AWAKE)]
+        return [predictor for (predictor,) in self._database.read(_POOLS)]
 
     def take_slot(self, slot: Slot) -> bool:
         """See `ports.Store`."""
@@ -352,7 +352,7 @@ def _feedback(rows: Sequence[TableRow]) -> list[Feedback]:
 
 
 def _put_unless_known(connection: sqlite3.Connection, run: Run, turns: dict[tuple[str, str], int]) -> Run:
-    known = _known(connection, run)
+    known = _find_known(connection, run)
     if known is not None:
         return known
     queue = (run.predictor, run.user)
@@ -364,7 +364,7 @@ def _put_unless_known(connection: sqlite3.Connection, run: Run, turns: dict[tupl
     return run
 
 
-def _known(connection: sqlite3.Connection, run: Run) -> Run | None:
+def _find_known(connection: sqlite3.Connection, run: Run) -> Run | None:
     """Return the run of this id (a submit repeated after a lost answer) or of this idempotency key."""
     row: TableRow | None = connection.execute(f"{_RUN} WHERE id = ?", (run.id,)).fetchone()
     if row is None and run.idempotency_key:
@@ -419,7 +419,7 @@ def _swap_entry(connection: sqlite3.Connection, change: Change) -> bool:
     return connection.execute(sql, values).rowcount == 1
 
 
-def _listing(query: RunQuery) -> tuple[str, list[str | int]]:
+def _list_statement(query: RunQuery) -> tuple[str, list[str | int]]:
     terms = [] if query.include_nested else ["parent = ''"]
     parameters: list[str | int] = []
     for column, value in (("user", query.user), ("predictor", query.predictor)):

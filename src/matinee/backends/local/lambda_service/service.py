@@ -271,7 +271,7 @@ class Pool:
             self._waiting.append(job)
             self._grow()
             if self._patience is None:
-                self._patience = self._loop.call_later(self._limits.queue_wait_s, self._lose_patience)
+                self._patience = self._loop.call_later(self._limits.queue_wait_s, self._refuse_late)
 
     def retire(self) -> list[Job]:
         """End every process after its present request; return the requests that still wait."""
@@ -317,7 +317,7 @@ class Pool:
         for _ in range(count):
             self._waiting.popleft().finish(payload, failed=True, version=self.version)
 
-    def gone(self, worker: Worker) -> None:
+    def ending(self, worker: Worker) -> None:
         """Stop counting on the worker."""
         self._workers.discard(worker)
         self._ending.add(worker)
@@ -344,15 +344,15 @@ class Pool:
             self._starts.add(task)
             task.add_done_callback(self._starts.discard)
 
-    def _lose_patience(self) -> None:
+    def _refuse_late(self) -> None:
         self._patience = None
         limit = self._limits.queue_wait_s
         if any(w.state is State.STARTING for w in self._workers):
-            self._patience = self._loop.call_later(min(1.0, limit), self._lose_patience)
+            self._patience = self._loop.call_later(min(1.0, limit), self._refuse_late)
             return
         now = time.monotonic()
         while self._waiting and self._waiting[0].submitted_at + limit <= now:
             self._waiting.popleft().finish(b"", rejected="throttled")
         if self._waiting:
             wait = self._waiting[0].submitted_at + limit - now
-            self._patience = self._loop.call_later(wait, self._lose_patience)
+            self._patience = self._loop.call_later(wait, self._refuse_late)

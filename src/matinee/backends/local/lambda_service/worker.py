@@ -53,7 +53,7 @@ class Owner(Protocol):
     def start_failed(self, worker: Worker, payload: bytes) -> None:
         """It will never answer one."""
 
-    def gone(self, worker: Worker) -> None:
+    def ending(self, worker: Worker) -> None:
         """It takes no more requests (`ended` is still to come)."""
 
     def ended(self, worker: Worker) -> None:
@@ -119,7 +119,7 @@ class Worker:
         self._started_at = now = time.monotonic()
         late = max(0.0, self._init_s - INIT_LIMIT_S) if self._init_s is not None else 0.0
         self._deadline = now + self.function.timeout_s - late
-        if self._on_log is not None or job.log_wanted:
+        if self._on_log is not None or job.log_tail:
             self._log(start_line(job.request_id, self.function.version))
         self._timer = self._loop.call_later(min(_WATCH_S, self._deadline - now), self._watch)
         request.on_lost = None
@@ -129,12 +129,12 @@ class Worker:
         """End after the present request."""
         if self.state is State.BUSY:
             return  # its pool ends it when it is ready again
-        self._leave()
+        self._stop_taking()
         self._process.terminate()
 
     def kill(self) -> None:
         """End now."""
-        self._leave()
+        self._stop_taking()
         self._process.kill()
 
     # --- called by the Runtime API ---
@@ -170,18 +170,18 @@ class Worker:
 
     def init_error(self, payload: bytes) -> None:
         """Take the reason of a failed start."""
-        self._give_up_starting(payload)
+        self._fail_start(payload)
 
     # --- its end ---
 
-    def _give_up_starting(self, payload: bytes) -> None:
+    def _fail_start(self, payload: bytes) -> None:
         self.kill()
         self._owner.start_failed(self, payload)
 
     def _fail(self, kind: str, message: str, status: str) -> None:
         """End the process and answer what it was doing with an error of the platform."""
         if self.state is State.STARTING:
-            self._give_up_starting(error_payload(kind, message))
+            self._fail_start(error_payload(kind, message))
             return
         job = self._job
         if job is not None:
@@ -190,11 +190,11 @@ class Worker:
             )
         self.kill()
 
-    def _leave(self) -> None:
+    def _stop_taking(self) -> None:
         if self.state is not State.ENDING:
             self.state = State.ENDING
             self._stop_watching()
-            self._owner.gone(self)
+            self._owner.ending(self)
 
     def _ended(self, how: str) -> None:
         if self.state is not State.ENDING:
@@ -234,7 +234,7 @@ class Worker:
         job, self._job = self._job, None
         assert job is not None
         now = time.monotonic()
-        if self._on_log is not None or job.log_wanted:
+        if self._on_log is not None or job.log_tail:
             if now - self._measured_at > _WATCH_S:
                 self._measure()
             self._job = job  # what it wrote is still this request's
