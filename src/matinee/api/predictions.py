@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import re
 import tempfile
 import threading
@@ -27,7 +28,6 @@ from matinee.api.responses import (
     csv_answer,
     live_run,
     predictor_json,
-    schema_of,
     wants_csv,
     with_blobs,
 )
@@ -42,9 +42,11 @@ from matinee.errors import (
     RateError,
     UsageError,
 )
+from matinee.ports import Store
 from matinee.runs import Failure, Run, Status, new_run_id
 from matinee.values import blobs, validate
 
+log = logging.getLogger(__name__)
 Json = Any
 LONGEST_KEY = 200
 
@@ -110,7 +112,7 @@ def _answer_prediction(call: Call, prediction: Prediction) -> Response:
         response.headers.update(headers)
         return response
     address = f"{call.base}/runs/{run.id}/files"
-    schema = schema_of(call.client, run, "result")
+    schema = prediction.predictor.result
     shown = with_blobs(schema, result, call.query["blobs"], address, call.client.read_blob)
     return answer({**live_run(call.client, run), "result": shown}, headers=headers)
 
@@ -286,19 +288,23 @@ class Prediction:
         except BaseException as error:
             self._refuse(error)
         else:
-            self.future.set_result(run)
-        with self._lock:
-            self.inputs = None  # it may be large, and its key is remembered for long
-            if self._is_announced:
-                self.client.backend.store.put_document(KIND, self.run_id, None)
+            with self._lock:
+                self.future.set_result(run)
+            if self._is_announced and not run.warning:
+                self._keep_in_store(lambda store: store.put_document(KIND, self.run_id, None))
+        self.inputs = None  # it may be large, and its key is remembered for long
 
     def _refuse(self, error: BaseException) -> None:
         with self._lock:  # either `announce` finds the future done, or this finds that it was announced
-            try:
-                if self._is_announced:
-                    self.client.backend.store.record(self._make_failed(error))
-            finally:
-                self.future.set_exception(error)
+            if self._is_announced:
+                self._keep_in_store(lambda store: store.record(self._make_failed(error)))
+            self.future.set_exception(error)
+
+    def _keep_in_store(self, keep: Callable[[Store], None]) -> None:
+        try:
+            keep(self.client.backend.store)
+        except MatineeError as problem:
+            log.warning("What became of run %s could not be kept: %s", self.run_id, problem)
 
     def announce(self) -> Run:
         """Say in the store that it runs on, unless it has just ended; return the run as it is now."""
@@ -383,7 +389,9 @@ def find_submitted(client: Client, run_id: str) -> Run:
             raise
     if time.time() < document["deadline"]:
         return _running(run_id, document["predictor"], document["user"], document["created_at"], None)
-    lost = Failure("lost", "The app was stopped while this prediction ran.", "Predict again.")
+    lost = Failure(
+        "lost", "The app was stopped while this prediction ran, or its result could not be recorded.", "Predict again."
+    )
     times = {"finished_at": document["deadline"], "status": Status.FAILED, "failure": lost}
     return _running(run_id, document["predictor"], document["user"], document["created_at"], None, **times)
 

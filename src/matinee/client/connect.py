@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from matinee.names import Names, check_stage
 from matinee.ports import LogLine, RunQuery, Store
 from matinee.project.load import load
 from matinee.project.model import Project
-from matinee.runs import Entry, Feedback, Json, Progress, Run, Scale, Status
+from matinee.runs import UNCHANGED, Entry, Feedback, Json, Progress, Run, Scale, Status, Unchanged
 from matinee.settings import STAGE, TOKEN, Settings
 from matinee.tables.read import Source
 from matinee.values import records
@@ -142,6 +143,8 @@ class Predictor:
         if self.manifest.kind == "batch":
             return self.submit(**inputs).result(show_progress=True)
         run = self._client.predict(self.manifest.name, self._json(inputs))
+        if run.warning:
+            warnings.warn(run.warning, stacklevel=2)
         return RunHandle(self._client, run).result()
 
     def submit(self, *, idempotency_key: str = "", **inputs: Any) -> RunHandle:
@@ -267,10 +270,16 @@ class RunHandle:
         return self._client.logs(self.id)
 
     def feedback(
-        self, rating: int | None = None, comment: str = "", corrected: Any = None, *, scale: Scale = "thumbs"
+        self,
+        rating: int | Unchanged | None = UNCHANGED,
+        comment: str | Unchanged = UNCHANGED,
+        corrected: Any = UNCHANGED,
+        *,
+        scale: Scale = "thumbs",
     ) -> Feedback:
-        """Rate it: 1 is good, -1 is bad, on the scale "stars" 1 to 5. Replaces what this user said before."""
-        return self._client.feedback(self.id, rating, comment, self._client.to_json(corrected), scale=scale)
+        """Rate it: 1 is good, -1 is bad, on the scale "stars" 1 to 5. What is not named stays as it was said before."""
+        value = corrected if corrected is UNCHANGED else self._client.to_json(corrected)
+        return self._client.feedback(self.id, rating, comment, value, scale=scale)
 
 
 def _bar(name: str) -> Callable[[Run, Entry | None], None]:

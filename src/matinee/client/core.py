@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,21 +17,25 @@ from typing import Any, Protocol
 from matinee.backends.factory import Backend
 from matinee.client import rows as client_rows
 from matinee.client.history import RecordedRuns, Visibility
-from matinee.errors import InputError, NotFoundError, RateError, UsageError
+from matinee.errors import InputError, MatineeError, NotFoundError, RateError, UsageError
 from matinee.lambda_api.outcome import failure_of
 from matinee.manifest import PredictorManifest, Release
 from matinee.ports import Invocation, LogLine, RunQuery, Store
 from matinee.project.model import Limits
 from matinee.queue.dispatch import cancel
 from matinee.rows.inputs import RowsCheck
-from matinee.runs import Entry, Feedback, Json, Run, Scale, Status, new_run_id
+from matinee.runs import UNCHANGED, Entry, Feedback, Json, Run, Scale, Status, Unchanged, new_run_id
 from matinee.schedule import inputs_of
 from matinee.settings import DISPATCHER, Settings
 from matinee.tables.read import Source
 from matinee.values import blobs, validate
 
 INLINE_BYTES = 4096  # larger inputs and results travel through Files: a store is billed by the whole item
+NOT_RECORDED = "This result is not in the history and has no link: it could not be recorded."
 PAYLOAD_BYTES = 5_500_000  # Lambda takes 6 MB; the rest is room for escapes
+
+
+log = logging.getLogger(__name__)
 
 
 def used_key() -> InputError:
@@ -96,8 +101,9 @@ class Client(RecordedRuns):
     def predict(self, name: str, inputs: Json, *, parent: str = "", run_id: str = "") -> Run:
         """Call a realtime predictor and record the run (as `run_id` if given), whether it succeeded or failed.
 
+        An answer that was computed is returned, even if it cannot be recorded: then the run's `warning` says so.
         Raises InputError (also when the predictor itself rejects a value), NotFoundError, UsageError for a batch
-        predictor, BackendError when it could not be reached.
+        predictor, BackendError when it could not be reached, UnansweredError when it may have run.
         """
         predictor = self._predictor_of_kind(name, "realtime")
         checked = self._check_inputs(predictor, inputs)
@@ -107,21 +113,42 @@ class Client(RecordedRuns):
         failure = failure_of(answer, predictor) if answer.error_type else None
         finished = replace(
             run,
-            inputs=self._store_if_large(f"inputs/{run.id}.json", checked),
             status=Status.FAILED if failure else Status.SUCCEEDED,
             failure=failure,
-            result=None if failure else self._store_if_large(f"results/{run.id}/1.json", json.loads(answer.payload)),
-            version=self._version(run, answer),
+            result=None if failure else json.loads(answer.payload),
             finished_at=self.clock(),
         )
-        self.backend.store.record(finished)
-        return self._hide_traceback(finished)
+        return self._hide_traceback(self._record(finished, answer.version))
 
-    def _version(self, run: Run, answer: Invocation) -> str:
-        """Return what answered: on AWS a function's own number, which is the label's when it is the released one."""
-        if self.release().aws.functions.get(run.predictor, "") == answer.version:
-            return run.version
-        return answer.version or run.version
+    def _record(self, run: Run, version: str) -> Run:
+        """Put a finished run into the store; return it as it is there, or whole and with a warning if it is not."""
+        try:
+            recorded = replace(
+                run,
+                inputs=self._store_if_large(f"inputs/{run.id}.json", run.inputs),
+                result=self._store_if_large(f"results/{run.id}/1.json", run.result),
+                version=self._label_of(run, version),
+            )
+            self.backend.store.record(recorded)
+            return recorded
+        except MatineeError as error:
+            log.warning("Run %s of %s is not recorded: %s", run.id, run.predictor, error)
+            return replace(run, warning=f"{NOT_RECORDED} {error}")
+
+    def _label_of(self, run: Run, version: str) -> str:
+        """Return the label of the version that answered. On AWS it is a function's number, which a release explains.
+
+        A deployment or a rollback may be newer than the release this process has in memory: then it is read anew. A
+        number of which no release tells is better than a label that belongs to other code.
+        """
+        for read in (self.release, self._read_release):
+            release = read()
+            component = release.component_of(run.predictor)
+            if component and release.aws.functions.get(run.predictor, "") == version:
+                return component.label
+            if not release.aws.functions:
+                break
+        return version or run.version
 
     def _invoke(self, predictor: PredictorManifest, run: Run, checked: Json) -> Invocation:
         sent = checked["event"] if predictor.plain else checked
@@ -235,8 +262,11 @@ class Client(RecordedRuns):
         return client_rows.result(self.backend.files, self.see(run), predictor, form, separator)
 
     def poke(self, predictor: str) -> None:
-        """Have the dispatcher look at this predictor's pool."""
-        self.backend.invoker.poke(DISPATCHER, json.dumps({"predictor": predictor}).encode())
+        """Have the dispatcher look at this predictor's pool soon. If it cannot be reached, it looks later by itself."""
+        try:
+            self.backend.invoker.poke(DISPATCHER, json.dumps({"predictor": predictor}).encode())
+        except Exception as error:  # whatever it is: the store has the run, and that is what the caller is told
+            log.warning("The dispatcher was not reached and starts %s later by itself: %s", predictor, error)
 
     # --- helpers ------------------------------------------------------------------------------------------------
 
@@ -334,9 +364,9 @@ class Verbs(Protocol):
     def feedback(
         self,
         run_id: str,
-        rating: int | None = None,
-        comment: str = "",
-        corrected: Json = None,
+        rating: int | Unchanged | None = UNCHANGED,
+        comment: str | Unchanged = UNCHANGED,
+        corrected: Json = UNCHANGED,
         *,
         scale: Scale = "thumbs",
     ) -> Feedback: ...

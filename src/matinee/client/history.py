@@ -12,7 +12,7 @@ from matinee.backends.factory import Backend
 from matinee.errors import AccessError, ConflictError, InputError, NotFoundError, UsageError
 from matinee.ports import Files, LogLine, RunQuery, Store
 from matinee.queue.dispatch import cancel
-from matinee.runs import RATINGS, Entry, Feedback, Json, Run, Scale, Status, new_run_id
+from matinee.runs import RATINGS, UNCHANGED, Entry, Feedback, Json, Run, Scale, Status, Unchanged, new_run_id
 from matinee.settings import Settings
 from matinee.values import blobs, encode
 
@@ -160,25 +160,28 @@ class RecordedRuns:
     def feedback(
         self,
         run_id: str,
-        rating: int | None = None,
-        comment: str = "",
-        corrected: Json = None,
+        rating: int | Unchanged | None = UNCHANGED,
+        comment: str | Unchanged = UNCHANGED,
+        corrected: Json = UNCHANGED,
         *,
         scale: Scale = "thumbs",
     ) -> Feedback:
-        """Store what this user says of the run, replacing what they said before.
+        """Store what this user says of the run; what is not named here stays as they said it before.
 
-        `rating` is 1 or -1, on the scale of stars 1 to 5, or None. Raises UsageError for any other, or another scale.
+        `rating` is 1 or -1, on the scale of stars 1 to 5, or None: not rated. Raises UsageError for any other rating or
+        scale, InputError for a right value that refers to a file that is not theirs.
         """
         if scale not in RATINGS:
             raise UsageError(f"There is no scale {scale!r}.", hint=f"There is: {', '.join(RATINGS)}.")
-        if rating not in (None, *RATINGS[scale]):
+        if rating is not UNCHANGED and rating not in (None, *RATINGS[scale]):
             allowed = "1 or -1" if scale == "thumbs" else "1 to 5 stars"
             raise UsageError(f"A rating is {allowed}, not {rating!r}.", hint="Leave it out to store only a comment.")
-        self.visibility.check_inputs({"corrected": corrected})
-        feedback = Feedback(self.run(run_id).id, self.user, rating, comment, corrected, self.clock(), scale)
-        self.backend.store.put_feedback(feedback)
-        return feedback
+        changes = named_fields(rating=rating, comment=comment, corrected=corrected)
+        self.visibility.check_inputs({"corrected": changes.get("corrected")})
+        if "rating" in changes:
+            changes["scale"] = scale
+        changes["updated_at"] = self.clock()
+        return self.backend.store.change_feedback(self.run(run_id).id, self.user, changes)
 
     def feedback_of(self, run_id: str) -> list[Feedback]:
         """Return what this user said of the run; an owner sees what everybody said."""
@@ -201,6 +204,11 @@ class RecordedRuns:
         if self.owner or run.failure is None or not run.failure.traceback:
             return run
         return replace(run, failure=replace(run.failure, traceback=""))
+
+
+def named_fields(**fields: Json) -> dict[str, Json]:
+    """Return the fields that a caller has named."""
+    return {name: value for name, value in fields.items() if value is not UNCHANGED}
 
 
 def _no_run(run_id: str) -> NotFoundError:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from matinee.client.core import Watch
+from matinee.client.history import named_fields
 from matinee.dataclass_json import from_json
 from matinee.errors import (
     AccessError,
@@ -28,7 +29,7 @@ from matinee.errors import (
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.ports import LogLine, RunQuery
 from matinee.retry import Backoff, retry
-from matinee.runs import Entry, Feedback, Json, Progress, Run, Scale, Status
+from matinee.runs import UNCHANGED, Entry, Feedback, Json, Progress, Run, Scale, Status, Unchanged
 from matinee.values import encode
 from matinee.values.blobs import INLINE_LIMIT_BYTES, inline_blob
 
@@ -185,14 +186,16 @@ class RemoteClient:
     def feedback(
         self,
         run_id: str,
-        rating: int | None = None,
-        comment: str = "",
-        corrected: Json = None,
+        rating: int | Unchanged | None = UNCHANGED,
+        comment: str | Unchanged = UNCHANGED,
+        corrected: Json = UNCHANGED,
         *,
         scale: Scale = "thumbs",
     ) -> Feedback:
-        """Say what is right or wrong, replacing what this person said before."""
-        statement = {"rating": rating, "comment": comment, "corrected": corrected, "scale": scale}
+        """Say what is right or wrong; what is not named stays as this person said it before."""
+        statement = named_fields(rating=rating, comment=comment, corrected=corrected)
+        if "rating" in statement:
+            statement["scale"] = scale
         answer = self._http.ask("PUT", f"/runs/{quote(run_id, safe='')}/feedback", body=statement)
         return from_json(Feedback, answer.json())
 

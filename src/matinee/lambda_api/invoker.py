@@ -17,7 +17,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from matinee.errors import BackendError, LimitError, MatineeError, NotFoundError, UsageError
+from matinee.errors import BackendError, LimitError, MatineeError, NotFoundError, UnansweredError, UsageError
 from matinee.lambda_api.sdk import identity, local_session, new_session
 from matinee.ports import Invocation
 from matinee.retry import Backoff
@@ -201,10 +201,10 @@ def refusal_of(error: Exception, function: str, *, at: str) -> Refusal:
         problem = BackendError(f"{at} cannot be reached.", hint=_reach_hint(at))
         return Refusal(problem, passes=not at.startswith("http"), cause=error)  # here it is up, or it is not
     if isinstance(error, exceptions.ReadTimeoutError):
-        problem = BackendError(f"{function} did not answer.", hint="Look at its logs; then try again.")
+        problem = UnansweredError(f"{function} did not answer.", hint="Look at its logs; then try again.")
         return Refusal(problem, passes=False, cause=error)
     if isinstance(error, exceptions.HTTPClientError):
-        problem = BackendError(f"The connection to {at} broke while {function} ran.", hint="Try again.")
+        problem = UnansweredError(f"The connection to {at} broke while {function} ran.", hint="Try again.")
         return Refusal(problem, passes=False, cause=error)
     if isinstance(error, exceptions.BotoCoreError):
         problem = BackendError(f"{function} cannot be called: {error}", hint="Check the AWS configuration.")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +33,20 @@ from matinee.backends.local.database import (
 from matinee.errors import BackendError, ConflictError, DiskError
 from matinee.manifest import Release, release_from_json, to_json
 from matinee.ports import RunQuery
-from matinee.runs import Change, Entry, Feedback, Json, Pool, Progress, Run, Slot, Status, first_run_id, next_turn
+from matinee.runs import (
+    Change,
+    Entry,
+    Feedback,
+    Json,
+    Pool,
+    Progress,
+    Run,
+    Slot,
+    Status,
+    first_run_id,
+    merge_feedback,
+    next_turn,
+)
 from matinee.store_format import all_readable, check_bytes, check_key, decode, encode, feedback_from, readable
 
 # --- store values -----------------------------------------------------------------------------------------------------
@@ -143,6 +156,7 @@ _POOLS = """
     OR EXISTS (SELECT 1 FROM slots s WHERE s.predictor = p.predictor) ORDER BY predictor
 """
 _FEEDBACK = f"SELECT {FEEDBACK_COLUMNS} FROM feedback"  # noqa: S608
+_PUT_FEEDBACK = f"INSERT OR REPLACE INTO feedback ({FEEDBACK_COLUMNS}) VALUES (?, ?, ?, ?)"  # noqa: S608
 _FEEDBACK_SINCE = f"""
     {_FEEDBACK} WHERE updated_at >= ? AND (updated_at, run_id, user) > (?, ?, ?)
     ORDER BY updated_at, run_id, user LIMIT ?
@@ -296,10 +310,17 @@ class SqliteStore(Values):
 
     def put_feedback(self, feedback: Feedback) -> None:
         """See `ports.Store`."""
-        sql = f"INSERT OR REPLACE INTO feedback ({FEEDBACK_COLUMNS}) VALUES (?, ?, ?, ?)"  # noqa: S608
         row = feedback_row(feedback)
         with self._database.write() as connection:
-            connection.execute(sql, row)
+            connection.execute(_PUT_FEEDBACK, row)
+
+    def change_feedback(self, run_id: str, user: str, changes: Mapping[str, Json]) -> Feedback:
+        """See `ports.Store`."""
+        with self._database.write() as connection:
+            rows = connection.execute(f"{_FEEDBACK} WHERE run_id = ? AND user = ?", (run_id, user)).fetchall()
+            feedback = merge_feedback(next(iter(_feedback(rows)), None), run_id, user, changes)
+            connection.execute(_PUT_FEEDBACK, feedback_row(feedback))
+            return feedback
 
     def feedback(self, run_id: str) -> list[Feedback]:
         """See `ports.Store`."""
