@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from matinee.api import openapi, routes
+from matinee.api import openapi
+from matinee.api.routes import routes
 from matinee.api.operations import operations
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.project.model import Limits
@@ -72,7 +73,7 @@ def test_the_limits_are_told(ada, document, host):
 def test_whether_a_token_is_needed_is_told(served, document, host):
     assert document["security"] == [{"bearer": []}, {}]
     live = host.backend.store.release()
-    host.publish(replace(live, details={**live.details, "auth": {"mode": "users"}}))
+    host.publish(replace(live, details={**live.details, "auth": {"mode": "password"}}))
     try:
         assert served.as_("ada").get("/openapi.json").json()["security"] == [{"bearer": []}]
     finally:

@@ -286,19 +286,18 @@ class Prediction:
         try:
             run = self.client.predict(self.predictor.name, self.inputs, run_id=self.run_id)
         except BaseException as error:
-            self._refuse(error)
+            self._end(lambda: self.future.set_exception(error), record=self._make_failed(error))
         else:
-            with self._lock:
-                self.future.set_result(run)
-            if self._is_announced and not run.warning:
-                self._keep_in_store(lambda store: store.put_document(KIND, self.run_id, None))
+            self._end(lambda: self.future.set_result(run), is_lost=bool(run.warning))
         self.inputs = None  # it may be large, and its key is remembered for long
 
-    def _refuse(self, error: BaseException) -> None:
+    def _end(self, tell: Callable[[], None], *, record: Run | None = None, is_lost: bool = False) -> None:
         with self._lock:  # either `announce` finds the future done, or this finds that it was announced
-            if self._is_announced:
-                self._keep_in_store(lambda store: store.record(self._make_failed(error)))
-            self.future.set_exception(error)
+            if self._is_announced and record is not None:
+                self._keep_in_store(lambda store: store.record(record))
+            tell()
+        if self._is_announced and not is_lost:
+            self._keep_in_store(lambda store: store.put_document(KIND, self.run_id, None))
 
     def _keep_in_store(self, keep: Callable[[Store], None]) -> None:
         try:
