@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from matinee.api import openapi
-from matinee.api.routes import routes
+from matinee.api.routes import FOLDER
 from matinee.api.operations import operations
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.project.model import Limits
@@ -87,7 +87,7 @@ def test_the_page_asks_no_other_host_and_lets_nothing_else_run(served):
     assert "unsafe" not in answer.headers["content-security-policy"]
     for name in ("docs.css", "docs.js"):
         assert served.stranger.get(f"/docs/{name}").status_code == 200
-    for file in Path(routes.FOLDER).iterdir():
+    for file in Path(FOLDER).iterdir():
         assert not re.search(r"https?://|innerHTML|@import", file.read_text()), file.name
 
 
