@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from matinee.api import openapi
-from matinee.api.routes import FOLDER
 from matinee.api.operations import operations
+from matinee.api.routes import FOLDER
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.project.model import Limits
 

@@ -286,16 +286,18 @@ class Prediction:
         try:
             run = self.client.predict(self.predictor.name, self.inputs, run_id=self.run_id)
         except BaseException as error:
-            self._end(lambda: self.future.set_exception(error), record=self._make_failed(error))
+            self._end(self.future.set_exception, error, record=self._make_failed(error))
         else:
-            self._end(lambda: self.future.set_result(run), is_lost=bool(run.warning))
+            self._end(self.future.set_result, run, is_lost=bool(run.warning))
         self.inputs = None  # it may be large, and its key is remembered for long
 
-    def _end(self, tell: Callable[[], None], *, record: Run | None = None, is_lost: bool = False) -> None:
+    def _end(
+        self, settle: Callable[[Any], None], outcome: Any, *, record: Run | None = None, is_lost: bool = False
+    ) -> None:
         with self._lock:  # either `announce` finds the future done, or this finds that it was announced
             if self._is_announced and record is not None:
                 self._keep_in_store(lambda store: store.record(record))
-            tell()
+            settle(outcome)
         if self._is_announced and not is_lost:
             self._keep_in_store(lambda store: store.put_document(KIND, self.run_id, None))
 

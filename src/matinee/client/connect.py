@@ -349,8 +349,10 @@ def open_stage(project: Project, stage: str, *, region: str = "", user: str = ""
     store = open_store(session=session)
     try:
         session = session.with_bucket(_bucket(store, names, session))
-        emulator = Settings.from_environment().lambda_endpoint if session.settings.endpoint else ""
-        app = Settings("aws", project.name, lambda_endpoint=emulator, function_prefix=names.prefix)
+        app = Settings("aws", project.name, function_prefix=names.prefix)
+        if session.settings.endpoint:  # of an emulator
+            here = Settings.from_environment()
+            app = app._replace(lambda_endpoint=here.lambda_endpoint, lambda_secret=here.lambda_secret)
         return Client(open_backend(app, session, store), app, user or caller_name(session), owner=True)
     except BaseException:
         session.close()

@@ -146,8 +146,8 @@ class Client(RecordedRuns):
             component = release.component_of(run.predictor)
             if component and release.aws.functions.get(run.predictor, "") == version:
                 return component.label
-            if not release.aws.functions:
-                break
+            if not release.aws.functions:  # here a function's number is the component's
+                return f"v{version}" if version.isdecimal() else run.version
         return version or run.version
 
     def _invoke(self, predictor: PredictorManifest, run: Run, checked: Json) -> Invocation:

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from matinee import secrets
 from matinee.backends.factory import Backend, open_backend, open_launcher
+from matinee.backends.local.dev_record import DevRecord, running_dev
 from matinee.backends.local.lambda_service.function import LocalFunction
+from matinee.backends.local.lambda_service.guests import ACCESS_KEY_ID
 from matinee.backends.local.lambda_service.service import LambdaService
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
 from matinee.backends.local.logs import FolderLogs
+from matinee.backends.local.private import make_private_folder, open_private
 from matinee.backends.local.store import SqliteStore
 from matinee.client.background import Delivering, Dispatching, HostedLogs
 from matinee.client.core import Client
@@ -27,7 +31,7 @@ from matinee.client.processes import Housing, Processes, StageData
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.environments.prepare import locked
 from matinee.environments.snapshots import SnapshotFolder
-from matinee.errors import BackendError, DiskError, MatineeError, UsageError
+from matinee.errors import BackendError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Trouble
 from matinee.project.load import FILE
 from matinee.project.model import Project, details
@@ -39,23 +43,14 @@ _ADOPTED = ("files", "logs", "cookie.secret")
 Report = Callable[[str, str], None]  # component ("" = the app), line
 
 
-@dataclass(frozen=True)
-class DevRecord:
-    """What a running `matinee dev` tells others on this machine, in `.matinee/dev.json`."""
-
-    pid: int
-    lambda_endpoint: str
-    url: str = ""
-    aws: dict[str, str] | None = None  # where its data is, if on AWS
-
-
 @contextmanager
 def open_client(project: Project, *, user: str = "local", report: Report | None = None) -> Iterator[Client]:
     """Give a client on this app: at its running dev, else at a host of its own that ends with the block."""
     adopt_data(project)
-    running = running_dev(project)
+    running = wait_for_release(project.data, report)
     if running:
         settings = Settings.of_folder(project.name, project.data, running.lambda_endpoint)
+        settings = settings._replace(lambda_secret=running.aws_secret_access_key)
         place = StageData(AwsSettings(**running.aws)) if running.aws else None
         settings = place.settings(settings) if place else settings
         backend = place.open(settings) if place else open_backend(settings)
@@ -85,24 +80,31 @@ def adopt_data(project: Project) -> None:
         store.close()  # as the last one: what is in its log is now in the file
         if live is None or [component.name for component in live.components] != [project.components[0].name]:
             return
-        _make_folder(own)
+        make_private_folder(own)
         for path in sorted(shared.iterdir()):
             if path.name in _ADOPTED or path.name.startswith(_STORE):
                 path.rename(own / path.name)
 
 
-def running_dev(project: Project) -> DevRecord | None:
-    """Return the record of the dev that runs on this app, if one does: it holds the lock as long as it lives."""
-    try:
-        with (project.data / "dev.lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return None
-    except FileNotFoundError:
-        return None
-    except BlockingIOError:
-        with suppress(OSError, ValueError, TypeError):
-            return DevRecord(**json.loads((project.data / "dev.json").read_text()))
-        return None
+FIRST_RELEASE_S = 900.0  # environments may have to be made first
+
+
+def wait_for_release(
+    data: Path, report: Report | None = None, *, timeout_s: float = FIRST_RELEASE_S
+) -> DevRecord | None:
+    """Return the record of the dev that runs here once its first release is live; None when none runs.
+
+    Raises BackendError when it takes longer than `timeout_s`.
+    """
+    deadline, was_reported = time.monotonic() + timeout_s, False
+    while (running := running_dev(data)) is not None and not running.is_ready:
+        if time.monotonic() > deadline:
+            raise BackendError("`matinee dev` has no release yet.", hint="Look at its terminal: it says what it does.")
+        if report and not was_reported:
+            report("", "Waiting for the first release of `matinee dev` …")
+        was_reported = True
+        time.sleep(0.05)
+    return running
 
 
 class LocalHost:
@@ -132,11 +134,12 @@ class LocalHost:
         self._functions: dict[str, LocalFunction] = {}
         self._components: dict[str, InspectedComponent] = {}
         self._secrets: dict[str, dict[str, str]] = {}  # by predictor: name → value
-        _make_folder(data)
+        make_private_folder(data)
         self._logs = HostedLogs(FolderLogs(data / "logs"), self._report)
         self.service = LambdaService(on_log=self._logs.take)
         self.service.start()
         self.settings = Settings.of_folder(project.name, data.resolve(), self.service.endpoint)
+        self.settings = self.settings._replace(lambda_secret=self.service.secret)
         if place is not None:
             self.settings = place.settings(self.settings)
         try:
@@ -184,6 +187,12 @@ class LocalHost:
     def has_trouble(self) -> bool:
         """Whether a component does not load."""
         return any(item.manifest.trouble for item in self._components.values())
+
+    def dev_record(self, url: str = "", *, is_ready: bool = True) -> DevRecord:
+        """Return what others of this user need to reach this host; `url` is the UI's."""
+        aws = self._place.aws._asdict() if self._place else None
+        key = self.service.secret
+        return DevRecord(os.getpid(), self.service.endpoint, url, aws, ACCESS_KEY_ID, key, is_ready)
 
     def publish(self, release: Release) -> None:
         """Make this live; clients of this process see it at once."""
@@ -256,7 +265,7 @@ class LocalHost:
             timeout_s=predictor.resources.timeout_s,
             concurrency=predictor.resources.concurrency,
             cwd=start.cwd,
-            version=component.label,
+            version=component.label.removeprefix("v"),
             contained=start.contained,
         )
 
@@ -316,7 +325,8 @@ class VersionNumbers:
             yield cls(known)
             if json.dumps(known) != before:
                 partial = file.with_suffix(".tmp")
-                partial.write_text(json.dumps(known))
+                with open_private(partial, "wb") as unfinished:
+                    unfinished.write(json.dumps(known).encode())
                 partial.replace(file)
 
     def label(self, component: ComponentManifest, last: ComponentManifest | None) -> ComponentManifest:
@@ -326,38 +336,3 @@ class VersionNumbers:
             numbers.setdefault(last.hash, int(last.label[1:]))
         number = numbers.setdefault(component.hash, max(numbers.values(), default=0) + 1)
         return replace(component, label=f"v{number}")
-
-
-def _make_folder(data: Path) -> None:
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DiskError(
-            f"The data folder {data} cannot be made: {error.strerror}.",
-            hint="Make the app's folder writable, or copy the app to one that is.",
-        ) from None
-
-
-def write_dev_record(project: Project, record: DevRecord) -> None:
-    """Tell others on this machine where this dev is."""
-    (project.data / "dev.json").write_text(json.dumps(asdict(record)))
-
-
-@contextmanager
-def dev_lock(project: Project) -> Iterator[None]:
-    """Hold the app's dev lock; MatineeError when another dev runs on this app."""
-    adopt_data(project)
-    _make_folder(project.data)
-    with (project.data / "dev.lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            running = running_dev(project)
-            where = f" at {running.url}" if running and running.url else ""
-            raise MatineeError(
-                f"`matinee dev` already runs on this app{where}.", hint="Use that one, or end it first."
-            ) from None
-        try:
-            yield
-        finally:
-            (project.data / "dev.json").unlink(missing_ok=True)

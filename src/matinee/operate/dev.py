@@ -25,9 +25,10 @@ from watchfiles import DefaultFilter, watch
 
 from matinee.access.modes import check_reach, is_this_machine, make_sign_in
 from matinee.access.people import USER, Users, generate_password
+from matinee.backends.local.dev_record import dev_lock, write_dev_record
 from matinee.client.background import Scheduling, schedules_of
 from matinee.client.connect import session_on
-from matinee.client.host import DevRecord, LocalHost, dev_lock, write_dev_record
+from matinee.client.host import LocalHost, adopt_data
 from matinee.client.processes import StageData
 from matinee.deploy import current_state
 from matinee.deploy.cloud import open_cloud
@@ -150,7 +151,8 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
         on_disk.auth, os.environ, host=options.host, lan=options.lan, without_sign_in=options.without_sign_in
     )
     project = reach.of(on_disk)
-    with _stop_signals() as stop, dev_lock(project):
+    adopt_data(project)
+    with _stop_signals() as stop, dev_lock(project.data):
         housing = Containers(Engine.detect()) if options.containers else None
         place = data_of(on_disk, options.data) if options.data else None
         host = LocalHost(project, lambda component, line: report(Line(component, line)), housing=housing, place=place)
@@ -159,14 +161,14 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
         try:
             if options.ui:
                 ui = UiProcess(host, options.port, reach, report)
-            kept = place.aws._asdict() if place else None
-            write_dev_record(project, DevRecord(os.getpid(), host.service.endpoint, ui.url if ui else "", kept))
+            url = ui.url if ui else ""
+            write_dev_record(project.data, host.dev_record(url, is_ready=False))
             before = fingerprint(options.path, project)
             _reload(host, project, report, is_first=True)
+            write_dev_record(project.data, host.dev_record(url))
             schedules.start()
             if ui:
                 ui.wait_until_it_answers(stop)
-            url = ui.url if ui else ""
             report(Ready(url, host.service.endpoint, time.monotonic() - started))
             if reach.auth.sign_in_mode.has_accounts and not host.backend.store.documents(USER):
                 report(Line("", "Nobody can sign in yet: add somebody with `matinee users add NAME --owner`."))

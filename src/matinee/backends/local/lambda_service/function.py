@@ -106,11 +106,11 @@ def passed_on(inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def worker_command(python: str, handler: str = "") -> list[str]:
-    """Return the command of a function: AWS's own runtime client, or ours where that has no wheel.
+    """Return the command of a function: AWS's own runtime client, or a loop of ours where that has no wheel.
 
     `handler` is a plain one; "" is the predictors' own.
     """
-    client = "awslambdaric" if sys.platform == "linux" else "matinee.runtime.loop"
+    client = "matinee.runtime.lambda_client" if sys.platform == "linux" else "matinee.runtime.loop"
     return [python, "-m", client, handler or "matinee.runtime.realtime.handler"]
 
 

@@ -17,7 +17,8 @@ from typing import Any, NoReturn, Protocol
 from urllib.parse import unquote
 
 from matinee.backends.local.lambda_service.function import Answer, Job, arn, new_request_id
-from matinee.backends.local.lambda_service.http import JSON_TYPE, Request, header_lines, refusal
+from matinee.backends.local.lambda_service.guests import browser_refusal, secret_refusal
+from matinee.backends.local.lambda_service.http import JSON_TYPE, MAX_BODY_BYTES, Request, header_lines
 
 MAX_PAYLOAD_BYTES = 6_291_456
 MAX_EVENT_BYTES = 1_048_576
@@ -31,6 +32,9 @@ _KINDS = ["RequestResponse", "Event", "DryRun"]
 _STATUS = {
     "AccessDeniedException": 403,
     "InvalidParameterValueException": 400,
+    "InvalidSignatureException": 403,
+    "MissingAuthenticationTokenException": 403,
+    "UnrecognizedClientException": 403,
     "InvalidRequestContentException": 400,
     "RequestTooLargeException": 413,
     "ResourceNotFoundException": 404,
@@ -73,8 +77,9 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 class InvokeApi:
     """Answers callers; `find(name)` returns a function or None."""
 
-    def __init__(self, find: Callable[[str], Target | None], events: Events) -> None:
+    def __init__(self, find: Callable[[str], Target | None], events: Events, secret: str) -> None:
         self._find = find
+        self._secret = secret
         self._events = events
 
     def serve(self, request: Request) -> None:
@@ -85,9 +90,12 @@ class InvokeApi:
             _refuse(request, refused)
 
     def _serve(self, request: Request) -> None:
-        reason = refusal(request)
+        reason = browser_refusal(request)
         if reason:
             raise _RefusedError("AccessDeniedException", reason)
+        kind, reason = secret_refusal(request, self._secret)
+        if kind and len(request.body) <= MAX_BODY_BYTES:  # one that was cut is refused below, and cannot be verified
+            raise _RefusedError(kind, reason)
         if request.method != "POST" or not (request.path.startswith(_PREFIX) and request.path.endswith(_SUFFIX)):
             raise _RefusedError("UnknownOperationException", f"{request.method} {request.path} is not Invoke.")
         name = self._name(request)
@@ -109,7 +117,13 @@ class InvokeApi:
 
     def _name(self, request: Request) -> str:
         name, qualifier = _read_name(request.path)
-        qualifier = request.query.get("Qualifier", [qualifier])[0]
+        asked = request.query.get("Qualifier", [""])[0]
+        if qualifier and asked and qualifier != asked:
+            raise _RefusedError(
+                "InvalidParameterValueException",
+                "The derived qualifier from the function name does not match the specified qualifier.",
+            )
+        qualifier = asked or qualifier
         target = self._find(name)
         if target is not None and qualifier not in ("", "$LATEST", "live", target.version):
             raise _not_found(f"{name}:{qualifier}")
@@ -154,7 +168,7 @@ def _payload(request: Request, limit: int) -> bytes:
         return b"{}"
     try:
         _DECODER.decode(request.body.decode())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _RefusedError(
             "InvalidRequestContentException",
             f"Could not parse request body into json: Could not parse payload into json: {error}",
@@ -168,7 +182,7 @@ def _client_context(header: str) -> str:
         return ""
     try:
         value: Any = json.loads(base64.b64decode(header, validate=True))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise _RefusedError(
@@ -204,7 +218,11 @@ def _refuse(request: Request, refused: _RefusedError) -> None:
     }
     if "retryAfterSeconds" in refused.fields:
         headers["Retry-After"] = refused.fields["retryAfterSeconds"]
-    request.respond(_STATUS[refused.kind], json.dumps(refused.fields).encode(), header_lines(headers))
+    body = json.dumps(refused.fields).encode()
+    if refused.kind == "UnknownOperationException":  # as AWS writes it, whatever was asked
+        body = b"<UnknownOperationException/>\n"
+        headers["Content-Type"] = "application/xml"
+    request.respond(_STATUS[refused.kind], body, header_lines(headers))
 
 
 def _not_found(name: str) -> _RefusedError:

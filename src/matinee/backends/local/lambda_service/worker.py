@@ -7,7 +7,10 @@ any ──timeout, memory, exit, retire──> ending
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
+import re
+import secrets
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -23,12 +26,15 @@ from matinee.backends.local.lambda_service.function import (
     start_line,
 )
 from matinee.backends.local.lambda_service.guard import Guard
-from matinee.backends.local.lambda_service.http import JSON_TYPE, Connection, Request, header_lines, refusal
+from matinee.backends.local.lambda_service.guests import browser_refusal
+from matinee.backends.local.lambda_service.http import JSON_TYPE, Connection, Request, Room, header_lines
 from matinee.backends.local.lambda_service.process import Process
 from matinee.memory import tree_bytes
 
 INIT_LIMIT_S = 10.0  # what a start may take before it counts in the function's timeout
 _WATCH_S = 0.05
+_CONNECTIONS = 16  # the process needs one or two
+_START_ERROR = re.compile(r"\[ERROR\] ([\w.]+): (.*)")  # as awslambdaric writes why a start failed
 _KILLED = "exit status 137"  # of a container: 128 + SIGKILL, which the kernel sends where memory has run out
 
 OnLog = Callable[[str, str, str], None]
@@ -82,6 +88,7 @@ class Worker:
         self._created_at = self._started_at = time.monotonic()
         self._deadline = self._created_at + INIT_LIMIT_S + function.timeout_s
         self._init_s: float | None = None
+        self._start_error: dict[str, str] = {}  # as the process wrote it, where it cannot post it
         self._peak_bytes = 0
         self._measured_at = 0.0
 
@@ -93,17 +100,18 @@ class Worker:
     async def start(self) -> None:
         """Listen for the process, then start it.
 
-        Each has a port of its own, as each has on Lambda: awslambdaric reports a failed start by a plain
-        `http.client.HTTPConnection(AWS_LAMBDA_RUNTIME_API)`, which takes a host and a port but no path.
+        Each has a port of its own, as each has on Lambda, and a secret that begins every path: other users of this
+        machine reach the port too, and must neither take an input nor answer in its place.
         """
+        secret, room = secrets.token_hex(16), Room(_CONNECTIONS)
         self._server = await self._loop.create_server(
-            lambda: Connection(lambda request: serve(self, request)), "127.0.0.1", 0
+            lambda: Connection(lambda request: serve(self, request, secret), room), "127.0.0.1", 0
         )
         port = self._server.sockets[0].getsockname()[1]
         if self.state is not State.ENDING:
             self._process.start(
                 self.function.command,
-                environment(self.function, f"127.0.0.1:{port}"),
+                environment(self.function, f"127.0.0.1:{port}/{secret}"),
                 self.function.cwd,
                 lifeline=self.function.contained,
             )
@@ -140,7 +148,10 @@ class Worker:
     # --- called by the Runtime API ---
 
     def next(self, request: Request) -> None:
-        """Take the process's wish for a request."""
+        """Take the process's wish for a request; refuse a second one, as AWS does."""
+        if self.state not in (State.STARTING, State.ANSWERED):
+            _error(request, 403, "InvalidStateTransition", "State transition is not allowed")
+            return
         if self.state is State.STARTING:
             self._init_s = time.monotonic() - self._created_at
         self._stop_watching()
@@ -197,6 +208,8 @@ class Worker:
             self._owner.ending(self)
 
     def _ended(self, how: str) -> None:
+        if self.state is State.STARTING and self._start_error:
+            self._fail_start(json.dumps(self._start_error).encode())
         if self.state is not State.ENDING:
             kind = "Runtime.OutOfMemory" if self.function.contained and how.endswith(_KILLED) else "Runtime.ExitError"
             self._fail(kind, how, f"error\tError Type: {kind}")
@@ -251,6 +264,8 @@ class Worker:
         job = self._job
         if job is not None:
             job.log(line + "\n")
+        elif self.state is State.STARTING and (found := _START_ERROR.match(line)):
+            self._start_error = {"errorType": found[1], "errorMessage": found[2], "requestId": ""}
         if self._on_log is not None:
             self._on_log(self.function.name, job.run_id if job else "", line)
 
@@ -271,7 +286,7 @@ def _next_headers(job: Job, remaining_s: float) -> str:
 #
 # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
-_BASE = "/2018-06-01/runtime/"
+_BASE = "2018-06-01/runtime/"
 _ACCEPTED = b'{"status":"OK"}\n'
 
 
@@ -291,13 +306,14 @@ class Runtime(Protocol):
         """Take the reason of a failed start."""
 
 
-def serve(runtime: Runtime, request: Request) -> None:
-    """Answer one request of the process."""
-    reason = refusal(request)
-    if reason:
-        _error(request, 403, "Forbidden", reason)
+def serve(runtime: Runtime, request: Request, secret: str) -> None:
+    """Answer one request of the process, whose path begins with the secret."""
+    shown, _, path = request.path[1:].partition("/")
+    reason = browser_refusal(request)
+    if reason or not hmac.compare_digest(shown.encode(), secret.encode()):
+        _error(request, 403, "Forbidden", reason or "Only the process itself is served.")
         return
-    action = request.path.removeprefix(_BASE)
+    action = path.removeprefix(_BASE)
     if request.method == "GET" and action == "invocation/next":
         runtime.next(request)
     elif request.method == "POST" and action == "init/error":
