@@ -18,6 +18,7 @@ import httptools
 MAX_BODY_BYTES = 8 * 1024 * 1024  # more than any limit above it, which answers in its own words
 MAX_HEAD_BYTES = 64 * 1024  # of a request's target and headers together
 MAX_PIPELINED = 32  # requests of one connection that wait for their answers
+_OF_UPGRADES = (b"connection", b"expect", b"http2-settings", b"upgrade")
 _ABANDON_BYTES = 256 * 1024 * 1024
 _REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 
@@ -115,12 +116,18 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._parser = httptools.HttpRequestParser(self)
-            rest = data[upgrade.args[0] :]
-            if rest:
-                self.data_received(rest)
+            if self._request.method == "CONNECT":
+                self._fail(400)
+            else:
+                head, self._parser = self._head_without_upgrade(), httptools.HttpRequestParser(self)
+                self.data_received(head + data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._fail(400)
+
+    def _head_without_upgrade(self) -> bytes:
+        """Return the head of the present request as it is without the wish: the parser takes no body of one with it."""
+        lines = (b"%b: %b\r\n" % pair for pair in self._headers.items() if pair[0] not in _OF_UPGRADES)
+        return b"%b %b HTTP/1.1\r\n%b\r\n" % (self._request.method.encode(), self._url, b"".join(lines))
 
     def _fail(self, status: int) -> None:
         if self._transport is not None and not self._transport.is_closing():
@@ -177,11 +184,13 @@ class Connection(asyncio.Protocol):
         """Hand the request over, or keep it until those before it are answered."""
         if self._transport is None or self._transport.is_closing():
             return  # refused already
+        if self._parser.should_upgrade():
+            return  # it is parsed again without
         if len(self._waiting) >= MAX_PIPELINED:
             self._fail(503)
             return
         request = self._request
-        request.keep_alive = self._parser.should_keep_alive() or self._parser.should_upgrade()
+        request.keep_alive = self._parser.should_keep_alive()
         request.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._waiting.append(request)
         if len(self._waiting) == 1:
