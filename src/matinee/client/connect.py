@@ -312,7 +312,6 @@ def open_store_of(project: Project, stage: str = "") -> Iterator[Store]:
         store = client.backend.store
     else:
         adopt_data(project)
-        project.data.mkdir(parents=True, exist_ok=True)
         store = open_backend(Settings.of_folder(project.name, project.data)).store
     try:
         yield store

@@ -23,7 +23,6 @@ from matinee.backends.local.lambda_service.guests import ACCESS_KEY_ID
 from matinee.backends.local.lambda_service.service import LambdaService
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
 from matinee.backends.local.logs import FolderLogs
-from matinee.backends.local.private import make_private_folder, open_private
 from matinee.backends.local.store import SqliteStore
 from matinee.client.background import Delivering, Dispatching, HostedLogs
 from matinee.client.core import Client
@@ -33,11 +32,13 @@ from matinee.environments.prepare import locked
 from matinee.environments.snapshots import SnapshotFolder
 from matinee.errors import BackendError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Trouble
+from matinee.private_files import make_private_folder, open_private
 from matinee.project.load import FILE
 from matinee.project.model import Project, details
 from matinee.runs import Slot
 from matinee.settings import DISPATCHER, AwsSettings, Settings
 
+FIRST_RELEASE_S = 900.0  # that a client waits for the first release of a dev: it may have to make environments
 _STORE = "state.db"
 _ADOPTED = ("files", "logs", "cookie.secret")
 Report = Callable[[str, str], None]  # component ("" = the app), line
@@ -71,6 +72,8 @@ def adopt_data(project: Project) -> None:
     It goes to the file that was live there last; nothing is moved while a `dev` runs on it.
     """
     shared, own = project.data_root, project.data
+    make_private_folder(shared)
+    make_private_folder(own)
     if own == shared or (own / _STORE).exists() or not (shared / _STORE).exists() or (project.folder / FILE).exists():
         return
     with suppress(BlockingIOError), (shared / "dev.lock").open("ab") as lock:
@@ -80,13 +83,9 @@ def adopt_data(project: Project) -> None:
         store.close()  # as the last one: what is in its log is now in the file
         if live is None or [component.name for component in live.components] != [project.components[0].name]:
             return
-        make_private_folder(own)
         for path in sorted(shared.iterdir()):
             if path.name in _ADOPTED or path.name.startswith(_STORE):
                 path.rename(own / path.name)
-
-
-FIRST_RELEASE_S = 900.0  # environments may have to be made first
 
 
 def wait_for_release(

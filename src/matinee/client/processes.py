@@ -19,6 +19,7 @@ from matinee.backends.local.lambda_service.function import NOBODY, passed_on, wo
 from matinee.environments.inspect import InspectedComponent
 from matinee.environments.prepare import Report
 from matinee.manifest import AwsRelease, ComponentManifest, PredictorManifest, Trouble, to_json
+from matinee.private_files import open_private
 from matinee.project.model import Project
 from matinee.settings import AwsSettings, Settings
 
@@ -123,7 +124,8 @@ def write_manifest(data: Path, component: ComponentManifest) -> Path:
     if not path.exists() or path.read_text() != text:
         path.parent.mkdir(exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.tmp")
-        partial.write_text(text)
+        with open_private(partial, "wb") as file:
+            file.write(text.encode())
         partial.replace(path)
     return path
 

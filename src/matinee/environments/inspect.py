@@ -31,6 +31,7 @@ from matinee.manifest import (
     to_json,
 )
 from matinee.own_paths import name_own_files
+from matinee.private_files import make_private_folder
 from matinee.project.load import load
 from matinee.project.model import Component, Project
 from matinee.settings import COMPONENT, SOURCE, Settings
@@ -63,6 +64,7 @@ def inspect_app(
     `report` is called from several threads. Raises ProjectError for two predictors of one name, settings for a
     predictor that is not there, or a folder that cannot be written.
     """
+    make_private_folder(project.data_root)
     with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
         inspected = tuple(
             pool.map(lambda c: inspect_component(project, c, report, deadline_s=deadline_s), project.components)

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from matinee.backends.local.private import make_private_folder, open_private
 from matinee.errors import MatineeError
+from matinee.private_files import make_private_folder, open_private
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from matinee.errors import ConflictError, DiskError, LimitError, NotFoundError
+from matinee.private_files import open_private
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-.")
 _LONGEST = 200  # bytes of a path's segment: file systems allow 255
@@ -143,7 +144,7 @@ def _keys(folder: Path, prefix: str, begun: str = "") -> Iterator[str]:
 
 def _write(path: Path, data: bytes | BinaryIO) -> int:
     """Write all and wait until the disk has it; return the bytes."""
-    with path.open("xb") as stream:
+    with open_private(path, "xb") as stream:
         if isinstance(data, bytes | bytearray | memoryview):
             stream.write(data)
         else:

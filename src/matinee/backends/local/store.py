@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from matinee.backends.local.database import (
 from matinee.errors import BackendError, ConflictError, DiskError
 from matinee.manifest import Release, release_from_json, to_json
 from matinee.ports import RunQuery
+from matinee.private_files import FOLDER_MODE, open_private
 from matinee.runs import (
     Change,
     Entry,
@@ -170,9 +172,11 @@ class SqliteStore(Values):
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         except OSError as error:
             raise DiskError(f"The folder of {path} cannot be made: {error.strerror}.") from error
+        with suppress(OSError):  # it is there, which is well, or SQLite says why it cannot be
+            open_private(self.path, "xb").close()  # the files that SQLite makes beside it take its mode
         self._database = Database(os.fspath(self.path))
         self._live: tuple[str, Release] | None = None
 
