@@ -21,7 +21,7 @@ from matinee.access.modes import SignIn
 from matinee.api import openapi
 from matinee.api.operations import Operation, operations
 from matinee.api.predictions import Later, Predicting, Uploading
-from matinee.api.requests import Call, Gate, OpenClient, Rates, read_body
+from matinee.api.requests import Call, Gate, OpenClient, Rates, json_bytes, read_body
 from matinee.api.responses import answer, of_error
 from matinee.errors import InputError, NotFoundError, Problem
 from matinee.values import validate
@@ -110,11 +110,15 @@ def _handler(gate: Gate, operation: Operation) -> Handler:
     async def handle(request: Request) -> Response:
         person, client, limits = await gate.in_thread(gate.admit, request)
         query = _query(operation, request)
-        body = await read_body(request, limits.upload_mb) if operation.body == "json" else b""
-        call = Call(request, person, client, limits, query, body)
-        if _is_async(operation.work):
-            return await cast(Awaitable[Response], operation.work(call))
-        return await gate.in_thread(cast(Callable[[Call], Response], operation.work), call)
+        with gate.bodies.reserve() as take:
+            body = b""
+            if operation.body == "json":
+                body = await read_body(request, limits.upload_mb, take)
+                take(await gate.in_thread(json_bytes, body))
+            call = Call(request, person, client, limits, query, body)
+            if _is_async(operation.work):
+                return await cast(Awaitable[Response], operation.work(call))
+            return await gate.in_thread(cast(Callable[[Call], Response], operation.work), call)
 
     return _answer_errors(handle)
 

@@ -326,6 +326,39 @@ def test_a_service_with_too_many_connections_says_so_and_recovers(make_service):
     wait_until(lambda: post(lambdas)[0] == 200)
 
 
+LOW = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1] if {can_raise} else 64))
+import socket, urllib.request
+from matinee.backends.local.lambda_service.service import LambdaService
+service = LambdaService(); service.start()
+service.put_builtin("here", lambda payload, context: payload)
+host, port = service.endpoint.removeprefix("http://").split(":")
+def call():
+    headers = {{"Authorization": f"Bearer {{service.secret}}"}}
+    request = urllib.request.Request(f"{{service.endpoint}}/2015-03-31/functions/here/invocations", b"{{}}", headers)
+    try:
+        return urllib.request.urlopen(request, timeout=10).status
+    except urllib.error.HTTPError as error:
+        return error.code
+held = [socket.create_connection((host, int(port))) for _ in range(20)]
+full = call()
+for connection in held:
+    connection.close()
+while (after := call()) == 503:
+    pass
+print(full, after)
+service.stop()
+"""
+
+
+@pytest.mark.parametrize(("can_raise", "full"), [(True, 200), (False, 503)])
+def test_few_descriptors_are_made_many_and_where_they_cannot_be_it_says_busy_and_recovers(can_raise, full):
+    command = [sys.executable, "-c", LOW.format(can_raise=can_raise)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == (f"{full} 200\n", "")
+
+
 def test_other_paths_and_methods_are_404(lambdas):
     assert post(lambdas, "/2015-03-31/functions")[0] == 404
     assert post(lambdas, method="GET", body=None)[0] == 404

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import cast
@@ -17,6 +18,7 @@ import httptools
 
 MAX_BODY_BYTES = 8 * 1024 * 1024  # more than any limit above it, which answers in its own words
 MAX_HEAD_BYTES = 64 * 1024  # of a request's target and headers together
+_DESCRIPTORS = 65_536
 MAX_PIPELINED = 32  # requests of one connection that wait for their answers
 _OF_UPGRADES = (b"connection", b"expect", b"http2-settings", b"upgrade")
 _ABANDON_BYTES = 256 * 1024 * 1024
@@ -61,6 +63,22 @@ class Request:
     def respond(self, status: int, body: bytes = b"", headers: str = "") -> None:
         """Answer (`headers` as `header_lines` makes them), at once or later; a connection that is gone drops it."""
         self.connection.respond(self, status, body, headers)
+
+
+def raise_descriptor_limit() -> int:
+    """Let this process open as many files and connections as the system allows it; return how many that are.
+
+    Many systems begin with 256 or 1,024, and every connection, process and file takes one.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wish = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= wish:
+        return _DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wish, hard))
+    except (OSError, ValueError):  # macOS has a further limit
+        return soft
+    return wish
 
 
 class Room:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from matinee.backends.local.lambda_service.function import Job, LocalFunction
 from matinee.backends.local.lambda_service.guard import Guard
-from matinee.backends.local.lambda_service.http import Connection, Room
+from matinee.backends.local.lambda_service.http import Connection, Room, raise_descriptor_limit
 from matinee.backends.local.lambda_service.invoke_api import RETRY_DELAYS_S, Events, InvokeApi, Target
 from matinee.backends.local.lambda_service.worker import OnLog, State, Worker
 from matinee.errors import BackendError
@@ -112,7 +112,7 @@ class LambdaService:
 
     async def _listen(self) -> None:
         api = InvokeApi(self._targets.get, Events(self._loop, self._event_delays), self.secret)
-        room = Room(self._limits.connections)
+        room = Room(min(self._limits.connections, raise_descriptor_limit() // 4))
         self._server = await self._loop.create_server(
             lambda: Connection(api.serve, room), self._host, self._port, backlog=1024
         )
