@@ -141,7 +141,8 @@ def _responses(operation: Operation, predictor: PredictorManifest | None) -> Jso
 
 def _answer(operation: Operation, status: int, name: str, predictor: PredictorManifest | None) -> Json:
     if name == "Bytes":
-        return {"description": "The file.", "content": {"*/*": {}}}
+        file = {"type": "string", "format": "binary"}
+        return {"description": "The file, of its own type.", "content": {"application/octet-stream": {"schema": file}}}
     schema = ref(name)
     if name == "Prediction" and predictor is not None:
         result = {"result": ref(component_name(f"{predictor.name}.result"))}
@@ -276,10 +277,18 @@ def component_name(*parts: str) -> str:
 
 
 def as_components(schema: Schema, name: str) -> dict[str, Schema]:
-    """Return a predictor's schema and its definitions as components `name`, `name.DEFINITION`."""
+    """Return a predictor's schema and its definitions as components `name`, `name.DEFINITION`.
+
+    They have no titles: programs that make clients name a class by its title, and two predictors may have a `Result`.
+    """
     defs = schema.get("$defs", {})
-    found = {component_name(name, key): _rewrite(item, name) for key, item in defs.items()}
-    return {component_name(name): _rewrite({k: v for k, v in schema.items() if k != "$defs"}, name), **found}
+    found = {component_name(name, key): _component(item, name) for key, item in defs.items()}
+    return {component_name(name): _component(schema, name), **found}
+
+
+def _component(schema: Schema, name: str) -> Schema:
+    found: Schema = _rewrite({key: item for key, item in schema.items() if key not in ("$defs", "title")}, name)
+    return found
 
 
 def _rewrite(value: Json, name: str) -> Json:
