@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, StrEnum
 from typing import Any, Literal, TypeVar
 
 from matinee.dataclass_json import EPOCH, INTERNAL
@@ -91,6 +92,9 @@ class Run:
     result: Json = field(default=None, metadata=INTERNAL)
     failure: Failure | None = None
     cancel_requested: bool = False
+    warning: str = field(
+        default="", metadata={"description": "What went wrong beside the prediction, as in: it was not recorded."}
+    )
     cold_start: bool = field(default=False, metadata=INTERNAL)
     rev: int = field(default=0, metadata=INTERNAL)  # grows with every write; compare-and-swap is on it
 
@@ -173,6 +177,20 @@ class Feedback:
             return None
         worst, best = min(RATINGS[self.scale]), max(RATINGS[self.scale])
         return (self.rating - worst) / (best - worst)
+
+
+class Unchanged(Enum):
+    """The default of a field that a caller did not name: what is known of it stays."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED = Unchanged.UNCHANGED
+
+
+def merge_feedback(known: Feedback | None, run_id: str, user: str, changes: Mapping[str, Json]) -> Feedback:
+    """Return what somebody says of a run after they have said `changes`: other fields are as they were."""
+    return replace(known or Feedback(run_id, user, rating=None), **changes)
 
 
 _V = TypeVar("_V", Run, Entry, Slot)

@@ -52,7 +52,7 @@ def _function(handler: str) -> int:
         )
         return 2
     _end_with_lifeline()
-    from awslambdaric.__main__ import main as serve
+    from matinee.runtime.lambda_client import serve
 
     serve(["awslambdaric", handler])
     return 0

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from matinee.client.host import DevRecord
+from matinee.backends.local.dev_record import DevRecord
 from matinee.testing.harness import Dev, running_app, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

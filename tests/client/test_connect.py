@@ -56,6 +56,7 @@ def test_a_submitted_run_has_status_progress_logs_and_feedback(app):
     assert any("greeting 1 in attempt 1" in line.message for line in run.logs())
     run.feedback(1, "fine")
     run.feedback(-1, "on second thoughts")
+    run.feedback(corrected={"Ada": "Hi!"})
     assert [(f.rating, f.comment) for f in app.client.feedback_of(run.id)] == [(-1, "on second thoughts")]
     run.feedback(4, scale="stars")
     assert [(f.rating, f.scale) for f in app.client.feedback_of(run.id)] == [(4, "stars")]

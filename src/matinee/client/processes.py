@@ -19,6 +19,7 @@ from matinee.backends.local.lambda_service.function import NOBODY, passed_on, wo
 from matinee.environments.inspect import InspectedComponent
 from matinee.environments.prepare import Report
 from matinee.manifest import AwsRelease, ComponentManifest, PredictorManifest, Trouble, to_json
+from matinee.private_files import open_private
 from matinee.project.model import Project
 from matinee.settings import AwsSettings, Settings
 
@@ -78,8 +79,8 @@ class Processes:
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
         """See `Housing`."""
-        told = settings._replace(predictor=predictor.name)
-        return _start(item, launcher.worker_command(_python(item)), told, secrets)
+        settings = settings._replace(predictor=predictor.name)
+        return _start(item, launcher.worker_command(_python(item)), settings, secrets)
 
     def close(self) -> None:
         """Its processes are ended by who started them."""
@@ -97,13 +98,13 @@ def _without_containers(item: InspectedComponent) -> InspectedComponent:
 
 
 def _start(item: InspectedComponent, command: list[str], settings: Settings, secrets: Mapping[str, str]) -> Start:
-    told = settings._replace(
+    settings = settings._replace(
         component=item.component.name,
         source=item.code.source,
         manifest=write_manifest(settings.data, item.manifest),
     )
     variables = item.environment.variables if item.environment else {}
-    environment = {**passed_on(), **NOBODY, **variables, **secrets, **told.environment()}
+    environment = {**passed_on(), **NOBODY, **variables, **secrets, **settings.environment()}
     return Start(command, environment, str(item.code.folder))
 
 
@@ -123,7 +124,8 @@ def write_manifest(data: Path, component: ComponentManifest) -> Path:
     if not path.exists() or path.read_text() != text:
         path.parent.mkdir(exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.tmp")
-        partial.write_text(text)
+        with open_private(partial, "wb") as file:
+            file.write(text.encode())
         partial.replace(path)
     return path
 
@@ -165,7 +167,7 @@ class StageData:
         return AwsRelease(bucket=self.aws.bucket, region=self.aws.region)
 
     def housing(self, inner: Housing) -> Housing:
-        """Return a housing whose processes are told of the data."""
+        """Return a housing whose processes get the variables of the data."""
         return _OnStage(inner, self.environment())
 
 
@@ -174,7 +176,7 @@ class _OnStage:
     """Implements `Housing` by another one, with variables more."""
 
     inner: Housing
-    told: Mapping[str, str]
+    variables: Mapping[str, str]
 
     def settle(
         self, project: Project, inspected: Sequence[InspectedComponent], report: Report
@@ -184,16 +186,16 @@ class _OnStage:
     def realtime(
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
-        return self._told(self.inner.realtime(item, predictor, settings, secrets))
+        return self._add_variables(self.inner.realtime(item, predictor, settings, secrets))
 
     def worker(
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
-        return self._told(self.inner.worker(item, predictor, settings, secrets))
+        return self._add_variables(self.inner.worker(item, predictor, settings, secrets))
 
     def close(self) -> None:
         self.inner.close()
 
-    def _told(self, start: Start) -> Start:
+    def _add_variables(self, start: Start) -> Start:
         rest = {name: value for name, value in start.environment.items() if name not in NOBODY}
-        return replace(start, environment={**rest, **self.told})
+        return replace(start, environment={**rest, **self.variables})

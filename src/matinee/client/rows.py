@@ -26,7 +26,7 @@ from matinee.tables.write import format_of
 if TYPE_CHECKING:
     from matinee.manifest import PredictorManifest
     from matinee.ports import Files
-_NOT_REACHED = {
+_WHY_NO_RESULT = {
     Status.QUEUED: "not predicted yet",
     Status.RUNNING: "not predicted yet",
     Status.CANCELLED: "not predicted: the run was cancelled",
@@ -48,7 +48,9 @@ def check(
 
 
 @contextmanager
-def kept(files: Files, key: str, source: Source, checked: RowsCheck, *, name: str, limit: int) -> Iterator[Upload]:
+def store_table(
+    files: Files, key: str, source: Source, checked: RowsCheck, *, name: str, limit: int
+) -> Iterator[Upload]:
     """Put the table under `key` for the block, and for good when the block succeeds.
 
     Raises InputError when nothing of it can start, ConflictError when it is not the table that was checked.
@@ -97,8 +99,8 @@ def discard(files: Files, key: str) -> None:
 
 def summary_of_rows(run: Run) -> dict[str, Json] | None:
     """Return `{"key", "total", "name"}` of a run of many rows, with `failed` once it is done; None for other runs."""
-    given = storage.results_reference(run.inputs)
-    return None if given is None else {**given, **{k: v for k, v in _done(run).items() if k == "failed"}}
+    reference = storage.results_reference(run.inputs)
+    return None if reference is None else {**reference, **{k: v for k, v in _done(run).items() if k == "failed"}}
 
 
 def _done(run: Run) -> dict[str, Json]:
@@ -112,11 +114,11 @@ def result(
 
     Raises UsageError for a run that is not of many rows, or a format there is not.
     """
-    given = storage.results_reference(run.inputs)
-    if given is None or run.kind != "batch":
+    reference = storage.results_reference(run.inputs)
+    if reference is None or run.kind != "batch":
         raise UsageError(f"Run {run.id} is not one of many rows.", hint="Its result is in `result`.")
-    upload = storage.load_results(files, str(given["key"]))
-    unfinished = _NOT_REACHED.get(run.status, "not predicted")
+    upload = storage.load_results(files, str(reference["key"]))
+    unfinished = _WHY_NO_RESULT.get(run.status, "not predicted")
     rows = storage.read_outcomes(files, upload, run.id, unfinished)
     return export(Layout(upload.columns, predictor.result if predictor else {}), rows, form, separator)
 

@@ -40,6 +40,7 @@ from matinee.manifest import (
     to_json,
 )
 from matinee.own_paths import name_own_files
+from matinee.private_files import make_private_folder
 from matinee.project.load import load
 from matinee.project.model import Component, Project
 from matinee.retry import retry
@@ -75,6 +76,7 @@ def inspect_app(
     `report` is called from several threads. An interruption (Ctrl-C) ends what runs at once. Raises ProjectError for
     two predictors of one name, settings for a predictor that is not there, or a folder that cannot be written.
     """
+    make_private_folder(project.data_root)
     with threads_that_end_at_once() as pool:
         inspected = tuple(
             pool.map(lambda c: inspect_component(project, c, report, deadline_s=deadline_s), project.components)

@@ -21,9 +21,10 @@ from watchfiles import DefaultFilter, watch
 
 from matinee.access.modes import check_reach, is_this_machine, make_sign_in
 from matinee.access.people import USER, Users, generate_password
+from matinee.backends.local.dev_record import dev_lock, write_dev_record
 from matinee.client.background import Scheduling, schedules_of
 from matinee.client.connect import session_on
-from matinee.client.host import DevRecord, LocalHost, dev_lock, write_dev_record
+from matinee.client.host import LocalHost, adopt_data
 from matinee.client.processes import StageData
 from matinee.deploy import current_state
 from matinee.deploy.cloud import open_cloud
@@ -146,7 +147,8 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
         on_disk.auth, os.environ, host=options.host, lan=options.lan, without_sign_in=options.without_sign_in
     )
     project = reach.of(on_disk)
-    with _stop_signals() as stop, dev_lock(project):
+    adopt_data(project)
+    with _stop_signals() as stop, dev_lock(project.data):
         housing = Containers(Engine.detect()) if options.containers else None
         place = data_of(on_disk, options.data) if options.data else None
         host = LocalHost(project, lambda component, line: report(Line(component, line)), housing=housing, place=place)
@@ -155,11 +157,12 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
         try:
             if options.ui:
                 ui = _start_ui(host, options.port, reach, report)
-            data = place.aws._asdict() if place else None
-            write_dev_record(project, DevRecord(os.getpid(), host.service.endpoint, ui.url if ui else "", data))
+            url = ui.url if ui else ""
+            write_dev_record(project.data, host.dev_record(url, is_ready=False))
             before = fingerprint(options.path, project)
             with stop.at_once():
                 _reload(host, project, report, is_first=True)
+            write_dev_record(project.data, host.dev_record(url))
             if not stop.is_set():
                 schedules.start()
             if ui:
@@ -220,7 +223,7 @@ def _start_ui(host: LocalHost, first_port: int, reach: Reach, report: Callable[[
     ui = UiProcess(
         reach.host,
         first_port,
-        {**host.settings.environment(), **host.told, **reach.made, AUTH: json.dumps(vars(reach.auth))},
+        {**host.settings.environment(), **host.ui_environment, **reach.made, AUTH: json.dumps(vars(reach.auth))},
         lambda component, line: report(Line(component, line)),
         own_host=reach.own_host,
         without_sign_in=reach.without_sign_in,

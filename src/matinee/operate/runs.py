@@ -17,7 +17,7 @@ from matinee.backends.factory import open_backend
 from matinee.backends.local.files import FolderFiles
 from matinee.client.connect import open_app
 from matinee.client.core import Client
-from matinee.client.export import What, export, said_since
+from matinee.client.export import What, export, feedback_since
 from matinee.client.host import adopt_data
 from matinee.client.rows import RowsResult, summary_of_rows
 from matinee.errors import ConflictError, DiskError, NotFoundError, UsageError
@@ -273,7 +273,9 @@ def export_everything(app: Path, folder: Path, *, stage: str = "", report: Repor
             told = report or (lambda _what, _count: None)
             _write_app(client, partial, project.name, stage)
             runs = _write_lines(partial / "runs.jsonl", export(client, What(nested=True), "jsonl"), "runs", told)
-            said = (json.dumps(asdict(item), ensure_ascii=False).encode() + b"\n" for item in said_since(client, 0.0))
+            said = (
+                json.dumps(asdict(item), ensure_ascii=False).encode() + b"\n" for item in feedback_since(client, 0.0)
+            )
             feedback = _write_lines(partial / "feedback.jsonl", said, "feedback", told)
             files, size = _copy_files(client, FolderFiles(partial / "files"), told)
     size += sum(path.stat().st_size for path in folder.glob("*.json*"))

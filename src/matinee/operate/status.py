@@ -15,9 +15,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from matinee.backends.local.dev_record import running_dev
 from matinee.client.connect import session_on
 from matinee.client.core import Client
-from matinee.client.host import running_dev
 from matinee.deploy.cloud import Cloud, open_cloud
 from matinee.deploy.publish import PATH
 from matinee.deploy.stack_state import USABLE, describe
@@ -130,7 +130,7 @@ def status_of(app: Path, *, stage: str = "", with_cost: bool = False) -> AppStat
 
 
 def _here(project: Project, release: Release | None) -> tuple[tuple[Part, ...], str, None]:
-    dev = running_dev(project)
+    dev = running_dev(project.data)
     if dev is None:
         return (Part("dev", "asleep", "`matinee dev` does not run on this app."),), "", None
     live = "" if release else " and nothing is live yet"
@@ -420,7 +420,7 @@ def open_app(app: Path, *, stage: str = "", start: Callable[[str], bool] = webbr
 
 
 def _url_here(app: Path) -> str:
-    dev = running_dev(load(app))
+    dev = running_dev(load(app).data)
     if dev is None:
         raise NotFoundError("`matinee dev` does not run on this app.", hint="Start it: matinee dev")
     if not dev.url:

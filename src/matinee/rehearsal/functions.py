@@ -95,7 +95,7 @@ class Functions:
             "POST",
             f"{self._service.endpoint}{PREFIX}{quote(local, safe='')}{SUFFIX}",
             body=body,
-            headers=dict(headers or {}),
+            headers={**(headers or {}), "Authorization": f"Bearer {self._service.secret}"},
             timeout=_READ_TIMEOUT_S,
         )
         kept = {n.lower(): v for n, v in answer.headers.items() if n.lower() not in ("content-length", "connection")}

@@ -60,7 +60,9 @@ class RuntimeApi:
     """One kept connection to the Runtime API."""
 
     def __init__(self, address: str) -> None:
-        self._connection = http.client.HTTPConnection(address)
+        host, slash, path = address.partition("/")  # the local Lambda service has a secret as the first part
+        self._connection = http.client.HTTPConnection(host)
+        self._below = slash + path
 
     def next(self) -> tuple[bytes, http.client.HTTPMessage]:
         """Wait for a request; return its payload and headers."""
@@ -79,7 +81,7 @@ class RuntimeApi:
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str], expected: int
     ) -> tuple[bytes, http.client.HTTPMessage]:
-        self._connection.request(method, path, body, headers)
+        self._connection.request(method, self._below + path, body, headers)
         response = self._connection.getresponse()
         data = response.read()
         if response.status != expected:

@@ -169,7 +169,8 @@ def _tagged(s: Scope) -> tuple[Statement, ...]:
     keep = tuple(f"ec2:{action}" for action in _EC2_KEEP)
     ec2, balancers = s.arn("ec2", "*"), s.arn("elasticloadbalancing", "*")
     make = ("ec2:CreateSecurityGroup", "elasticloadbalancing:AddTags", "elasticloadbalancing:Create*")
-    changed, resources = (*keep, "elasticloadbalancing:*"), (ec2, balancers)
+    changed: tuple[str, ...] = (*keep, "elasticloadbalancing:*")
+    resources: tuple[str, ...] = (ec2, balancers)
     if s.aws.edge == "cloudfront":
         changed = (*changed, "cloudfront:*")
         resources = (

@@ -74,6 +74,8 @@ def cancel_button(row: Row) -> None:
 
 def draw_finished(run: Run, release: Release, *, is_inside: bool = False) -> None:
     """Draw the result or the failure of a finished run, and the place for feedback, `is_inside` a fragment or not."""
+    if run.warning:
+        st.warning(escaped(run.warning), icon=":material/warning:")
     if run.status is Status.CANCELLED:
         st.info("This run was cancelled.", icon=":material/block:")
     elif run.failure is not None:

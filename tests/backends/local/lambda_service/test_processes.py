@@ -305,14 +305,15 @@ def test_no_process_outlives_a_service_that_is_killed(tmp_path):
         "service = LambdaService(); service.start()\n"
         f"command = [sys.executable, '-m', 'awslambdaric', 'echo.handler']\n"
         f"service.put_function(LocalFunction('echo', command, cwd={str(handlers)!r}, concurrency=2))\n"
-        "print(service.endpoint, flush=True); time.sleep(60)\n"
+        "print(service.endpoint, service.secret, flush=True); time.sleep(60)\n"
     )
     served = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
     try:
         from matinee.errors import MatineeError
         from matinee.lambda_api.invoker import LambdaInvoker
 
-        invoker = LambdaInvoker(served.stdout.readline().strip())
+        endpoint, secret = served.stdout.readline().split()
+        invoker = LambdaInvoker(endpoint, secret=secret)
         note, child = tmp_path / "ran", tmp_path / "child"
         event = f'{{"note": "{note}", "child": "{child}", "sleep_s": 50}}'.encode()
         with ThreadPoolExecutor(1) as pool:

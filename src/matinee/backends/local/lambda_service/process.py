@@ -1,4 +1,4 @@
-"""One worker process: started in its own group, its output read line by line, its end told once."""
+"""One worker process: started in its own group, its output read line by line, its end reported once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Process:
         self._on_end = on_end
         self._output = -1
         self._partial = b""
-        self._kill_wanted = False
+        self._must_die = False
         self.pid = 0  # 0 = not started yet, or ended
 
     def start(self, command: Sequence[str], environment: Mapping[str, str], cwd: str, *, lifeline: bool) -> None:
@@ -54,7 +54,7 @@ class Process:
 
     def kill(self) -> None:
         """Kill it and its descendants."""
-        self._kill_wanted = True
+        self._must_die = True
         self._signal(signal.SIGKILL)
 
     def terminate(self, grace_s: float = 0.5) -> None:
@@ -139,7 +139,7 @@ class Process:
 
     def _started(self, pid: int) -> None:
         self.pid = pid
-        if self._kill_wanted:
+        if self._must_die:
             self.kill()
 
     def _ended(self, how: str) -> None:
