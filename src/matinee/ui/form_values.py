@@ -64,7 +64,8 @@ def _text_or_json(field: Field, value: Json, text: str) -> str:
         is_same = _read(field, text) == value
     except InputError:
         is_same = False
-    return text if is_same else json.dumps(value, indent=2, ensure_ascii=False)
+    is_kept = is_same and "\r" not in text  # a browser makes \n of it
+    return text if is_kept else json.dumps(value, indent=2, ensure_ascii=False)
 
 
 def value_from(field: Field, raw: str | None, start: Json = MISSING) -> Json:

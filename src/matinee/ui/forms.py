@@ -201,8 +201,10 @@ def _filled(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
         return replace(field, kind=row.field, accept=_accept(row, schema))
     if row is registry.FORMATS["decimal"]:
         return _number(replace(field, kind=row.field), schema)
-    if "const" in schema:
+    if "const" in schema and not field.nullable:
         return replace(field, kind="constant", default=schema["const"])
+    if "const" in schema:
+        schema = {**schema, "enum": [schema["const"]]}
     if "enum" in schema:
         return replace(field, kind="choice", choices=_choices(schema))
     if "anyOf" in schema or "oneOf" in schema:
@@ -218,6 +220,8 @@ def _typed(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
             return _number(replace(field, kind=kind), schema)
         case "boolean":
             return _switch(field)
+        case "null":
+            return replace(field, kind="constant", default=None)
         case "object":
             return _record(field, schema, defs, depth)
         case "array":
