@@ -11,7 +11,6 @@ from typing import Any, Optional
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.typed_values import CASES, Box
 
 import matinee
 from matinee.ui import widgets
@@ -19,6 +18,7 @@ from matinee.ui.forms import form_of
 from matinee.ui.widgets import Drawing
 from matinee.values import decode, encode, registry, validate
 from matinee.values.describe import describe
+from support.typed_values import CASES, Box
 
 
 class UntouchedPage:
@@ -59,9 +59,10 @@ class UntouchedPage:
     def columns(self, *_: Any, **__: Any) -> Any:
         return self, self
 
-    def container(self, **_: Any) -> Any:
+    def container(self, *_: Any, **__: Any) -> Any:
         return nullcontext()
 
+    expander = container
 
     def __enter__(self) -> None: ...
 
@@ -70,9 +71,6 @@ class UntouchedPage:
     def __getattr__(self, name: str) -> Callable[..., None]:
         assert name in ("markdown", "caption", "empty", "button"), name
         return lambda *_, **__: None
-
-    expander = lambda self, *_, **__: nullcontext()  # noqa: E731
-    container = lambda self, **_: nullcontext()  # noqa: E731
 
 
 @pytest.fixture

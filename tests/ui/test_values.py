@@ -65,7 +65,9 @@ def test_what_was_emptied_is_null_where_that_is_allowed_and_else_missing(schema,
     assert value_from(of, None, of.default) == value
 
 
-@pytest.mark.parametrize("schema", [{"type": "integer"}, {"type": "number"}, DATE, {"type": "array", "x-matinee": "array"}])
+@pytest.mark.parametrize(
+    "schema", [{"type": "integer"}, {"type": "number"}, DATE, {"type": "array", "x-matinee": "array"}]
+)
 def test_a_default_never_takes_the_place_of_a_value_that_was_emptied(schema):
     default = {"integer": 60, "number": 1.5, "string": "2026-01-31"}.get(schema["type"], [1])
     of = field({**schema, "default": default}, required=False)

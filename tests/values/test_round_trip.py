@@ -12,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from support.typed_values import CASES, finite
 from matinee.errors import InputError
 from matinee.values import decode, encode, validate
 from matinee.values.describe import describe
+from support.typed_values import CASES, finite
+
 
 @functools.cache
 def described(annotation: Any) -> tuple[Any, Any, Any]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from functools import partial
 
 from matinee.errors import InputError
 from matinee.tables.columns import COMMA, DAY_FIRST, MONTH_FIRST, POINT, date_text, number_text
@@ -173,7 +173,7 @@ def _plain_number(text: str, path: str, where: str) -> str | None:
 
 
 def _read_time(field: Field, text: str) -> str:
-    """Return a date, a time or both as ISO 8601; InputError for another text, and for 01/02/2026, which is two dates."""
+    """Return a date, a time or both as ISO 8601; InputError for other texts, and for 01/02/2026, which is two."""
     text = text.strip()
     if field.kind == "time":
         found = _time(text)
@@ -203,7 +203,7 @@ def _time(text: str) -> str | None:
         return f"{int(clock[1]):02}:{clock[2]}{clock[3]}"
     for form in ("%I:%M", "%I:%M:%S"):
         try:
-            return datetime.strptime(f"{half[1]} {half[2]}M", f"{form} %p").time().isoformat()  # noqa: DTZ007
+            return datetime.strptime(f"{half[1]} {half[2]}M", f"{form} %p").time().isoformat()
         except ValueError:
             continue
     return None
@@ -319,19 +319,23 @@ def holds(field: Field, value: Json) -> bool:
     """Whether the field's widgets can show this value and give it back as it is."""
     if value is MISSING or (value is None and field.nullable):
         return True
+    parts = value if isinstance(value, list) else None
     match field.kind:
         case "record":
             return _record_holds(field, value)
         case "tuple":
-            is_whole = isinstance(value, list) and len(value) == len(field.fields)
-            return is_whole and all(map(holds, field.fields, value))
+            return parts is not None and len(parts) == len(field.fields) and all(map(holds, field.fields, parts))
         case "union":
             return any(holds(alternative, value) for alternative in field.fields)
         case "list" if field.item is not None:
-            item = field.item
-            return isinstance(value, list) and all(holds(item, part) for part in value)
+            return parts is not None and all(map(partial(holds, field.item), parts))
         case "choices":
-            return isinstance(value, list) and all(choice_of(field, part) is not None for part in value)
+            return parts is not None and None not in (choice_of(field, part) for part in parts)
+    return _scalar_holds(field, value)
+
+
+def _scalar_holds(field: Field, value: Json) -> bool:
+    match field.kind:
         case "choice":
             return choice_of(field, value) is not None
         case "date" | "datetime" | "time":

@@ -7,7 +7,7 @@ can be called from a page.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -313,7 +313,15 @@ def _union(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
         for f, part in zip(found, parts, strict=True)
     )
     whole = tuple(f if f.kind == "constant" else replace(f, default=field.default) for f in alternatives)
-    return replace(field, kind="union", fields=whole)
+    return replace(field, kind="union", fields=tuple(_labelled_apart(whole)))
+
+
+def _labelled_apart(fields: Sequence[Field]) -> Iterator[Field]:
+    """Yield the fields with labels that differ: the browser says by its label which one was chosen."""
+    labels = [f.label for f in fields]
+    for i, f in enumerate(fields):
+        count = labels[:i].count(f.label)
+        yield replace(f, label=f"{f.label} ({count + 1})") if count else f
 
 
 def moved(field: Field, path: str) -> Field:

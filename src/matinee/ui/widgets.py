@@ -367,7 +367,9 @@ def _union(f: Field, value: Json, drawing: Drawing) -> Json:
     indexes = list(range(len(f.fields))) + ([-1] if f.may_be_left_out else [])
     labels = {**{i: f.fields[i].label for i in indexes if i >= 0}, -1: "None"}
     at = form_values.alternative_of(f, value)
-    chosen = st.selectbox(options=indexes, index=indexes.index(at), format_func=labels.__getitem__, **drawing.lasting_options(f))
+    chosen = st.selectbox(
+        options=indexes, index=indexes.index(at), format_func=labels.__getitem__, **drawing.lasting_options(f)
+    )
     if chosen == -1:
         drawing.slot(f.path)
         return drawing.read(f, "", value)
