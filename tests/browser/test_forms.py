@@ -14,6 +14,7 @@ from datetime import date, datetime, time, timezone
 from decimal import Decimal
 from enum import Enum
 from typing import Annotated
+import pandas as pd
 from pydantic import Field
 from matinee import realtime
 
@@ -69,6 +70,11 @@ def untouched(
     flag: bool = True,
 ) -> str:
     return repr(dict(locals()))
+
+
+@realtime
+def ids(table: pd.DataFrame) -> str:
+    return " ".join(map(str, table["id"])) + f" {table['weight'].sum()}"
 
 
 @realtime
@@ -168,3 +174,15 @@ def test_a_click_while_the_button_works_is_no_second_run(open_tab, dev):
     page.get_by_role("heading", name="Result").wait_for()
     runs = page.request.get(f"{dev.url}/api/v1/runs?predictor=slow").json()["runs"]
     assert len(runs) == 1
+
+
+def test_a_pasted_table_keeps_its_digits_also_where_it_is_edited(open_tab):
+    page = open_tab("ids")
+    page.get_by_text("Paste a table instead").click()
+    page.get_by_label("Table, pasted").fill("id\tweight\n1009513310189256287\t1,5\n2\t2,25\n")
+    page.get_by_label("Table, pasted").press("Control+Enter")
+    page.get_by_text("2 rows: id, weight").wait_for()
+    page.get_by_text("Edit as a table").click()
+    page.get_by_test_id("stDataFrame").wait_for()
+    press(page)
+    page.get_by_text("1009513310189256287 2 3.75").wait_for()

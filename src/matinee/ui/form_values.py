@@ -156,8 +156,7 @@ def read_number(kind: str, text: str, path: str, where: str = "") -> Json:
 
 
 def _is_whole(number: Decimal) -> bool:
-    exponent = number.as_tuple().exponent
-    return number.adjusted() < MAX_DIGITS and (exponent >= 0 or number == number.to_integral_value())
+    return number.adjusted() < MAX_DIGITS and number == number.to_integral_value()
 
 
 def _plain_number(text: str, path: str, where: str) -> str | None:

@@ -49,13 +49,11 @@ def with_edits(table: Json, edited: list[list[Json]], edits: Mapping[str, Any]) 
     """
     names = [str(column["name"]) for column in table["$table"]]
     left = [place for place in range(len(table["rows"])) if place not in edits["deleted_rows"]]
-    rows = [
-        [
-            new if name in edits["edited_rows"].get(place, {}) else old
-            for name, old, new in zip(names, *pair, strict=True)
-        ]
-        for place, pair in ((place, (table["rows"][place], edited[i])) for i, place in enumerate(left))
-    ]
+    rows = []
+    for place, new in zip(left, edited, strict=False):
+        changed = edits["edited_rows"].get(place, {})
+        cells = zip(names, table["rows"][place], new, strict=True)
+        rows.append([after if name in changed else before for name, before, after in cells])
     rows += [row for row in edited[len(left) :] if any(cell is not None for cell in row)]
     return _typed_table({str(column["name"]): str(column["type"]) for column in table["$table"]}, rows)
 
