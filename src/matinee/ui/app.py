@@ -30,6 +30,7 @@ pre,pre code{white-space:pre-wrap!important;overflow-wrap:anywhere}
 .matinee-values,.matinee-values :is(dt,dd){margin:0!important;padding:0!important}
 .matinee-values dt{font-size:.875rem}
 .matinee-values dd{font-size:2.25rem;line-height:1.4;overflow-wrap:anywhere}
+.stMain:has(.st-key-busy [data-testid=stAlert]) [class*=st-key-go-] button{pointer-events:none;opacity:.5}
 .token{color:inherit!important}
 .token:is(.keyword,.function){font-weight:600}
 </style>"""
@@ -48,7 +49,7 @@ def main() -> None:
         st.set_page_config(page_title="Matinee", layout="centered")
         text.show_error(error)
         return
-    _draw(release)
+    text.told(_draw)(release)
 
 
 def _draw(release: Release) -> None:
