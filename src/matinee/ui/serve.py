@@ -20,12 +20,13 @@ from typing import Any
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from matinee.access.modes import check_reach
 from matinee.access.people import LOCAL
+from matinee.access.reach import ANY_HOST, check_reach, names_of
 from matinee.api.routes import routes as api_routes
 from matinee.errors import MatineeError
 from matinee.settings import UiSettings
 from matinee.ui import export, session
+from matinee.ui.guard import Guard
 from matinee.ui.sign_in import streamlit_secrets
 from matinee.ui.site import PRIMARY
 from matinee.ui.streamlit_patches import patch_streamlit
@@ -81,7 +82,7 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
 
     trusted = UiSettings.from_environment().trusted_proxies
     config = uvicorn.Config(
-        application(routes),
+        application(routes, host),
         host=host,
         port=port,
         log_level="warning",
@@ -102,10 +103,11 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
     sys.exit(0 if server.started else 1)
 
 
-def application(routes: Sequence[Any] = ()) -> Any:
-    """Return the ASGI app: Streamlit's with the settings above, behind the gate.
+def application(routes: Sequence[Any] = (), host: str = "127.0.0.1") -> Any:
+    """Return the ASGI app: Streamlit's with the settings above, behind the gate and the guard.
 
-    `routes` are reached without signing in: what they serve asks for tokens of its own.
+    `routes` are reached without signing in: what they serve asks for tokens of its own. `host` is the address that
+    the app listens on.
     """
     from streamlit.file_util import get_static_dir
     from streamlit.starlette import App
@@ -130,8 +132,11 @@ def application(routes: Sequence[Any] = ()) -> Any:
         app = Https(app)
     if before.behind_cloudfront:
         app = Visitor(app)
+    folder = Path(get_static_dir())
     # Before the gate: they are Streamlit's, the same in every app, and a CDN keeps them for everybody.
-    return Static(app, Path(get_static_dir()) / "static")
+    app = Static(app, folder / "static")
+    is_named = gate.is_open and not before.trusted_proxies  # a load balancer knows the app by names of its own
+    return Guard(app, names_of(host) if is_named else {ANY_HOST}, session.rules, folder / "index.html")
 
 
 @asynccontextmanager

@@ -24,6 +24,7 @@ from matinee.manifest import Json, Release
 from matinee.ports import RunQuery
 from matinee.runs import Entry, Run, Status
 from matinee.settings import AUTH, Settings
+from matinee.ui.guard import Rules
 from matinee.ui.text import humanize
 
 if TYPE_CHECKING:
@@ -142,6 +143,14 @@ def title() -> str:
         return humanize(_settings().app or "matinee")
     live = poll.read("title", TITLE_S, _backend().store.release)
     return (live.title if live else "") or humanize(_settings().app or "matinee")
+
+
+def rules() -> Rules:
+    """Return what `[ui]` of the live release adds for browsers; nothing while nothing is live."""
+    live = poll.read("rules", TITLE_S, client_of(LOCAL).backend.store.release)
+    ui = live.details.get("ui", {}) if live else {}
+    sources, ancestors = (tuple(map(str, ui.get(key, ()))) for key in ("csp_sources", "frame_ancestors"))
+    return Rules(sources, ancestors, frozenset(map(str, ui.get("hosts", ()))))
 
 
 def release() -> Release:
