@@ -30,6 +30,14 @@ pre,pre code{white-space:pre-wrap!important;overflow-wrap:anywhere}
 .matinee-values,.matinee-values :is(dt,dd){margin:0!important;padding:0!important}
 .matinee-values dt{font-size:.875rem}
 .matinee-values dd{font-size:2.25rem;line-height:1.4;overflow-wrap:anywhere}
+.matinee-table{border-collapse:collapse;font-size:.875rem}
+.matinee-table :is(th,td){padding:.35rem .75rem .35rem 0;text-align:start;vertical-align:top;overflow-wrap:anywhere}
+.matinee-table :is(th,td){border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent);max-width:30rem}
+.matinee-table th{font-weight:600}
+.matinee-table .matinee-number{text-align:end;font-variant-numeric:tabular-nums;white-space:nowrap}
+.matinee-table details{white-space:pre-wrap}
+.matinee-table details[open] summary{font-size:0}
+.matinee-table details[open] summary::after{content:"Show less";font-size:.875rem}
 .token{color:inherit!important}
 .token:is(.keyword,.function){font-weight:600}
 </style>"""
