@@ -253,6 +253,19 @@ def signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "gate", ShutGate)
 
 
+@pytest.fixture
+def fault_is_expected() -> None:
+    """A test of what a page says when it breaks down."""
+
+
+@pytest.fixture(autouse=True)
+def no_fault(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No page of a test breaks down unseen: a person reads a sentence, and the log has the traceback."""
+    yield
+    if "fault_is_expected" not in request.fixturenames:
+        assert "A page could not be drawn" not in caplog.text
+
+
 def _script() -> None:
     from matinee.ui.app import main
 

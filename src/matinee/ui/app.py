@@ -38,6 +38,7 @@ pre,pre code{white-space:pre-wrap!important;overflow-wrap:anywhere}
 .matinee-table details{white-space:pre-wrap}
 .matinee-table details[open] summary{font-size:0}
 .matinee-table details[open] summary::after{content:"Show less";font-size:.875rem}
+.stMain:has(.st-key-busy [data-testid=stAlert]) [class*=st-key-go-] button{pointer-events:none;opacity:.5}
 .token{color:inherit!important}
 .token:is(.keyword,.function){font-weight:600}
 </style>"""
@@ -56,7 +57,7 @@ def main() -> None:
         st.set_page_config(page_title="Matinee", layout="centered")
         text.show_error(error)
         return
-    _draw(release)
+    text.told(_draw)(release)
 
 
 def _draw(release: Release) -> None:

@@ -8,17 +8,41 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from matinee.errors import MatineeError
+from matinee.manifest import PredictorManifest
 from matinee.rows.inputs import RowsCheck
 from matinee.rows.storage import results_reference
 from matinee.runs import Json, Run, Status
 from matinee.tables.write import LABELS, MEDIA_TYPES
 from matinee.ui import session, site
 from matinee.ui.text import escaped, humanize
+from matinee.values import registry, validate
 
 if TYPE_CHECKING:
     from matinee.client.core import Client
+
 SHOWN_PROBLEMS = 20
 CELL_CHARS = 60
+
+
+def is_offered(predictor: PredictorManifest) -> bool:
+    """Whether a row of text can be an input: it answers at once, has parameters, and needs no file or table."""
+    parameters = predictor.parameters
+    return predictor.kind == "realtime" and bool(parameters.get("properties")) and not needs_upload(parameters)
+
+
+def needs_upload(schema: Mapping[str, Json], root: Mapping[str, Json] | None = None) -> bool:
+    """Whether every value of the schema holds a file or a table."""
+    root = schema if root is None else root
+    schema = validate.resolve(dict(schema), dict(root))
+    row = registry.row_of(schema) if "x-matinee" in schema else None
+    if row is not None:
+        return row.carrier in ("blob", "table")
+    branches = schema.get("anyOf") or schema.get("oneOf")
+    if branches:
+        return all(needs_upload(branch, root) for branch in branches)
+    parts = [part for name, part in schema.get("properties", {}).items() if name in schema.get("required", ())]
+    parts += [part for part in (*schema.get("prefixItems", ()), schema.get("items")) if isinstance(part, Mapping)]
+    return any(needs_upload(part, root) for part in parts)
 
 
 def is_rows(run: Run) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 import re
 from collections.abc import Callable
 from decimal import Decimal
@@ -12,6 +13,7 @@ import streamlit as st
 
 from matinee.errors import MatineeError
 
+_log = logging.getLogger(__name__)
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:=^&@])")
 
 
@@ -139,8 +141,19 @@ def show_error(error: MatineeError) -> None:
         st.caption(escaped(error.hint))
 
 
+def show_fault() -> None:
+    """Say that a fault of ours kept a page from being drawn, and log it: never with Streamlit's own words."""
+    _log.exception("A page could not be drawn")
+    show_error(
+        MatineeError(
+            "Something went wrong on this page, and nothing you filled in is to blame.",
+            hint="Load it again. If it fails again, tell whoever made this app: its log says why.",
+        )
+    )
+
+
 def told(draw: Callable[P, None]) -> Callable[P, None]:
-    """Return what draws the same and shows an error instead of raising it: a fragment has nobody to raise it to."""
+    """Return what draws the same and shows an error instead of raising it; a fault of ours is logged, and shown too."""
 
     @functools.wraps(draw)
     def drawn(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -148,5 +161,7 @@ def told(draw: Callable[P, None]) -> Callable[P, None]:
             draw(*args, **kwargs)
         except MatineeError as error:
             show_error(error)
+        except Exception:  # whatever it is, a person reads a sentence
+            show_fault()
 
     return drawn
