@@ -92,6 +92,25 @@ def test_plotly_vega_and_a_map_are_drawn_and_nothing_comes_from_elsewhere(page, 
 def test_a_note_is_shown_and_asks_nobody_for_its_pictures(page, dev):
     page.goto(f"{dev.url}/note")
     page.get_by_role("button", name="Predict").click()
-    page.get_by_text("hello", exact=True).wait_for()
+    page.locator("strong", has_text="hello").wait_for()
     assert all(address.startswith((dev.url, "blob:", "data:")) for address in page.asked)
+    assert {directive for directive, _ in page.refused} <= {"img-src"}, page.refused
+
+
+def test_a_result_carries_its_inputs_is_announced_and_shown_and_marked_once_the_form_changes(page, dev):
+    page.set_viewport_size({"width": 1000, "height": 420})
+    page.goto(f"{dev.url}/note")
+    page.get_by_label("Words").fill("first")
+    page.get_by_role("button", name="Predict").click()
+    head = page.locator(".matinee-result")
+    head.get_by_text("first").wait_for()
+    wait_for(page, "document.getElementById('matinee-announcer').textContent === 'Done: Note'")
+    wait_for(page, "document.querySelector('.matinee-result').getBoundingClientRect().bottom < innerHeight")
+    older = page.get_by_text("The form has changed since")
+    assert not older.is_visible()
+    page.get_by_label("Words").press_sequentially("!")
+    older.wait_for()
+    page.get_by_role("button", name="Predict").click()
+    head.get_by_text("first!").wait_for()
+    older.wait_for(state="hidden")
     assert {directive for directive, _ in page.refused} <= {"img-src"}, page.refused

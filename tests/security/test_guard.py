@@ -26,7 +26,7 @@ from websockets.sync.client import connect
 from matinee.access.reach import ANY_HOST, names_of, refusal
 from matinee.settings import Settings
 from matinee.testing.harness import wait_until
-from matinee.ui.guard import Guard, Rules, page_policy, script_hashes
+from matinee.ui.guard import Guard, Rules, hash_source, page_policy, scripts_of
 
 ROUTES = (
     "/",
@@ -236,7 +236,7 @@ def test_ui_adds_sources_frames_and_names():
 
 
 def test_inline_scripts_run_only_where_the_owner_said_so():
-    own = script_hashes(Path(get_static_dir()) / "index.html")
+    own = [hash_source(script) for script in scripts_of(Path(get_static_dir()) / "index.html")]
     assert own, "Streamlit's page has a script of its own"
     assert "'unsafe-inline'" not in page_policy(Rules(), own).partition("script-src")[2].partition(";")[0]
     scripts = page_policy(Rules(("'unsafe-inline'",)), own).partition("script-src")[2].partition(";")[0]

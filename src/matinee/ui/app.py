@@ -30,6 +30,10 @@ pre,pre code{white-space:pre-wrap!important;overflow-wrap:anywhere}
 .matinee-values,.matinee-values :is(dt,dd){margin:0!important;padding:0!important}
 .matinee-values dt{font-size:.875rem}
 .matinee-values dd{font-size:2.25rem;line-height:1.4;overflow-wrap:anywhere}
+.matinee-result{scroll-margin-top:4.5rem;overflow-wrap:anywhere}
+.matinee-result p{margin:0 0 .5rem;font-size:.875rem}
+.matinee-result .matinee-older-words{font-weight:600}
+.matinee-result:not(.matinee-older) .matinee-older-words{display:none}
 .matinee-table{border-collapse:collapse;font-size:.875rem}
 .matinee-table :is(th,td){padding:.35rem .75rem .35rem 0;text-align:start;vertical-align:top;overflow-wrap:anywhere}
 .matinee-table :is(th,td){border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent);max-width:30rem}

@@ -44,10 +44,14 @@ class Rules:
     hosts: frozenset[str] = frozenset()
 
 
-def script_hashes(page: Path) -> tuple[str, ...]:
-    """Return the sources that allow the scripts inside an HTML file, and no others."""
-    scripts = _INLINE_SCRIPT.findall(page.read_text("utf-8"))
-    return tuple(f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'" for script in scripts)
+def scripts_of(page: Path) -> tuple[str, ...]:
+    """Return the scripts inside an HTML file."""
+    return tuple(_INLINE_SCRIPT.findall(page.read_text("utf-8")))
+
+
+def hash_source(script: str) -> str:
+    """Return the source that allows just this script."""
+    return f"'sha256-{b64encode(hashlib.sha256(script.encode()).digest()).decode()}'"
 
 
 def page_policy(rules: Rules, script_sources: Iterable[str]) -> str:
@@ -76,17 +80,17 @@ def page_policy(rules: Rules, script_sources: Iterable[str]) -> str:
 class Guard:
     """An ASGI app before all others of the UI.
 
-    `hosts` are the names the app is called by. `read_rules` gives what `[ui]` adds; it may block. `own_page` is
-    the HTML of Streamlit's page, whose own scripts may run.
+    `hosts` are the names the app is called by. `read_rules` gives what `[ui]` adds; it may block. `scripts` are
+    those inside pages that may run.
     """
 
     def __init__(
-        self, app: ASGIApp, hosts: Iterable[str], read_rules: Callable[[], Rules], own_page: Path | None = None
+        self, app: ASGIApp, hosts: Iterable[str], read_rules: Callable[[], Rules], scripts: Iterable[str] = ()
     ) -> None:
         self._app = app
         self._hosts = frozenset(hosts)
         self._read_rules = read_rules
-        self._script_sources = script_hashes(own_page) if own_page else ()
+        self._script_sources = tuple(map(hash_source, scripts))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):

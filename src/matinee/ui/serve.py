@@ -26,9 +26,10 @@ from matinee.api.routes import routes as api_routes
 from matinee.errors import MatineeError
 from matinee.settings import UiSettings
 from matinee.ui import export, session
-from matinee.ui.guard import Guard
+from matinee.ui.capacity import WANTED_DESCRIPTORS, Capacity, raise_descriptor_limit
+from matinee.ui.guard import Guard, scripts_of
 from matinee.ui.sign_in import streamlit_secrets
-from matinee.ui.site import PRIMARY
+from matinee.ui.site import PRIMARY, RESULT_SCRIPT
 from matinee.ui.streamlit_patches import patch_streamlit
 
 SCRIPT = Path(__file__).parent / "script" / "page.py"
@@ -36,6 +37,7 @@ PING_S = 25  # load balancers close what is silent for a minute
 YOUNG_OBJECTS = 50_000  # made by a few clicks; by default the collector walks through them some thirty times a click
 TURN_S = 0.02  # longer than a script runs: threads that take turns within it cost a tenth of a click
 KEEP_ALIVE_S = 150  # longer than a load balancer keeps a silent connection (130 s), or it meets a closed door (502)
+OWN_KEEP_ALIVE_S = 5  # without one: what is closed in a browser holds no descriptor for longer
 GRACE_S = 1  # to end open connections; a browser connects again by itself
 OPTIONS: dict[str, Any] = {
     "server.headless": True,
@@ -82,7 +84,7 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
 
     trusted = UiSettings.from_environment().trusted_proxies
     config = uvicorn.Config(
-        application(routes, host),
+        application(routes, host, raise_descriptor_limit()),
         host=host,
         port=port,
         log_level="warning",
@@ -91,7 +93,7 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
         ws_per_message_deflate=False,  # packing the small messages of a click costs more than sending them
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
-        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_keep_alive=KEEP_ALIVE_S if trusted else OWN_KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         proxy_headers=bool(trusted),  # uvicorn by itself believes whoever is on this machine
         forwarded_allow_ips=trusted,
@@ -103,11 +105,11 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
     sys.exit(0 if server.started else 1)
 
 
-def application(routes: Sequence[Any] = (), host: str = "127.0.0.1") -> Any:
+def application(routes: Sequence[Any] = (), host: str = "127.0.0.1", descriptors: int = WANTED_DESCRIPTORS) -> Any:
     """Return the ASGI app: Streamlit's with the settings above, behind the gate and the guard.
 
     `routes` are reached without signing in: what they serve asks for tokens of its own. `host` is the address that
-    the app listens on.
+    the app listens on, `descriptors` how many files and sockets it may have open.
     """
     from streamlit.file_util import get_static_dir
     from streamlit.starlette import App
@@ -136,7 +138,8 @@ def application(routes: Sequence[Any] = (), host: str = "127.0.0.1") -> Any:
     # Before the gate: they are Streamlit's, the same in every app, and a CDN keeps them for everybody.
     app = Static(app, folder / "static")
     is_named = gate.is_open and not before.trusted_proxies  # a load balancer knows the app by names of its own
-    return Guard(app, names_of(host) if is_named else {ANY_HOST}, session.rules, folder / "index.html")
+    scripts = (*scripts_of(folder / "index.html"), RESULT_SCRIPT.read_text("utf-8"))
+    return Guard(Capacity(app, descriptors), names_of(host) if is_named else {ANY_HOST}, session.rules, scripts)
 
 
 @asynccontextmanager

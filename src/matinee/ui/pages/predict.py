@@ -69,7 +69,7 @@ def _click(predictor: PredictorManifest, release: Release, form: Form, drawn: Dr
     drawing = replace(drawn, problems=[])
     inputs = widgets.filled_in(form, start, drawing)
     _button(predictor, inputs, drawing, is_one_piece=True)
-    _last_run(predictor, release, is_inside=True)
+    _last_run(predictor, release, inputs, is_inside=True)
 
 
 def _is_one_piece(predictor: PredictorManifest, form: Form) -> bool:
@@ -87,7 +87,7 @@ def _form(predictor: PredictorManifest, release: Release, form: Form) -> None:
     refused = st.session_state.get(_refused_key(predictor))
     widgets.show_problems(form, _problems_now(predictor, inputs, drawing, refused), drawing)
     if is_one_piece:
-        _last_run(predictor, release, is_inside=True)
+        _last_run(predictor, release, inputs, is_inside=True)
 
 
 # --- examples ---------------------------------------------------------------------------------------------------------
@@ -254,13 +254,18 @@ def _pending_key(predictor: PredictorManifest) -> str:
     return f"pending:{predictor.name}"
 
 
-def _last_run(predictor: PredictorManifest, release: Release, *, is_inside: bool) -> None:
+def _last_run(predictor: PredictorManifest, release: Release, inputs: Json = None, *, is_inside: bool) -> None:
+    """Draw what became of the last run from this page; `inputs` are what the form holds now, None if nobody looked."""
     run_id = st.session_state.get(f"run:{predictor.name}")
     if not run_id:
         return
     st.header("Result", anchor=False)
+    _, answered = st.session_state.get(f"answered:{predictor.name}", (0.0, inputs))
     try:
-        run = run_view.draw_outcome(run_id, release, is_inside=is_inside)
+        run = session.live(run_id).run
+        is_older = inputs is not None and inputs != answered
+        run_view.draw_result_head(run, session.client().inputs(run), is_older=is_older)
+        run_view.draw_outcome(run_id, release, is_inside=is_inside)
     except MatineeError as error:
         show_error(error)
         return
