@@ -306,7 +306,7 @@ def shown() -> Callable[[AppTest], str]:
             page.code,
         )
         texts = [str(element.value) for kind in kinds for element in kind]
-        tables = [e.proto.body for e in page.get("html") if e.proto.body.startswith("<table")]
+        tables = [e.proto.body for e in page.get("html") if "<table" in e.proto.body]
         cells = [html.unescape(re.sub("<[^>]*>", "|", table)) for table in tables]
         return "\n".join([*texts, *cells]).replace("\\", "")
 

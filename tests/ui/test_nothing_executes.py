@@ -100,6 +100,7 @@ def test_a_table_is_text_in_our_own_html(fake, open_page, nasty):
     [table] = [e.proto.body for e in page.get("html") if "<table" in e.proto.body]
     number = ' class="matinee-number"'
     assert set(re.findall("<[^>]*>?", table)) <= {
+        *('<div class="matinee-scroll" role="region" aria-label="Table" tabindex="0">', "</div>"),
         *('<table class="matinee-table">', "</table>", "<thead>", "</thead>", "<tbody>", "</tbody>", "<tr>", "</tr>"),
         *('<th scope="col">', f'<th scope="col"{number}>', "</th>", "<td>", f"<td{number}>", "</td>"),
         *("<details>", "</details>", "<summary>", "</summary>"),

@@ -34,9 +34,11 @@ pre,pre code{white-space:pre-wrap!important;overflow-wrap:anywhere}
 .matinee-result p{margin:0 0 .5rem;font-size:.875rem}
 .matinee-result .matinee-older-words{font-weight:600}
 .matinee-result:not(.matinee-older) .matinee-older-words{display:none}
+.matinee-scroll{overflow-x:auto}
 .matinee-table{border-collapse:collapse;font-size:.875rem}
-.matinee-table :is(th,td){padding:.35rem .75rem .35rem 0;text-align:start;vertical-align:top;overflow-wrap:anywhere}
-.matinee-table :is(th,td){border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent);max-width:30rem}
+.matinee-table :is(th,td){padding:.35rem .75rem .35rem 0;text-align:start;vertical-align:top;overflow-wrap:break-word}
+.matinee-table :is(th,td){border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent)}
+.matinee-table :is(th,td){min-width:5rem;max-width:30rem}
 .matinee-table th{font-weight:600}
 .matinee-table .matinee-number{text-align:end;font-variant-numeric:tabular-nums;white-space:nowrap}
 .matinee-table details{white-space:pre-wrap}

@@ -219,7 +219,8 @@ def table_html(block: results.Table, locale: str = "") -> str:
         + "</tr>"
         for row in block.rows
     )
-    return f'<table class="matinee-table"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
+    table = f'<table class="matinee-table"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
+    return f'<div class="matinee-scroll" role="region" aria-label="Table" tabindex="0">{table}</div>'
 
 
 def _is_numeric(kind: str, values: Sequence[Json]) -> bool:
