@@ -14,11 +14,12 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from matinee.access.people import LOCAL
 from matinee.access.reach import ANY_HOST, check_reach, names_of
@@ -139,7 +140,8 @@ def application(routes: Sequence[Any] = (), host: str = "127.0.0.1", descriptors
     app = Static(app, folder / "static")
     is_named = gate.is_open and not before.trusted_proxies  # a load balancer knows the app by names of its own
     scripts = (*scripts_of(folder / "index.html"), RESULT_SCRIPT.read_text("utf-8"))
-    return Guard(Capacity(app, descriptors), names_of(host) if is_named else {ANY_HOST}, session.rules, scripts)
+    app = Guard(Capacity(app, descriptors), names_of(host) if is_named else {ANY_HOST}, session.rules, scripts)
+    return Visitor(app) if before.behind_cloudfront else app
 
 
 @asynccontextmanager
@@ -255,18 +257,30 @@ class Https:
 # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html
 
 
+# A 503 of the balancer itself means that nobody is there: CloudFront shows the page of an app that is asleep instead
+# (`stack.edge`). The app's own 503 means the contrary, so it leaves under a number that CloudFront passes on; for a
+# client that does not know the number it is a 5xx with Retry-After all the same (RFC 9110, 15).
+
+OVERLOADED = 529
+
+
 class Visitor:
-    """An ASGI app that says of every request which browser sent it."""
+    """An ASGI app that says of every request which browser sent it, and of every answer that somebody is there."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            told = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
-            if len(told) > 1:  # what comes before the last two is the browser's own word
-                scope = {**scope, "client": (told[-2].strip(), 0)}
-        await self._app(scope, receive, send)
+            addresses = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
+            if len(addresses) > 1:  # what comes before the last two is the browser's own word
+                scope = {**scope, "client": (addresses[-2].strip(), 0)}
+
+        async def send_as_awake(message: Message) -> None:
+            is_busy = message["type"].endswith("response.start") and message["status"] == HTTPStatus.SERVICE_UNAVAILABLE
+            await send({**message, "status": OVERLOADED} if is_busy else message)
+
+        await self._app(scope, receive, send_as_awake)
 
 
 if __name__ == "__main__":
