@@ -38,8 +38,8 @@ def _looked_at(client: Client, run: Run) -> None:
 def _switch(run_id: str) -> None:
     client = session.client()
     asked = notices.asked(client, run_id)
-    wanted = st.toggle("Tell me when it is done", value=asked is not None, key=f"tell:{run_id}")
-    if not wanted:
+    is_on = st.toggle("Tell me when it is done", value=asked is not None, key=f"tell:{run_id}")
+    if not is_on:
         if asked is not None:
             notices.stop_telling(client, run_id)
             session.poll.forget()

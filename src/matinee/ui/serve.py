@@ -207,13 +207,13 @@ class Static:
         if scope["type"] != "http" or scope["method"] != "GET":
             return None
         path: str = scope["path"]
-        kept = self._answers.get(path)
-        if kept is None and path in self._files:
-            kept = _read(self._files[path])
-            if kept is not None and self._bytes + len(kept[1]) <= KEPT_BYTES:
-                self._bytes += len(kept[1])
-                self._answers[path] = kept
-        return kept
+        answer = self._answers.get(path)
+        if answer is None and path in self._files:
+            answer = _read(self._files[path])
+            if answer is not None and self._bytes + len(answer[1]) <= KEPT_BYTES:
+                self._bytes += len(answer[1])
+                self._answers[path] = answer
+        return answer
 
 
 def _read(file: Path) -> tuple[RawHeaders, bytes] | None:

@@ -100,9 +100,9 @@ def write_access_events() -> None:
 
 
 def _auth() -> Mapping[str, Json]:
-    told = os.environ.get(AUTH)
-    if told:
-        return cast("Mapping[str, Json]", json.loads(told))
+    auth = os.environ.get(AUTH)
+    if auth:
+        return cast("Mapping[str, Json]", json.loads(auth))
     live = _backend().store.release()
     return live.details.get("auth", {}) if live else {}
 

@@ -102,8 +102,9 @@ class SignInMiddleware:
     def _page(
         self, request: Request, status: int, *, after: str, name: str = "", problem: str = "", wait_s: float = 0.0
     ) -> Response:
-        kept = request.cookies.get(self._form_cookie, "")  # kept, so that two open pages are both good
-        token = kept if self._gate.cookies.is_form_token(kept, FORM_S / 2) else self._gate.cookies.make_form_token()
+        cookies, token = self._gate.cookies, request.cookies.get(self._form_cookie, "")
+        if not cookies.is_form_token(token, FORM_S / 2):  # a good one is used again: two open pages are both good
+            token = cookies.make_form_token()
         questions = self._gate.mode.questions
         asked = Asked(
             self._title(),
@@ -159,9 +160,9 @@ class SignInMiddleware:
 
     def _is_own_form(self, request: Request, token: str) -> bool:
         """Whether our page sent this form: the token is in the form and in a cookie no other site can set or read."""
-        kept = request.cookies.get(self._form_cookie, "")
+        in_cookie = request.cookies.get(self._form_cookie, "")
         from_here = request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
-        return from_here and is_same_secret(token, kept) and self._gate.cookies.is_form_token(token, FORM_S)
+        return from_here and is_same_secret(token, in_cookie) and self._gate.cookies.is_form_token(token, FORM_S)
 
     def _keep(self, response: Response, request: Request, person: Person) -> None:
         max_age_s = int(self._gate.cookies.max_age_s)
@@ -384,12 +385,12 @@ def claims_of(set_cookies: Sequence[str]) -> Mapping[str, Json] | None:
     from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
     from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks
 
-    given: dict[str, str] = {}
+    cookies: dict[str, str] = {}
     for line in set_cookies:
         try:
-            given |= {name: morsel.value for name, morsel in SimpleCookie(line).items() if morsel.value}
+            cookies |= {name: morsel.value for name, morsel in SimpleCookie(line).items() if morsel.value}
         except CookieError:
             continue
-    raw = _get_signed_cookie_with_chunks(given, USER_COOKIE_NAME)
+    raw = _get_signed_cookie_with_chunks(cookies, USER_COOKIE_NAME)
     claims = json.loads(raw) if raw else None
     return claims if isinstance(claims, dict) else None
