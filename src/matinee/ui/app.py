@@ -15,7 +15,7 @@ from matinee.manifest import ComponentManifest, Release
 from matinee.ui import notices, session, site, text
 from matinee.ui.pages import custom, history, insights, predict, rows, run
 from matinee.ui.sign_in import SIGN_OUT
-from matinee.ui.site import Look, OwnPage, look_of, put_on
+from matinee.ui.site import Look, OwnPage, apply_theme, look_of
 from matinee.ui.text import escaped, humanize
 
 ICON = Path(__file__).with_name("icon.svg")  # an icon by name would be asked of a server far away
@@ -63,12 +63,12 @@ def main() -> None:
         st.set_page_config(page_title="Matinee", layout="centered")
         text.show_error(error)
         return
-    text.told(_draw)(release)
+    text.show_errors_of(_draw)(release)
 
 
 def _draw(release: Release) -> None:
     look = look_of(release)
-    if put_on(look):
+    if apply_theme(look):
         st.rerun()
     core.provide(session.client)
     pages, aliases, draws = _pages(release, look)

@@ -11,7 +11,7 @@ from matinee.manifest import Release
 from matinee.runs import RATINGS, Feedback, Json, Run, Scale, Status
 from matinee.ui import many_rows, session, widgets
 from matinee.ui.forms import MISSING, form_of
-from matinee.ui.text import escaped, show_error, told
+from matinee.ui.text import escaped, show_error, show_errors_of
 from matinee.ui.widgets import Drawing
 from matinee.values import validate
 
@@ -37,7 +37,7 @@ def draw(run: Run, release: Release, *, is_inside: bool = False) -> None:
 
     It is a fragment of its own unless `is_inside` one: a fragment in a fragment costs a tenth of a click.
     """
-    (told(_draw) if is_inside else st.fragment(told(_draw)))(run, release, is_inside=is_inside)
+    (show_errors_of(_draw) if is_inside else st.fragment(show_errors_of(_draw)))(run, release, is_inside=is_inside)
 
 
 def _draw(run: Run, release: Release, *, is_inside: bool) -> None:
@@ -62,7 +62,7 @@ def words_of(feedback: Feedback) -> str:
     return " ".join(part for part in parts if part)
 
 
-def nothing_said(run: Run) -> None:
+def remember_no_feedback(run: Run) -> None:
     """Take for read that nobody said anything: the run was just made."""
     st.session_state[FEEDBACK] = (run.id, (Feedback(run.id, session.client().user, None), []))
 

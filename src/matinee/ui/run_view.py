@@ -15,7 +15,7 @@ from matinee.runs import Json, Run, Status
 from matinee.ui import code, feedback, many_rows, render, results, run_list, session, site, waiting
 from matinee.ui import text as ui_text
 from matinee.ui.run_list import Row, row_of
-from matinee.ui.text import escaped, show_error, told
+from matinee.ui.text import escaped, show_error, show_errors_of
 
 __all__ = ["cancel_button", "draw_failure", "draw_finished", "draw_outcome", "draw_progress", "is_mine", "show_error"]
 
@@ -31,7 +31,7 @@ def draw_outcome(run_id: str, release: Release, *, is_inside: bool = False) -> R
     if run.status.is_final:
         draw_finished(run, release, is_inside=is_inside)
     else:
-        st.fragment(told(_draw_live), run_every=LIVE_S)(run_id, release)
+        st.fragment(show_errors_of(_draw_live), run_every=LIVE_S)(run_id, release)
     return run
 
 

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--without-sign-in", action="store_true", help="let everybody in who reaches the address")
     options = parser.parse_args(arguments)
     try:
-        gate = session.opened_gate()
+        gate = session.open_app_gate()
         check_reach(gate.mode, options.host, without_sign_in=options.without_sign_in)
     except MatineeError as error:
         sys.stderr.write(f"{error}\n")

@@ -82,11 +82,11 @@ def use(gate: Gate) -> None:
 def gate() -> Gate:
     """Return the gate of this process, opened by `[auth]` of the live release unless `use` said otherwise."""
     if _gate is None:
-        use(opened_gate())
+        use(open_app_gate())
     return cast("Gate", _gate)
 
 
-def opened_gate() -> Gate:
+def open_app_gate() -> Gate:
     """Return a gate by what MATINEE_AUTH says, else what is live; UsageError if the environment is not whole."""
     mode = make_sign_in(_auth(), os.environ, _users)
     settings = _settings()
@@ -164,7 +164,7 @@ def live(run_id: str) -> Live:
     return poll.read(("run", run_id, _key(reader)), RUNS_S, lambda: look(reader.run(run_id)))
 
 
-def made(run: Run) -> None:
+def remember_run(run: Run) -> None:
     """Take a run this person just made for read, where nothing of it can change any more."""
     if run.status.is_final:
         poll.keep(("run", run.id, _key(client())), Live(run))

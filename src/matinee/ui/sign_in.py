@@ -106,7 +106,7 @@ class SignInMiddleware:
         if not cookies.is_form_token(token, FORM_S / 2):  # a good one is used again: two open pages are both good
             token = cookies.make_form_token()
         questions = self._gate.mode.questions
-        asked = Asked(
+        asked = SignInForm(
             self._title(),
             questions,
             token,
@@ -267,7 +267,7 @@ LONGEST_NEXT = 2000
 
 
 @dataclass(frozen=True)
-class Asked:
+class SignInForm:
     """What the page of one person shows: what they typed, what was wrong, where they were going."""
 
     title: str
@@ -279,13 +279,13 @@ class Asked:
     provider_url: str = ""
 
 
-def sign_in_page(asked: Asked) -> tuple[str, Mapping[str, str]]:
+def sign_in_page(asked: SignInForm) -> tuple[str, Mapping[str, str]]:
     """Return the page that asks who somebody is, and its headers."""
     body = f"<h1>{html.escape(asked.title)}</h1>" + (_form(asked) if asked.questions else _provider(asked))
     return _page(f"Sign in · {asked.title}", body)
 
 
-def _form(asked: Asked) -> str:
+def _form(asked: SignInForm) -> str:
     empty = next((q for q in asked.questions if not _typed_before(asked, q)), asked.questions[0])
     fields = "\n".join(_field(q, _typed_before(asked, q), is_first=q == empty) for q in asked.questions)
     return f"""<p>Sign in to use this app.</p>{_problem(asked)}
@@ -297,7 +297,7 @@ def _form(asked: Asked) -> str:
 </form>"""
 
 
-def _typed_before(asked: Asked, question: Question) -> str:
+def _typed_before(asked: SignInForm, question: Question) -> str:
     return asked.name if question.name == "name" else ""
 
 
@@ -309,7 +309,7 @@ def _field(question: Question, value: str, *, is_first: bool) -> str:
  required{" autofocus" if is_first else ""}></label>"""
 
 
-def _provider(asked: Asked) -> str:
+def _provider(asked: SignInForm) -> str:
     url = html.escape(asked.provider_url)
     return f"""<p>Sign in to use this app.</p>{_problem(asked)}<a class="button" href="{url}">Sign in</a>"""
 
@@ -322,7 +322,7 @@ def sign_out_page(title: str, name: str) -> tuple[str, Mapping[str, str]]:
     return _page(f"Sign out · {title}", body)
 
 
-def _problem(asked: Asked) -> str:
+def _problem(asked: SignInForm) -> str:
     return f'<p class="bad" role="alert">{html.escape(asked.problem)}</p>' if asked.problem else ""
 
 

@@ -82,7 +82,7 @@ def look_of(release: Release) -> Look:
     return Look(**plain, logo=file("logo"), about=file("about"), folder=folder, pages=pages)
 
 
-def put_on(look: Look) -> bool:
+def apply_theme(look: Look) -> bool:
     """Give the whole process this look's theme; return whether it had another, which the next rerun shows."""
     from streamlit import config
 

@@ -152,7 +152,7 @@ def show_fault() -> None:
     )
 
 
-def told(draw: Callable[P, None]) -> Callable[P, None]:
+def show_errors_of(draw: Callable[P, None]) -> Callable[P, None]:
     """Return what draws the same and shows an error instead of raising it; a fault of ours is logged, and shown too."""
 
     @functools.wraps(draw)

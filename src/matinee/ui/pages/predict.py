@@ -21,7 +21,7 @@ from matinee.ui import feedback, many_rows, render, run_view, session, site, wai
 from matinee.ui.form_values import is_blob
 from matinee.ui.forms import Form, form_of
 from matinee.ui.run_list import summary_of
-from matinee.ui.text import escaped, humanize, show_error, told
+from matinee.ui.text import escaped, humanize, show_error, show_errors_of
 from matinee.ui.widgets import Drawing
 from matinee.values import registry, validate
 
@@ -49,7 +49,7 @@ def draw(predictor: PredictorManifest, release: Release) -> None:
     if drawing.is_still and _is_one_piece(predictor, form):
         _still(predictor, release, form, drawing)
         return
-    st.fragment(told(_form))(predictor, release, form)
+    st.fragment(show_errors_of(_form))(predictor, release, form)
     if not _is_one_piece(predictor, form):
         _last_run(predictor, release, is_inside=False)
 
@@ -62,7 +62,7 @@ def _still(predictor: PredictorManifest, release: Release, form: Form, drawing: 
     start, _ = site.seed(predictor.name)
     with st.container(border=True):
         widgets.draw_form(form, start, drawing)
-    st.fragment(told(_click))(predictor, release, form, drawing, start)
+    st.fragment(show_errors_of(_click))(predictor, release, form, drawing, start)
 
 
 def _click(predictor: PredictorManifest, release: Release, form: Form, drawn: Drawing, start: Json) -> None:
@@ -212,8 +212,8 @@ def _start(predictor: PredictorManifest, inputs: Json, unreadable: Sequence[Prob
         st.stop()
     st.session_state[f"run:{predictor.name}"] = run.id
     st.session_state[f"answered:{predictor.name}"] = (time.monotonic(), inputs)
-    session.made(run)
-    feedback.nothing_said(run)
+    session.remember_run(run)
+    feedback.remember_no_feedback(run)
     return ()
 
 
