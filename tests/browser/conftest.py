@@ -145,6 +145,11 @@ def token_of(dev: Dev) -> Callable[[str], str]:
     return make
 
 
+def wait_for(page: Any, script: str, *arguments: Any) -> None:
+    """Wait until a script of the test gives something true; the page's own policy forbids Playwright's way to wait."""
+    wait_until(lambda: page.evaluate(script, *arguments), timeout_s=PATIENCE_MS / 1000, what=script)
+
+
 @pytest.fixture
 def open_tab(browser: Any, dev: Dev) -> Iterator[Callable[..., Any]]:
     """Open a new tab, as another visit, at a path. Every request must stay with the app."""

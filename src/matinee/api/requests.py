@@ -9,8 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import anyio
 from starlette.requests import Request
@@ -18,6 +18,7 @@ from starlette.requests import Request
 from matinee.access.events import record_event
 from matinee.access.modes import SignIn, make_sign_in
 from matinee.access.people import LOCAL, Person, Users
+from matinee.access.reach import is_this_machine, names_of, refusal
 from matinee.access.tokens import find_token_person
 from matinee.api.responses import ApiError
 from matinee.client.core import Client, limits_of
@@ -32,7 +33,6 @@ OpenClient = Callable[[Person], Client]
 THREADS = 32  # blocking calls at once; predictions have threads of their own
 MEGABYTE = 1_000_000
 _JSON_ROOM = 1.4  # a file within JSON is longer by a third, and there is more than the file
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 BODIES_BYTES = 160 * MEGABYTE  # of all JSON bodies at once, with what they become
 VALUE_BYTES = 100 * MEGABYTE  # what the values of one body may become
@@ -138,23 +138,11 @@ def _refuse(request: Request, message: str, error: str) -> ApiError:
 
 def _is_here(request: Request) -> bool:
     """Whether a program on this machine asks: no proxy, and no page of another site in this machine's browser."""
-    headers = request.headers
-    if any(name in headers for name in _FORWARDED) or request.client is None:
+    if any(name in request.headers for name in _FORWARDED) or request.client is None:
         return False
-    host = headers.get("host", "")
-    if host.rpartition(":")[0] not in _LOOPBACK_NAMES and host not in _LOOPBACK_NAMES:
-        return False  # a name of somebody's that leads to this machine
-    origin = headers.get("origin")
-    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        return False
-    return _is_loopback(request.client.host) and (origin is None or origin.partition("://")[2] == host)
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
+    is_by_this_machine = is_this_machine(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
+    is_of_this_machine = is_this_machine(request.client.host)
+    return is_by_this_machine and is_of_this_machine and not refusal(request.headers, names_of("localhost"))
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ Row = tuple[Any, ...]
 
 BUSY_S = 30.0  # how long others may hold the file before we give up
 _POLL_S = 0.005  # SQLite's own wait backs off to 100 ms and starves; a short one, repeated, is fair enough
+_IDLE_CONNECTIONS = 8  # open and waiting for the next read; each holds three descriptors
 _LOG_PAGES = 4000  # 16 MB of log before it is folded into the file: that costs two more waits for the disk
 _inherited: list[object] = []  # connections from before a fork: closing them here would drop the parent's locks
 
@@ -88,8 +89,13 @@ class Database:
             return _retry_while_busy(self._open, self.path)
 
     def _return(self, connection: _Connection) -> None:
-        if os.getpid() == self._pid:
+        if os.getpid() != self._pid:
+            return
+        if len(self._idle) < _IDLE_CONNECTIONS:
             self._idle.append(connection)
+        else:  # a moment of many readers must not hold descriptors for good
+            self._all.remove(connection)
+            connection.close()
 
     def _open(self) -> _Connection:
         connection = sqlite3.connect(
