@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from matinee.errors import InputError, UsageError
-from matinee.tables.columns import boolean
+from matinee.tables.columns import parse_boolean
 from matinee.values.blobs import inline_blob, media_type_of
 from matinee.values.registry import MARKED
 from matinee.values.validate import resolve
@@ -161,8 +161,8 @@ def _value(key: str, text: str, branches: list[Schema], tables: TableOptions) ->
         return None
     if "string" in kinds:
         return text
-    if "boolean" in kinds and boolean(text) is not None and not kinds & {"integer", "number"}:
-        return boolean(text)
+    if "boolean" in kinds and parse_boolean(text) is not None and not kinds & {"integer", "number"}:
+        return parse_boolean(text)
     if kinds & {"array", "object"} or not kinds:
         return _json(key, text, strict=bool(kinds))
     return _number(text) if kinds & {"integer", "number"} else text

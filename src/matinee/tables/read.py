@@ -21,7 +21,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from matinee.errors import InputError, UsageError
-from matinee.tables.columns import POINT, READINGS, Column, Json, Question, Table, decide, refused, typed, unique
+from matinee.tables.columns import (
+    POINT,
+    READINGS,
+    Column,
+    Json,
+    Question,
+    Table,
+    decide_readings,
+    infer_column,
+    table_error,
+    unique_names,
+)
 
 Source = str | Path | bytes | BinaryIO  # a path, the bytes themselves, or a stream that can go back to its start
 
@@ -69,11 +80,11 @@ def open_table(source: Source, sheet: str = "") -> Iterator[Table]:
         start = stream.read(MAGIC_BYTES)
         stream.seek(0)
         if not start:
-            raise refused("is empty", "Choose a file with a line of column names and a line for each row.")
+            raise table_error("is empty", "Choose a file with a line of column names and a line for each row.")
         table = _table(stream, start, sheet)
         try:
             if len(table.columns) > MAX_COLUMNS:
-                raise refused(f"has {len(table.columns):,} columns, and at most {MAX_COLUMNS:,} are possible")
+                raise table_error(f"has {len(table.columns):,} columns, and at most {MAX_COLUMNS:,} are possible")
             yield table
         finally:
             close = getattr(table.rows, "close", None)
@@ -87,12 +98,12 @@ def _table(stream: BinaryIO, start: bytes, sheet: str) -> Table:
 
         return read_workbook(stream, sheet)
     if sheet:
-        raise refused("is no Excel workbook, so it has no sheets", "Leave the sheet out.")
+        raise table_error("is no Excel workbook, so it has no sheets", "Leave the sheet out.")
     if start.startswith(PARQUET):
         return read_parquet(stream)
     for magic, what, hint in _NO_TABLES:
         if start.startswith(magic):
-            raise refused(f"is {what}, not a table", hint or _CHOOSE)
+            raise table_error(f"is {what}, not a table", hint or _CHOOSE)
     return read_delimited(stream)
 
 
@@ -170,14 +181,14 @@ def read_frame(
             rows = _whole_rows(table)
             names = [column.name for column in table.columns]
             texts = {column.name: "any" for column in table.columns if column.type == "text"}
-            found, questions = decide(names, rows, texts, readings or {}, table.delimiter)
+            found, questions = decide_readings(names, rows, texts, readings or {}, table.delimiter)
     except InputError as error:
         raise InputError(path, error.message, hint=error.hint) from None
     if questions:
         raise AmbiguousTableError(path, questions, how)
     columns = list(zip(*rows, strict=True)) or [()] * len(names)
     parts = [
-        typed(cells, found.get(column.name, POINT)) if column.type == "text" else (column.type, list(cells))
+        infer_column(cells, found.get(column.name, POINT)) if column.type == "text" else (column.type, list(cells))
         for column, cells in zip(table.columns, columns, strict=True)
     ]
     heads = [{"name": name, "type": kind} for name, (kind, _) in zip(names, parts, strict=True)]
@@ -190,11 +201,11 @@ def _whole_rows(table: Table) -> list[list[Json]]:
     for number, row in enumerate(table.rows, 1):
         if len(row) != width:
             values = "1 value" if len(row) == 1 else f"{len(row)} values"
-            raise refused(f"has {values} in row {number:,}, and {width} column names")
+            raise table_error(f"has {values} in row {number:,}, and {width} column names")
         rows.append(row)
     for place, column in enumerate(table.columns):
         if column.type == "number" and any(isinstance(row[place], str) for row in rows):
-            raise refused(
+            raise table_error(
                 f"has an infinite number in the column {column.name}", "Leave the cell empty, or write a number."
             )
     return rows
@@ -210,8 +221,8 @@ def read_delimited(stream: BinaryIO) -> Table:
     records = _records(stream, encoding, delimiter, skipped)
     header = next(records, None)
     if header is None:
-        raise refused("is empty", "Its first line must name the columns.")
-    columns = tuple(Column(name) for name in unique(header))
+        raise table_error("is empty", "Its first line must name the columns.")
+    columns = tuple(Column(name) for name in unique_names(header))
     notes = [note] if note else []
     if delimiter != ",":
         notes.append(f"The columns are separated by {_NAMES.get(delimiter, repr(delimiter))}.")
@@ -228,7 +239,7 @@ def _delimiter(stream: BinaryIO, encoding: str) -> tuple[str, int]:
         return named[1], 1
     if sample.lstrip()[:1] in ("{", "[", "<"):
         kind = "a web page or XML" if sample.lstrip()[0] == "<" else "JSON"
-        raise refused(f"is {kind}, not a table", _CHOOSE)
+        raise table_error(f"is {kind}, not a table", _CHOOSE)
     return guess_delimiter(sample), 0
 
 
@@ -267,7 +278,9 @@ def _records(stream: BinaryIO, encoding: str, delimiter: str, skipped: int) -> I
     except csv.Error as error:
         raise _unreadable(error, began + skipped) from None
     except UnicodeError:
-        raise refused(f"changes its encoding at line {reader.line_num + skipped}", "Save it as “CSV UTF-8”.") from None
+        raise table_error(
+            f"changes its encoding at line {reader.line_num + skipped}", "Save it as “CSV UTF-8”."
+        ) from None
     finally:
         text.detach()
 
@@ -277,19 +290,21 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
     while line := text.readline(MAX_LINE_CHARS):
         number += 1
         if len(line) == MAX_LINE_CHARS and line[-1] not in "\r\n":
-            raise refused(f"has a line of more than {MAX_LINE_CHARS:,} characters: line {number}", "Is it a table?")
+            raise table_error(f"has a line of more than {MAX_LINE_CHARS:,} characters: line {number}", "Is it a table?")
         yield line
 
 
 def _unreadable(error: csv.Error, line: int) -> InputError:
     words = str(error)
     if "end of data" in words or "field larger" in words:
-        return refused(
+        return table_error(
             f"has a quotation mark at line {line} that is not closed, or a cell of more than "
             f"{csv.field_size_limit():,} characters",
             'A quotation mark inside a quoted cell is written twice: "".',
         )
-    return refused(f"has a quoted cell at line {line} that goes on after its closing mark", 'Write the mark twice: "".')
+    return table_error(
+        f"has a quoted cell at line {line} that goes on after its closing mark", 'Write the mark twice: "".'
+    )
 
 
 # --- encodings ---
@@ -306,7 +321,7 @@ def _encoding(stream: BinaryIO) -> tuple[str, str]:
         encoding = "utf-8" if _decodes(stream, "utf-8") else "cp1252"
         label = "" if encoding == "utf-8" else "Windows-1252"
     if encoding != "utf-8" and not _decodes(stream, encoding):
-        raise refused("holds characters that its encoding does not have", _SAVE_AS_UTF8)
+        raise table_error("holds characters that its encoding does not have", _SAVE_AS_UTF8)
     stream.seek(0)
     note = f"The text is read as {label}, not UTF-8: look whether accents and symbols are right."
     return encoding, note if label else ""
@@ -322,7 +337,7 @@ def _encoding_by_mark(start: bytes) -> tuple[str, str]:
     if nulls >= len(start) // 3:  # Latin letters in two bytes each
         little = start[1::2].count(0) > start[::2].count(0)
         return ("utf-16-le" if little else "utf-16-be"), "UTF-16"
-    raise refused("is not text, and not Parquet", _CHOOSE)
+    raise table_error("is not text, and not Parquet", _CHOOSE)
 
 
 def _decodes(stream: BinaryIO, encoding: str) -> bool:
@@ -340,7 +355,7 @@ def _decodes(stream: BinaryIO, encoding: str) -> bool:
 # --- Parquet: pyarrow costs 80 MB of memory, so it is loaded only when such a file is there ---
 
 
-def arrow() -> tuple[Any, Any]:
+def load_arrow() -> tuple[Any, Any]:
     """Return pyarrow and pyarrow.parquet; UsageError where they are not installed."""
     try:
         import pyarrow
@@ -352,13 +367,13 @@ def arrow() -> tuple[Any, Any]:
 
 def read_parquet(stream: BinaryIO) -> Table:
     """Return the table of a Parquet file; dates become ISO texts, bytes files; NaN is missing."""
-    pa, pq = arrow()
+    pa, pq = load_arrow()
     try:
         file = pq.ParquetFile(stream, pre_buffer=False)
         fields = list(file.schema_arrow)
     except (pa.ArrowException, OSError) as error:
-        raise refused(f"{_BROKEN}: {_words(error)}", "Is it whole? Write it again.") from None
-    names = unique([field.name for field in fields])
+        raise table_error(f"{_BROKEN}: {_words(error)}", "Is it whole? Write it again.") from None
+    names = unique_names([field.name for field in fields])
     columns = tuple(Column(name, kind_of(pa.types, field.type)) for name, field in zip(names, fields, strict=True))
     readers = [_reader(pa.types, field.type) for field in fields]
     return Table(columns, _rows(pa, file, readers), total=file.metadata.num_rows)
@@ -372,7 +387,7 @@ def _rows(pa: Any, file: Any, readers: list[Callable[[Any], Json] | None]) -> It
             cells = [values if read is None else list(map(read, values)) for read, values in pairs]
             yield from map(list, zip(*cells, strict=True))
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise refused(f"{_BROKEN}: {_words(error)}", "Write it again.") from None
+        raise table_error(f"{_BROKEN}: {_words(error)}", "Write it again.") from None
 
 
 def kind_of(types: Any, kind: Any) -> str:

@@ -142,7 +142,7 @@ class Reader:
         self.close()
 
 
-def writer(files: Any, prefix: str, *, inline_limit_bytes: int = INLINE_LIMIT_BYTES) -> PutBlob:
+def blob_writer(files: Any, prefix: str, *, inline_limit_bytes: int = INLINE_LIMIT_BYTES) -> PutBlob:
     """Return what stores blobs: inline up to the limit or without `files`, else as `prefix/N-NAME` in Files."""
     count = 0
 

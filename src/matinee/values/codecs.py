@@ -100,7 +100,7 @@ _PNG_MODES = {
 _DEEPEST = 65535  # a PNG has 16 bits a channel
 
 
-def picture(data: bytes, name: str, path: str = "") -> Any:
+def open_picture(data: bytes, name: str, path: str = "") -> Any:
     """Return the bytes as a PIL image, upright: its EXIF orientation is applied, here and nowhere else.
 
     Raises InputError for what Pillow cannot read.
@@ -125,7 +125,7 @@ def picture(data: bytes, name: str, path: str = "") -> Any:
 
 def _image_decoder(_cls: Any) -> Decoder:
     def decode(value: Json, read_blob: ReadBlob, path: str) -> Any:
-        return picture(_bytes(value, read_blob, path), value.get("name", ""), path)
+        return open_picture(_bytes(value, read_blob, path), value.get("name", ""), path)
 
     return decode
 

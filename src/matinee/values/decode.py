@@ -26,7 +26,7 @@ class UnsupportedError(TypeError):
         self.annotation = annotation
 
 
-def arguments(function: Callable[..., Any], inputs: dict[str, Json], read_blob: ReadBlob) -> dict[str, Any]:
+def decode_arguments(function: Callable[..., Any], inputs: dict[str, Json], read_blob: ReadBlob) -> dict[str, Any]:
     """Return the keyword arguments for the function.
 
     `read_blob` returns the bytes of a blob that has a `key`; a `blobs.Reader` also holds what becomes a path, until
@@ -152,16 +152,18 @@ def _value(cls: type) -> Decoder | None:
     import datetime
     import enum
 
-    from matinee.values.validate import decimal_of, parsed
+    from matinee.values.validate import parse_decimal, parse_moment
 
     if issubclass(cls, enum.Enum):
         return _choice([(member.value, member) for member in cls])
     moments = {datetime.date: "date", datetime.datetime: "date-time", datetime.time: "time"}
     if cls in moments:
-        return _from_json(moments[cls], lambda value: parsed(moments[cls], value) if isinstance(value, str) else None)
+        return _from_json(
+            moments[cls], lambda value: parse_moment(moments[cls], value) if isinstance(value, str) else None
+        )
     name = f"{cls.__module__}.{cls.__qualname__}"
     if name == "decimal.Decimal":
-        return _from_json("decimal", lambda value: None if isinstance(value, bool) else decimal_of(value))
+        return _from_json("decimal", lambda value: None if isinstance(value, bool) else parse_decimal(value))
     return _from_json("uuid", typing.cast("Any", cls)) if name == "uuid.UUID" else None
 
 

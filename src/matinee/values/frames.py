@@ -76,7 +76,7 @@ def _from_pandas_column(name: str, column: Any, to_json: ToJson) -> tuple[str, l
     missing = column.isna().tolist() if column.hasnans else []
     cells = [_plain(cell) for cell in column.tolist()]
     if missing:
-        cells = [None if gone else cell for gone, cell in zip(missing, cells, strict=True)]
+        cells = [None if is_missing else cell for is_missing, cell in zip(missing, cells, strict=True)]
     if str(dtype) in ("str", "string"):
         known = "string"
     elif type(dtype).__name__ in _AS_TEXT:

@@ -303,10 +303,10 @@ def _has_format(text_format: str, value: str) -> bool:
         import re
 
         return re.fullmatch(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}", value) is not None
-    return parsed(text_format, value) is not None
+    return parse_moment(text_format, value) is not None
 
 
-def parsed(text_format: str, value: str) -> Any:
+def parse_moment(text_format: str, value: str) -> Any:
     """Return the date, datetime or time that the text says, None if it is none, or says more than microseconds."""
     import datetime
 
@@ -360,7 +360,7 @@ def _is_multiple(value: float, step: float) -> bool:
         return True
 
 
-def decimal_of(value: Any) -> Any:
+def parse_decimal(value: Any) -> Any:
     """Return the Decimal that a JSON number or text says exactly, None if it is none or not finite."""
     from decimal import Decimal, InvalidOperation
 
@@ -373,7 +373,7 @@ def decimal_of(value: Any) -> Any:
 
 def _decimal_fault(schema: Schema, value: Any) -> str:
     """A Decimal travels as text or as a number: its bounds and digits hold for both."""
-    number = decimal_of(value)
+    number = parse_decimal(value)
     if number is None:
         return f"must be {registry.FORMATS['decimal'].expected}"
     from decimal import Decimal
@@ -426,7 +426,7 @@ def is_after(later: Any, earlier: Any) -> bool:
     if earlier is None or later is None:
         return True
     if isinstance(later, str) and isinstance(earlier, str):
-        pairs = ((parsed(kind, later), parsed(kind, earlier)) for kind in ("date", "date-time", "time"))
+        pairs = ((parse_moment(kind, later), parse_moment(kind, earlier)) for kind in ("date", "date-time", "time"))
         later, earlier = next((pair for pair in pairs if None not in pair), (None, None))
     try:
         return bool(later > earlier)

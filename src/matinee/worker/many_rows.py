@@ -50,7 +50,7 @@ class RowsRun:
         self._files = files
         self._link = link
         self._insist = insist
-        self._upload = insist("read the rows", lambda: storage.load_results(files, run["inputs"][MARK]["key"]))
+        self._upload = insist("read the rows", lambda: storage.load_upload(files, run["inputs"][MARK]["key"]))
         self._cells = self._upload.cells(manifest["parameters"])
         self._key = storage.results_key(self._run_id)
         done = insist("read the results so far", lambda: storage.chain_chunks(files, self._key))
