@@ -18,7 +18,7 @@ from matinee.tables.columns import (
     number_text,
     parse_boolean,
 )
-from matinee.tables.read import AmbiguousTableError, read_frame
+from matinee.tables.uploads import AmbiguousTableError, read_frame
 
 
 def reading(*texts: str, delimiter: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from matinee.tables.columns import Column
-from matinee.tables.read import read_frame
+from matinee.tables.uploads import read_frame
 from matinee.tables.write import columns_and_rows, write
 from matinee.ui.grids import from_columns, to_columns
 

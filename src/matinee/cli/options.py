@@ -89,7 +89,7 @@ class TableOptions(NamedTuple):
 
 def table_options(words: list[str], sheet: str) -> TableOptions:
     """Return what `--reading column=reading` and `--sheet` say; UsageError for a word that is neither."""
-    from matinee.tables.read import check_readings
+    from matinee.tables.uploads import check_readings
 
     readings = {}
     for word in words:
@@ -207,7 +207,7 @@ def _file(key: str, file: Path, carriers: set[str], branches: list[Schema], tabl
         raise InputError(key, f"{file} cannot be read: {error.strerror or error}") from error
     is_json = file.suffix.lower() == ".json"
     if "table" in carriers and not is_json:
-        from matinee.tables.read import read_frame
+        from matinee.tables.uploads import read_frame
 
         how = "Say which it is: --reading {column}={reading}"
         return read_frame(data, key, readings=tables.readings, sheet=tables.sheet, how=how)

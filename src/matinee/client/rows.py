@@ -20,7 +20,8 @@ from matinee.rows.inputs import RowsCheck, limit_rows
 from matinee.rows.inputs import check as check_table
 from matinee.rows.storage import Layout, Upload, export
 from matinee.runs import Json, Run, Status
-from matinee.tables.read import Source, file_name, open_table
+from matinee.tables.read import Source, file_name
+from matinee.tables.uploads import open_upload
 from matinee.tables.write import format_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def kept(files: Files, key: str, source: Source, checked: RowsCheck, *, name: st
 
 def _put(files: Files, key: str, source: Source, checked: RowsCheck, name: str, limit: int) -> Upload:
     writer = storage.Writer(files, key)
-    with open_table(source, checked.sheet) as table:
+    with open_upload(source, checked.sheet) as table:
         for row in limit_rows(table, limit):
             writer.add(row)
             if writer.is_full:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+from matinee.decoding import file_error
 from matinee.errors import InputError, Problem
 from matinee.tables.columns import (
     POINT,
@@ -20,9 +21,9 @@ from matinee.tables.columns import (
     decide_readings,
     number_text,
     parse_boolean,
-    table_error,
 )
-from matinee.tables.read import Source, check_readings, open_table
+from matinee.tables.read import Source
+from matinee.tables.uploads import check_readings, open_upload
 from matinee.values import validate
 from matinee.values.validate import resolve
 
@@ -100,7 +101,7 @@ def check(
     read to its end, has no rows or more than `limit`, or when `mapping` names what there is not.
     """
     check_readings(readings or {})
-    with open_table(source, sheet) as table:
+    with open_upload(source, sheet) as table:
         names = [column.name for column in table.columns]
         chosen = choose_columns(parameters, names, mapping)
         missing = missing_parameters(parameters, chosen)
@@ -108,7 +109,7 @@ def check(
         found, questions = decide_readings(
             names, limit_rows(table, limit) if read else (), read, readings or {}, table.delimiter
         )
-    with open_table(source, sheet) as table:
+    with open_upload(source, sheet) as table:
         if missing or questions:
             preview = tuple(tuple(row) for row in islice(table.rows, PREVIEW_ROWS))
             known = RowsCheck(table.columns, chosen, missing, notes=table.notes, preview=preview)
@@ -154,7 +155,7 @@ def limit_rows(table: Table, limit: int) -> Iterator[list[Json]]:
             raise _too_many(f"more than {limit:,}", limit)
         yield row
     if not total:
-        raise table_error("has no rows below its column names")
+        raise file_error("has no rows below its column names")
 
 
 def row_problems(cells: Cells, parameters: Schema, row: list[Json]) -> list[Problem]:
@@ -166,7 +167,7 @@ def row_problems(cells: Cells, parameters: Schema, row: list[Json]) -> list[Prob
 
 
 def _too_many(count: str, limit: int) -> InputError:
-    return table_error(
+    return file_error(
         f"has {count} rows, and at most {limit:,} are allowed at once",
         "Split it, or raise rows under [limits] in matinee.toml.",
     )

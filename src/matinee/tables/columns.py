@@ -13,8 +13,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from matinee.errors import InputError
-
 Json = Any
 
 POINT, COMMA = "point", "comma"  # which mark begins the decimals
@@ -77,11 +75,6 @@ class Table:
     delimiter: str = ""
     total: int | None = None
     sheets: tuple[str, ...] = ()
-
-
-def table_error(why: str, hint: str = "") -> InputError:
-    """Return the error that says why the file is no table: `The file is empty.`"""
-    return InputError("", f"The file {why}", hint=hint)
 
 
 def unique_names(names: list[str]) -> list[str]:

@@ -8,7 +8,8 @@ from typing import Any
 import streamlit as st
 
 from matinee.tables.columns import Question
-from matinee.tables.read import Source, read_frame, sheet_names
+from matinee.tables.read import Source
+from matinee.tables.uploads import read_frame, sheet_names
 from matinee.ui.text import escaped
 
 Json = Any
@@ -17,7 +18,7 @@ Json = Any
 def from_upload(
     _name: str, data: bytes, path: str = "", *, readings: Mapping[str, str] | None = None, sheet: str = ""
 ) -> dict[str, Json]:
-    """Return the table of an uploaded file, whatever its name; see `tables.read.read_frame`."""
+    """Return the table of an uploaded file, whatever its name; see `tables.uploads.read_frame`."""
     return read_frame(data, path, readings=readings, sheet=sheet)
 
 

@@ -13,7 +13,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from matinee.errors import InputError, MatineeError, Problem
-from matinee.tables.read import AmbiguousTableError
+from matinee.tables.uploads import AmbiguousTableError
 from matinee.ui import form_values, grids, render, tables
 from matinee.ui.forms import MISSING, Field, Form, Json, messages_by_field, moved
 from matinee.ui.text import escaped
