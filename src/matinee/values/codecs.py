@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from matinee.errors import InputError
-from matinee.values import blobs, registry
+from matinee.values import blobs
 from matinee.values.blobs import Decoder, Json, PutBlob, ReadBlob, ToJson, mismatch
 
 
@@ -100,31 +100,10 @@ _PNG_MODES = {
 _DEEPEST = 65535  # a PNG has 16 bits a channel
 
 
-def open_picture(data: bytes, name: str, path: str = "") -> Any:
-    """Return the bytes as a PIL image, upright: its EXIF orientation is applied, here and nowhere else.
-
-    Raises InputError for what Pillow cannot read.
-    """
-    from io import BytesIO
-
-    from PIL import Image, ImageOps
-
-    try:
-        image = Image.open(BytesIO(data))
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-    except Exception as error:  # PIL raises a dozen kinds for files that are broken, foreign or a decompression bomb
-        endings = ", ".join(
-            ending.upper() for ending in registry.MARKED["image"].accept if ending not in ("jpeg", "tif")
-        )
-        raise InputError(
-            path, f"is not an image that can be read ({name or 'the file'})", hint=f"Use one of {endings}."
-        ) from error
-    return image
-
-
 def _image_decoder(_cls: Any) -> Decoder:
     def decode(value: Json, read_blob: ReadBlob, path: str) -> Any:
+        from matinee.values.pictures import open_picture
+
         return open_picture(_bytes(value, read_blob, path), value.get("name", ""), path)
 
     return decode

@@ -172,7 +172,7 @@ class Blob:
 
     def image(self) -> Any:
         """Return it as a PIL image, upright (needs pillow)."""
-        from matinee.values.codecs import open_picture
+        from matinee.values.pictures import open_picture
 
         return open_picture(self.read(), self.name)
 
