@@ -21,7 +21,12 @@ def decoder(codec: str, annotation: Any) -> Decoder:
 
 def to_json(codec: str, value: Any, put_blob: PutBlob, path: str, inner: ToJson) -> Json:
     """Return the value as JSON by its codec; `inner` is for values that it holds. InputError if it has no JSON form."""
-    return _ENCODERS[codec](value, put_blob, path, inner)
+    try:
+        return _ENCODERS[codec](value, put_blob, path, inner)
+    except InputError as error:
+        if not path or error.problems[0].path:
+            raise
+        raise InputError(path, error.problems[0].message, hint=error.hint) from error
 
 
 def _bytes(value: Json, read_blob: ReadBlob, path: str) -> bytes:
@@ -65,6 +70,8 @@ def _path_to_json(value: Any, put_blob: PutBlob, path: str, _inner: ToJson) -> J
     from mimetypes import guess_type
 
     try:
+        if put_blob is blobs.inline_small_blob:  # before a file of any size is read
+            blobs.check_manifest_bytes(value.stat().st_size, path)
         data = value.read_bytes()
     except OSError as error:
         reason = error.strerror or error
@@ -252,24 +259,16 @@ def _table_decoder(library: str) -> Callable[[Any], Decoder]:
     return lambda _annotation: decode
 
 
-def _pandas_to_json(frame: Any, _put_blob: PutBlob, path: str, inner: ToJson) -> Json:
+def _pandas_to_json(frame: Any, _put_blob: PutBlob, _path: str, inner: ToJson) -> Json:
     from matinee.values import frames
 
-    return _at(path, lambda: frames.from_pandas(frame, inner))
+    return frames.from_pandas(frame, inner)
 
 
-def _polars_to_json(frame: Any, _put_blob: PutBlob, path: str, inner: ToJson) -> Json:
+def _polars_to_json(frame: Any, _put_blob: PutBlob, _path: str, inner: ToJson) -> Json:
     from matinee.values import frames
 
-    return _at(path, lambda: frames.from_polars(frame, inner))
-
-
-def _at(path: str, make: Callable[[], Json]) -> Json:
-    """Return the table; an error says where it stands."""
-    try:
-        return make()
-    except InputError as error:
-        raise InputError(path, error.problems[0].message, hint=error.hint) from error
+    return frames.from_polars(frame, inner)
 
 
 # --- the codecs by the names that the registry's rows give them -------------------------------------------------------

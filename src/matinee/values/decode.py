@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 from matinee.errors import InputError, Problem
 from matinee.values import registry
 from matinee.values.blobs import Decoder, Json, ReadBlob, mismatch
+from matinee.values.homogeneous import types_of
 
 _by_function: dict[Any, dict[str, Decoder]] = {}
 _by_annotation: dict[Any, Decoder] = {}
@@ -245,17 +246,31 @@ def _inner(annotation: Any) -> Decoder:
 
 def _items(cls: Callable[[list[Any]], Any], item: Any) -> Decoder:
     decode_item = _inner(item)
+    same = _OF_ONE_TYPE.get(item) if isinstance(item, type) else None
 
     def decode(value: Json, read_blob: ReadBlob, path: str) -> Any:
         if not isinstance(value, list):
             raise mismatch(path, "a list")
-        items = [decode_item(v, read_blob, f"{path}.{i}") for i, v in enumerate(value)]
+        items = same(value) if same else None
+        items = items or [decode_item(v, read_blob, f"{path}.{i}") for i, v in enumerate(value)]
         try:
             return cls(items)
         except TypeError:  # a set of lists
             raise InputError(path, "holds what a set cannot hold") from None
 
     return decode
+
+
+def _floats(items: list[Json]) -> list[Json] | None:
+    found = types_of(items)
+    return items[:] if found == {float} else list(map(float, items)) if found <= {int, float} else None
+
+
+# The items of a list as they decode, where one look at all of them is enough; None where each needs its own.
+_OF_ONE_TYPE: dict[Any, Callable[[list[Json]], list[Json] | None]] = {
+    float: _floats,
+    **{cls: lambda items, cls=cls: items[:] if types_of(items) == {cls} else None for cls in (int, str, bool)},  # type: ignore[misc]
+}
 
 
 def _tuple(args: tuple[Any, ...]) -> Decoder:

@@ -10,9 +10,11 @@ from typing import Any
 
 from matinee.errors import InputError, Problem
 from matinee.values import registry
+from matinee.values.homogeneous import TOO_DEEP, fits_all, is_too_deep
 
 Json = Any
 Schema = dict[str, Any]
+_FEW_ITEMS = 8  # items that are sooner checked one by one
 _LONGEST_NAME = 100  # characters of an unknown name that similar ones are looked for
 
 
@@ -157,6 +159,8 @@ class _Visit:
                 found.append(Problem(where, _unknown(name, parts)))
             elif isinstance(extra, dict):
                 found += self._key(schema, name, where) or self.faults(extra, item, where)
+            elif isinstance(item, (dict, list)) and is_too_deep(item):
+                found.append(Problem(where, TOO_DEEP))
         return found + _count_faults(schema, len(value), path, "minProperties", "maxProperties", "entries")
 
     def _key(self, schema: Schema, name: str, where: str) -> list[Problem]:
@@ -178,13 +182,16 @@ class _Visit:
         first: list[Schema] = schema.get("prefixItems", [])
         rest = schema.get("items", {})
         found = []
-        for index, item in enumerate(value):
+        certain = len(value) > _FEW_ITEMS and not first and isinstance(rest, dict) and fits_all(rest, value)
+        for index, item in enumerate(() if certain else value):
             rule = first[index] if index < len(first) else rest
             if rule is False:
                 found.append(Problem(path, f"must have at most {len(first)} items"))
                 break
             if rule and rule is not True:
                 found += self.faults(rule, item, _join(path, str(index)))
+            elif isinstance(item, (dict, list)) and is_too_deep(item):
+                found.append(Problem(_join(path, str(index)), TOO_DEEP))
         found += _count_faults(schema, len(value), path, "minItems", "maxItems", "items")
         if schema.get("uniqueItems") and len(set(map(_hashable, value))) < len(value):
             found.append(Problem(path, "must not hold the same item twice"))
@@ -290,12 +297,34 @@ def _text_fault(schema: Schema, value: str) -> str:
     text_format = schema.get("format")
     if text_format in registry.FORMATS and not _has_format(text_format, value):
         return f"must be {registry.FORMATS[text_format].expected}"
-    if "pattern" in schema:
-        import re
-
-        if not re.search(schema["pattern"], value):
-            return f"must match the pattern {schema['pattern']}"
+    if "pattern" in schema and not _matches(schema["pattern"], value):
+        return f"must match the pattern {schema['pattern']}"
     return ""
+
+
+def _matches(pattern: str, value: str) -> bool:
+    """Whether the pattern is found in the text, by pydantic's own engine: in linear time, whatever the text.
+
+    A pattern that it does not have (look-around, of a model with `regex_engine="python-re"`) passes: the model checks
+    it in the predictor's own process, which has a time limit.
+    """
+    matcher = _matchers.get(pattern)
+    if matcher is None:
+        from pydantic_core import SchemaError, SchemaValidator, core_schema
+
+        try:
+            matcher = SchemaValidator(core_schema.str_schema(pattern=pattern)).isinstance_python
+        except SchemaError:
+            matcher = _accept
+        _matchers[pattern] = matcher
+    return matcher(value)
+
+
+def _accept(_value: str) -> bool:
+    return True
+
+
+_matchers: dict[str, Callable[[str], bool]] = {}  # patterns are those of schemas, so there are few
 
 
 def _has_format(text_format: str, value: str) -> bool:
