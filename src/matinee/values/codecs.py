@@ -24,9 +24,11 @@ def to_json(codec: str, value: Any, put_blob: PutBlob, path: str, inner: ToJson)
     try:
         return _ENCODERS[codec](value, put_blob, path, inner)
     except InputError as error:
-        if not path or error.problems[0].path:
+        problem = error.problems[0]
+        if not path or f"{problem.path}.".startswith(f"{path}."):
             raise
-        raise InputError(path, error.problems[0].message, hint=error.hint) from error
+        where = f"{path}.{problem.path}".rstrip(".")  # a codec that does not know where its value stands
+        raise InputError(where, problem.message, hint=error.hint) from error
 
 
 def _bytes(value: Json, read_blob: ReadBlob, path: str) -> bytes:

@@ -223,8 +223,7 @@ def _is_midnight(cell: Any) -> bool:
 
 def _cells(table: Json) -> list[tuple[str, str, list[Json]]]:
     """Return (name, type, cells) by column; ValueError for a cell that a library would change to fit its column."""
-    columns = list(zip(*table["rows"], strict=True)) or [()] * len(table["$table"])
-    found = [(c["name"], c["type"], list(cells)) for c, cells in zip(table["$table"], columns, strict=True)]
+    found = [(c["name"], c["type"], [row[i] for row in table["rows"]]) for i, c in enumerate(table["$table"])]
     for name, kind, cells in found:
         if kind in _EXACT and types_of(cells) <= _EXACT[kind]:
             continue

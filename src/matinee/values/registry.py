@@ -9,6 +9,7 @@ Libraries are recognised by name and never imported to check.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from matinee import tables
@@ -126,11 +127,18 @@ _BY_CLASS = {tuple(name.split(".")): (row, codec) for row in MARKED.values() for
 
 def row_of_class(cls: Any) -> tuple[ValueType, str] | None:
     """Return (row, codec) if the class is one that a marked value stands for."""
+    return _row_of_type(cls) if type(cls) is type else _row_by_mro(cls)
+
+
+def _row_by_mro(cls: Any) -> tuple[ValueType, str] | None:
     for base in getattr(cls, "__mro__", ()):
         found = _BY_CLASS.get((base.__module__.partition(".")[0], base.__qualname__))
         if found:
             return found
     return None
+
+
+_row_of_type = lru_cache(maxsize=256)(_row_by_mro)  # every value that is encoded asks
 
 
 def row_of(schema: Mapping[str, Any]) -> ValueType | None:

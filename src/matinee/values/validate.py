@@ -15,6 +15,10 @@ from matinee.values.homogeneous import TOO_DEEP, fits_all, is_too_deep
 Json = Any
 Schema = dict[str, Any]
 _FEW_ITEMS = 8  # items that are sooner checked one by one
+_COMBINED = frozenset({"allOf", "anyOf", "oneOf"})
+_CLASSES: dict[str, type] = {
+    "string": str, "integer": int, "number": float, "boolean": bool, "array": list, "object": dict, "null": type(None),
+}  # fmt: skip
 _LONGEST_NAME = 100  # characters of an unknown name that similar ones are looked for
 
 
@@ -96,7 +100,7 @@ class _Visit:
         if "x-matinee" in schema:
             message = registry.fault(schema["x-matinee"], value)
             return [Problem(path, message)] if message else []
-        found = self._branches(schema, value, path)
+        found = [] if _COMBINED.isdisjoint(schema) else self._branches(schema, value, path)
         message = _choice_fault(schema, value) or _type_fault(schema, value)
         if message:
             return [*found, Problem(path, message)]
@@ -227,8 +231,7 @@ def _has_type(kind: str, value: Any) -> bool:
     if kind in ("number", "integer"):
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         return is_number and (kind == "number" or isinstance(value, int) or value.is_integer())
-    classes = {"string": str, "boolean": bool, "array": list, "object": dict, "null": type(None)}
-    return isinstance(value, classes[kind])
+    return isinstance(value, _CLASSES[kind])
 
 
 def _type_fault(schema: Schema, value: Any) -> str:
@@ -236,6 +239,8 @@ def _type_fault(schema: Schema, value: Any) -> str:
     if kinds is None:
         return ""
     if isinstance(kinds, str):
+        if type(value) is _CLASSES[kinds]:
+            return ""
         kinds = [kinds]
     if any(_has_type(kind, value) for kind in kinds):
         return ""
@@ -246,7 +251,7 @@ def _choice_fault(schema: Schema, value: Any) -> str:
     if "const" in schema and not _same(schema["const"], value):
         return f"must be {_shown(schema['const'])}"
     choices = schema.get("enum")
-    if choices is None or any(_same(choice, value) for choice in choices):
+    if choices is None or (type(value) is str and value in choices) or any(_same(choice, value) for choice in choices):
         return ""
     return f"is not one of {', '.join(map(_shown, choices))}"
 
