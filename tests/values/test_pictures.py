@@ -12,7 +12,9 @@ from struct import pack
 
 import pytest
 from PIL import Image
+from streamlit.testing.v1 import AppTest
 
+from matinee import decoding
 from matinee.errors import InputError
 from matinee.values.pictures import open_picture, preview
 
@@ -79,3 +81,27 @@ def test_a_preview_is_upright_and_small_and_a_small_picture_is_its_own_preview()
     small, large = jpeg(60, 40), jpeg(3_000, 2_000)
     assert preview(small) is small
     assert Image.open(BytesIO(preview(large))).size == (973, 1460)
+
+
+def page() -> None:
+    from pathlib import Path
+
+    from matinee.ui import render
+
+    for name in ("large", "bomb"):
+        render.picture({"$blob": "image/jpeg", "name": name, "key": name}, lambda blob: Path(blob["key"]).read_bytes())
+
+
+def test_a_page_makes_a_large_picture_small_in_a_child_and_says_why_it_shows_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    decoded = []
+    decode = decoding.decode
+    monkeypatch.setattr(decoding, "decode", lambda *args: decoded.append(args) or decode(*args))
+    monkeypatch.chdir(tmp_path)
+    Path("large").write_bytes(jpeg(2_600, 1_700))
+    Path("bomb").write_bytes(png(11_000, 10_000))
+    shown = AppTest.from_function(page).run()
+    assert not shown.exception
+    assert [str(args[0]) for args in decoded] == ["matinee.values.pictures"]
+    assert [caption.value for caption in shown.caption] == ["is a picture of more than 100,000,000 pixels"]

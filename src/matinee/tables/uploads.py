@@ -221,7 +221,7 @@ def _decode(source: BinaryIO, output: BinaryIO, options: Json) -> None:
         output.write(json.dumps(sheets_of(source)).encode())
         return
     with open_table(source, options["sheet"]) as table:
-        head = {"columns": [asdict(column) for column in table.columns], "notes": table.notes}
+        head: dict[str, Json] = {"columns": [asdict(column) for column in table.columns], "notes": table.notes}
         head |= {"total": table.total, "sheets": table.sheets}
         output.write(json.dumps(head).encode() + b"\n")
         output.writelines(json.dumps(row).encode() + b"\n" for row in table.rows)
