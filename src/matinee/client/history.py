@@ -126,7 +126,7 @@ class RecordedRuns:
         return encode.to_json(value, self._blob_writer())
 
     def _blob_writer(self) -> blobs.PutBlob:
-        return blobs.writer(self.backend.files, f"{self.visibility.uploads}{new_run_id()}")
+        return blobs.blob_writer(self.backend.files, f"{self.visibility.uploads}{new_run_id()}")
 
     def wait(
         self, run_id: str, *, timeout_s: float | None = None, watch: Callable[[Run, Entry | None], None] | None = None

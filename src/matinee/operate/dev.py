@@ -21,8 +21,8 @@ from watchfiles import DefaultFilter, watch
 
 from matinee.access.modes import make_sign_in
 from matinee.access.people import USER, Users, generate_password
-from matinee.backends.local.dev_record import dev_lock, write_dev_record
 from matinee.access.reach import check_reach, is_this_machine
+from matinee.backends.local.dev_record import dev_lock, write_dev_record
 from matinee.client.background import Scheduling, schedules_of
 from matinee.client.connect import session_on
 from matinee.client.host import LocalHost, adopt_data

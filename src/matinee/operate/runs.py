@@ -26,7 +26,7 @@ from matinee.ports import LogLine, RunQuery
 from matinee.project.load import load
 from matinee.runs import Entry, Feedback, Run, Status
 from matinee.settings import Settings
-from matinee.tables.write import FORMATS, Form, format_of, frame, write
+from matinee.tables.write import FORMATS, Form, columns_and_rows, format_of, write
 from matinee.values import registry
 from matinee.values.blobs import is_blob
 
@@ -145,7 +145,7 @@ def save(result: Json, read_blob: Callable[[Json], bytes], file: Path) -> None:
         elif not registry.fault("table", result) and file.suffix.lower() != ".json":
             ending = file.suffix.lower().removeprefix(".")
             with file.open("wb") as stream:
-                stream.writelines(write(ending if ending in FORMATS else "csv", *frame(result)))
+                stream.writelines(write(ending if ending in FORMATS else "csv", *columns_and_rows(result)))
         else:
             file.write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", "utf-8")
     except OSError as error:

@@ -42,7 +42,7 @@ def execute(
     """
     checked = validate.check(manifest["parameters"], blobs.load_payload(files, inputs))
     with blobs.Reader(files) as read_blob:  # files that the function has as paths are there until its result is encoded
-        arguments = decode.arguments(function, checked, read_blob)
+        arguments = decode.decode_arguments(function, checked, read_blob)
         result = _call(function, arguments)
         return _encoded(function.__name__, manifest["result"], result, files, prefix)
 
@@ -70,7 +70,7 @@ def _encoded(name: str, schema: dict[str, Any], result: Any, files: Any, prefix:
     now = context()
     own = f"results/{now.run_id or 'run'}/{now.attempt}"
     try:
-        value = encode.to_json(result, blobs.writer(files, prefix or own))
+        value = encode.to_json(result, blobs.blob_writer(files, prefix or own))
         found = validate.problems(schema, value)
         if found:
             raise InputError(problems=tuple(found[:5]))
@@ -292,7 +292,7 @@ class RuntimeBinding:
         from matinee.values import blobs, encode
 
         prefix = f"{inputs_key(name, self._context.run_id)}/{new_run_id()}"
-        return encode.to_json(dict(inputs), blobs.writer(backend(self._settings).files, prefix))
+        return encode.to_json(dict(inputs), blobs.blob_writer(backend(self._settings).files, prefix))
 
 
 def backend(settings: Settings | None = None) -> Backend:

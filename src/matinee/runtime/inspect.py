@@ -22,7 +22,7 @@ from matinee.own_paths import SNAPSHOTS, hint_for_missing_file, snapshot_of
 from matinee.predictors.declare import Declared, handled
 from matinee.runtime.execute import load_component
 from matinee.settings import Settings
-from matinee.values import encode, validate
+from matinee.values import blobs, encode, validate
 
 # Where the package that has a module is called otherwise: the hint must name what can be installed.
 _PACKAGES = {
@@ -108,12 +108,12 @@ def _doc(function: Callable[..., Any]) -> str:
 
 def _example(function: Callable[..., Any], parameters: dict[str, Any], number: int, example: Any) -> dict[str, Any]:
     try:
-        value = encode.to_json(example)
+        value = encode.to_json(example, blobs.inline_small_blob)
         validate.check(parameters, value)
     except InputError as error:
         raise ComponentError(
             f"Example {number} of {function.__name__} does not fit its parameters: {error.message}.",
-            hint="Mend the example or the annotation.",
+            hint=error.hint or "Mend the example or the annotation.",
             file=function.__code__.co_filename,
             line=function.__code__.co_firstlineno,
         ) from error

@@ -371,9 +371,9 @@ class ExactContract:
         store.put_document("kind", "key", text)
         run = a_run(inputs=text)
         store.submit([run])
-        kept = store.run(run.id)
-        assert kept is not None
-        assert (kept.inputs, store.state_get("key"), store.document("kind", "key")) == (text, text, text)
+        stored = store.run(run.id)
+        assert stored is not None
+        assert (stored.inputs, store.state_get("key"), store.document("kind", "key")) == (text, text, text)
 
     def test_keys_and_names_are_any_text(self, store: Store) -> None:
         names = ["", "a#b", "a", "#", "ü🎭", "with space\n", "half \ud83d", "l" * 500]

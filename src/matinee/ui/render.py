@@ -22,6 +22,7 @@ from matinee.ui import results
 from matinee.ui import text as ui_text
 from matinee.ui.results import Block, Download, Json
 from matinee.ui.text import escaped
+from matinee.values import pictures
 
 _log = logging.getLogger(__name__)
 
@@ -277,7 +278,7 @@ def video(blob: Json, read_blob: ReadBlob) -> None:
 def picture(blob: Json, read_blob: ReadBlob, *, width: int | Literal["content"] = "content") -> None:
     """Draw a picture; what only claims to be one is said, never a failure of the page."""
     with explain_unreadable():
-        st.image(read_blob(blob), width=width, alt=str(blob.get("name") or "picture"))
+        st.image(pictures.preview(read_blob(blob)), width=width, alt=str(blob.get("name") or "picture"))
 
 
 @contextmanager

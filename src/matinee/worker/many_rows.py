@@ -50,7 +50,7 @@ class RowsRun:
         self._files = files
         self._link = link
         self._retry = retry
-        self._upload = retry("read the rows", lambda: storage.load_results(files, run["inputs"][MARK]["key"]))
+        self._upload = retry("read the rows", lambda: storage.load_upload(files, run["inputs"][MARK]["key"]))
         self._cells = self._upload.cells(manifest["parameters"])
         self._key = storage.results_key(self._run_id)
         done = retry("read the results so far", lambda: storage.chain_chunks(files, self._key))
