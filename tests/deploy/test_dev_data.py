@@ -57,7 +57,7 @@ def test_what_runs_here_keeps_its_runs_and_files_on_aws(
         run = client.wait(client.submit("all", {"names": ["Ada", "Bob"]}).id, timeout_s=60)
         assert (run.status, client.result(run)) == (Status.SUCCEEDED, ["Hello Ada", "Hello Bob"])
         assert "at work" in [line.message for line in client.logs(run.id)], "logs are kept here"
-    there = current_state.nothing_live(cloud)
+    there = current_state.no_release(cloud)
     assert there.store.run(run.id).status is Status.SUCCEEDED
     assert there.store.release().components == release.components
     stage = open_stage(project, "dev")
@@ -80,7 +80,7 @@ def test_a_command_beside_it_reaches_the_same_data(app: Callable[..., Path], clo
         write_dev_record(project, DevRecord(1, host.service.endpoint, "", place.aws._asdict()))
         with open_client(project) as client:
             run = client.predict("hello", {"name": "Ada"})
-    assert current_state.nothing_live(cloud).store.run(run.id).status is Status.SUCCEEDED
+    assert current_state.no_release(cloud).store.run(run.id).status is Status.SUCCEEDED
 
 
 def test_where_there_is_no_data_or_an_app_it_is_said(app: Callable[..., Path], cloud: Cloud, pretend: Pretend) -> None:

@@ -60,7 +60,7 @@ class Cloud:
         return self.session.settings.endpoint
 
     def call(
-        self, service: str, operation: str, /, *, absent: Container[str] = (), on: str = "", **given: Json
+        self, service: str, operation: str, /, *, absent: Container[str] = (), on: str = "", **arguments: Json
     ) -> Json:
         """Call AWS and return its answer, None where it answers one of the codes in `absent`.
 
@@ -69,17 +69,17 @@ class Cloud:
         action = f"{service}:{''.join(word.capitalize() for word in operation.split('_'))}"
         with explained(_CALLED.get(service, f"AWS ({service})"), action, on or self.names.base):
             try:
-                return getattr(self.session.client(service), operation)(**given)
+                return getattr(self.session.client(service), operation)(**arguments)
             except Exception as error:
                 if code_of(error) in absent:
                     return None
                 raise
 
-    def pages(self, service: str, operation: str, key: str, /, **given: Json) -> Iterator[Json]:
+    def pages(self, service: str, operation: str, key: str, /, **arguments: Json) -> Iterator[Json]:
         """Yield the items under `key` of all pages."""
         action = f"{service}:{''.join(word.capitalize() for word in operation.split('_'))}"
         with explained(_CALLED.get(service, f"AWS ({service})"), action, self.names.base):
-            for page in self.session.client(service).get_paginator(operation).paginate(**given):
+            for page in self.session.client(service).get_paginator(operation).paginate(**arguments):
                 yield from page.get(key, [])
 
     def pause(self) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 from matinee.cost import Usage, bill_of
 from matinee.deploy import current_state, registry
 from matinee.deploy.cloud import UI_COMPONENT, Cloud, ImageMoved, Report, Tools, WantedImage
-from matinee.deploy.current_state import Ground
-from matinee.deploy.preflight import check_names, of, refuse
+from matinee.deploy.current_state import CurrentState
+from matinee.deploy.preflight import check_names, finding_of, refuse
 from matinee.deploy.stack_state import StackSpec, StackState
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.errors import BackendError, ComponentError, NotFoundError, UsageError
@@ -80,8 +80,8 @@ def read_app(path: Path, stage: str, tools: Tools, report: Report) -> App:
     check_loads(inspected)
     manifests = tuple(item.manifest for item in inspected)
     _check(project, stage, manifests)
-    sketch = Blueprint.of(project, stage, manifests)
-    return App(project, stage, tools.images.plan(project, inspected, sketch.architecture))
+    preview_specs = Blueprint.of(project, stage, manifests)
+    return App(project, stage, tools.images.plan(project, inspected, preview_specs.architecture))
 
 
 def check_loads(inspected: Sequence[InspectedComponent]) -> None:
@@ -96,7 +96,7 @@ def check_loads(inspected: Sequence[InspectedComponent]) -> None:
 def _check(project: Project, stage: str, manifests: Sequence[ComponentManifest]) -> None:
     predictors = [p for manifest in manifests for p in manifest.predictors]
     findings = check_names(Names(project.name, stage), [p.name for p in predictors])
-    findings += map(of, problems(project.aws.ui, predictors))
+    findings += map(finding_of, problems(project.aws.ui, predictors))
     refuse(findings)
 
 
@@ -119,7 +119,7 @@ APP_FOLDER = "/app"  # where the UI's image has the app's files
 
 
 @dataclass(frozen=True)
-class Target:
+class DesiredState:
     """`blueprint` has labelled components. `missing` are images that are not in the repository yet."""
 
     app: App
@@ -133,30 +133,34 @@ class Target:
         return self.blueprint.components
 
 
-def aim(app: App, ground: Ground, optional_secrets: tuple[str, ...] = ()) -> Target:
+def plan_desired_state(app: App, current: CurrentState, optional_secrets: tuple[str, ...] = ()) -> DesiredState:
     """Return the target, seen from where the stage is."""
     blueprint = app.blueprint(optional_secrets)
-    components = current_state.labelled(ground.live.written, blueprint.components)
-    missing = tuple(image for image in app.images if image.tag not in ground.images)
-    return Target(app, replace(blueprint, components=components), missing, _versions(ground, components, missing))
+    components = current_state.label_components(current.live.written, blueprint.components)
+    missing = tuple(image for image in app.images if image.tag not in current.images)
+    return DesiredState(
+        app, replace(blueprint, components=components), missing, _versions(current, components, missing)
+    )
 
 
 def _versions(
-    ground: Ground, components: tuple[ComponentManifest, ...], missing: tuple[WantedImage, ...]
+    current: CurrentState, components: tuple[ComponentManifest, ...], missing: tuple[WantedImage, ...]
 ) -> tuple[Version, ...]:
-    live = {c.name: c.label for c in ground.live.release.components} if ground.live.release else {}
+    live = {c.name: c.label for c in current.live.release.components} if current.live.release else {}
     to_build = {image.component for image in missing}
     new = [Version(c.name, live.get(c.name, ""), c.label, c.name in to_build) for c in components]
-    gone = [Version(name, label, "") for name, label in live.items() if name not in {c.name for c in components}]
-    return (*new, *gone)
+    removed = [Version(name, label, "") for name, label in live.items() if name not in {c.name for c in components}]
+    return (*new, *removed)
 
 
-def digests(target: Target, ground: Ground, pushed: Mapping[str, str]) -> dict[str, str]:
+def digests(desired: DesiredState, current: CurrentState, pushed: Mapping[str, str]) -> dict[str, str]:
     """Return the digests of all images by component: those just pushed, and those that were there."""
     known = {
-        image.component: ground.images[image.tag].digest for image in target.app.images if image not in target.missing
+        image.component: current.images[image.tag].digest
+        for image in desired.app.images
+        if image not in desired.missing
     }
-    return {**{image.component: UNBUILT for image in target.missing}, **known, **pushed}
+    return {**{image.component: UNBUILT for image in desired.missing}, **known, **pushed}
 
 
 def references(cloud: Cloud, digests: Mapping[str, str]) -> dict[str, str]:
@@ -164,12 +168,14 @@ def references(cloud: Cloud, digests: Mapping[str, str]) -> dict[str, str]:
     return {component: registry.reference(cloud, digest) for component, digest in digests.items()}
 
 
-def facts(cloud: Cloud, target: Target, network: StackState | None, data: StackState | None) -> dict[str, str] | None:
+def stack_inputs(
+    cloud: Cloud, desired: DesiredState, network: StackState | None, data: StackState | None
+) -> dict[str, str] | None:
     """Return what the app's stack is told of the others; None while one that tells it is not there."""
-    blueprint = target.blueprint
+    blueprint = desired.blueprint
     if data is None or (network is None and not blueprint.aws.vpc):
         return None
-    found = network_facts(cloud, blueprint, network)
+    found = network_inputs(cloud, blueprint, network)
     if stack_blueprint.is_password_in_secrets_manager(blueprint):
         if stack_blueprint.PASSWORD_SECRET not in data.outputs:
             return None
@@ -182,7 +188,7 @@ def monthly_usd(blueprint: Blueprint) -> float:
     return round(bill_of(blueprint, Usage()).total_usd, 2)
 
 
-def content(target: Target, spec: StackSpec, stack_id: str) -> str:
+def content(desired: DesiredState, spec: StackSpec, stack_id: str) -> str:
     """Return the hash of all that a release is made of: the same content need not go live twice.
 
     A stack that was made anew has another id, and nothing in it is live yet.
@@ -191,17 +197,17 @@ def content(target: Target, spec: StackSpec, stack_id: str) -> str:
         "stack": stack_id,
         "template": spec.mark,
         "parameters": dict(spec.parameters),
-        "components": [component.hash for component in target.components],
-        "details": details(target.app.project, APP_FOLDER),
-        "title": target.app.project.title,
+        "components": [component.hash for component in desired.components],
+        "details": details(desired.app.project, APP_FOLDER),
+        "title": desired.app.project.title,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def release_of(
     cloud: Cloud,
-    target: Target,
-    ground: Ground,
+    desired: DesiredState,
+    current: CurrentState,
     *,
     digests: Mapping[str, str],
     functions: Mapping[str, str],
@@ -211,7 +217,7 @@ def release_of(
     url: str,
 ) -> Release:
     """Return the release that is to go live."""
-    components = tuple(replace(c, image=digests[c.name]) for c in target.components)
+    components = tuple(replace(c, image=digests[c.name]) for c in desired.components)
     aws = AwsRelease(
         stage=cloud.names.stage,
         region=cloud.region,
@@ -223,15 +229,15 @@ def release_of(
         url=url,
         content=mark,
         stack=stack_id,
-        monthly_usd=monthly_usd(target.blueprint),
+        monthly_usd=monthly_usd(desired.blueprint),
     )
     return Release(
         app=cloud.names.app,
-        title=target.app.project.title,
-        number=ground.live.number + 1,
+        title=desired.app.project.title,
+        number=current.live.number + 1,
         created_at=current_state.now(),
         components=components,
-        details=details(target.app.project, APP_FOLDER),
+        details=details(desired.app.project, APP_FOLDER),
     ).with_aws(aws)
 
 
@@ -276,7 +282,7 @@ def data_spec(cloud: Cloud, tools: Tools, blueprint: Blueprint) -> StackSpec:
     )
 
 
-def network_facts(cloud: Cloud, blueprint: Blueprint, network: StackState | None) -> dict[str, str]:
+def network_inputs(cloud: Cloud, blueprint: Blueprint, network: StackState | None) -> dict[str, str]:
     """Return what the app is told of the network: the shared one's, or the one that `[aws]` names."""
     aws = blueprint.aws
     if aws.vpc:
@@ -297,16 +303,16 @@ def app_spec(
     tools: Tools,
     blueprint: Blueprint,
     now: StackState | None,
-    facts: Mapping[str, str],
+    stack_inputs: Mapping[str, str],
     images: Mapping[str, str],
 ) -> StackSpec:
     """Return what runs. `facts`: outputs of the network and the data; `images`: references by component, the UI's too.
 
     The blueprint's components have the labels of their versions. Raises UsageError for another network than it is in.
     """
-    _check_network(blueprint, now, facts)
+    _check_network(blueprint, now, stack_inputs)
     known: dict[str, str] = {
-        **facts,
+        **stack_inputs,
         stack_blueprint.BUCKET: cloud.bucket,
         stack_blueprint.image_parameter(UI_COMPONENT): images[UI_COMPONENT],
     }
@@ -318,17 +324,17 @@ def app_spec(
             now.parameters.get(stack_blueprint.PREFIX_LIST) if now else ""
         ) or _prefix_list(cloud)
     name = cloud.names.base
-    told = {one.name: known[one.name] for one in stack_blueprint.app_parameters(blueprint)}
-    return StackSpec(name, tools.adapt(name, app_template(blueprint)), told, tags_of(blueprint))
+    parameters = {one.name: known[one.name] for one in stack_blueprint.app_parameters(blueprint)}
+    return StackSpec(name, tools.adapt(name, app_template(blueprint)), parameters, tags_of(blueprint))
 
 
-def _check_network(blueprint: Blueprint, now: StackState | None, facts: Mapping[str, str]) -> None:
+def _check_network(blueprint: Blueprint, now: StackState | None, stack_inputs: Mapping[str, str]) -> None:
     """Load balancer and security groups cannot move to another network, and CloudFormation would find out half-way."""
     before = now.parameters.get(stack_blueprint.VPC) if now else None
-    if before and before != facts[stack_blueprint.VPC]:
+    if before and before != stack_inputs[stack_blueprint.VPC]:
         stage = blueprint.names.stage
         raise UsageError(
-            f"The stage {stage} is in the network {before} and cannot move to {facts[stack_blueprint.VPC]}.",
+            f"The stage {stage} is in the network {before} and cannot move to {stack_inputs[stack_blueprint.VPC]}.",
             hint=f"Leave `vpc` under [aws] as it was, or make the stage anew: matinee destroy --stage {stage} "
             "(its data is kept), then deploy it.",
         )
@@ -359,11 +365,11 @@ def edge_spec(cloud: Cloud, tools: Tools, blueprint: Blueprint, app: StackState)
     if not adapted.get("Resources"):
         return None  # an emulator takes nothing of it
     known = {**app.outputs, stack_blueprint.BUCKET: cloud.bucket}
-    told = {one.name: known[one.name] for one in stack_blueprint.edge_parameters(blueprint)}
-    return StackSpec(name, adapted, told, tags_of(blueprint))
+    parameters = {one.name: known[one.name] for one in stack_blueprint.edge_parameters(blueprint)}
+    return StackSpec(name, adapted, parameters, tags_of(blueprint))
 
 
-def sketch(tools: Tools, blueprint: Blueprint) -> tuple[StackSpec, ...]:
+def preview_specs(tools: Tools, blueprint: Blueprint) -> tuple[StackSpec, ...]:
     """Return the app's stack and the edge's without what they are told: enough to say what they will make."""
     names = blueprint.names
     app = StackSpec(names.base, tools.adapt(names.base, app_template(blueprint)))

@@ -21,14 +21,14 @@ LONGEST_DRAIN_S = 300.0  # Fargate gives a task two minutes to end, and then end
 AT_ONCE = 100
 
 
-def quieten(cloud: Cloud, report: Report) -> None:
+def drain_stage(cloud: Cloud, report: Report) -> None:
     """Stop whatever starts things, then what runs; a stage that is at rest already is no error."""
-    _no_launches(cloud)
-    _no_schedules(cloud)
+    _stop_launches(cloud)
+    _disable_schedules(cloud)
     _stop_tasks(cloud, report)
 
 
-def _no_launches(cloud: Cloud) -> None:
+def _stop_launches(cloud: Cloud) -> None:
     """Let the dispatcher run no more: it alone launches, whoever asks it."""
     cloud.call(
         "lambda",
@@ -39,7 +39,7 @@ def _no_launches(cloud: Cloud) -> None:
     )
 
 
-def _no_schedules(cloud: Cloud) -> None:
+def _disable_schedules(cloud: Cloud) -> None:
     """Disable what calls the dispatcher by the clock and when a task ends: the rules and schedules of the stack."""
     _set_schedules(cloud, "DISABLED")
 
@@ -61,12 +61,12 @@ def _set_schedule(cloud: Cloud, name: str, state: str) -> None:
     found = cloud.call("scheduler", "get_schedule", absent=_ABSENT, on=name, **at)
     if found is None or found.get("State") == state:
         return
-    kept = ("ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow", "Target")
-    given = {key: found[key] for key in kept if found.get(key)}
-    cloud.call("scheduler", "update_schedule", absent=_ABSENT, on=name, State=state, **at, **given)
+    keys = ("ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow", "Target")
+    settings = {key: found[key] for key in keys if found.get(key)}
+    cloud.call("scheduler", "update_schedule", absent=_ABSENT, on=name, State=state, **at, **settings)
 
 
-def rouse(cloud: Cloud, report: Report) -> None:
+def resume_stage(cloud: Cloud, report: Report) -> None:
     """Undo `quieten` where a destruction was begun and left: the stack knows nothing of it, so no update would.
 
     The dispatcher comes last, since it is asked first.

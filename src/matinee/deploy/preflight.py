@@ -39,7 +39,7 @@ def refuse(findings: Sequence[Finding]) -> None:
     raise UsageError("\n".join([f"{len(stopping)} things stand in the way:", *lines]))
 
 
-def of(error: MatineeError, *, stops: bool = True) -> Finding:
+def finding_of(error: MatineeError, *, stops: bool = True) -> Finding:
     """Return an error as a finding."""
     return Finding(error.message, error.hint, stops)
 
@@ -48,16 +48,16 @@ def of(error: MatineeError, *, stops: bool = True) -> Finding:
 # The checks together, in the order in which a person would want to hear of them.
 
 
-def secrets_or_refuse(cloud: Cloud, wanted_by: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def secrets_or_refuse(cloud: Cloud, users: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the optional secrets that are there, and those that are missing and can be made.
 
     Raises UsageError for one that only a person can give.
     """
-    if not wanted_by:
+    if not users:
         return (), ()
-    found = find_secrets(cloud, (*wanted_by, *optional_names()))
+    found = find_secrets(cloud, (*users, *optional_names()))
     missing = [name for name in found.missing if name not in optional_names()]
-    refuse(check_secrets(cloud.names.stage, missing, wanted_by))
+    refuse(check_secrets(cloud.names.stage, missing, users))
     there = tuple(name for name in found.there if name in optional_names())
     return there, makeable(missing)
 
@@ -67,21 +67,21 @@ def before_the_first(cloud: Cloud, blueprint: Blueprint, *, makes_network: bool,
     findings = check_permissions(cloud)
     if makes_network and not cloud.endpoint:
         findings += check_vpcs(cloud)
-    _tell([*findings, *_quotas(cloud, blueprint)], report)
+    _refuse_or_report([*findings, *_check_quotas(cloud, blueprint)], report)
 
 
 def before_a_change(cloud: Cloud, blueprint: Blueprint, report: Report) -> None:
     """Check what a change of the app can be stopped by: the quotas of what it now asks for. Raises UsageError."""
-    _tell(_quotas(cloud, blueprint), report)
+    _refuse_or_report(_check_quotas(cloud, blueprint), report)
 
 
-def _tell(findings: list[Finding], report: Report) -> None:
+def _refuse_or_report(findings: list[Finding], report: Report) -> None:
     refuse(findings)
     for finding in findings:
         report(Note(finding.message, finding.hint))
 
 
-def _quotas(cloud: Cloud, blueprint: Blueprint) -> list[Finding]:
+def _check_quotas(cloud: Cloud, blueprint: Blueprint) -> list[Finding]:
     if cloud.endpoint:
         return []  # emulators have none
     predictors = blueprint.predictors
@@ -403,11 +403,11 @@ def makeable(missing: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in missing if name in generated)
 
 
-def check_secrets(stage: str, missing: Sequence[str], wanted_by: Mapping[str, str]) -> list[Finding]:
+def check_secrets(stage: str, missing: Sequence[str], users: Mapping[str, str]) -> list[Finding]:
     """Return those that only a person can give; `wanted_by` says who needs each."""
     return [
         Finding(
-            f"The secret {name} of {wanted_by.get(name, 'the app')} is not set on the stage {stage}.",
+            f"The secret {name} of {users.get(name, 'the app')} is not set on the stage {stage}.",
             f"matinee secret set {name} --stage {stage}",
         )
         for name in missing

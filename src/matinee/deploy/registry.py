@@ -84,9 +84,13 @@ def sign_in(cloud: Cloud) -> SignIn:
     return SignIn(address, username, password)
 
 
-def remove_unneeded(cloud: Cloud, kept: Mapping[str, KeptImage], needed: Collection[str], before: float) -> int:
+def remove_unneeded(
+    cloud: Cloud, images_by_tag: Mapping[str, KeptImage], needed: Collection[str], before: float
+) -> int:
     """Delete images whose digest is not needed and that were pushed before that time; return how many."""
-    digests = {image.digest for image in kept.values() if image.digest not in needed and image.pushed_at < before}
+    digests = {
+        image.digest for image in images_by_tag.values() if image.digest not in needed and image.pushed_at < before
+    }
     ids = [{"imageDigest": digest} for digest in sorted(digests)]
     for start in range(0, len(ids), AT_ONCE):
         cloud.call("ecr", "batch_delete_image", repositoryName=cloud.names.base, imageIds=ids[start : start + AT_ONCE])
@@ -124,7 +128,7 @@ class EngineImages:
         engine.login(signed_in.registry, signed_in.username, signed_in.password)
         address = push_address(cloud)
         with ThreadPoolExecutor(max_workers=PUSHES_AT_ONCE) as pool:
-            digests = list(pool.map(lambda image: _pushed(engine, image, address, report), built))
+            digests = list(pool.map(lambda image: _push_image(engine, image, address, report), built))
         return {image.name: digest for image, digest in zip(built, digests, strict=True)}
 
     def _engine_here(self) -> Engine:
@@ -154,7 +158,7 @@ def plans_of(
     return (*(found[item.component.name] for item in inspected), ui)
 
 
-def _pushed(engine: Engine, image: BuiltImage, address: str, report: Report) -> str:
+def _push_image(engine: Engine, image: BuiltImage, address: str, report: Report) -> str:
     report(ImageMoved(image.name, f"Pushing {image.size_bytes / 1e6:.0f} MB"))
     digest = engine.push(image.reference, f"{address}:{image.tag}")
     report(ImageMoved(image.name, f"Pushed {image.tag}"))

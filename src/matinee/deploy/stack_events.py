@@ -83,7 +83,7 @@ def _may_be_the_end(event: StackEvent) -> bool:
 
 def _moved(event: StackEvent, first: StackEvent) -> ResourceMoved:
     stack = event.stack_id.split("/")[1] if "/" in event.stack_id else event.stack_id
-    what = f"stack {stack}" if event.is_of_stack else called(event.type, event.resource)
+    what = f"stack {stack}" if event.is_of_stack else describe_resource(event.type, event.resource)
     elapsed_s = max(0.0, (event.at - first.at).total_seconds())
     return ResourceMoved(stack, what, event.status, elapsed_s, event.reason)
 
@@ -198,12 +198,14 @@ def failure(followed: Followed, doing: str) -> BackendError:
         )
     reason = _without_ids(cause.reason) or cause.status
     tasks = [task for task in followed.tasks if task.service == cause.resource]
-    said = [f"The stack {stack} could not be {doing}: the {called(cause.type, cause.resource)} failed: {reason}"]
+    lines = [
+        f"The stack {stack} could not be {doing}: the {describe_resource(cause.type, cause.resource)} failed: {reason}"
+    ]
     if tasks:
-        said.append(f"Its task stopped: {tasks[0].reason}.")
+        lines.append(f"Its task stopped: {tasks[0].reason}.")
         if tasks[0].log:
-            said.append("It wrote last:\n" + "\n".join(f"    {line}" for line in tasks[0].log[-8:]))
-    return BackendError("\n".join(said), hint=mend_of(" ".join([tasks[0].reason if tasks else "", cause.reason])))
+            lines.append("It wrote last:\n" + "\n".join(f"    {line}" for line in tasks[0].log[-8:]))
+    return BackendError("\n".join(lines), hint=mend_of(" ".join([tasks[0].reason if tasks else "", cause.reason])))
 
 
 def _without_ids(reason: str) -> str:
@@ -301,9 +303,9 @@ def _was_asked(task: Json) -> bool:
 
 
 def _why(task: Json) -> str:
-    said = str(task.get("stoppedReason", ""))
-    if "health check" in said.lower() or "is unhealthy" in said.lower():
-        return f"It did not answer its health check (AWS: {said})"
+    lines = str(task.get("stoppedReason", ""))
+    if "health check" in lines.lower() or "is unhealthy" in lines.lower():
+        return f"It did not answer its health check (AWS: {lines})"
     return why_task_ended(task)
 
 
@@ -378,6 +380,6 @@ def kind_of(type_: str) -> str:
     return words.lower()
 
 
-def called(type_: str, logical: str) -> str:
+def describe_resource(type_: str, logical: str) -> str:
     """Return kind and name: "function RecommendFunction"."""
     return f"{kind_of(type_)} {logical}"
