@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -106,7 +106,10 @@ class PastComponent:
 
 @dataclass(frozen=True)
 class Past:
-    """A release that was live, or is. `note` says how it came about, as in "rollback of plan to v3"."""
+    """A release that was live, or is. `note` says how it came about, as in "rollback of plan to v3".
+
+    `functions` are function versions by predictor; None in what an older Matinee wrote.
+    """
 
     number: int
     created_at: float
@@ -114,6 +117,7 @@ class Past:
     components: tuple[PastComponent, ...]
     images: tuple[str, ...] = ()  # digests of all images, the UI's too
     note: str = ""
+    functions: Mapping[str, str] | None = None
 
     def component(self, name: str) -> PastComponent | None:
         """Return the component of that name."""
@@ -199,7 +203,8 @@ def read_history(store: Store) -> History:
 
 def _past_from_json(data: Mapping[str, Json]) -> Past:
     components = tuple(PastComponent(**item) for item in data["components"])
-    return Past(**{**data, "components": components, "images": tuple(data["images"])})
+    known = {field.name: data[field.name] for field in fields(Past) if field.name in data}
+    return Past(**{**known, "components": components, "images": tuple(data["images"])})
 
 
 def record_release(store: Store, files: Files, release: Release, *, before: Json, by: str, note: str = "") -> History:
@@ -221,7 +226,8 @@ def past_of(release: Release, by: str = "", note: str = "") -> Past:
     """Return a release as the history has it."""
     components = tuple(PastComponent(c.name, c.hash, c.label, c.image) for c in release.components)
     images = {image.rpartition("@")[2] for image in release.aws.images.values()}
-    return Past(release.number, release.created_at, by, components, tuple(sorted(images)), note)
+    functions = dict(release.aws.functions)
+    return Past(release.number, release.created_at, by, components, tuple(sorted(images)), note, functions)
 
 
 def _forget(files: Files, releases: Sequence[Past]) -> None:

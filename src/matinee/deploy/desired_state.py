@@ -16,7 +16,7 @@ from matinee.deploy.stack_state import StackSpec, StackState
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.errors import BackendError, ComponentError, NotFoundError, UsageError
 from matinee.manifest import AwsRelease, ComponentManifest, Release
-from matinee.names import NETWORK_STACK, Names
+from matinee.names import NETWORK_STACK, Names, check_stage
 from matinee.project.load import load
 from matinee.project.model import Project, details
 from matinee.settings import PASSWORD
@@ -63,25 +63,37 @@ class App:
 
     def component(self, name: str) -> ComponentManifest:
         """Return the component of that name, or that holds the predictor of that name; NotFoundError names them."""
-        for component in self.components:
-            if component.name == name or any(p.name == name for p in component.predictors):
-                return component
-        known = [c.name for c in self.components]
-        raise NotFoundError(f"There is no component or predictor {name!r}.", hint=f"There is: {', '.join(known)}.")
+        return find_component(self.components, name)
 
 
-def read_app(path: Path, stage: str, tools: Tools, report: Report) -> App:
-    """Read, inspect and check the app; AWS is not asked yet.
+def read_app(path: Path, stage: str, tools: Tools, report: Report, *, name: str = "", with_images: bool = True) -> App:
+    """Read, inspect and check the app; AWS is not asked yet, and an engine for images last.
 
-    Raises ProjectError, ComponentError for a component that does not load, UsageError for what AWS has no place for.
+    `name` is a component or predictor that must be in it. Without `with_images` no engine is needed, and images have no
+    tags. Raises ProjectError, ComponentError for a component that does not load, UsageError for what AWS has no place
+    for, NotFoundError for a name that is not in the app.
     """
+    check_stage(stage)
     project = load(path).for_stage(stage)
     inspected = inspect_app(project, lambda component, line: report(ImageMoved(component, line)))
     check_loads(inspected)
     manifests = tuple(item.manifest for item in inspected)
+    if name:
+        find_component(manifests, name)
     _check(project, stage, manifests)
-    preview_specs = Blueprint.of(project, stage, manifests)
-    return App(project, stage, tools.images.plan(project, inspected, preview_specs.architecture))
+    if not with_images:
+        return App(project, stage, tuple(WantedImage(manifest.name, "", manifest) for manifest in manifests))
+    blueprint = Blueprint.of(project, stage, manifests)
+    return App(project, stage, tools.images.plan(project, inspected, blueprint.architecture))
+
+
+def find_component(components: Sequence[ComponentManifest], name: str) -> ComponentManifest:
+    """Return the component of that name, or that holds the predictor of that name; NotFoundError names them."""
+    for component in components:
+        if component.name == name or any(p.name == name for p in component.predictors):
+            return component
+    known = ", ".join(component.name for component in components)
+    raise NotFoundError(f"There is no component or predictor {name!r}.", hint=f"There is: {known}.")
 
 
 def check_loads(inspected: Sequence[InspectedComponent]) -> None:
@@ -104,10 +116,10 @@ def secrets_of(app: App) -> Mapping[str, str]:
     """Return the secrets that the stage must have, with who needs each."""
     blueprint = app.blueprint()
     elsewhere = {PASSWORD} if is_password_in_secrets_manager(blueprint) else set()
-    wanted = dict.fromkeys((name for name in blueprint.ui_secrets if name not in elsewhere), "the UI")
+    users = dict.fromkeys((name for name in blueprint.ui_secrets if name not in elsewhere), "the UI")
     for predictor in blueprint.predictors:
-        wanted |= dict.fromkeys(predictor.resources.secrets, predictor.name)
-    return wanted
+        users |= dict.fromkeys(predictor.resources.secrets, predictor.name)
+    return users
 
 
 # --- target -----------------------------------------------------------------------------------------------------------
@@ -161,6 +173,24 @@ def digests(desired: DesiredState, current: CurrentState, pushed: Mapping[str, s
         if image not in desired.missing
     }
     return {**{image.component: UNBUILT for image in desired.missing}, **known, **pushed}
+
+
+def with_dropped(blueprint: Blueprint, current: CurrentState) -> tuple[Blueprint, Mapping[str, str]]:
+    """Return the blueprint with the predictors that are live and are not in it, and the images of components that went.
+
+    A dropped predictor answers until the new release is live: its function, its workers and their roles stay so long.
+    """
+    release = current.live.release
+    if release is None or current.app is None or release.aws.stack != current.app.id:
+        return blueprint, {}
+    names = {predictor.name for predictor in blueprint.predictors}
+    dropped = {c.name: tuple(p for p in c.predictors if p.name not in names) for c in release.components}
+    if not any(dropped.values()):
+        return blueprint, {}
+    remaining = [replace(c, predictors=(*c.predictors, *dropped.pop(c.name, ()))) for c in blueprint.components]
+    former = [replace(c, predictors=dropped[c.name]) for c in release.components if dropped.get(c.name)]
+    images = {c.name: release.aws.images[c.name] for c in former}
+    return replace(blueprint, components=(*remaining, *former)), images
 
 
 def references(cloud: Cloud, digests: Mapping[str, str]) -> dict[str, str]:
@@ -245,10 +275,18 @@ def release_of(
 # The four stacks as they are to be: each template with what it is told, from the app and what AWS has already.
 
 ZONES = 3
+FORMAT_TAG = "matinee:network-format"
+NETWORK_FORMAT = 1  # goes up with every change of the network's template: see `is_newer_network`
 # VPC origins of CloudFront are not to be had in these zones (as AWS listed them in 2025; not seen on an account):
 # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-vpc-origins.html
 _WITHOUT_ORIGINS = frozenset({"use1-az3", "usw1-az2", "apne1-az3", "apne2-az1", "cac1-az3"})
 _PREFIX_LIST = "com.amazonaws.global.cloudfront.origin-facing"
+
+
+def is_newer_network(network: StackState) -> bool:
+    """Whether a newer Matinee made the shared network: an older one leaves it as it is."""
+    made_by = network.tags.get(FORMAT_TAG, "")
+    return made_by.isdigit() and int(made_by) > NETWORK_FORMAT
 
 
 def network_spec(cloud: Cloud, tools: Tools, now: StackState | None) -> StackSpec:
@@ -259,7 +297,8 @@ def network_spec(cloud: Cloud, tools: Tools, now: StackState | None) -> StackSpe
         else _zones(cloud)
     )
     template = tools.adapt(NETWORK_STACK, network_template(len(zones)))
-    return StackSpec(NETWORK_STACK, template, {stack_blueprint.ZONES: ",".join(zones)}, {"matinee:network": "shared"})
+    tags = {"matinee:network": "shared", FORMAT_TAG: str(NETWORK_FORMAT)}
+    return StackSpec(NETWORK_STACK, template, {stack_blueprint.ZONES: ",".join(zones)}, tags)
 
 
 def _zones(cloud: Cloud) -> list[str]:

@@ -1,19 +1,22 @@
 """`matinee deploy`, from the folder to the URL:
 
-    app        load, inspect, images named by content                                  app
-    ground     the stacks (stuck ones brought out of it), what is live, known images   ground
-    preflight  names, sizes, secrets; the first time permissions, quotas, roles        preflight/
-    images     what the repository lacks is built and pushed, in parallel              tools, registry
-    stacks     network and data, then the app's change set                             specs, stacks/
-    summary    what is added, changed, replaced, removed; the person agrees            summary
-    execute    with every resource's progress; a failure rolls back and tells why      stacks/
-    publish    function versions, each tried by number with an example                 functions, trial
-    release    history, aliases, then the one item that makes it live                  history, live
-    smoke      one batch run; what fails is taken back                                 smoke
-    edge       the public address                                                      finish
+    app             load, inspect, images named by content                                desired_state
+    current state   the stacks (stuck ones brought out of it), the release, known images  current_state
+    preflight       names, sizes, secrets; the first time permissions, quotas, roles      preflight
+    summary         what is added, changed, replaced, removed; the person agrees          plan
+    images          what the repository lacks is built and pushed, in parallel            registry, remote_build
+    stacks          network and data, then the app's change set, with every resource's    stack_changes,
+                    progress; a failure rolls back and says why                           stack_events
+    versions        function versions, each called by number with an example              versions, publish
+    release         history, aliases, then the one item that makes it live                current_state
+    address         the public address, before whatever may fail                          publish
+    extras          processes kept warm, the tag of costs, old images and versions        publish
+    smoke run       one batch run; a release that fails it is taken back                  publish
+    last            what only the former release had                                      pipeline
 
 Every step looks before it acts, so the same command goes on where one was interrupted, at any point. Until the release
-is put, callers are answered by what was live before.
+is put, callers are answered by the release before. Nothing is built, pushed or made before the person agrees: a stack
+that a former deployment left stuck is brought out of that, and a change set is a question that is taken back.
 """
 
 from __future__ import annotations
@@ -43,9 +46,10 @@ from matinee.deploy.plan import (
 )
 from matinee.deploy.publish import finish
 from matinee.deploy.releases import deploy_partial
-from matinee.deploy.stack_changes import apply, delete_stack, discard, execute, make_change_set
+from matinee.deploy.stack_changes import apply, delete_stack, discard, execute, make_change_set, settle
 from matinee.deploy.stack_state import ChangeSet, StackSpec, StackState, describe
 from matinee.errors import MatineeError, NotFoundError
+from matinee.names import NETWORK_STACK
 from matinee.settings import PASSWORD
 
 __all__ = ["DeployOptions", "Deployed", "deploy"]
@@ -61,7 +65,7 @@ def deploy(
     """
     began = time.monotonic()
     report(Step("Reading the app"))
-    app = read_app(path, options.stage, tools, report)
+    app = read_app(path, options.stage, tools, report, name=options.only, with_images=not options.data_only)
     cloud = open_stage(app.names, app.project.aws.region, tools)
     report(Step(f"Looking at {app.names.base} in account {cloud.account}, {cloud.region}"))
     current = read_current_state(
@@ -105,8 +109,8 @@ def _mention_password(made: Sequence[preflight.Made], stage: str) -> Iterator[No
         yield
     except MatineeError as error:
         if any(one.password for one in made):
-            inputs = f"A password was made before, and not shown: matinee secret set {PASSWORD} --stage {stage}"
-            error.hint = f"{error.hint} {inputs}".strip()
+            note = f"A password was made before, and not shown: matinee secret set {PASSWORD} --stage {stage}"
+            error.hint = f"{error.hint} {note}".strip()
         raise
 
 
@@ -130,12 +134,12 @@ def _deploy_data(context: DeployContext, confirm: Confirm) -> Deployed:
 def first_summary(context: DeployContext, desired: DesiredState) -> Summary:
     """Return what a first deployment makes, from the templates alone."""
     blueprint, current = desired.blueprint, context.current
-    wanted = [*desired_state.preview_specs(context.tools, blueprint)]
+    specs = [*desired_state.preview_specs(context.tools, blueprint)]
     if current.data is None:
-        wanted.insert(0, desired_state.data_spec(context.cloud, context.tools, blueprint))
+        specs.insert(0, desired_state.data_spec(context.cloud, context.tools, blueprint))
     if current.network is None and not blueprint.aws.vpc:
-        wanted.insert(0, desired_state.network_spec(context.cloud, context.tools, None))
-    lines = tuple(line for spec in wanted for line in additions_of(spec))
+        specs.insert(0, desired_state.network_spec(context.cloud, context.tools, None))
+    lines = tuple(line for spec in specs for line in additions_of(spec))
     return _summarise(context, desired, lines, preflight.warnings_of(blueprint), is_first=True)
 
 
@@ -154,28 +158,35 @@ def _deploy_first(context: DeployContext, desired: DesiredState) -> Deployed:
 
 
 def _base_stacks(context: DeployContext, desired: DesiredState) -> tuple[StackState | None, StackState]:
-    """Bring network and data to what is wanted."""
-    network = context.current.network
-    if not desired.blueprint.aws.vpc:
-        context.report(Step("The network"))
-        spec = desired_state.network_spec(context.cloud, context.tools, network)
-        network = apply(context.cloud, spec, context.report, may_wait=context.options.may_wait)
+    """Bring data and network to what is wanted. Data comes first: it says that the network has an app (`destroy`)."""
     context.report(Step("What is kept: images, table, bucket"))
     spec = desired_state.data_spec(context.cloud, context.tools, desired.blueprint)
-    return network, apply(context.cloud, spec, context.report, may_wait=context.options.may_wait)
+    data = apply(context.cloud, spec, context.report, may_wait=context.options.may_wait)
+    if desired.blueprint.aws.vpc:
+        return None, data
+    context.report(Step("The network"))
+    network = settle(context.cloud, NETWORK_STACK, context.report, may_wait=context.options.may_wait)
+    if network is None or not desired_state.is_newer_network(network):
+        spec = desired_state.network_spec(context.cloud, context.tools, network)
+        network = apply(context.cloud, spec, context.report, may_wait=context.options.may_wait)
+    return network, data
 
 
 def push_images(context: DeployContext, desired: DesiredState) -> Mapping[str, str]:
+    """Build and push what the repository lacks; return the digests by component."""
     if not desired.missing:
         return {}
     context.report(Step(f"Images: {', '.join(image.component for image in desired.missing)}"))
     return context.tools.images.push(desired.missing, context.cloud, context.report)
 
 
-def _app_spec(context: DeployContext, desired: DesiredState, digests: Mapping[str, str]) -> StackSpec:
+def _app_spec(
+    context: DeployContext, desired: DesiredState, digests: Mapping[str, str], dropped: Mapping[str, str] | None = None
+) -> StackSpec:
+    """Return the app's stack; `dropped` are references of images that only the former release has."""
     inputs = desired_state.stack_inputs(context.cloud, desired, context.current.network, context.current.data)
     assert inputs is not None, "network and data are there"
-    images = desired_state.references(context.cloud, digests)
+    images = {**(dropped or {}), **desired_state.references(context.cloud, digests)}
     return desired_state.app_spec(context.cloud, context.tools, desired.blueprint, context.current.app, inputs, images)
 
 
@@ -183,37 +194,65 @@ def _app_spec(context: DeployContext, desired: DesiredState, digests: Mapping[st
 
 
 def _deploy_again(context: DeployContext, desired: DesiredState, confirm: Confirm) -> Deployed:
-    digests = desired_state.digests(desired, context.current, push_images(context, desired))
     sets = base_changes(context, desired)
-    if (
-        sets
-        or desired_state.stack_inputs(context.cloud, desired, context.current.network, context.current.data) is None
-    ):
-        return _deploy_base_changes(context, desired, digests, sets, confirm)
-    spec = _app_spec(context, desired, digests)
-    if context.current.app is not None and not context.current.app.matches(spec):
+    current = context.current
+    if sets or desired_state.stack_inputs(context.cloud, desired, current.network, current.data) is None:
+        return _deploy_base_changes(context, desired, sets, confirm)
+    assert current.app is not None, "later means that it is there"
+    spec = _app_spec(context, desired, desired_state.digests(desired, current, {}))
+    if not current.app.matches(spec):
         preflight.before_a_change(context.cloud, desired.blueprint, context.report)
     change_set = app_changes(context, spec)
     lines = (*(lines_of(spec, change_set.changes) if change_set else ()), *edge_lines(context, desired))
     summary = _summarise(context, desired, lines)
-    assert context.current.app is not None, "later means that it is there"
-    mark = desired_state.content(desired, spec, context.current.app.id)
-    is_live = summary.is_empty and context.current.live.aws.content == mark
+    mark = desired_state.content(desired, spec, current.app.id)
+    is_live = summary.is_empty and not desired.missing and current.live.aws.content == mark
     if not is_live and not confirm(summary):
         if change_set:
             discard(context.cloud, change_set)
         return _declined_result(context)
-    return finish(context, desired, spec, _execute_app_changes(context, desired, change_set), digests)
+    if change_set and desired.missing:  # it names images that are only built now
+        discard(context.cloud, change_set)
+        change_set = None
+    return _deploy_app(context, desired, change_set)
+
+
+def _deploy_app(context: DeployContext, desired: DesiredState, change_set: ChangeSet | None = None) -> Deployed:
+    """Push what is missing, update the app's stack and make the release live; then remove what only the former had."""
+    digests = desired_state.digests(desired, context.current, push_images(context, desired))
+    spec = _app_spec(context, desired, digests)
+    between = _spec_with_dropped(context, desired, digests)
+    if between and change_set:
+        discard(context.cloud, change_set)
+        change_set = None
+    state = _execute_app_changes(context, desired, change_set or app_changes(context, between or spec))
+    done = finish(context, desired, spec, state, digests)
+    if between:
+        context.report(Step("What only the former release had"))
+        apply(context.cloud, spec, context.report, may_wait=context.options.may_wait)
+    return done
+
+
+def _spec_with_dropped(context: DeployContext, desired: DesiredState, digests: Mapping[str, str]) -> StackSpec | None:
+    """Return the app's stack with the predictors that this deployment drops: they answer until the release is live.
+
+    None when none is dropped.
+    """
+    blueprint, images = desired_state.with_dropped(desired.blueprint, context.current)
+    if blueprint is desired.blueprint:
+        return None
+    between = replace(desired, blueprint=blueprint)
+    return _app_spec(context, between, digests, images)
 
 
 def base_changes(context: DeployContext, desired: DesiredState) -> list[tuple[StackSpec, ChangeSet]]:
     """Return what would change of network and data."""
-    wanted = [(desired_state.data_spec(context.cloud, context.tools, desired.blueprint), context.current.data)]
-    if not desired.blueprint.aws.vpc:
-        network = context.current.network
-        wanted.insert(0, (desired_state.network_spec(context.cloud, context.tools, network), network))
+    stacks = [(desired_state.data_spec(context.cloud, context.tools, desired.blueprint), context.current.data)]
+    network = context.current.network
+    if not desired.blueprint.aws.vpc and not (network and desired_state.is_newer_network(network)):
+        stacks.append((desired_state.network_spec(context.cloud, context.tools, network), network))
     found = []
-    for spec, state in wanted:
+    for spec, state in stacks:
         if state is None or not state.matches(spec):
             change_set = make_change_set(context.cloud, spec, is_new=state is None)
             found += [(spec, change_set)] if change_set else []
@@ -238,17 +277,12 @@ def edge_lines(context: DeployContext, desired: DesiredState) -> tuple[Line, ...
 
 
 def _deploy_base_changes(
-    context: DeployContext,
-    desired: DesiredState,
-    digests: Mapping[str, str],
-    sets: list[tuple[StackSpec, ChangeSet]],
-    confirm: Confirm,
+    context: DeployContext, desired: DesiredState, sets: list[tuple[StackSpec, ChangeSet]], confirm: Confirm
 ) -> Deployed:
-    """Ask for network and data, then bring the app along: what it is told comes from them."""
+    """Ask for network and data, then bring the app along: its stack's parameters come from theirs."""
     lines = tuple(line for spec, change_set in sets for line in lines_of(spec, change_set.changes))
-    if not confirm(
-        _summarise(context, desired, lines, ("What runs follows from that; it is not compared beforehand.",))
-    ):
+    warnings = ("What runs follows from that; it is not compared beforehand.",)
+    if not confirm(_summarise(context, desired, lines, warnings)):
         for _, change_set in sets:
             discard(context.cloud, change_set)
         return _declined_result(context)
@@ -256,9 +290,7 @@ def _deploy_base_changes(
         context.report(Step(f"The stack {spec.name}"))
         execute(context.cloud, change_set, context.report)
     network, data = _base_stacks(context, desired)
-    context = replace(context, current=replace(context.current, network=network, data=data))
-    spec = _app_spec(context, desired, digests)
-    return finish(context, desired, spec, _execute_app_changes(context, desired, app_changes(context, spec)), digests)
+    return _deploy_app(replace(context, current=replace(context.current, network=network, data=data)), desired)
 
 
 def _execute_app_changes(context: DeployContext, desired: DesiredState, change_set: ChangeSet | None) -> StackState:
@@ -327,14 +359,14 @@ def push(path: Path, stage: str, tools: Tools, *, name: str = "", report: Report
 
     Raises NotFoundError for an unknown component, or while the stage has no repository.
     """
-    app = read_app(path, stage, tools, report)
-    wanted = (_image(app, name),) if name else app.images
+    app = read_app(path, stage, tools, report, name="" if name == UI_COMPONENT else name)
+    images = (_image(app, name),) if name else app.images
     cloud = open_stage(app.names, app.project.aws.region, tools)
     known = registry.images(cloud)
     if not known and describe(cloud, cloud.names.data_stack) is None:
         hint = f"Make it first: `matinee deploy --stage {stage} --data-only`, or deploy the app."
         raise NotFoundError(f"The stage {stage} has no image repository yet.", hint=hint)
-    missing = tuple(image for image in wanted if image.tag not in known)
+    missing = tuple(image for image in images if image.tag not in known)
     if missing:
         report(Step(f"Images: {', '.join(image.component for image in missing)}"))
     pushed = tools.images.push(missing, cloud, report) if missing else {}
@@ -345,7 +377,7 @@ def push(path: Path, stage: str, tools: Tools, *, name: str = "", report: Report
             registry.reference(cloud, pushed.get(image.component) or known[image.tag].digest),
             image.component not in pushed,
         )
-        for image in wanted
+        for image in images
     )
 
 

@@ -36,17 +36,24 @@ from matinee.values import validate
 def finish(
     context: DeployContext, desired: DesiredState, spec: StackSpec, state: StackState, digests: Mapping[str, str]
 ) -> Deployed:
-    """Make what the stack now has live, and return what is."""
+    """Make what the stack now has live, and return what is.
+
+    The address comes before everything that may fail: a live release never ends without one. A run that fails its
+    example comes last, since it takes the release back.
+    """
     mark = desired_state.content(desired, spec, state.id)
     is_live = context.current.live.aws.content == mark
     resume_stage(context.cloud, context.report)
-    if not is_live:
-        _make_release_live(context, desired, state, digests, mark)
-    elif context.current.live.release is not None:
-        _keep_warm(
-            context, context.current.live.release, None
-        )  # a deployment that was interrupted may have left it undone
+    # Nothing to go back to is a release of `dev --data`, and one of before a destruction: its versions went with it.
+    former = context.current.live.release if context.current.live.aws.stack == state.id else None
+    release = former if is_live else _make_release_live(context, desired, state, digests, mark)
     url, is_new = _update_address(context, desired, state)
+    if release is not None:
+        keep_warm(context, release, None if is_live else former)  # an interrupted deployment may have left it undone
+    if release is not None and not is_live:
+        activate_tag(context.cloud, desired.blueprint, context.report)
+        remove_old_versions(context, release)
+        smoke_test(context, release, former)
     if url and (is_new or not is_live) and not context.cloud.endpoint:
         check_answers(context.cloud, url, context.report)
     forget_images(context)
@@ -70,10 +77,8 @@ def deployed(context: DeployContext, *, url: str, changed: bool) -> Deployed:
 
 def _make_release_live(
     context: DeployContext, desired: DesiredState, state: StackState, digests: Mapping[str, str], mark: str
-) -> None:
+) -> Release:
     versions = _publish_versions(context, desired, state, digests)
-    # Nothing to go back to is one of `dev --data`, and one of before a destruction: its versions went with its stack.
-    former = context.current.live.release if context.current.live.aws.stack == state.id else None
     release = desired_state.release_of(
         context.cloud,
         desired,
@@ -87,9 +92,7 @@ def _make_release_live(
     )
     context.report(Step(f"Release {release.number}"))
     current_state.go_live(context.cloud, context.current.live, release, versions, context.report, by=context.who)
-    _keep_warm(context, release, former)
-    activate_tag(context.cloud, desired.blueprint, context.report)
-    smoke_test(context, release, former)
+    return release
 
 
 def _publish_versions(
@@ -101,8 +104,8 @@ def _publish_versions(
     versions: dict[str, str] = {}
     for predictor in desired.blueprint.realtime:
         image = registry.reference(context.cloud, digests[predictor.component])
-        deploy_versions.make_current(context.cloud, predictor.name, image, label=labels[predictor.component])
-        versions[predictor.name] = deploy_versions.publish_version(context.cloud, predictor.name)
+        label = labels[predictor.component]
+        versions[predictor.name] = deploy_versions.publish_version(context.cloud, predictor.name, image, label=label)
     if context.options.tries:
         aws = context.current.live.aws
         known = aws.functions if aws.stack == state.id else {}
@@ -119,12 +122,31 @@ def _definitions(desired: DesiredState, state: StackState) -> dict[str, str]:
     return {name: arn for name, arn in found.items() if arn}
 
 
-def _keep_warm(context: DeployContext, release: Release, former: Release | None) -> None:
+def keep_warm(context: DeployContext, release: Release, former: Release | None) -> None:
+    """Have as many processes warm as the release asks for; what AWS refuses is a note, since the release is live."""
     before = {q.name: q.resources.provisioned for q in former.predictors} if former else {}
     for predictor in release.predictors:
-        if predictor.kind == "realtime":
-            wanted = predictor.resources.provisioned
-            deploy_versions.keep_warm(context.cloud, predictor.name, wanted, before=before.get(predictor.name, 0))
+        if predictor.kind != "realtime":
+            continue
+        processes = predictor.resources.provisioned
+        try:
+            deploy_versions.keep_warm(context.cloud, predictor.name, processes, before=before.get(predictor.name, 0))
+        except BackendError as error:
+            text = f"{predictor.name} answers, but its {processes} warm processes could not be had: {error.message}"
+            context.report(Note(text, error.hint or "`provisioned` is tried again at the next deployment."))
+
+
+def remove_old_versions(context: DeployContext, release: Release) -> None:
+    """Delete function versions that no release to go back to runs; what AWS refuses is a note."""
+    history = current_state.read_history(context.current.live.store)
+    if any(past.functions is None for past in history.releases):
+        return  # one of an older Matinee does not say which versions it runs
+    for name, live_version in release.aws.functions.items():
+        needed = {past.functions.get(name, "") for past in history.releases if past.functions is not None}
+        try:
+            deploy_versions.remove_versions(context.cloud, name, needed, below=live_version)
+        except BackendError as error:
+            context.report(Note(f"Old versions of {name} could not be removed: {error.message}", error.hint))
 
 
 def smoke_test(context: DeployContext, release: Release, former: Release | None) -> None:

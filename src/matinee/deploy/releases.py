@@ -15,9 +15,9 @@ from matinee.deploy import current_state, registry
 from matinee.deploy import versions as deploy_versions
 from matinee.deploy.cloud import Cloud, Report, Step, Tools, WantedImage, silent
 from matinee.deploy.current_state import CurrentRelease, History, Past, open_stage
-from matinee.deploy.desired_state import Version
+from matinee.deploy.desired_state import Version, find_component
 from matinee.deploy.plan import Confirm, DeployContext, Deployed, Summary, who
-from matinee.deploy.publish import deployed, smoke_test, try_versions
+from matinee.deploy.publish import deployed, remove_old_versions, smoke_test, try_versions
 from matinee.deploy.stack_state import describe
 from matinee.errors import BackendError, ConflictError, NotFoundError, UsageError
 from matinee.manifest import ComponentManifest, Release
@@ -119,6 +119,7 @@ def _make_component_live(context: DeployContext, former: Release, component: Com
     current_state.go_live(
         context.cloud, context.current.live, release, versions, context.report, by=context.who, note=note, share=share
     )
+    remove_old_versions(context, release)
     smoke_test(context, release, former)
 
 
@@ -129,8 +130,7 @@ def _publish_versions(
     versions = {}
     predictors = {p.name: p for p in component.predictors if p.kind == "realtime"}
     for name in predictors:
-        deploy_versions.make_current(context.cloud, name, image, label=component.label)
-        versions[name] = deploy_versions.publish_version(context.cloud, name)
+        versions[name] = deploy_versions.publish_version(context.cloud, name, image, label=component.label)
     if context.options.tries:
         new = {name: version for name, version in versions.items() if known.get(name) != version}
         try_versions(context.cloud, context.tools, predictors, new, context.report)
@@ -235,7 +235,7 @@ def rollback(
     """
     cloud, found = _open(path, stage, tools)
     assert found.release is not None
-    component = _component(found.release, name) if name else ""
+    component = find_component(found.release.components, name).name if name else ""
     past = _find_goal(found.history, found.past, component, to)
     again = current_state.read_whole_release(found.files, past)
     if again.aws.stack != found.aws.stack:
@@ -255,14 +255,6 @@ def rollback(
     current_state.go_live(cloud, found, goal, changed, report, by=who(cloud), note=note)
     before, after = ({c.name: c.label for c in release.components} for release in (found.release, goal))
     return RolledBack(stage, goal.number, before, after)
-
-
-def _component(release: Release, name: str) -> str:
-    for component in release.components:
-        if component.name == name or any(p.name == name for p in component.predictors):
-            return component.name
-    known = ", ".join(c.name for c in release.components)
-    raise NotFoundError(f"There is no component or predictor {name!r} on this stage.", hint=f"There is: {known}.")
 
 
 def _find_goal(history: History, now: Past, component: str, to: str) -> Past:

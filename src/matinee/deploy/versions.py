@@ -8,38 +8,100 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from matinee.deploy.cloud import Cloud
-from matinee.errors import BackendError
+from matinee.errors import BackendError, ConflictError
 from matinee.settings import LABEL, LIVE
 
 Json = Any
 LONGEST_S = 600.0  # for Lambda to make a large image its own
 
 
-def make_current(cloud: Cloud, predictor: str, image: str, *, label: str = "") -> None:
-    """See to it that the function (its $LATEST) runs this image, whatever a deployment outside the stack had left."""
+_CHANGED_MEANWHILE = frozenset({"PreconditionFailedException"})
+
+
+def publish_version(cloud: Cloud, predictor: str, image: str, *, label: str = "") -> str:
+    """Have the function run this image, publish that as a version and return its number once it can be called.
+
+    Raises ConflictError when another deployment changes the function meanwhile: what is published is this image, or
+    nothing is.
+    """
     name = cloud.names.resource(predictor)
+    revision = _make_current(cloud, name, image, label)
+    published = _change(cloud, "publish_version", name, revision)
+    version = str(published["Version"])
+    _await_settled(cloud, name, version)
+    return version
+
+
+def _make_current(cloud: Cloud, name: str, image: str, label: str) -> str:
+    """Have the function's $LATEST run this image under this label, whatever it ran before; return its revision."""
     _await_settled(cloud, name)
     found = cloud.call("lambda", "get_function", on=name, FunctionName=name)
     if found["Code"].get("ImageUri") != image:
-        cloud.call("lambda", "update_function_code", on=name, FunctionName=name, ImageUri=image)
+        _change(cloud, "update_function_code", name, _revision_of(found), ImageUri=image)
         _await_settled(cloud, name)
-    variables = dict(found["Configuration"].get("Environment", {}).get("Variables", {}))
+        found = cloud.call("lambda", "get_function", on=name, FunctionName=name)
+    variables = _variables_of(found)
     if label and variables.get(LABEL) != label:
         environment = {"Variables": {**variables, LABEL: label}}
-        cloud.call("lambda", "update_function_configuration", on=name, FunctionName=name, Environment=environment)
+        _change(cloud, "update_function_configuration", name, _revision_of(found), Environment=environment)
         _await_settled(cloud, name)
+        found = cloud.call("lambda", "get_function", on=name, FunctionName=name)
+    if found["Code"].get("ImageUri") != image or (label and _variables_of(found).get(LABEL) != label):
+        raise _changed_meanwhile(name)
+    return _revision_of(found)
 
 
-def publish_version(cloud: Cloud, predictor: str) -> str:
-    """Publish what $LATEST is now and return the version's number once it can be called."""
+def _change(cloud: Cloud, operation: str, name: str, revision: str, **arguments: Json) -> Json:
+    """Change a function if it is still at this revision; raises ConflictError if it is not."""
+    condition = {"RevisionId": revision} if revision else {}
+    answer = cloud.call(
+        "lambda", operation, absent=_CHANGED_MEANWHILE, on=name, FunctionName=name, **condition, **arguments
+    )
+    if answer is None:
+        raise _changed_meanwhile(name)
+    return answer
+
+
+def _changed_meanwhile(name: str) -> ConflictError:
+    return ConflictError(
+        f"Another deployment changed the function {name} meanwhile.", hint="Wait until it is done, then run it again."
+    )
+
+
+def _revision_of(function: Json) -> str:
+    return str(function["Configuration"].get("RevisionId", ""))
+
+
+def _variables_of(function: Json) -> dict[str, str]:
+    return dict(function["Configuration"].get("Environment", {}).get("Variables", {}))
+
+
+def remove_versions(cloud: Cloud, predictor: str, needed: Collection[str], *, below: str) -> tuple[str, ...]:
+    """Delete the function's versions that are not needed and older than `below`; return their numbers.
+
+    A newer one may belong to another deployment that is under way.
+    """
+    if not below.isdigit():
+        return ()
     name = cloud.names.resource(predictor)
-    version = str(cloud.call("lambda", "publish_version", on=name, FunctionName=name)["Version"])
-    _await_settled(cloud, name, version)
-    return version
+    numbers = [
+        one["Version"] for one in cloud.pages("lambda", "list_versions_by_function", "Versions", FunctionName=name)
+    ]
+    old = tuple(n for n in numbers if n.isdigit() and int(n) < int(below) and n not in needed)
+    for number in old:
+        cloud.call(
+            "lambda",
+            "delete_function",
+            absent=("ResourceNotFoundException",),
+            on=f"{name}:{number}",
+            FunctionName=name,
+            Qualifier=number,
+        )
+    return old
 
 
 def _await_settled(cloud: Cloud, name: str, version: str = "") -> None:
