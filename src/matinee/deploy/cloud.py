@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from matinee.backends.aws.errors import explained
 from matinee.backends.aws.session import Session
 from matinee.environments.inspect import InspectedComponent
+from matinee.errors import MatineeError, UsageError
 from matinee.lambda_api.invoker import LambdaInvoker
 from matinee.lambda_api.sdk import code_of
 from matinee.manifest import ComponentManifest
@@ -215,3 +216,32 @@ Report = Callable[[Event], None]
 
 def silent(_: Event) -> None:
     """Report to nobody."""
+
+
+# --- findings ---------------------------------------------------------------------------------------------------------
+# What a check finds before a deployment: what stops it, and what a person should know.
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence and what to do. `stops`: a deployment cannot succeed."""
+
+    message: str
+    hint: str = ""
+    stops: bool = True
+
+
+def refuse(findings: Sequence[Finding]) -> None:
+    """Raise one error for all findings that stop a deployment."""
+    stopping = [finding for finding in findings if finding.stops]
+    if not stopping:
+        return
+    if len(stopping) == 1:
+        raise UsageError(stopping[0].message, hint=stopping[0].hint)
+    lines = [f"  - {finding.message}{f' {finding.hint}' if finding.hint else ''}" for finding in stopping]
+    raise UsageError("\n".join([f"{len(stopping)} things stand in the way:", *lines]))
+
+
+def finding_of(error: MatineeError, *, stops: bool = True) -> Finding:
+    """Return an error as a finding."""
+    return Finding(error.message, error.hint, stops)

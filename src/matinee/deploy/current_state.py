@@ -13,8 +13,8 @@ from matinee.backends.aws.files import S3Files
 from matinee.backends.aws.store import DynamoStore
 from matinee.deploy import registry
 from matinee.deploy import versions as deploy_versions
-from matinee.deploy.cloud import Cloud, Note, Report, Tools, open_cloud
-from matinee.deploy.preflight import check_region, refuse
+from matinee.deploy.cloud import Cloud, Note, Report, Tools, open_cloud, refuse
+from matinee.deploy.preflight import check_region
 from matinee.deploy.registry import KeptImage
 from matinee.deploy.stack_changes import settle
 from matinee.deploy.stack_state import StackState, describe

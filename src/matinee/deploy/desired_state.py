@@ -9,9 +9,10 @@ from typing import Any
 
 from matinee.cost import Usage, bill_of
 from matinee.deploy import current_state, registry
-from matinee.deploy.cloud import UI_COMPONENT, Cloud, ImageMoved, Report, Tools, WantedImage
+from matinee.deploy.account import ZONES_WITHOUT_ORIGINS
+from matinee.deploy.cloud import UI_COMPONENT, Cloud, ImageMoved, Report, Tools, WantedImage, finding_of, refuse
 from matinee.deploy.current_state import CurrentState
-from matinee.deploy.preflight import check_names, finding_of, refuse
+from matinee.deploy.preflight import check_names
 from matinee.deploy.stack_state import StackSpec, StackState
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.errors import BackendError, ComponentError, NotFoundError, UsageError
@@ -277,15 +278,12 @@ def release_of(
 ZONES = 3
 FORMAT_TAG = "matinee:network-format"
 NETWORK_FORMAT = 1  # goes up with every change of the network's template: see `is_newer_network`
-# VPC origins of CloudFront are not to be had in these zones (as AWS listed them in 2025; not seen on an account):
-# https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-vpc-origins.html
-_WITHOUT_ORIGINS = frozenset({"use1-az3", "usw1-az2", "apne1-az3", "apne2-az1", "cac1-az3"})
 _PREFIX_LIST = "com.amazonaws.global.cloudfront.origin-facing"
 
 
-def is_newer_network(network: StackState) -> bool:
+def is_newer_network(network: StackState | None) -> bool:
     """Whether a newer Matinee made the shared network: an older one leaves it as it is."""
-    made_by = network.tags.get(FORMAT_TAG, "")
+    made_by = network.tags.get(FORMAT_TAG, "") if network else ""
     return made_by.isdigit() and int(made_by) > NETWORK_FORMAT
 
 
@@ -307,7 +305,7 @@ def _zones(cloud: Cloud) -> list[str]:
         "describe_availability_zones",
         Filters=[{"Name": "state", "Values": ["available"]}, {"Name": "zone-type", "Values": ["availability-zone"]}],
     )
-    usable = [z["ZoneName"] for z in answer["AvailabilityZones"] if z.get("ZoneId") not in _WITHOUT_ORIGINS]
+    usable = [z["ZoneName"] for z in answer["AvailabilityZones"] if z.get("ZoneId") not in ZONES_WITHOUT_ORIGINS]
     return sorted(usable)[:ZONES]
 
 

@@ -201,7 +201,8 @@ def _deploy_again(context: DeployContext, desired: DesiredState, confirm: Confir
     assert current.app is not None, "later means that it is there"
     spec = _app_spec(context, desired, desired_state.digests(desired, current, {}))
     if not current.app.matches(spec):
-        preflight.before_a_change(context.cloud, desired.blueprint, context.report)
+        live = current.live.release.predictors if current.live.release else ()
+        preflight.before_a_change(context.cloud, desired.blueprint, context.report, live)
     change_set = app_changes(context, spec)
     lines = (*(lines_of(spec, change_set.changes) if change_set else ()), *edge_lines(context, desired))
     summary = _summarise(context, desired, lines)
@@ -249,7 +250,7 @@ def base_changes(context: DeployContext, desired: DesiredState) -> list[tuple[St
     """Return what would change of network and data."""
     stacks = [(desired_state.data_spec(context.cloud, context.tools, desired.blueprint), context.current.data)]
     network = context.current.network
-    if not desired.blueprint.aws.vpc and not (network and desired_state.is_newer_network(network)):
+    if not desired.blueprint.aws.vpc and not desired_state.is_newer_network(network):
         stacks.append((desired_state.network_spec(context.cloud, context.tools, network), network))
     found = []
     for spec, state in stacks:

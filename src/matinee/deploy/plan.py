@@ -56,7 +56,7 @@ def _base_lines(
     cloud: Cloud, tools: Tools, desired: DesiredState, current: CurrentState, report: Report
 ) -> tuple[Line, ...]:
     lines = _compare(cloud, desired_state.data_spec(cloud, tools, desired.blueprint), current.data, report)
-    if desired.blueprint.aws.vpc:
+    if desired.blueprint.aws.vpc or desired_state.is_newer_network(current.network):
         return lines
     return (
         *_compare(cloud, desired_state.network_spec(cloud, tools, current.network), current.network, report),

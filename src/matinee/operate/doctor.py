@@ -16,8 +16,10 @@ from typing import Any
 from matinee.backends.aws.session import name_in
 from matinee.client.connect import session_on
 from matinee.deploy import preflight
+from matinee.deploy.account import check_own_network, check_quotas, check_vpcs
 from matinee.deploy.cloud import Cloud, open_cloud
-from matinee.deploy.preflight import Finding as Obstacle
+from matinee.deploy.cloud import Finding as Obstacle
+from matinee.deploy.current_state import read_release
 from matinee.deploy.preflight import check_names, check_permissions, check_region
 from matinee.deploy.stack_state import describe
 from matinee.environments import prepare
@@ -26,7 +28,7 @@ from matinee.environments.prepare import OLDEST, cache_folder
 from matinee.errors import BackendError, MatineeError
 from matinee.images.engine import PLATFORMS, Engine
 from matinee.lambda_api.sdk import code_of
-from matinee.manifest import ComponentManifest, Release
+from matinee.manifest import ComponentManifest, PredictorManifest, Release
 from matinee.names import NETWORK_STACK, Names
 from matinee.operate.status import parts_of_stage
 from matinee.project.load import load
@@ -205,21 +207,29 @@ def _region(settings: AwsSettings) -> list[Finding]:
 
 
 def _account(cloud: Cloud, blueprint: Blueprint) -> Iterator[Finding]:
-    yield from _asked("permissions", lambda: check_permissions(cloud), "You may do what a deployment does.")
+    yield from _asked(
+        "permissions",
+        lambda: check_permissions(cloud, blueprint.aws.permissions_boundary),
+        "You may do what a deployment does.",
+    )
     yield from _asked("quotas", lambda: _quotas(cloud, blueprint), "Lambda, Fargate and networks have room for it.")
     yield from _asked("roles", lambda: _roles(cloud, blueprint), "AWS's own roles of the services are there.")
 
 
 def _quotas(cloud: Cloud, blueprint: Blueprint) -> list[Obstacle]:
-    predictors = blueprint.predictors
-    found = [
-        *preflight.check_lambda(cloud, predictors),
-        *preflight.check_fargate(cloud, predictors, blueprint.aws.ui.cpu),
-        *preflight.check_gpu(cloud, predictors),
-    ]
-    if not blueprint.aws.vpc and describe(cloud, NETWORK_STACK) is None:
-        found += preflight.check_vpcs(cloud)
+    found = check_quotas(cloud, blueprint, _live_predictors(cloud))
+    if blueprint.aws.vpc:
+        found += check_own_network(cloud, blueprint.aws)
+    elif describe(cloud, NETWORK_STACK) is None:
+        found += check_vpcs(cloud)
     return found
+
+
+def _live_predictors(cloud: Cloud) -> tuple[PredictorManifest, ...]:
+    """Return what runs on the stage now, () where there is no stage."""
+    is_there = describe(cloud, cloud.names.data_stack) is not None
+    release = read_release(cloud).release if is_there else None
+    return release.predictors if release else ()
 
 
 def _roles(cloud: Cloud, blueprint: Blueprint) -> list[Obstacle]:

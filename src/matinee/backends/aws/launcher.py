@@ -213,7 +213,8 @@ class EcsLauncher:
         network = {
             "subnets": list(settings.subnets),  # all: ECS chooses a zone that has room
             "securityGroups": list(settings.security_groups),
-            "assignPublicIp": "ENABLED",  # there is no NAT: without an address no image can be pulled
+            # Matinee's network has no NAT: without an address no image can be pulled.
+            "assignPublicIp": "ENABLED" if settings.public_ip else "DISABLED",
         }
         return {
             "cluster": settings.cluster,
