@@ -212,8 +212,9 @@ def _way_out(tables: Sequence[Json], subnet: str) -> str:
     def is_of(table: Json, key: str, value: object) -> bool:
         return any(one.get(key) == value for one in table.get("Associations", []))
 
-    table = next((t for t in tables if is_of(t, "SubnetId", subnet)), None)
-    table = table or next((t for t in tables if is_of(t, "Main", True)), {})
+    own = [table for table in tables if is_of(table, "SubnetId", subnet)]
+    main = [table for table in tables if is_of(table, "Main", True)]
+    table = (*own, *main, {})[0]
     routes = [r for r in table.get("Routes", []) if r.get("DestinationCidrBlock") == _EVERYWHERE]
     targets = ("GatewayId", "NatGatewayId", "TransitGatewayId", "NetworkInterfaceId", "VpcPeeringConnectionId")
     return next((str(route[key]) for route in routes for key in targets if route.get(key)), "")
