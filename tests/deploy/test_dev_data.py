@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pretending import Pretend
 
+from matinee.access.tokens import list_tokens
 from matinee.client.connect import open_stage
 from matinee.client.core import Client
 from matinee.client.host import DevRecord, LocalHost, dev_lock, open_client, write_dev_record
@@ -16,7 +17,9 @@ from matinee.deploy.cloud import Cloud
 from matinee.deploy.pipeline import deploy
 from matinee.deploy.plan import DeployOptions
 from matinee.errors import ConflictError, NotFoundError
+from matinee.operate import access, runs, status
 from matinee.operate.dev import data_of
+from matinee.ports import RunQuery
 from matinee.project.load import load
 from matinee.runs import Status
 
@@ -81,6 +84,26 @@ def test_a_command_beside_it_reaches_the_same_data(app: Callable[..., Path], clo
         with open_client(project) as client:
             run = client.predict("hello", {"name": "Ada"})
     assert current_state.no_release(cloud).store.run(run.id).status is Status.SUCCEEDED
+
+
+def test_every_command_beside_it_reads_the_stage(app: Callable[..., Path], cloud: Cloud, pretend: Pretend) -> None:
+    folder = app()
+    deploy(folder, DeployOptions(data_only=True), pretend.tools)
+    project = load(folder)
+    place = data_of(project, "dev")
+    with dev_lock(project), LocalHost(project, place=place) as host:
+        host.reload(project)
+        write_dev_record(project, DevRecord(1, host.service.endpoint, "", place.aws._asdict()))
+        with open_client(project) as client:
+            run = client.predict("hello", {"name": "Ada"})
+        assert [row.id for row in runs.list_runs(folder, RunQuery())] == [run.id]
+        assert runs.show(folder, run.id).run.id == run.id
+        access.create_token(folder, "ci")
+        assert status.status_of(folder).release == host.backend.store.release().number
+    (stored,) = list_tokens(current_state.no_release(cloud).store)
+    assert stored.person.name == "ci", "tokens are the stage's too"
+    assert not (project.data / "state.db").exists(), "nothing was made in the folder"
+    assert runs.list_runs(folder, RunQuery()) == (), "without the dev the folder's own are read"
 
 
 def test_where_there_is_no_data_or_an_app_it_is_said(app: Callable[..., Path], cloud: Cloud, pretend: Pretend) -> None:

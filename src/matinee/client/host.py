@@ -361,3 +361,19 @@ def dev_lock(project: Project) -> Iterator[None]:
             yield
         finally:
             (project.data / "dev.json").unlink(missing_ok=True)
+
+
+# --- the data of the app here -----------------------------------------------------------------------------------------
+
+
+def stage_data(project: Project) -> StageData | None:
+    """Return where a running `dev --data STAGE` keeps the data of this app, None when it is in the folder."""
+    running = running_dev(project)
+    return StageData(AwsSettings(**running.aws)) if running and running.aws else None
+
+
+def open_data(project: Project) -> tuple[Backend, Settings]:
+    """Open the data of the app here: what the running dev has, on this machine or on a stage, else the folder's."""
+    place, settings = stage_data(project), Settings.of_folder(project.name, project.data)
+    settings = place.settings(settings) if place else settings
+    return (place.open(settings) if place else open_backend(settings)), settings

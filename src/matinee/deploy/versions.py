@@ -30,40 +30,45 @@ def publish_version(cloud: Cloud, predictor: str, image: str, *, label: str = ""
     """
     name = cloud.names.resource(predictor)
     revision = _make_current(cloud, name, image, label)
-    published = _change(cloud, "publish_version", name, revision)
+    published = cloud.call(
+        "lambda", "publish_version", absent=_CHANGED_MEANWHILE, on=name, FunctionName=name, **_if_at(revision)
+    )
+    if published is None:
+        raise _changed_meanwhile(name)
     version = str(published["Version"])
     _await_settled(cloud, name, version)
     return version
 
 
 def _make_current(cloud: Cloud, name: str, image: str, label: str) -> str:
-    """Have the function's $LATEST run this image under this label, whatever it ran before; return its revision."""
-    _await_settled(cloud, name)
-    found = cloud.call("lambda", "get_function", on=name, FunctionName=name)
+    """Have the function's $LATEST run this image under this label, whatever it ran before; return its revision.
+
+    A change that another deployment comes before with is not made: what is there afterwards says so.
+    """
+    at = {"on": name, "FunctionName": name, "absent": _CHANGED_MEANWHILE}
+    found = _look_when_settled(cloud, name)
     if found["Code"].get("ImageUri") != image:
-        _change(cloud, "update_function_code", name, _revision_of(found), ImageUri=image)
-        _await_settled(cloud, name)
-        found = cloud.call("lambda", "get_function", on=name, FunctionName=name)
+        cloud.call("lambda", "update_function_code", ImageUri=image, **at, **_if_at(_revision_of(found)))
+        found = _look_when_settled(cloud, name)
     variables = _variables_of(found)
     if label and variables.get(LABEL) != label:
         environment = {"Variables": {**variables, LABEL: label}}
-        _change(cloud, "update_function_configuration", name, _revision_of(found), Environment=environment)
-        _await_settled(cloud, name)
-        found = cloud.call("lambda", "get_function", on=name, FunctionName=name)
+        at_revision = _if_at(_revision_of(found))
+        cloud.call("lambda", "update_function_configuration", Environment=environment, **at, **at_revision)
+        found = _look_when_settled(cloud, name)
     if found["Code"].get("ImageUri") != image or (label and _variables_of(found).get(LABEL) != label):
         raise _changed_meanwhile(name)
     return _revision_of(found)
 
 
-def _change(cloud: Cloud, operation: str, name: str, revision: str, **arguments: Json) -> Json:
-    """Change a function if it is still at this revision; raises ConflictError if it is not."""
-    condition = {"RevisionId": revision} if revision else {}
-    answer = cloud.call(
-        "lambda", operation, absent=_CHANGED_MEANWHILE, on=name, FunctionName=name, **condition, **arguments
-    )
-    if answer is None:
-        raise _changed_meanwhile(name)
-    return answer
+def _look_when_settled(cloud: Cloud, name: str) -> Json:
+    _await_settled(cloud, name)
+    return cloud.call("lambda", "get_function", on=name, FunctionName=name)
+
+
+def _if_at(revision: str) -> dict[str, str]:
+    """Return the condition that the function is still at this revision, which an emulator may not know."""
+    return {"RevisionId": revision} if revision else {}
 
 
 def _changed_meanwhile(name: str) -> ConflictError:

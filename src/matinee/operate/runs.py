@@ -13,19 +13,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from matinee.backends.factory import open_backend
 from matinee.backends.local.files import FolderFiles
 from matinee.client.connect import open_app
 from matinee.client.core import Client
 from matinee.client.export import What, export, said_since
-from matinee.client.host import adopt_data
+from matinee.client.host import adopt_data, open_data, stage_data
 from matinee.client.rows import RowsResult, summary_of_rows
 from matinee.errors import ConflictError, DiskError, NotFoundError, UsageError
 from matinee.manifest import to_json
 from matinee.ports import LogLine, RunQuery
 from matinee.project.load import load
 from matinee.runs import Entry, Feedback, Run, Status
-from matinee.settings import Settings
 from matinee.tables.write import FORMATS, Form, format_of, frame, write
 from matinee.values import registry
 from matinee.values.blobs import is_blob
@@ -104,11 +102,11 @@ def reader(path: Path, stage: str = "") -> Iterator[Client | None]:
             yield client
         return
     adopt_data(project)
-    if not (project.data / "state.db").exists():
+    if not (project.data / "state.db").exists() and stage_data(project) is None:
         yield None
         return
-    settings = Settings.of_folder(project.name, project.data)
-    client = Client(open_backend(settings), settings, owner=True)
+    backend, settings = open_data(project)
+    client = Client(backend, settings, owner=True)
     try:
         yield client
     finally:
