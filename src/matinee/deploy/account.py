@@ -12,7 +12,7 @@ from typing import Any
 from matinee.deploy.cloud import Cloud, Finding
 from matinee.manifest import PredictorManifest
 from matinee.project.aws import Aws
-from matinee.stack.blueprint import Blueprint
+from matinee.stack.blueprint import ZONES_WITHOUT_ORIGINS, Blueprint
 
 Json = Any
 LAMBDA = "L-B99A9384"  # Concurrent executions
@@ -141,9 +141,6 @@ def _quota(cloud: Cloud, service: str, code: str) -> float | None:
 # --- a network of one's own -------------------------------------------------------------------------------------------
 # What CloudFormation and Fargate would find out after minutes: zones, subnets, the way to the internet.
 
-# VPC origins of CloudFront are not to be had in these zones (as AWS listed them in 2025; not seen on an account):
-# https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-vpc-origins.html
-ZONES_WITHOUT_ORIGINS = frozenset({"use1-az3", "usw1-az2", "apne1-az3", "apne2-az1", "cac1-az3"})
 _EVERYWHERE = "0.0.0.0/0"
 _IN_MATINEE_TOML = "Look at `vpc`, `subnets` and `public_ip` under [aws] in matinee.toml."
 

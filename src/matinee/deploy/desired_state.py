@@ -9,7 +9,6 @@ from typing import Any
 
 from matinee.cost import Usage, bill_of
 from matinee.deploy import current_state, registry
-from matinee.deploy.account import ZONES_WITHOUT_ORIGINS
 from matinee.deploy.cloud import UI_COMPONENT, Cloud, ImageMoved, Report, Tools, WantedImage, finding_of, refuse
 from matinee.deploy.current_state import CurrentState
 from matinee.deploy.preflight import check_names
@@ -128,7 +127,6 @@ def secrets_of(app: App) -> Mapping[str, str]:
 
 Json = Any
 UNBUILT = "sha256:" + "0" * 64  # the digest of an image that a plan does not build
-APP_FOLDER = "/app"  # where the UI's image has the app's files
 
 
 @dataclass(frozen=True)
@@ -229,7 +227,7 @@ def content(desired: DesiredState, spec: StackSpec, stack_id: str) -> str:
         "template": spec.mark,
         "parameters": dict(spec.parameters),
         "components": [component.hash for component in desired.components],
-        "details": details(desired.app.project, APP_FOLDER),
+        "details": details(desired.app.project, stack_blueprint.APP_FOLDER),
         "title": desired.app.project.title,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -268,7 +266,7 @@ def release_of(
         number=current.live.number + 1,
         created_at=current_state.now(),
         components=components,
-        details=details(desired.app.project, APP_FOLDER),
+        details=details(desired.app.project, stack_blueprint.APP_FOLDER),
     ).with_aws(aws)
 
 
@@ -305,7 +303,11 @@ def _zones(cloud: Cloud) -> list[str]:
         "describe_availability_zones",
         Filters=[{"Name": "state", "Values": ["available"]}, {"Name": "zone-type", "Values": ["availability-zone"]}],
     )
-    usable = [z["ZoneName"] for z in answer["AvailabilityZones"] if z.get("ZoneId") not in ZONES_WITHOUT_ORIGINS]
+    usable = [
+        z["ZoneName"]
+        for z in answer["AvailabilityZones"]
+        if z.get("ZoneId") not in stack_blueprint.ZONES_WITHOUT_ORIGINS
+    ]
     return sorted(usable)[:ZONES]
 
 

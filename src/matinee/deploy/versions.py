@@ -45,7 +45,7 @@ def _make_current(cloud: Cloud, name: str, image: str, label: str) -> str:
 
     A change that another deployment comes before with is not made: what is there afterwards says so.
     """
-    at = {"on": name, "FunctionName": name, "absent": _CHANGED_MEANWHILE}
+    at: dict[str, Any] = {"on": name, "FunctionName": name, "absent": _CHANGED_MEANWHILE}
     found = _look_when_settled(cloud, name)
     if found["Code"].get("ImageUri") != image:
         cloud.call("lambda", "update_function_code", ImageUri=image, **at, **_if_at(_revision_of(found)))

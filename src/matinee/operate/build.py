@@ -164,7 +164,7 @@ def dockerfile(plan: ImagePlan, environment: str) -> str:
     """
     lines = [
         f"# The image of {plan.name}. Made by `matinee eject`; build it in the folder above:",
-        f"#   docker build --platform {plan.platform} --provenance=false -f {plan.name}/Dockerfile -t {plan.tag} .",
+        f"#   docker build --platform {plan.platform} -f {plan.name}/Dockerfile -t {plan.tag} .",
     ]
     is_installed = False
     for line in environment.splitlines()[1:]:
