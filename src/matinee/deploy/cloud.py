@@ -128,7 +128,7 @@ class ImageSource(Protocol):
         `architecture_of(component)` is "arm64" or "x86_64". Raises ComponentError for what cannot become an image.
         """
 
-    def push(self, wanted: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
+    def push(self, images: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
         """Build and upload these, in parallel; return their digests ("sha256:…") by component."""
 
 

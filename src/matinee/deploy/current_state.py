@@ -70,7 +70,7 @@ def _look_and_settle(report: Report, may_wait: bool, cloud: Cloud, stack: str) -
 
 
 def read_current_state(cloud: Cloud, look: Look = describe, *, shared_network: bool = True) -> CurrentState:
-    """Return the ground: at most ten calls, three where nothing is deployed yet."""
+    """Return where a deployment starts: at most ten calls, three where nothing is deployed yet."""
     data = look(cloud, cloud.names.data_stack)
     return CurrentState(
         look(cloud, NETWORK_STACK) if shared_network else None,
@@ -261,8 +261,8 @@ def now() -> float:
     return time.time()
 
 
-# --- live -------------------------------------------------------------------------------------------------------------
-# What is live: reading it, and the one step that makes a release live, or takes it back.
+# --- current release --------------------------------------------------------------------------------------------------
+# Reading what is live, and the one step that makes a release live, or takes it back.
 
 
 @dataclass(frozen=True)

@@ -1,3 +1,5 @@
+"""What a deployment is to reach: the app as it is on disk, its versions and images, and the stacks that follow."""
+
 from __future__ import annotations
 
 import hashlib
@@ -122,8 +124,8 @@ def secrets_of(app: App) -> Mapping[str, str]:
     return users
 
 
-# --- target -----------------------------------------------------------------------------------------------------------
-# What a deployment aims at: versions with their labels, images with their digests, and the stacks that follow.
+# --- desired state ----------------------------------------------------------------------------------------------------
+# Versions with their labels and images with their digests, seen from where the stage is.
 
 Json = Any
 UNBUILT = "sha256:" + "0" * 64  # the digest of an image that a plan does not build
@@ -145,7 +147,7 @@ class DesiredState:
 
 
 def plan_desired_state(app: App, current: CurrentState, optional_secrets: tuple[str, ...] = ()) -> DesiredState:
-    """Return the target, seen from where the stage is."""
+    """Return what is to be, seen from where the stage is."""
     blueprint = app.blueprint(optional_secrets)
     components = current_state.label_components(current.live.written, blueprint.components)
     missing = tuple(image for image in app.images if image.tag not in current.images)
@@ -200,7 +202,7 @@ def references(cloud: Cloud, digests: Mapping[str, str]) -> dict[str, str]:
 def stack_inputs(
     cloud: Cloud, desired: DesiredState, network: StackState | None, data: StackState | None
 ) -> dict[str, str] | None:
-    """Return what the app's stack is told of the others; None while one that tells it is not there."""
+    """Return the app's parameters that come from other stacks; None while one of these is not there."""
     blueprint = desired.blueprint
     if data is None or (network is None and not blueprint.aws.vpc):
         return None
@@ -270,8 +272,8 @@ def release_of(
     ).with_aws(aws)
 
 
-# --- specs ------------------------------------------------------------------------------------------------------------
-# The four stacks as they are to be: each template with what it is told, from the app and what AWS has already.
+# --- stack specifications ---------------------------------------------------------------------------------------------
+# The four stacks as they are to be: each template with its parameters, from the app and what AWS has already.
 
 ZONES = 3
 FORMAT_TAG = "matinee:network-format"
@@ -322,7 +324,7 @@ def data_spec(cloud: Cloud, tools: Tools, blueprint: Blueprint) -> StackSpec:
 
 
 def network_inputs(cloud: Cloud, blueprint: Blueprint, network: StackState | None) -> dict[str, str]:
-    """Return what the app is told of the network: the shared one's, or the one that `[aws]` names."""
+    """Return the app's parameters of the network: the shared one's, or the one that `[aws]` names."""
     aws = blueprint.aws
     if aws.vpc:
         found = cloud.call("ec2", "describe_vpcs", on=aws.vpc, VpcIds=[aws.vpc])["Vpcs"]
@@ -409,7 +411,7 @@ def edge_spec(cloud: Cloud, tools: Tools, blueprint: Blueprint, app: StackState)
 
 
 def preview_specs(tools: Tools, blueprint: Blueprint) -> tuple[StackSpec, ...]:
-    """Return the app's stack and the edge's without what they are told: enough to say what they will make."""
+    """Return the app's stack and the edge's without parameters: enough to say what they will make."""
     names = blueprint.names
     app = StackSpec(names.base, tools.adapt(names.base, app_template(blueprint)))
     template = edge_template(blueprint)

@@ -1,4 +1,4 @@
-"""Brings a stage to rest before it is removed: no launches, schedules disabled, tasks stopped. And back.
+"""Drain a stage before it is removed (no launches, schedules disabled, tasks stopped), and resume it.
 
 A stack is not deleted while tasks of its cluster run, and their network interfaces hold its security groups.
 """
@@ -22,7 +22,7 @@ AT_ONCE = 100
 
 
 def drain_stage(cloud: Cloud, report: Report) -> None:
-    """Stop whatever starts things, then what runs; a stage that is at rest already is no error."""
+    """Stop whatever starts things, then what runs; a stage that is drained already is no error."""
     _stop_launches(cloud)
     _disable_schedules(cloud)
     _stop_tasks(cloud, report)
@@ -67,7 +67,7 @@ def _set_schedule(cloud: Cloud, name: str, state: str) -> None:
 
 
 def resume_stage(cloud: Cloud, report: Report) -> None:
-    """Undo `quieten` where a destruction was begun and left: the stack knows nothing of it, so no update would.
+    """Undo `drain_stage` where a destruction was begun and left: the stack knows nothing of it, so no update would.
 
     The dispatcher comes last, since it is asked first.
     """
@@ -112,7 +112,7 @@ def _workers(cloud: Cloud) -> list[str]:
     return found
 
 
-# --- wake -------------------------------------------------------------------------------------------------------------
+# --- an update of a UI that sleeps ------------------------------------------------------------------------------------
 # A UI that sleeps outside its office hours is woken for a deployment, and sleeps again afterwards.
 #
 # At no tasks at all, ECS calls a new version well without ever having started it: its circuit breaker proves nothing.

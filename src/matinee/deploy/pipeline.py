@@ -312,7 +312,7 @@ def _without_edge(context: DeployContext, desired: DesiredState) -> None:
         delete_stack(context.cloud, context.current.edge, context.report)
 
 
-# --- in words -------------------------------------------------------------------------------------------------------
+# --- the summary ----------------------------------------------------------------------------------------------------
 
 
 def _summarise(

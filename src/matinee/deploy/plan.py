@@ -181,7 +181,7 @@ def _name(logical: str, resource: Mapping[str, Json], physical: str) -> str:
     return own or (physical if physical and ":" not in physical else "") or logical
 
 
-# --- work -------------------------------------------------------------------------------------------------------------
+# --- deploy context ---------------------------------------------------------------------------------------------------
 # What all steps of one deployment share, and what comes of it.
 
 Confirm = Callable[[Summary], bool]

@@ -18,7 +18,7 @@ from matinee.project.sections import SIGN_IN_MODES
 from matinee.settings import COOKIE_SECRET, DISPATCHER
 from matinee.stack.blueprint import UI, Blueprint
 
-# --- checks -----------------------------------------------------------------------------------------------------------
+# --- all checks, in the order in which a person would want to hear of them --------------------------------------------
 # The checks together, in the order in which a person would want to hear of them.
 
 
@@ -65,12 +65,12 @@ def _refuse_or_report(findings: list[Finding], report: Report) -> None:
 
 def make_roles(cloud: Cloud, blueprint: Blueprint, report: Report) -> None:
     """Make the service-linked roles that the app's services want."""
-    wanted = [*ROLES_ALWAYS]
+    services = [*ROLES_ALWAYS]
     if blueprint.aws.edge == "cloudfront":
-        wanted.append(CLOUDFRONT_ROLE)
+        services.append(CLOUDFRONT_ROLE)
     if blueprint.on_gpu:
-        wanted += GPU_ROLE
-    ensure_roles(cloud, tuple(wanted), report)
+        services += GPU_ROLE
+    ensure_roles(cloud, tuple(services), report)
 
 
 def warnings_of(blueprint: Blueprint) -> tuple[str, ...]:

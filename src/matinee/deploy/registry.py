@@ -105,7 +105,7 @@ PUSHES_AT_ONCE = 3
 
 
 class EngineImages:
-    """Implements `tools.ImageSource`. The engine is looked for when it is needed."""
+    """Implements `cloud.ImageSource`. The engine is looked for when it is needed."""
 
     def __init__(self) -> None:
         self._plans: dict[str, ImagePlan] = {}
@@ -114,15 +114,15 @@ class EngineImages:
     def plan(
         self, project: Project, inspected: Sequence[InspectedComponent], architecture_of: Callable[[str], str]
     ) -> tuple[WantedImage, ...]:
-        """See `ImageSource`. An engine pins bases by digest, so it is asked here already."""
+        """Return the images without building any. An engine pins bases by digest, so it is asked here already."""
         planned = plans_of(project, inspected, architecture_of, self._engine_here())
         self._plans = {plan.name: plan for plan in planned}
         return tuple(WantedImage(plan.name, plan.tag, plan.manifest) for plan in planned)
 
-    def push(self, wanted: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
-        """See `ImageSource`."""
+    def push(self, images: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
+        """Build and upload these, in parallel; return their digests by component."""
         engine = self._engine_here()
-        plans = [self._plans[image.component] for image in wanted]
+        plans = [self._plans[image.component] for image in images]
         built = build_images(engine, plans, lambda component, line: report(ImageMoved(component, line)))
         signed_in = sign_in(cloud)
         engine.login(signed_in.registry, signed_in.username, signed_in.password)

@@ -1,7 +1,7 @@
-"""`deploy --only NAME`: one component goes live without a stack update.
+"""Partial deploys and going back: `deploy --only NAME`, `rollback`, `versions`. None of them updates a stack.
 
-push → a new function version, a new revision of its task definitions → try → aliases → release. The next full
-deployment finds the image in the repository and the label in the history, and keeps it.
+A partial deploy: push → a new function version, a new revision of its task definitions → canary call → aliases →
+release. The next full deployment finds the image in the repository and the label in the history, and keeps it.
 """
 
 from __future__ import annotations

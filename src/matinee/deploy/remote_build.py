@@ -35,7 +35,7 @@ _ARCHITECTURES = {platform: architecture for architecture, platform in PLATFORMS
 
 
 class RemoteImages:
-    """Implements `tools.ImageSource` by CodeBuild."""
+    """Implements `cloud.ImageSource` by CodeBuild."""
 
     def __init__(self) -> None:
         self._plans: dict[str, ImagePlan] = {}
@@ -43,22 +43,22 @@ class RemoteImages:
     def plan(
         self, project: Project, inspected: Sequence[InspectedComponent], architecture_of: Callable[[str], str]
     ) -> tuple[WantedImage, ...]:
-        """See `ImageSource`. Without an engine, bases are not pinned by digest."""
+        """Return the images without building any. Without an engine, bases are not pinned by digest."""
         planned = plans_of(project, inspected, architecture_of, None)
         self._plans = {plan.name: plan for plan in planned}
         return tuple(WantedImage(plan.name, plan.tag, plan.manifest) for plan in planned)
 
-    def push(self, wanted: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
-        """See `ImageSource`."""
+    def push(self, images: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
+        """Have CodeBuild build these; return their digests by component."""
         tags = {"matinee:app": cloud.names.app, "matinee:stage": cloud.names.stage}
         apply(cloud, build_spec(cloud.names, cloud.bucket, tags), report)
         known = registry.images(cloud)
         builds = {
-            image.component: _start_build(cloud, self._plans[image.component], known.keys(), report) for image in wanted
+            image.component: _start_build(cloud, self._plans[image.component], known.keys(), report) for image in images
         }
         _await(cloud, builds, report)
         made = registry.images(cloud)
-        return {image.component: made[image.tag].digest for image in wanted}
+        return {image.component: made[image.tag].digest for image in images}
 
 
 def _start_build(cloud: Cloud, plan: ImagePlan, known: Any, report: Report) -> str:

@@ -88,7 +88,7 @@ def _moved(event: StackEvent, first: StackEvent) -> ResourceMoved:
     return ResourceMoved(stack, what, event.status, elapsed_s, event.reason)
 
 
-# --- cause ------------------------------------------------------------------------------------------------------------
+# --- error messages ---------------------------------------------------------------------------------------------------
 # Why an operation on a stack failed: the first thing that went wrong, in plain words, and the likely mend.
 #
 # CloudFormation cancels what else is going on when something fails, and says so of each: the cause is the earliest
@@ -215,7 +215,7 @@ def _without_ids(reason: str) -> str:
     return re.sub(r"\s{2,}", " ", text).strip(" ,;(") or reason
 
 
-# --- tasks ------------------------------------------------------------------------------------------------------------
+# --- stopped tasks ----------------------------------------------------------------------------------------------------
 # Why tasks of a service stop, read while it happens: the roll-back takes the service and its history away.
 #
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-errors.html
@@ -329,7 +329,7 @@ def last_lines(cloud: Cloud, task: Json) -> tuple[str, ...]:
     return tuple(re.sub(r"\s+$", "", event["message"]) for event in (answer or {}).get("events", []))
 
 
-# --- words ------------------------------------------------------------------------------------------------------------
+# --- names of resources -----------------------------------------------------------------------------------------------
 # What resources are called among people: their kind from CloudFormation's type, their name from ours.
 
 _KINDS = {

@@ -120,7 +120,7 @@ class StackEvent:
         return self.type == STACK and self.physical == self.stack_id
 
 
-# --- state ------------------------------------------------------------------------------------------------------------
+# --- reading CloudFormation -------------------------------------------------------------------------------------------
 # Reads what there is: a stack, its resources, its history.
 
 _ABSENT = frozenset({"ValidationError"})  # how CloudFormation says that there is no such stack
