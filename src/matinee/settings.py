@@ -59,6 +59,7 @@ SUBNETS = "MATINEE_SUBNETS"  # with commas
 SECURITY_GROUPS = "MATINEE_SECURITY_GROUPS"  # with commas
 JOB_QUEUE = "MATINEE_JOB_QUEUE"  # of AWS Batch
 SPOT = "MATINEE_SPOT"  # "0": never
+PUBLIC_IP = "MATINEE_PUBLIC_IP"  # "0": workers get no public address, since their subnets have a NAT gateway
 
 # --- the UI and who may use it ---------------------------------------------------------------------------------------
 AUTH = "MATINEE_AUTH"  # `[auth]` as JSON, for a UI that is to ask otherwise than the live release says
@@ -231,6 +232,7 @@ class LaunchSettings(NamedTuple):
     security_groups: tuple[str, ...] = ()
     job_queue: str = ""
     spot: bool = True
+    public_ip: bool = True
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> LaunchSettings:
@@ -241,12 +243,16 @@ class LaunchSettings(NamedTuple):
             security_groups=_names(environ.get(SECURITY_GROUPS, "")),
             job_queue=environ.get(JOB_QUEUE, ""),
             spot=is_on(environ, SPOT, default=True),
+            public_ip=is_on(environ, PUBLIC_IP, default=True),
         )
 
     def environment(self) -> dict[str, str]:
         """Return the variables that carry these settings."""
         groups = ",".join(self.security_groups)
-        return launch_environment(self.cluster, ",".join(self.subnets), groups, self.job_queue, spot=self.spot)
+        subnets = ",".join(self.subnets)
+        return launch_environment(
+            self.cluster, subnets, groups, self.job_queue, spot=self.spot, public_ip=self.public_ip
+        )
 
 
 class UiSettings(NamedTuple):
@@ -314,11 +320,12 @@ def predictor_environment(predictor: str, label: Any) -> dict[str, Any]:
 
 
 def launch_environment(
-    cluster: Any, subnets: Any, security_groups: Any, job_queue: Any, *, spot: bool
+    cluster: Any, subnets: Any, security_groups: Any, job_queue: Any, *, spot: bool, public_ip: bool = True
 ) -> dict[str, Any]:
     """Return what the dispatcher has beside it."""
     where = {CLUSTER: cluster, SUBNETS: subnets, SECURITY_GROUPS: security_groups}
-    return {**where, JOB_QUEUE: job_queue, SPOT: _switch(spot)}
+    private = {} if public_ip else {PUBLIC_IP: _switch(public_ip)}
+    return {**where, JOB_QUEUE: job_queue, SPOT: _switch(spot), **private}
 
 
 def ui_environment(trusted_proxies: Any, *, https: bool, behind_cloudfront: bool) -> dict[str, Any]:

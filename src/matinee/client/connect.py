@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from matinee.backends.factory import open_backend
 from matinee.client.core import Client, Verbs, provided
-from matinee.client.host import Report, adopt_data, open_client
+from matinee.client.host import Report, adopt_data, open_client, open_data
 from matinee.client.rows import RowsResult, row_verbs, summary_of_rows
 from matinee.errors import BackendError, InputError, MatineeError, NotFoundError, PredictionError, UsageError
 from matinee.manifest import PredictorManifest, Release
@@ -330,7 +330,7 @@ def open_store_of(project: Project, stage: str = "") -> Iterator[Store]:
         store = client.backend.store
     else:
         adopt_data(project)
-        store = open_backend(Settings.of_folder(project.name, project.data)).store
+        store = open_data(project)[0].store
     try:
         yield store
     finally:

@@ -340,3 +340,19 @@ class VersionNumbers:
             numbers.setdefault(last.hash, int(last.label[1:]))
         number = numbers.setdefault(component.hash, max(numbers.values(), default=0) + 1)
         return replace(component, label=f"v{number}")
+
+
+# --- the data of the app here -----------------------------------------------------------------------------------------
+
+
+def stage_data(project: Project) -> StageData | None:
+    """Return where a running `dev --data STAGE` keeps the data of this app, None when it is in the folder."""
+    running = running_dev(project.data)
+    return StageData(AwsSettings(**running.aws)) if running and running.aws else None
+
+
+def open_data(project: Project) -> tuple[Backend, Settings]:
+    """Open the data of the app here: what the running dev has, on this machine or on a stage, else the folder's."""
+    place, settings = stage_data(project), Settings.of_folder(project.name, project.data)
+    settings = place.settings(settings) if place else settings
+    return (place.open(settings) if place else open_backend(settings)), settings

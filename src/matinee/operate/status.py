@@ -257,9 +257,9 @@ def _address(url: str) -> Part:
 
 def _stacks(cloud: Cloud, aws: Aws) -> Iterator[Part]:
     """Yield the stacks that are not as they should be, or one line for all of them."""
-    wanted = [cloud.names.data_stack, cloud.names.base]
-    wanted += [cloud.names.edge_stack] if aws.edge == "cloudfront" else []
-    found = {name: describe(cloud, name) for name in wanted}
+    expected = [cloud.names.data_stack, cloud.names.base]
+    expected += [cloud.names.edge_stack] if aws.edge == "cloudfront" else []
+    found = {name: describe(cloud, name) for name in expected}
     wrong = False
     for name, state in found.items():
         if state is None:
@@ -294,12 +294,12 @@ def _ui(cloud: Cloud) -> list[Part]:
 
 
 def _service(cloud: Cloud, service: Json) -> Part:
-    running, wanted = int(service["runningCount"]), int(service["desiredCount"])
-    if wanted == 0 and running == 0:
+    running, expected = int(service["runningCount"]), int(service["desiredCount"])
+    if expected == 0 and running == 0:
         return Part("UI", "asleep", "No task runs: it is outside its office hours.")
     healthy = _healthy(cloud, service)
-    tasks = f"{running} of {wanted} tasks run, {healthy} answer."
-    if min(running, healthy) >= wanted:
+    tasks = f"{running} of {expected} tasks run, {healthy} answer."
+    if min(running, healthy) >= expected:
         return Part("UI", "ok", tasks)
     if running and healthy:
         return Part("UI", "attention", tasks, _last_event(service))
@@ -309,7 +309,7 @@ def _service(cloud: Cloud, service: Json) -> Part:
 
 def _healthy(cloud: Cloud, service: Json) -> int:
     """Return how many targets of the load balancer answer its health check."""
-    targets = [told["targetGroupArn"] for told in service.get("loadBalancers", []) if told.get("targetGroupArn")]
+    targets = [one["targetGroupArn"] for one in service.get("loadBalancers", []) if one.get("targetGroupArn")]
     if not targets:
         return int(service["runningCount"])
     answer = cloud.call("elbv2", "describe_target_health", TargetGroupArn=targets[0])
@@ -343,10 +343,10 @@ def _function(cloud: Cloud, predictor: str, version: str, name: str = "") -> Par
     )
     if answer is None:
         return Part(name, "down", f"There is no function {function} with an alias {LIVE}.", _again(cloud))
-    told = answer["Configuration"]
-    state, live = told.get("State", "Active"), str(told.get("Version", ""))
-    if state == "Failed" or told.get("LastUpdateStatus") == "Failed":
-        why = told.get("StateReason") or told.get("LastUpdateStatusReason") or "AWS does not say why"
+    configuration = answer["Configuration"]
+    state, live = configuration.get("State", "Active"), str(configuration.get("Version", ""))
+    if state == "Failed" or configuration.get("LastUpdateStatus") == "Failed":
+        why = configuration.get("StateReason") or configuration.get("LastUpdateStatusReason") or "AWS does not say why"
         return Part(name, "down", f"The function cannot run: {why}.", _again(cloud))
     if version and live != version:
         text = f"Version {live} is live, and the release says {version}."

@@ -116,6 +116,7 @@ def _variables(b: Blueprint, workers: Any) -> dict[str, Any]:
             Ref(workers),
             b.names.base if b.on_gpu else "",
             spot=b.aws.spot,
+            public_ip=b.aws.public_ip,
         ),
     }
 
