@@ -10,7 +10,7 @@ import fcntl
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -197,14 +197,15 @@ class LocalHost:
 
     def stop(self) -> None:
         """End workers (their runs go back to the queue), the dispatcher and the Lambda service."""
-        self.delivering.stop()
-        self.dispatching.stop()
-        if isinstance(self.launcher, ProcessLauncher):
-            self.launcher.close()
-        self.service.stop()
-        self._housing.close()
-        self._logs.stop()
-        self.backend.store.close()
+        with ExitStack() as steps:  # from the last to the first; one that fails keeps no other from its end
+            steps.callback(self.backend.store.close)
+            steps.callback(self._logs.stop)
+            steps.callback(self._housing.close)
+            steps.callback(self.service.stop)
+            if isinstance(self.launcher, ProcessLauncher):
+                steps.callback(self.launcher.close)
+            steps.callback(self.dispatching.stop)
+            steps.callback(self.delivering.stop)
 
     def _with_secrets(self, item: InspectedComponent, kept: Mapping[str, str]) -> InspectedComponent:
         """Keep the values of its predictors' secrets; a component that lacks one has trouble."""
