@@ -6,7 +6,7 @@
     ui           the UI and the API, in the UI's image
     dispatcher   a Lambda function too, in the UI's image
 
-Each runs in this process: a container has one. As the first process of a container it is told to end by SIGTERM,
+Each runs in this process: a container has one. As the first process of a container it is asked to end by SIGTERM,
 which the kernel drops there unless a handler is set (https://man7.org/linux/man-pages/man7/pid_namespaces.7.html).
 """
 

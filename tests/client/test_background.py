@@ -10,7 +10,9 @@ import pytest
 
 from matinee.backends.local.logs import FolderLogs
 from matinee.client.background import MAX_SHOWN_LINES, MAX_WAITING_LINES, HostedLogs, Loop
+from matinee.client.host import LocalHost
 from matinee.errors import BackendError
+from matinee.project.load import load
 from matinee.testing.harness import wait_until
 
 FLOOD = 15_000
@@ -72,6 +74,20 @@ def test_the_end_does_not_wait_for_a_step_that_hangs(running):
     hanging.set()
 
 
+def test_a_step_of_the_end_that_fails_keeps_no_other_from_its_end(greeting_app):
+    class Stuck:
+        def stop(self):
+            raise OSError("stuck")
+
+    host = LocalHost(load(greeting_app))
+    host.delivering.stop()
+    host.delivering = Stuck()
+    with pytest.raises(OSError, match="stuck"):
+        host.stop()
+    with pytest.raises(BackendError, match="is not running"):
+        host.service.remove_function("greet")
+
+
 # --- a flood of lines -------------------------------------------------------------------------------------------
 
 
@@ -117,7 +133,8 @@ def test_lines_that_come_faster_than_they_can_be_written_are_counted(hosted, wat
         hosted.take("chatty", "R1", f"line {number}")
     hosted.take("calm", "R2", "one line")
     watcher.gate.set()
-    found = wait_until(lambda: folder_logs.read("R1"), what="the log")
+    wait_until(lambda: "left out" in "".join(line.message for line in folder_logs.read("R1")[-1:]), what="the count")
+    found = folder_logs.read("R1")
     assert [line.message for line in found[:-1]] == [f"line {number}" for number in range(MAX_WAITING_LINES)]
     assert (
         found[-1].message
@@ -135,7 +152,7 @@ def test_only_some_lines_of_a_flood_are_shown_and_it_is_said_where_the_others_ar
     watcher.gate.set()
     shown = wait_until(lambda: watcher.of("chatty")[1:] if len(watcher.of("chatty")) > MAX_SHOWN_LINES + 1 else None)
     assert shown[-1] == "7 more lines are not shown here: `matinee runs logs` has them."
-    assert len(folder_logs.read("R1")) == MAX_SHOWN_LINES + 7
+    assert len(folder_logs.read("R1")) == MAX_SHOWN_LINES + 7, "written first, then shown"
 
 
 def test_a_long_line_takes_no_more_memory_than_a_log_keeps_of_it(hosted, folder_logs):

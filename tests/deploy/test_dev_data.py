@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from pretending import Pretend
 
-from matinee.backends.local.dev_record import dev_lock, write_dev_record
 from matinee.access.tokens import list_tokens
+from matinee.backends.local.dev_record import dev_lock, write_dev_record
 from matinee.client.connect import open_stage
 from matinee.client.core import Client
 from matinee.client.host import LocalHost, open_client

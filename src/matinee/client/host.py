@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -205,14 +205,15 @@ class LocalHost:
 
     def stop(self) -> None:
         """End workers (their runs go back to the queue), the dispatcher and the Lambda service."""
-        self.delivering.stop()
-        self.dispatching.stop()
-        if isinstance(self.launcher, ProcessLauncher):
-            self.launcher.close()
-        self.service.stop()
-        self._housing.close()
-        self._logs.stop()
-        self.backend.store.close()
+        with ExitStack() as steps:  # from the last to the first; one that fails keeps no other from its end
+            steps.callback(self.backend.store.close)
+            steps.callback(self._logs.stop)
+            steps.callback(self._housing.close)
+            steps.callback(self.service.stop)
+            if isinstance(self.launcher, ProcessLauncher):
+                steps.callback(self.launcher.close)
+            steps.callback(self.dispatching.stop)
+            steps.callback(self.delivering.stop)
 
     def _with_secrets(self, item: InspectedComponent, secret_values: Mapping[str, str]) -> InspectedComponent:
         """Keep the values of its predictors' secrets; a component that lacks one has trouble."""

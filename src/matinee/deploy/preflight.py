@@ -13,7 +13,7 @@ from matinee.deploy.cloud import Cloud, Finding, Note, Report, refuse
 from matinee.errors import BackendError
 from matinee.lambda_api.sdk import code_of
 from matinee.manifest import PredictorManifest
-from matinee.names import RESERVED_STAGES, STAGE, STAGE_RULE, Names, partition_of
+from matinee.names import RESERVED_STAGES, STAGE, STAGE_RULE, Names
 from matinee.project.sections import SIGN_IN_MODES
 from matinee.settings import COOKIE_SECRET, DISPATCHER
 from matinee.stack.blueprint import UI, Blueprint

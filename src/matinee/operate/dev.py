@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -173,10 +173,11 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
                 _report_ready(host, ui, reach, started, report)
             _follow(host, options, reach, on_disk.auth, before, stop, report)
         finally:
-            if ui:
-                ui.stop()
-            schedules.stop()
-            host.stop()
+            with ExitStack() as steps:  # from the last to the first; one that fails keeps no other from its end
+                steps.callback(host.stop)
+                steps.callback(schedules.stop)
+                if ui:
+                    steps.callback(ui.stop)
     report(Ended(stop.name))
 
 

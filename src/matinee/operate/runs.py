@@ -17,8 +17,6 @@ from matinee.backends.local.files import FolderFiles
 from matinee.client.connect import open_app
 from matinee.client.core import Client
 from matinee.client.export import What, export, feedback_since
-from matinee.client.host import adopt_data
-
 from matinee.client.host import adopt_data, open_data, stage_data
 from matinee.client.rows import RowsResult, summary_of_rows
 from matinee.errors import ConflictError, DiskError, NotFoundError, UsageError
@@ -26,9 +24,7 @@ from matinee.manifest import to_json
 from matinee.ports import LogLine, RunQuery
 from matinee.project.load import load
 from matinee.runs import Entry, Feedback, Run, Status
-from matinee.settings import Settings
 from matinee.tables.write import FORMATS, Form, columns_and_rows, format_of, write
-
 from matinee.values import registry
 from matinee.values.blobs import is_blob
 
@@ -276,8 +272,10 @@ def export_everything(app: Path, folder: Path, *, stage: str = "", report: Repor
             _write_app(client, partial, project.name, stage)
             runs = _write_lines(partial / "runs.jsonl", export(client, What(nested=True), "jsonl"), "runs", on_progress)
             lines = (
-                json.dumps(asdict(item), ensure_ascii=False).encode() + b"\
-" for item in feedback_since(client, 0.0)
+                json.dumps(asdict(item), ensure_ascii=False).encode()
+                + b"\
+"
+                for item in feedback_since(client, 0.0)
             )
             feedback = _write_lines(partial / "feedback.jsonl", lines, "feedback", on_progress)
             files, size = _copy_files(client, FolderFiles(partial / "files"), on_progress)

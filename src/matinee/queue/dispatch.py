@@ -26,7 +26,7 @@ from matinee.runs import Entry, Pool, Run, Slot, Status, end_back_off, evolve, l
 
 LOOK = 8  # due entries looked at beyond those needed: some are leased, some have moved
 BACK_OFFS_LOOKED_AT = 100
-LAUNCH_RETRY_S = 5.0  # when to try again after a launch failed, or a worker ended before it had said a word
+LAUNCH_RETRY_S = 5.0  # when to try again after a launch failed, or a worker ended before it had renewed its slot
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def count_failed_starts(store: Store, predictor: str, reasons: list[str], now: f
 
 
 def reclaim(store: Store, predictor: str, now: float) -> None:
-    """Lose the leases whose owner holds no slot: its worker is dead, or was told to end."""
+    """Lose the leases whose owner holds no slot: its worker is dead, or was asked to end."""
     leased = store.leased(predictor)
     holders = {slot.token for slot in store.pool(predictor).slots}
     for entry in leased:

@@ -4,8 +4,8 @@ It is called in four ways:
 
     {"predictor": "plan"}                          a submit's poke, or a worker that leaves: that pool
     {"predictor": "plan", "scheduled": "…Z"}       EventBridge Scheduler: submit one run for that time, then that pool
-    ECS "Task State Change", lastStatus STOPPED    a worker has ended: its pool; then who is to be told of a run's end
-    anything else                                  every minute, the backstop: all pools; then who is to be told
+    ECS "Task State Change", lastStatus STOPPED    a worker has ended: its pool; then notices of a run's end
+    anything else                                  every minute, the backstop: all pools; then notices
 
 AWS calls at least once and in any order: everything here may be done again. An error makes AWS call twice more.
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html
@@ -54,7 +54,7 @@ def _open() -> Dispatcher:
 
 @dataclass(frozen=True)
 class Dispatcher:
-    """Brings pools to what their queues need. An AwsLauncher is told the release before anything is launched."""
+    """Brings pools to what their queues need. An AwsLauncher gets the release before anything is launched."""
 
     backend: Backend
     settings: Settings
@@ -98,7 +98,7 @@ class Dispatcher:
         return done, failures
 
     def _submit(self, predictor: str, event: Mapping[str, Json]) -> str:
-        """Submit the run of a scheduled time, once however often it is said; return its id, or why there is none."""
+        """Submit the run of a scheduled time, once; return its id, or why there is none."""
         client = Client(replace(self.backend, invoker=_Silent()), self.settings, SCHEDULE, owner=True)
         try:
             return submit_scheduled(client, predictor, str(event["scheduled"]), event.get("inputs")).id

@@ -1,6 +1,6 @@
 """The secrets of a deployed function (a realtime predictor, the dispatcher), fetched from SSM before all else.
 
-Lambda has no `secrets`, so the function is told where they are: `settings.SECRETS`.
+Lambda has no `secrets`, so variables say where they are: `settings.SECRETS`.
 One signed request of the standard library: boto3 would cost every cold start a third of a second and more.
 Nothing of this is imported where there are no secrets.
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html

@@ -453,7 +453,7 @@ class RunLog:
         self.write()
 
     def last_lines(self) -> str:
-        """Return the last lines not yet written: what a process said before it ended."""
+        """Return the last lines not yet written: what a process wrote before it ended."""
         return "\n".join(line.message for line in self._lines[-LAST_LINES:])
 
     def write(self) -> None:

@@ -11,6 +11,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -95,9 +96,10 @@ class LambdaService:
     def stop(self) -> None:
         """End every process and the service. What still runs is answered as stopping."""
         if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result(_STOP_S * 2)
+            with suppress(TimeoutError):  # what hangs is ended by the guard
+                asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result(_STOP_S * 2)
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+            self._thread.join(_STOP_S)
         self._executor.shutdown(wait=False, cancel_futures=True)
         if self._guard is not None:
             self._guard.close()
