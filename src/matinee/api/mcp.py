@@ -109,7 +109,10 @@ _FILE: Json = {
 }
 _TABLE: Json = {
     "type": "object",
-    "properties": {"$table": {"type": "array", "items": {"type": "object"}}, "rows": {"type": "array", "items": {"type": "array", "items": {}}}},
+    "properties": {
+        "$table": {"type": "array", "items": {"type": "object"}},
+        "rows": {"type": "array", "items": {"type": "array", "items": {}}},
+    },
     "required": ["$table", "rows"],
     "description": 'Columns as {"name", "type"} (string, integer, number, boolean, date, datetime), rows as lists.',
 }

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -188,10 +189,14 @@ def imports_beside(file: Path, folder: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
+_PARSING = threading.Lock()  # ast of Python 3.11 fails now and then with "recursion depth mismatch" in several threads
+
+
 def _parsed(file: Path) -> ast.Module | None:
     """Return the file's code; None for one that cannot be read or parsed, whose trouble shows by itself."""
     try:
-        return ast.parse(file.read_bytes())
+        with _PARSING:
+            return ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return None
 
