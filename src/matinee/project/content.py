@@ -18,6 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
+# CPython 3.11 counts the depth of all threads' trees together: https://github.com/python/cpython/issues/106905
+_PARSING = threading.Lock()
 # Where each folder of the framework goes: into every image; into the UI's alone; nowhere, for it is the developer's.
 # What is in components' images is in their versions, so a folder that is not decided here would change them all.
 EVERYWHERE, UI_ONLY, NOWHERE = "everywhere", "ui", "nowhere"
