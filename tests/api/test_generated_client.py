@@ -36,8 +36,8 @@ class Generated:
     def module(self, name: str) -> ModuleType:
         return importlib.import_module(f"{self._package}.{name}")
 
-    def call(self, name: str, **arguments: Any) -> Any:
-        return self.module(f"api.{name}").sync(client=self.client, **arguments)
+    def call(self, operation: str, /, **arguments: Any) -> Any:
+        return self.module(f"api.{operation}").sync(client=self.client, **arguments)
 
 
 @pytest.fixture
@@ -91,4 +91,4 @@ def test_a_client_made_for_the_digits_example_sends_a_picture(generated: Generat
         stored = generated.call("uploads.upload", body=types.File(stream), name=picture.name)
     inputs = models.ClassifyInputs.from_dict({"image": stored.to_dict()})
     predicted = generated.call("classify.predict_classify", body=inputs)
-    assert predicted.result.digit in range(10)
+    assert predicted.result.label in range(10)
