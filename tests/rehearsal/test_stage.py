@@ -28,7 +28,7 @@ from matinee.rehearsal.iam import statements_of
 from matinee.rehearsal.images import FolderSource
 from matinee.rehearsal.rehearsal import Rehearsal, as_administrator
 from matinee.rehearsal.world import world
-from matinee.runs import Slot, Status
+from matinee.runs import Slot, Status, new_run_id
 from matinee.settings import DISPATCHER, AwsSettings, LaunchSettings, Settings
 from matinee.testing.harness import wait_until
 from support.emulators import skip_if_unavailable
@@ -220,7 +220,7 @@ def test_the_rest_of_each_roles_work(stage, acting_as):
             assert launcher.status([lost])[lost.token].ended
         batch = examples(stage, "batch")[0]
         if name == stage.names.resource(f"{batch.name}-worker"):
-            acting_as(arn).submit(batch.name, batch.examples[0])
+            acting_as(arn).submit(batch.name, batch.examples[0], parent=new_run_id())
         written = own if name.endswith(DISPATCHER) else "results"
         if not name.endswith(("scheduler", "-execution")):
             acting_as(arn).backend.store.state_get("seen")

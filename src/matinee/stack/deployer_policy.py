@@ -169,18 +169,14 @@ def _tagged(s: Scope) -> tuple[Statement, ...]:
     keep = tuple(f"ec2:{action}" for action in _EC2_KEEP)
     ec2, balancers = s.arn("ec2", "*"), s.arn("elasticloadbalancing", "*")
     make = ("ec2:CreateSecurityGroup", "elasticloadbalancing:AddTags", "elasticloadbalancing:Create*")
-    changed: tuple[str, ...] = (*keep, "elasticloadbalancing:*")
-    resources: tuple[str, ...] = (ec2, balancers)
+    changed, resources = [*keep, "elasticloadbalancing:*"], [ec2, balancers]
     if s.aws.edge == "cloudfront":
-        changed = (*changed, "cloudfront:*")
-        resources = (
-            *resources,
-            *(s.arn("cloudfront", f"{kind}/*", region="") for kind in ("distribution", "vpcorigin")),
-        )
+        changed.append("cloudfront:*")
+        resources += [s.arn("cloudfront", f"{kind}/*", region="") for kind in ("distribution", "vpcorigin")]
     return (
         *_network(s, keep),
         Statement("MakeWithTheTag", make, (ec2, balancers), made),
-        Statement("ChangeWhatHasTheTag", changed, resources, kept),
+        Statement("ChangeWhatHasTheTag", tuple(changed), tuple(resources), kept),
         Statement("TagWhatIsMade", ("ec2:CreateTags",), (ec2,), {"StringLike": {"ec2:CreateAction": "Create*"}}),
         Statement("Scale", ("application-autoscaling:*",), (s.arn("application-autoscaling", "scalable-target/*"),)),
     )
