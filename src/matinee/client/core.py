@@ -17,7 +17,7 @@ from matinee.backends.factory import Backend
 from matinee.client import rows as client_rows
 from matinee.client.history import RecordedRuns, Visibility
 from matinee.errors import InputError, NotFoundError, RateError, UsageError
-from matinee.lambda_api.outcome import failure_of
+from matinee.lambda_api.outcome import read_result
 from matinee.manifest import PredictorManifest, Release
 from matinee.ports import Invocation, LogLine, RunQuery, Store
 from matinee.project.model import Limits
@@ -104,13 +104,13 @@ class Client(RecordedRuns):
         run = self._new(predictor, checked, Status.RUNNING, parent=parent)
         run = replace(run, id=run_id or run.id, started_at=run.created_at, attempt=1)
         answer = self._invoke(predictor, run, checked)
-        failure = failure_of(answer, predictor) if answer.error_type else None
+        result, failure = read_result(answer, predictor)
         finished = replace(
             run,
             inputs=self._kept(f"inputs/{run.id}.json", checked),
             status=Status.FAILED if failure else Status.SUCCEEDED,
             failure=failure,
-            result=None if failure else self._kept(f"results/{run.id}/1.json", json.loads(answer.payload)),
+            result=None if failure else self._kept(f"results/{run.id}/1.json", result),
             version=self._version(run, answer),
             finished_at=self.clock(),
         )

@@ -20,7 +20,7 @@ from matinee.environments.inspect import InspectedComponent
 from matinee.environments.prepare import Report
 from matinee.manifest import AwsRelease, ComponentManifest, PredictorManifest, Trouble, to_json
 from matinee.project.model import Project
-from matinee.settings import AwsSettings, Settings
+from matinee.settings import HANDLER, AwsSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -71,15 +71,13 @@ class Processes:
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
         """See `Housing`."""
-        command = worker_command(_python(item), item.component.handler)
-        return _start(item, command, settings._replace(predictor=predictor.name), secrets)
+        return _start(item, worker_command(_python(item)), predictor, settings, secrets)
 
     def worker(
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
         """See `Housing`."""
-        told = settings._replace(predictor=predictor.name)
-        return _start(item, launcher.worker_command(_python(item)), told, secrets)
+        return _start(item, launcher.worker_command(_python(item)), predictor, settings, secrets)
 
     def close(self) -> None:
         """Its processes are ended by who started them."""
@@ -96,14 +94,23 @@ def _without_containers(item: InspectedComponent) -> InspectedComponent:
     return replace(item, manifest=replace(item.manifest, predictors=(), trouble=trouble))
 
 
-def _start(item: InspectedComponent, command: list[str], settings: Settings, secrets: Mapping[str, str]) -> Start:
+def _start(
+    item: InspectedComponent,
+    command: list[str],
+    predictor: PredictorManifest,
+    settings: Settings,
+    secrets: Mapping[str, str],
+) -> Start:
     told = settings._replace(
         component=item.component.name,
+        predictor=predictor.name,
         source=item.code.source,
         manifest=write_manifest(settings.data, item.manifest),
     )
     variables = item.environment.variables if item.environment else {}
-    environment = {**passed_on(), **NOBODY, **variables, **secrets, **told.environment()}
+    handler = {HANDLER: item.component.handler} if item.component.handler else {}
+    own = {**predictor.resources.environment, **secrets}
+    environment = {**passed_on(), **NOBODY, **variables, **own, **told.environment(), **handler}
     return Start(command, environment, str(item.code.folder))
 
 

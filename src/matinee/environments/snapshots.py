@@ -20,7 +20,7 @@ from pathlib import Path
 
 from matinee.errors import ComponentError, DiskError, ProjectError
 from matinee.own_paths import SNAPSHOTS
-from matinee.project.content import content_hash, file_digest
+from matinee.project.content import file_digest
 from matinee.project.model import Component
 
 KEPT = 20  # snapshots that nothing runs from, for versions that come back; the oldest go
@@ -53,7 +53,7 @@ class SnapshotFolder:
                 digests = {name: file_digest(path) for name, path in contents.files.items()}
                 with _disk_errors(self._folder):
                     digests = {name: self._store(path, digests[name]) for name, path in contents.files.items()}
-                    target = self._folder / content_hash(digests)
+                    target = self._folder / component.hash_of(digests)
                     self._link(target, digests)
             except FileNotFoundError as error:
                 if not tries_left:

@@ -280,6 +280,7 @@ class Containers:
         for baked_in in (SOURCE, MANIFEST, LIFELINE_FD):
             del told[baked_in]
         told |= {LABEL: item.manifest.label, **secrets}
+        told = {**predictor.resources.environment, **told}
         command = [
             *self._run(predictor, settings.data),
             *(word for name in (*told, *more) for word in ("--env", name)),  # values are not for the process list

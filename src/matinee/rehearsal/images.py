@@ -62,7 +62,7 @@ class FolderImages:
         baked = {
             **environment.variables,
             "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys((*there.search_path, app)))),
-            **image_environment(component.name, str(there.source), str(folder / "manifest.json")),
+            **image_environment(component.name, str(there.source), str(folder / "manifest.json"), component.handler),
         }
         _write_card(folder, environment.python, baked, component.folder.relative_to(component.app_folder))
         return folder

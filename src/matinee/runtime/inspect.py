@@ -17,11 +17,12 @@ from typing import Any
 
 from matinee import schedule, secrets
 from matinee.errors import ComponentError, InputError, MatineeError, UsageError
-from matinee.manifest import ComponentManifest, PredictorManifest, Resources, Trouble
+from matinee.manifest import ComponentManifest, PredictorManifest, Resources, Trouble, plain_predictor
 from matinee.own_paths import SNAPSHOTS, hint_for_missing_file, snapshot_of
 from matinee.predictors.declare import Declared, handled
 from matinee.runtime.execute import load_component
-from matinee.settings import Settings
+from matinee.runtime.plain import find_handler
+from matinee.settings import HANDLER, Settings
 from matinee.values import encode, validate
 
 # Where the package that has a module is called otherwise: the hint must name what can be installed.
@@ -42,19 +43,31 @@ _FUNCTION_NAME = re.compile(rf"[A-Za-z0-9_]{{1,{LONGEST_NAME}}}")
 _OURS = f"{SNAPSHOTS.partition('/')[0]}/"
 
 
-def inspect_component(name: str, source: str) -> ComponentManifest:
-    """Return the component's manifest, with `trouble` if it cannot be inspected. `hash` is the caller's to fill in."""
+def inspect_component(name: str, source: str, handler: str = "") -> ComponentManifest:
+    """Return the component's manifest, with `trouble` if it cannot be inspected. `hash` is the caller's to fill in.
+
+    `handler` names a plain Lambda handler ("main.handler"), which is imported as Lambda does; "" = predictors.
+    """
     handled.clear()
     try:
-        _check_name(source)
-        functions = load_component(source)
-        calls = tuple(dict.fromkeys(handled))
-        predictors = tuple(_predictor(name, function, calls) for function in functions.values())
+        if handler:
+            predictors = _plain_handler(name, handler)
+        else:
+            _check_name(source)
+            functions = load_component(source)
+            calls = tuple(dict.fromkeys(handled))
+            predictors = tuple(_predictor(name, function, calls) for function in functions.values())
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a user's module may raise anything, SystemExit too
         return ComponentManifest(name=name, hash="", trouble=_trouble(error, source))
     return ComponentManifest(name=name, hash="", predictors=predictors)
+
+
+def _plain_handler(component: str, name: str) -> tuple[PredictorManifest, ...]:
+    handler = find_handler(name)
+    doc = _doc(handler) if hasattr(handler, "__code__") else ""  # else it would be the docstring of its class
+    return (plain_predictor(component, "handler", doc, tuple(dict.fromkeys(handled))),)
 
 
 def _check_name(source: str) -> None:
@@ -229,7 +242,7 @@ def main() -> None:
     os.dup2(2, 1)
     settings = Settings.from_environment()
     opened = watch_files(str(settings.source))
-    manifest = inspect_component(settings.component, str(settings.source))
+    manifest = inspect_component(settings.component, str(settings.source), os.environ.get(HANDLER, ""))
     found = {**asdict(manifest), **({"opened": sorted(opened)} if opened else {})}
     line = json.dumps(found, ensure_ascii=False) + "\n"
     sys.stdout.flush()
