@@ -189,6 +189,7 @@ def _stay(began: float) -> Callable[[Rehearsal], None]:
         shell = " ".join(f"{name}={value}" for name, value in stage.environment().items())
         output.say(f"From another shell, for `--stage {stage.stage}`: export {shell}")
         output.say(f"Ready after {time.monotonic() - began:.0f} s: {stage.url} (Ctrl-C ends it)")
-        over.wait()
+        while not over.wait(0.2) and not stage.has_failed:
+            pass
 
     return stay

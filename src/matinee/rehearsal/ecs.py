@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from matinee.rehearsal.credentials import Clients, Roles
-from matinee.rehearsal.iam import Caller, DeniedError
+import urllib3
+from botocore.exceptions import ClientError
+
+from matinee.rehearsal.credentials import ROOT, Clients, Credentials, Roles
+from matinee.rehearsal.iam import Caller, DeniedError, signed
 from matinee.rehearsal.machines import of_task
 from matinee.rehearsal.proxies import Call, Reply
 from matinee.rehearsal.tasks import Hall, Task, shown
@@ -37,10 +40,10 @@ class Tasks:
 
     def start(self, record: Mapping[str, Json], overrides: Json | None = None) -> Task:
         """Start the task that the emulator has made a record of."""
-        definition = self.hall.clients("ecs").describe_task_definition(taskDefinition=record["taskDefinitionArn"])
+        definition = read_definition(self.hall.clients, record["taskDefinitionArn"])
         task = Task(
             record["taskArn"],
-            of_task(definition["taskDefinition"], overrides),
+            of_task(definition, overrides),
             self.hall,
             group=record.get("group", ""),
             provider=record.get("capacityProviderName") or "",
@@ -79,8 +82,23 @@ class Tasks:
     def _tell_emulator(self, task: Task) -> None:
         """Have the record say STOPPED, so that lists agree."""
         ecs = self.hall.clients("ecs")
-        with suppress(Exception):  # the cluster may be gone already
+        with suppress(ClientError):  # the cluster may be gone already
             ecs.stop_task(cluster=cluster_of(task.arn), task=task.arn, reason=task.state.reason[:255])
+
+
+def read_definition(clients: Clients, name: str) -> Json:
+    """Return a task definition (its ARN, or its family) as the emulator has it.
+
+    Not through boto3, which drops what it does not know: a definition that a template made has its secrets under
+    `Name` and `ValueFrom`, in a template's spelling.
+    """
+    body = json.dumps({"taskDefinition": name}).encode()
+    told = {"Content-Type": _JSON["content-type"], "X-Amz-Target": f"{TARGET}DescribeTaskDefinition"}
+    headers = signed("POST", f"{clients.endpoint}/", body, clients.region, "ecs", Credentials(*ROOT), told)
+    answer = urllib3.request("POST", f"{clients.endpoint}/", body=body, headers=headers, retries=False)
+    if answer.status != 200:
+        raise RuntimeError(f"the emulator has no task definition {name}: {answer.data.decode(errors='replace')}")
+    return answer.json()["taskDefinition"]
 
 
 class EcsPlayer:

@@ -7,7 +7,6 @@ version has processes of its own, with the credentials of its own role; they are
 from __future__ import annotations
 
 import json
-import logging
 import random
 import threading
 import time
@@ -25,7 +24,7 @@ from matinee.rehearsal.credentials import Credentials
 from matinee.rehearsal.iam import allows, statements_in
 from matinee.rehearsal.machines import ImageMissingError, Workload, of_function
 from matinee.rehearsal.proxies import Call, Reply
-from matinee.rehearsal.tasks import Hall, Task, aws_variables
+from matinee.rehearsal.tasks import Hall, Task, aws_variables, is_vanishing
 from matinee.schedule import parse
 
 Json = Any
@@ -208,8 +207,6 @@ _TICK_S = 0.5
 _EVENT = {"x-amz-invocation-type": "Event"}
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
 
-log = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class Schedule:
@@ -229,6 +226,7 @@ class Events:
     def __init__(self, hall: Hall, functions: Functions) -> None:
         self._clients = hall.clients
         self._agents = hall.agents
+        self._error = hall.error
         self._roles = hall.roles
         self._functions = functions
         self._due: dict[Schedule, float] = {}
@@ -248,11 +246,11 @@ class Events:
 
     def task_stopped(self, task: Task) -> None:
         """Send "ECS Task State Change" to every rule whose pattern it matches."""
-        event = state_change(task, self._clients.region, self._clients.account)
         try:
-            self._send(event)
+            self._send(state_change(task, self._clients.region, self._clients.account))
         except Exception as error:
-            log.warning("The end of %s reached nobody: %s", task.name, error)
+            if not is_vanishing(error):
+                self._error.record("what sends the end of a task", error)
 
     def _send(self, event: Json) -> None:
         client = self._clients("events")
@@ -276,7 +274,7 @@ class Events:
         asked = {"FunctionName": name, **({"Qualifier": qualifier} if qualifier else {})}
         try:
             policy = statements_in(client.get_policy(**asked)["Policy"])
-        except Exception:  # it has none
+        except client.exceptions.ResourceNotFoundException:  # it has none
             return False
         service = [s for s in policy if s.get("Principal", {}).get("Service") == "events.amazonaws.com"]
         resource = service[0]["Resource"] if service else ""
@@ -295,7 +293,9 @@ class Events:
                     read_at = time.monotonic() + _READ_S
                 self._fire_due()
             except Exception as error:  # what is being created or deleted at this moment is there at the next tick
-                log.debug("a tick of the schedules failed: %s", error)
+                if not is_vanishing(error):
+                    self._error.record("the clock of schedules", error)
+                    return
 
     def _read(self) -> None:
         client = self._clients("scheduler")

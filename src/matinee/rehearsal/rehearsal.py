@@ -56,6 +56,11 @@ class Rehearsal:
         return self.world.entry.url
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the rehearsal itself has failed: nothing is played any more."""
+        return self.world.hall.error.has_happened
+
+    @property
     def project(self) -> Project:
         """The app as its folder has it, with the stage's settings."""
         return load(self.path).for_stage(self.stage)
@@ -137,6 +142,7 @@ class Rehearsal:
     def _await(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + USABLE_S
         while not condition():
+            self.world.hall.error.raise_it()
             if time.monotonic() > deadline:
                 service = self.world.services.get(UI)
                 why = f": {service.reason}" if service and service.reason else ""

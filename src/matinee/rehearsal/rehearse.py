@@ -35,7 +35,7 @@ from matinee.rehearsal.failures import KINDS
 from matinee.rehearsal.images import EngineMachine, EngineSource, FolderImages, FolderSource
 from matinee.rehearsal.machines import Machine
 from matinee.rehearsal.rehearsal import Rehearsal, as_administrator
-from matinee.rehearsal.world import REGION, processes, world
+from matinee.rehearsal.world import REGION, World, processes, world
 from matinee.settings import COOKIE_SECRET, SMTP_PASSWORD
 
 __all__ = ["KINDS", "Rehearsal", "RehearseOptions", "Rehearsed", "check", "rehearse"]
@@ -124,7 +124,11 @@ def _rehearse(
     tell: Callable[[str], None],
 ) -> Rehearsed:
     machine = _containers if options.images else processes
-    with world(folder, region, machine=machine, port=options.port) as made, as_administrator(made):
+    with (
+        world(folder, region, machine=machine, port=options.port) as made,
+        _first_error_of(made),
+        as_administrator(made),
+    ):
         source = EngineSource() if options.images else FolderSource(made.images)
         stage = Rehearsal(made, path, options.stage, source, folder, report)
         bring_secrets(stage)
@@ -141,6 +145,17 @@ def _rehearse(
         stay(stage)
         stage.destroy()
         return Rehearsed(seconds, tuple(sentences))
+
+
+@contextmanager
+def _first_error_of(made: World) -> Iterator[None]:
+    """Raise the rehearsal's own first error in place of what follows from it: the deploy only sees AWS refuse."""
+    try:
+        yield
+    except Exception:
+        made.hall.error.raise_it()
+        raise
+    made.hall.error.raise_it()
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-b
 from __future__ import annotations
 
 import json
-import logging
 import re
 import threading
 import time
@@ -19,20 +18,19 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import urllib3
+from botocore.exceptions import ClientError
 
 from matinee.rehearsal.credentials import ROOT, Clients, Roles
 from matinee.rehearsal.ecs import Tasks
 from matinee.rehearsal.iam import FORM, signed
 from matinee.rehearsal.proxies import Call, Reply
-from matinee.rehearsal.tasks import Task
+from matinee.rehearsal.tasks import Task, is_vanishing
 
 Json = Any
 TICK_S = 0.25
 THRESHOLD = 3  # failures before the circuit breaker opens, the fewest that ECS takes
 _HEALTH_TIMEOUT_S = 2.0
 _RESTART_S = (0.0, 1.0, 3.0)  # waits before the first, second and later restarts in a row
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -121,7 +119,9 @@ class Services:
             try:
                 self._tick()
             except Exception as error:  # what is being created or deleted at this moment is there at the next tick
-                log.debug("a tick of the services failed: %s", error)
+                if not is_vanishing(error):
+                    self._tasks.hall.error.record("what plays ECS services", error)
+                    return
 
     def _tick(self) -> None:
         seen = set()
@@ -332,7 +332,7 @@ class StackPlayer:
     def _of(self, stack: str) -> list[Any]:
         try:
             told = self._clients("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
-        except Exception:  # it is being deleted
+        except ClientError:  # it is being deleted
             return []
         names = [r["PhysicalResourceId"].rpartition("/")[2] for r in told if r["ResourceType"] == "AWS::ECS::Service"]
         return [self._services.get(name) for name in names]

@@ -33,9 +33,9 @@ from matinee.rehearsal.functions import Events, Functions
 from matinee.rehearsal.iam import Judge, Recorder
 from matinee.rehearsal.images import FolderImages, Puller
 from matinee.rehearsal.machines import Machine, Processes
-from matinee.rehearsal.proxies import Entry, Front, Loop, Target
+from matinee.rehearsal.proxies import Call, Entry, Front, Loop, Reply, Target
 from matinee.rehearsal.services import ServicePlayer, Services, StackPlayer
-from matinee.rehearsal.tasks import Hall, LogCarrier
+from matinee.rehearsal.tasks import FirstError, Hall, LogCarrier
 
 NO_ENGINE = "tcp://127.0.0.1:9"  # nobody listens there: the emulator keeps records, and starts nothing itself
 
@@ -86,14 +86,17 @@ def world(
         clients = Clients(upstream, region, ACCOUNT)
         roles = Roles(clients)
         tokens = CredentialServer(roles)
-        front = Front(loop, upstream, [tokens])
+        error = FirstError()
+        front = Front(loop, upstream, [tokens, Stopped(error)], error.record)
         agents = Clients(front.endpoint, region, ACCOUNT)
-        logs = LogCarrier(agents)
+        logs = LogCarrier(agents, error)
         stack.callback(logs.stop)
         images = FolderImages(folder / "images", clients)
         runs_on = machine(images, front.endpoint)
         stack.callback(runs_on.close)
-        hall = Hall(front.endpoint, region, clients, agents, roles, tokens, logs, runs_on, Puller(agents), guard)
+        hall = Hall(
+            front.endpoint, region, clients, agents, roles, tokens, logs, runs_on, Puller(agents), guard, error=error
+        )
         tasks = Tasks(hall)
         stack.callback(tasks.stop)
         functions = Functions(hall)
@@ -113,6 +116,21 @@ def world(
             front.endpoint, region, ACCOUNT, clients, roles, front, entry, hall, tasks, ecs, services, functions,
             events, stacks, images, recorder, judge,
         )  # fmt: skip
+
+
+class Stopped:
+    """A `Player` that refuses every call once the rehearsal itself has failed: whoever waits for AWS hears of it."""
+
+    def __init__(self, error: FirstError) -> None:
+        self._error = error
+
+    def wants(self, _call: Call) -> bool:
+        """See `Player`."""
+        return self._error.has_happened
+
+    def play(self, _call: Call) -> Reply | None:
+        """See `Player`."""
+        return Reply(400, b'{"__type": "RehearsalFailed", "message": "The rehearsal itself failed."}')
 
 
 # --- ministack --------------------------------------------------------------------------------------------------------
