@@ -1,7 +1,7 @@
 """Temporary credentials, one set per role and workload, from the emulator's STS: nobody here works as somebody else.
 
-The administrator (the account's root) is whoever deploys and the services AWS itself would be. A task asks for its
-credentials at an address, as on Fargate, and is given new ones before the old expire.
+The administrator (the account's root) is the services that AWS itself would be; who deploys is a user. A task asks for
+its credentials at an address, as on Fargate, and is given new ones before the old expire.
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 
 from matinee.rehearsal.proxies import Call, Reply
 
+Json = Any
 ROOT = ("test", "test")  # what MiniStack takes as the account's root
 PATH = "/matinee-rehearsal/credentials/"
 _RENEW_BEFORE_S = 900.0
@@ -120,9 +121,29 @@ class Roles:
         return found[1] if found else None
 
     def role_of(self, key: str) -> str:
-        """Return the role (its ARN) whose key this is, "" for the administrator and for strangers."""
+        """Return the role (its ARN) whose key this is, "" for people and for strangers."""
+        principal = self.principal_of(key)
+        return principal if ":role/" in principal else ""
+
+    def principal_of(self, key: str) -> str:
+        """Return the role or user (its ARN) whose key this is, "" for the administrator and for strangers."""
         found = self._of_key.get(key)
         return found[0] if found else ""
+
+    def is_person(self, key: str) -> bool:
+        """Whether it is the key of who deploys, or the administrator's."""
+        return key == ROOT[0] or ":user/" in self.principal_of(key)
+
+    def add_user(self, name: str, policy: Json) -> Credentials:
+        """Make a user with this policy alone, and return credentials of theirs, which do not expire."""
+        iam = self._clients("iam")
+        user = iam.create_user(UserName=name)["User"]["Arn"]
+        made = iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(policy))["Policy"]
+        iam.attach_user_policy(UserName=name, PolicyArn=made["Arn"])
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        credentials = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+        self._of_key[credentials.key] = (user, credentials)
+        return credentials
 
     def _assume(self, role: str, session: str) -> Credentials:
         answer = self._clients("sts").assume_role(RoleArn=role, RoleSessionName=session[:64], DurationSeconds=_LIFE_S)

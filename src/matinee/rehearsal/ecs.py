@@ -127,7 +127,7 @@ class EcsPlayer:
         """See `Player`: a caller the emulator does not know is left to it."""
         if self._roles.known(call.key) is None:
             return None
-        caller = Caller(self._clients("iam"), self._roles.role_of(call.key))
+        caller = Caller(self._clients("iam"), self._roles.principal_of(call.key))
         try:
             answer = self._operations[call.operation](json.loads(call.body or b"{}"), caller)
             return Reply(200, _encoded(answer), _JSON)

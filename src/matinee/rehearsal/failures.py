@@ -307,7 +307,7 @@ def _without(stage: Rehearsal, role: str, prefix: str) -> Iterator[None]:
     """Take the statements that begin with `prefix` from a role."""
     iam = stage.world.clients("iam")
     (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    before = statements_of(iam, role)
+    before = statements_of(iam, f":role/{role}")
     kept = [s for s in before if not str(s["Action"]).strip("['").startswith(prefix)]
     try:
         _put_policy(iam, role, name, kept)

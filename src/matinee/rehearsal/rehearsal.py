@@ -22,15 +22,17 @@ from matinee.deploy.cloud import ImageSource, Report, Tools, silent
 from matinee.deploy.destroy import Destroyed, destroy
 from matinee.deploy.plan import Deployed, DeployOptions
 from matinee.deploy.releases import RolledBack, rollback
+from matinee.environments.inspect import inspect
 from matinee.errors import BackendError
 from matinee.manifest import Release
 from matinee.names import Names
 from matinee.project.load import load
 from matinee.project.model import Project
-from matinee.rehearsal.credentials import ROOT
+from matinee.rehearsal.credentials import Credentials
 from matinee.rehearsal.world import World
 from matinee.settings import AWS_ENDPOINT, AwsSettings
 from matinee.stack.blueprint import UI
+from matinee.stack.deployer_policy import Scope, policy
 
 POLL_S = 0.2  # between looks of the deploy: nothing here takes longer
 USABLE_S = 60.0
@@ -47,6 +49,7 @@ class Rehearsal:
     stage: str
     source: ImageSource
     folder: Path  # of its own data
+    deployer: Credentials
     report: Report = silent
     _clients: dict[str, Client] = field(default_factory=dict, repr=False)
 
@@ -86,8 +89,8 @@ class Rehearsal:
         return rollback(self.path, self.stage, self.tools, name=name, report=self.report)
 
     def environment(self) -> dict[str, str]:
-        """Return what another process is told to work on this stage as the administrator."""
-        return administrator(self.world)
+        """Return the variables with which another process works on this stage as who deploys."""
+        return variables_of(self.world, self.deployer)
 
     def destroy(self) -> Destroyed:
         """Destroy the stage and its data, as `matinee destroy --data` does; BackendError when anything is left."""
@@ -150,24 +153,28 @@ class Rehearsal:
             time.sleep(0.1)
 
 
-def administrator(world: World) -> dict[str, str]:
-    """Return the variables with which a process works as the emulated account's administrator."""
-    return {
-        AWS_ENDPOINT: world.endpoint,
-        "AWS_REGION": world.region,
-        "AWS_ACCESS_KEY_ID": ROOT[0],
-        "AWS_SECRET_ACCESS_KEY": ROOT[1],
-    }
+def make_deployer(world: World, path: Path, stage: str) -> Credentials:
+    """Make the user who deploys and destroys: with the policy that `matinee iam-policy` prints, and nothing else."""
+    found = inspect(path)
+    project = found.project.for_stage(stage)
+    gpu = any(p.resources.gpu for item in found.components for p in item.manifest.predictors)
+    scope = Scope(Names(project.name, stage), project.aws, region=world.region, account=world.account, gpu=gpu)
+    return world.roles.add_user("rehearsal-deployer", policy(scope))
+
+
+def variables_of(world: World, who: Credentials) -> dict[str, str]:
+    """Return the variables with which a process works in the emulated account."""
+    return {AWS_ENDPOINT: world.endpoint, "AWS_REGION": world.region, **who.environment()}
 
 
 @contextmanager
-def as_administrator(world: World) -> Iterator[None]:
-    """Have this process work as the emulated account's administrator: never with anybody's real credentials."""
-    told = administrator(world)
-    before = {name: os.environ.get(name) for name in (*told, *_OTHERS)}
+def working_as(world: World, who: Credentials) -> Iterator[None]:
+    """Have this process work in the emulated account: never with anybody's real credentials."""
+    variables = variables_of(world, who)
+    before = {name: os.environ.get(name) for name in (*variables, *_OTHERS)}
     for name in _OTHERS:
         os.environ.pop(name, None)
-    os.environ.update(told)
+    os.environ.update(variables)
     try:
         yield
     finally:

@@ -34,7 +34,7 @@ from matinee.project.sections import SIGN_IN_MODES
 from matinee.rehearsal.failures import KINDS
 from matinee.rehearsal.images import EngineMachine, EngineSource, FolderImages, FolderSource
 from matinee.rehearsal.machines import Machine
-from matinee.rehearsal.rehearsal import Rehearsal, as_administrator
+from matinee.rehearsal.rehearsal import Rehearsal, make_deployer, working_as
 from matinee.rehearsal.world import REGION, World, processes, world
 from matinee.settings import COOKIE_SECRET, SMTP_PASSWORD
 
@@ -124,13 +124,21 @@ def _rehearse(
     tell: Callable[[str], None],
 ) -> Rehearsed:
     machine = _containers if options.images else processes
-    with (
-        world(folder, region, machine=machine, port=options.port) as made,
-        _first_error_of(made),
-        as_administrator(made),
-    ):
+    with world(folder, region, machine=machine, port=options.port) as made, _first_error_of(made):
+        deployer = make_deployer(made, path, options.stage)
         source = EngineSource() if options.images else FolderSource(made.images)
-        stage = Rehearsal(made, path, options.stage, source, folder, report)
+        stage = Rehearsal(made, path, options.stage, source, folder, deployer, report)
+        return _play(stage, options, stay, tell)
+
+
+def _play(
+    stage: Rehearsal,
+    options: RehearseOptions,
+    stay: Callable[[Rehearsal], None],
+    tell: Callable[[str], None],
+) -> Rehearsed:
+    report = stage.report
+    with working_as(stage.world, stage.deployer):
         bring_secrets(stage)
         seconds = stage.deploy().seconds
         stage.await_usable()

@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl
 import urllib3
 from botocore.exceptions import ClientError
 
-from matinee.rehearsal.credentials import ROOT, Clients, Roles
+from matinee.rehearsal.credentials import Clients, Roles
 from matinee.rehearsal.ecs import Tasks
 from matinee.rehearsal.iam import FORM, signed
 from matinee.rehearsal.proxies import Call, Reply
@@ -232,19 +232,20 @@ class Services:
 
 
 class ServicePlayer:
-    """A `Player` of the administrator's DescribeServices: no workload asks for it."""
+    """A `Player` of DescribeServices as people ask for it, who are authorised by the emulator: no workload does."""
 
-    def __init__(self, services: Services, clients: Clients) -> None:
+    def __init__(self, services: Services, clients: Clients, roles: Roles) -> None:
         self._services = services
         self._clients = clients
+        self._roles = roles
 
     def wants(self, call: Call) -> bool:
         """See `Player`."""
-        return call.operation == "DescribeServices" and call.service == "ecs" and call.key == ROOT[0]
+        return call.operation == "DescribeServices" and call.service == "ecs" and self._roles.is_person(call.key)
 
     def play(self, call: Call) -> Reply | None:
         """See `Player`."""
-        ecs = self._clients("ecs")
+        ecs = self._clients("ecs", self._roles.known(call.key))
         try:
             answer = ecs.describe_services(**json.loads(call.body))
         except ecs.exceptions.ClientError:

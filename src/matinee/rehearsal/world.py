@@ -107,7 +107,7 @@ def world(
         ecs = EcsPlayer(clients, roles, tasks)
         stacks = StackPlayer(clients, roles, services)
         recorder, judge = Recorder(roles.role_of), Judge(clients, roles)
-        front.players += [recorder, functions, ecs, stacks, ServicePlayer(services, clients), judge]
+        front.players += [recorder, functions, ecs, stacks, ServicePlayer(services, clients, roles), judge]
         entry = Entry(loop, lambda: [Target(r.task.id, r.task.port) for r in services.replicas()], port)
         for player in (services, events):
             player.start()
