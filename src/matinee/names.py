@@ -68,6 +68,16 @@ class Names:
         return f"/matinee/{self.app}/{self.stage}/{secret}"
 
 
+def partition_of(region: str) -> str:
+    """Return the partition of a region, as ARNs have it: "aws", "aws-cn", "aws-us-gov", …"""
+    return next((name for prefix, name in _PARTITIONS.items() if region.startswith(prefix)), "aws")
+
+
+_PARTITIONS = {
+    "cn-": "aws-cn", "us-gov-": "aws-us-gov", "us-iso-": "aws-iso", "us-isob-": "aws-iso-b", "us-isof-": "aws-iso-f",
+    "eu-isoe-": "aws-iso-e", "eusc-": "aws-eusc",
+}  # fmt: skip
+
 # --- table schema -----------------------------------------------------------------------------------------------------
 # The keys and indexes of the one DynamoDB table, which the stack makes. `backends/aws/store_keys` says what for.
 

@@ -13,7 +13,7 @@ from matinee.deploy.cloud import Cloud, Note, Report
 from matinee.errors import BackendError, MatineeError, UsageError
 from matinee.lambda_api.sdk import code_of
 from matinee.manifest import PredictorManifest
-from matinee.names import RESERVED_STAGES, STAGE, STAGE_RULE, Names
+from matinee.names import RESERVED_STAGES, STAGE, STAGE_RULE, Names, partition_of
 from matinee.project.sections import SIGN_IN_MODES
 from matinee.settings import COOKIE_SECRET, DISPATCHER
 from matinee.stack.blueprint import UI, Blueprint
@@ -167,7 +167,7 @@ def check_region(region: str, known: Iterable[str]) -> list[Finding]:
 # What is allowed only with a tag in the request (networks, load balancers) cannot be simulated without guessing.
 # https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 
-# An ARN behind "arn:aws:" → the actions on it; {r} is the region, {a} the account, {n} the stack, {b} the bucket.
+# An ARN behind "arn:PARTITION:" → the actions on it; {r} is the region, {a} the account, {n} the stack, {b} the bucket.
 _NEEDED = {
     "cloudformation:{r}:{a}:stack/{n}/*": (
         "cloudformation:CreateChangeSet",
@@ -198,7 +198,8 @@ def check_permissions(cloud: Cloud) -> list[Finding]:
         return []
     denied: list[str] = []
     for pattern, actions in _NEEDED.items():
-        resource = "arn:aws:" + pattern.format(r=cloud.region, a=cloud.account, n=cloud.names.base, b=cloud.bucket)
+        place = pattern.format(r=cloud.region, a=cloud.account, n=cloud.names.base, b=cloud.bucket)
+        resource = f"arn:{partition_of(cloud.region)}:{place}"
         answer = cloud.call(
             "iam",
             "simulate_principal_policy",

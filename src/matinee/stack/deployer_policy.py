@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from matinee.names import NETWORK_STACK, Names
+from matinee.names import NETWORK_STACK, Names, partition_of
 from matinee.project.aws import Aws
 from matinee.stack.permissions import Statement
 
@@ -40,7 +40,8 @@ class Scope:
     def arn(self, service: str, resource: str, *, region: str | None = None, account: str | None = None) -> str:
         """Return an ARN in this scope."""
         where = self.region if region is None else region
-        return f"arn:aws:{service}:{where}:{self.account if account is None else account}:{resource}"
+        whose = self.account if account is None else account
+        return f"arn:{partition_of(self.region)}:{service}:{where}:{whose}:{resource}"
 
 
 def statements(s: Scope) -> tuple[Statement, ...]:
@@ -112,7 +113,7 @@ def _named(s: Scope) -> tuple[Statement, ...]:
     found = {
         "ecr": (s.arn("ecr", f"repository/{n.base}"),),
         "dynamodb": (s.arn("dynamodb", f"table/{n.base}"), s.arn("dynamodb", f"table/{n.base}/index/*")),
-        "s3": tuple(f"arn:aws:s3:::{n.base}-*{below}" for below in ("", "/*")),
+        "s3": tuple(s.arn("s3", f"{n.base}-*{below}", region="", account="") for below in ("", "/*")),
         "lambda": (s.arn("lambda", f"function:{n.prefix}*"),),
         "ecs": tuple(
             s.arn("ecs", f"{kind}/{name}")
@@ -205,8 +206,12 @@ def _address(s: Scope) -> tuple[Statement, ...]:
             found.append(Statement("SleepingPage", ("cloudfront:*OriginAccessControl*",), access))
     if s.aws.hosted_zone:
         records = ("route53:ChangeResourceRecordSets", "route53:GetHostedZone", "route53:ListResourceRecordSets")
-        found.append(Statement("Records", records, (f"arn:aws:route53:::hostedzone/{s.aws.hosted_zone}",)))
-        found.append(Statement("RecordsDone", ("route53:GetChange",), ("arn:aws:route53:::change/*",)))
+        found.append(
+            Statement("Records", records, (s.arn("route53", f"hostedzone/{s.aws.hosted_zone}", region="", account=""),))
+        )
+        found.append(
+            Statement("RecordsDone", ("route53:GetChange",), (s.arn("route53", "change/*", region="", account=""),))
+        )
     return tuple(found)
 
 
