@@ -24,6 +24,7 @@ from matinee.backends.local.lambda_service.function import reserved_names
 from matinee.deploy.cloud import UI_COMPONENT, Cloud, ImageMoved, Report, WantedImage
 from matinee.deploy.registry import EngineImages
 from matinee.environments.inspect import InspectedComponent
+from matinee.errors import UsageError
 from matinee.images.engine import Engine
 from matinee.manifest import ComponentManifest, to_json
 from matinee.project.content import PACKAGE, files_of
@@ -53,7 +54,11 @@ class FolderImages:
         if (folder / _CARD).exists():
             return folder
         environment, component = inspected.environment, inspected.component
-        assert environment is not None, "a component without environment has trouble, and is not deployed"
+        if environment is None:
+            raise UsageError(
+                f"{component.name} is the image {component.image}, which runs in a container only.",
+                hint="Rehearse with them: matinee rehearse --images.",
+            )
         app = folder / "app"
         for name in inspected.files:
             _copy(inspected.code.app_folder / name, app / name)
@@ -78,9 +83,8 @@ class FolderImages:
             _write_card(folder, python, baked, Path())
         return folder
 
-    def push(self, repository: str, tag: str) -> str:
-        """Tell the registry of a folder, and return its digest; one that is there already is left."""
-        ecr = self._clients("ecr")
+    def push(self, ecr: Any, repository: str, tag: str) -> str:
+        """Tell the registry of a folder (`ecr`: a client of who pushes) and return its digest; an old one stays."""
         manifest = manifest_of(tag)
         digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
         with contextlib.suppress(
@@ -203,7 +207,7 @@ class FolderSource:
                 self._images.make_ui(image.tag, Path(sys.executable), self._ui)
             else:
                 self._images.make(self._inspected[image.component], image.tag)
-            digests[image.component] = self._images.push(cloud.names.base, image.tag)
+            digests[image.component] = self._images.push(cloud.session.client("ecr"), cloud.names.base, image.tag)
             report(ImageMoved(image.component, "stands as a folder"))
         return digests
 

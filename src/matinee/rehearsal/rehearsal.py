@@ -28,10 +28,11 @@ from matinee.manifest import Release
 from matinee.names import Names
 from matinee.project.load import load
 from matinee.project.model import Project
-from matinee.rehearsal.credentials import Credentials
-from matinee.rehearsal.world import World
+from matinee.rehearsal.credentials import Clients, Credentials
+from matinee.rehearsal.images import FolderImages, FolderSource
+from matinee.rehearsal.world import REGION, World, read_card
 from matinee.settings import AWS_ENDPOINT, AwsSettings
-from matinee.stack.blueprint import UI
+from matinee.stack.blueprint import UI, URL
 from matinee.stack.deployer_policy import Scope, policy
 
 POLL_S = 0.2  # between looks of the deploy: nothing here takes longer
@@ -76,8 +77,7 @@ class Rehearsal:
     @property
     def tools(self) -> Tools:
         """What the deploy is told: the emulator's endpoint, images from here, templates as it takes them."""
-        settings = AwsSettings(region=self.world.region, endpoint=self.world.endpoint)
-        return Tools(self.source, adapt=adapt, settings=settings, poll_s=POLL_S)
+        return tools_of(self.source, self.url, AwsSettings(region=self.world.region, endpoint=self.world.endpoint))
 
     def deploy(self, only: str = "", *, path: Path | None = None, may_wait: bool = True) -> Deployed:
         """Deploy the app, or a component of it alone, as `matinee deploy` does; `path`: another copy of the app."""
@@ -153,6 +153,20 @@ class Rehearsal:
             time.sleep(0.1)
 
 
+def tools_of(source: ImageSource, url: str, settings: AwsSettings) -> Tools:
+    """Return the tools of a deployment to an emulated AWS; `url` is where people reach the app there."""
+    return Tools(source, adapt=lambda _, template: adapt(template, url), settings=settings, poll_s=POLL_S)
+
+
+def find_tools(settings: AwsSettings) -> Tools | None:
+    """Return the tools for the rehearsal that another process plays at this endpoint; None when there is none."""
+    card = read_card(settings.endpoint) if settings.endpoint else None
+    if card is None:
+        return None
+    clients = Clients(settings.endpoint, settings.region or REGION, card["account"])
+    return tools_of(FolderSource(FolderImages(Path(card["images"]), clients)), card["url"], settings)
+
+
 def make_deployer(world: World, path: Path, stage: str) -> Credentials:
     """Make the user who deploys and destroys: with the policy that `matinee iam-policy` prints, and nothing else."""
     found = inspect(path)
@@ -207,9 +221,11 @@ NOT_ON_MINISTACK = frozenset(
 )
 
 
-def adapt(_stack: str, template: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Return the template as the emulator takes it."""
+def adapt(template: Mapping[str, Json], url: str = "") -> Mapping[str, Json]:
+    """Return the template as the emulator takes it; `url` is the app's address in place of what it would compute."""
     adapted = without_types(copy.deepcopy(dict(template)))
+    if url and any(resource["Type"] == "AWS::ECS::Service" for resource in adapted.get("Resources", {}).values()):
+        adapted["Outputs"] = {**adapted.get("Outputs", {}), URL: {"Value": url}}
     for resource in adapted.get("Resources", {}).values():
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::IAM::Role":

@@ -257,6 +257,45 @@ class ServicePlayer:
         return Reply(200, body, {"content-type": "application/x-amz-json-1.1"})
 
 
+class TargetHealthPlayer:
+    """A `Player` of DescribeTargetHealth: the emulator has no load balancer, so here the health checks are."""
+
+    def __init__(self, services: Services, clients: Clients, roles: Roles) -> None:
+        self._services = services
+        self._clients = clients
+        self._roles = roles
+
+    def wants(self, call: Call) -> bool:
+        """See `Player`."""
+        return call.service == "elasticloadbalancing" and self._roles.known(call.key) is not None
+
+    def play(self, call: Call) -> Reply | None:
+        """See `Player`: whoever may not ask is refused by the emulator."""
+        form = dict(parse_qsl(call.body.decode(), keep_blank_values=True))
+        if form.get("Action") != "DescribeTargetHealth":
+            return None
+        client = self._clients("elbv2", self._roles.known(call.key))
+        try:
+            client.describe_target_health(TargetGroupArn=form["TargetGroupArn"])
+        except client.exceptions.ClientError:
+            return None
+        return Reply(200, _target_health(self._services.replicas()).encode(), {"content-type": "text/xml"})
+
+
+def _target_health(replicas: list[Replica]) -> str:
+    """Return the answer of DescribeTargetHealth: each replica that serves is a healthy target."""
+    members = "".join(
+        f"<member><Target><Id>127.0.0.1</Id><Port>{replica.task.port}</Port></Target>"
+        "<TargetHealth><State>healthy</State></TargetHealth></member>"
+        for replica in replicas
+    )
+    result = f"<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"
+    return (
+        '<DescribeTargetHealthResponse xmlns="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/">'
+        f"<DescribeTargetHealthResult>{result}</DescribeTargetHealthResult></DescribeTargetHealthResponse>"
+    )
+
+
 def described(record: Mapping[str, Json], service: Service) -> dict[str, Json]:
     """Return a service as DescribeServices shows it: the emulator's record with what is really there."""
     healthy = sum(r.is_healthy for r in service.current)

@@ -11,6 +11,7 @@ people ──> entry ──> healthy tasks of the UI
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -20,7 +21,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +35,7 @@ from matinee.rehearsal.iam import Judge, Recorder
 from matinee.rehearsal.images import FolderImages, Puller
 from matinee.rehearsal.machines import Machine, Processes
 from matinee.rehearsal.proxies import Call, Entry, Front, Loop, Reply, Target
-from matinee.rehearsal.services import ServicePlayer, Services, StackPlayer
+from matinee.rehearsal.services import ServicePlayer, Services, StackPlayer, TargetHealthPlayer
 from matinee.rehearsal.tasks import FirstError, Hall, LogCarrier
 
 NO_ENGINE = "tcp://127.0.0.1:9"  # nobody listens there: the emulator keeps records, and starts nothing itself
@@ -107,8 +108,10 @@ def world(
         ecs = EcsPlayer(clients, roles, tasks)
         stacks = StackPlayer(clients, roles, services)
         recorder, judge = Recorder(roles.role_of), Judge(clients, roles)
-        front.players += [recorder, functions, ecs, stacks, ServicePlayer(services, clients, roles), judge]
+        front.players += [recorder, functions, ecs, stacks, ServicePlayer(services, clients, roles)]
+        front.players += [TargetHealthPlayer(services, clients, roles), judge]
         entry = Entry(loop, lambda: [Target(r.task.id, r.task.port) for r in services.replicas()], port)
+        front.players.append(Card({"url": entry.url, "images": str(folder / "images"), "account": ACCOUNT}))
         for player in (services, events):
             player.start()
             stack.callback(player.stop)
@@ -116,6 +119,34 @@ def world(
             front.endpoint, region, ACCOUNT, clients, roles, front, entry, hall, tasks, ecs, services, functions,
             events, stacks, images, recorder, judge,
         )  # fmt: skip
+
+
+CARD = "/matinee-rehearsal"
+
+
+class Card:
+    """A `Player` that says to other commands on this machine that this is a rehearsal, and what they need of it."""
+
+    def __init__(self, says: Mapping[str, str]) -> None:
+        self._says = says
+
+    def wants(self, call: Call) -> bool:
+        """See `Player`."""
+        return call.head.method == "GET" and call.head.target == CARD
+
+    def play(self, _call: Call) -> Reply | None:
+        """See `Player`."""
+        return Reply(200, json.dumps(self._says).encode(), {"content-type": "application/json"})
+
+
+def read_card(endpoint: str) -> Mapping[str, str] | None:
+    """Return what the rehearsal at an endpoint says of itself; None when it is none."""
+    try:
+        with urllib.request.urlopen(endpoint + CARD, timeout=5) as answer:  # noqa: S310 - an address of this machine
+            found = json.load(answer)
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and {"url", "images", "account"} <= found.keys() else None
 
 
 class Stopped:

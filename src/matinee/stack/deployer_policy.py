@@ -223,7 +223,7 @@ def _looking(s: Scope) -> tuple[Statement, ...]:
     actions = [
         "cloudformation:ListStacks", "cloudformation:ValidateTemplate", "cloudformation:GetTemplateSummary",
         "cloudwatch:Describe*", "ec2:Describe*", "ec2:GetManagedPrefixListEntries", "ecr:GetAuthorizationToken",
-        "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTaskDefinitions",
+        "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTask*", "cloudformation:DescribeStacks",
         "elasticloadbalancing:Describe*", "iam:ListRoles", "iam:SimulatePrincipalPolicy", "lambda:GetAccountSettings",
         "logs:DescribeLogGroups", "servicequotas:GetServiceQuota", "ssm:DescribeParameters", "sts:GetCallerIdentity",
         "tag:GetResources", "ce:GetCostAndUsage", "ce:UpdateCostAllocationTagsStatus",
