@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -29,13 +29,15 @@ from matinee.manifest import (
     plain_predictor,
     to_json,
 )
-from matinee.own_paths import name_own_files
+from matinee.own_paths import THE_FOLDER, name_own_files
+from matinee.project.content import files_of, is_secret
 from matinee.project.load import load
 from matinee.project.model import Component, Project
 from matinee.settings import COMPONENT, HANDLER, SOURCE, Settings
 from matinee.values import encode, validate
 
 Json = Any
+_NO_DATA = (".py", ".md", ".toml", ".lock", ".Dockerfile")
 DEADLINE_S = 60.0  # for importing a component; what takes longer hangs
 
 
@@ -85,7 +87,7 @@ def inspect_component(
     opened = set(folder.read_opened(component.name, static))
     environment: Environment | None = None
     while True:
-        snapshot = snapshots.take(component, opened)
+        snapshot = snapshots.take(component, opened - {THE_FOLDER})
         try:
             environment = prepare(snapshot.component, report=report)
             variables = _variables_at_import(project, component)
@@ -94,7 +96,7 @@ def inspect_component(
         except MatineeError as error:
             manifest, seen = ComponentManifest(component.name, snapshot.hash, trouble=_trouble(error)), frozenset()
         opened |= seen - snapshot.digests.keys()
-        contents = component.contents(opened)
+        contents = component.contents(opened - {THE_FOLDER})
         if contents.files.keys() == snapshot.digests.keys():
             break  # else it looked for files that were not there: again, with them
     manifest = _with_own_paths(manifest)
@@ -103,7 +105,27 @@ def inspect_component(
         folder.keep_opened(component.name, static, opened)
     files = tuple(snapshot.digests)
     manifest = _with_overrides(project, manifest)
-    return InspectedComponent(component, manifest, environment, snapshot.component, files, contents.left_out)
+    left_out = {**contents.left_out, **_listed_folder(component, files, opened)}
+    return InspectedComponent(component, manifest, environment, snapshot.component, files, left_out)
+
+
+def _listed_folder(component: Component, files: Collection[str], opened: Collection[str]) -> dict[str, str]:
+    """Return what to say to a component that lists the app's folder: it sees its own files there, and no others."""
+    others = [name for name in _data_files(component.app_folder) if name not in files and "/" not in name]
+    if THE_FOLDER not in opened or not others:
+        return {}
+    pattern = f"*{Path(others[0]).suffix}" if Path(others[0]).suffix else others[0]
+    return {
+        others[0]: f"the folder is listed, and only what belongs to {component.name} is there: "
+        f'name the rest in matinee.toml, as in files = ["{pattern}"]'
+    }
+
+
+def _data_files(app: Path) -> Iterator[str]:
+    """Yield the files of the app's folder that may be data: no code, no texts about the app, no settings."""
+    for name, path in files_of(app):
+        if path.suffix not in _NO_DATA and not is_secret(path.name):
+            yield name
 
 
 def _static_hash(component: Component) -> str:
@@ -126,7 +148,10 @@ def _manifest_of(
     known = folder.read(component.name, snapshot.hash)
     if known:
         return known, frozenset()
-    manifest, seen = _ask(component, environment, variables, deadline_s)
+    app = Path(name_own_files(str(component.app_folder)))  # the user's own, not the snapshot's
+    has_more = any(name not in snapshot.digests for name in _data_files(app))
+    options = ("--examples",) if has_more else ()  # only then can they open what does not belong to it yet
+    manifest, seen = _ask(component, environment, variables, deadline_s, options)
     return replace(manifest, hash=snapshot.hash), seen
 
 
@@ -238,14 +263,18 @@ def _with_overrides(project: Project, manifest: ComponentManifest) -> ComponentM
 
 
 def _ask(
-    component: Component, environment: Environment, variables: Mapping[str, str], deadline_s: float
+    component: Component,
+    environment: Environment,
+    variables: Mapping[str, str],
+    deadline_s: float,
+    options: tuple[str, ...] = (),
 ) -> tuple[ComponentManifest, frozenset[str]]:
     """Run the inspection in the component's environment. Raises ComponentError when it crashes or hangs."""
     settings = Settings(component=component.name, source=component.source).environment()
     own = {name: settings[name] for name in (COMPONENT, SOURCE)}
     handler = {HANDLER: component.handler} if component.handler else {}
     process = subprocess.Popen(
-        [str(environment.python), "-m", "matinee.runtime.inspect"],
+        [str(environment.python), "-m", "matinee.runtime.inspect", *options],
         cwd=component.folder,
         env={**os.environ, **environment.variables, **variables, **own, **handler},
         stdin=subprocess.DEVNULL,

@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from matinee.deploy.registry import EngineImages
 from matinee.environments.inspect import InspectedComponent
 from matinee.errors import UsageError
 from matinee.images.engine import Engine
+from matinee.images.ui_image import ui_context
 from matinee.manifest import ComponentManifest, to_json
 from matinee.project.content import PACKAGE, files_of
 from matinee.project.model import Project
@@ -194,7 +195,7 @@ class FolderSource:
     ) -> tuple[WantedImage, ...]:
         """See `ImageSource`."""
         self._inspected = {item.manifest.name: item for item in inspected}
-        self._ui = dict(_ui_files(project))
+        self._ui = {file.path: file.source for file in ui_context(project).files}
         digest = _digest(self._ui)
         ui = WantedImage(UI_COMPONENT, f"{UI_COMPONENT}-{digest}", ComponentManifest(UI_COMPONENT, digest))
         return (*(WantedImage(i.manifest.name, _tag(i.manifest), i.manifest) for i in inspected), ui)
@@ -214,17 +215,6 @@ class FolderSource:
 
 def _tag(manifest: ComponentManifest) -> str:
     return f"{manifest.name}-{manifest.hash}"
-
-
-def _ui_files(project: Project) -> Iterator[tuple[str, Path]]:
-    """Yield the app's own pages, its pictures and texts, and what its pages may import."""
-    ui = project.ui
-    for name in dict.fromkeys((*(page.file for page in ui.pages), ui.logo, ui.about)):
-        if name:
-            yield name, project.folder / name
-    for component in project.components:
-        for shared in component.shared:
-            yield shared.name, shared
 
 
 def _digest(files: Mapping[str, Path]) -> str:
