@@ -170,7 +170,7 @@ def _index_option(index: Any, file: Path, line: int) -> list[str]:
 
 def _with_source(requirement: str, sources: dict[str, Any], file: Path, line: int) -> str:
     """Return the requirement with its place, as PEP 508 has it, if `[tool.uv.sources]` names one for it."""
-    from packaging.requirements import InvalidRequirement, Requirement  # no component's image has it
+    from packaging.requirements import InvalidRequirement, Requirement  # a component's environment has no packaging
     from packaging.utils import canonicalize_name
 
     try:
