@@ -131,7 +131,7 @@ def ask(stage, cookie=""):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_trouble_ends_in_a_sentence_that_says_what_happened(stage, kind, capsys):
+def test_a_failure_that_is_injected_ends_in_a_sentence_that_says_what_happened(stage, kind, capsys):
     sentence = KINDS[kind](stage)
     assert sentence
     with capsys.disabled():

@@ -121,7 +121,15 @@ def iam_policy(
 # --- rehearse ---------------------------------------------------------------------------------------------------------
 # `matinee rehearse`.
 
-KINDS = ("spot", "capacity", "throttle", "no-s3", "image", "cold-start", "second-deploy")  # as `ops.rehearse` has them
+KINDS = (
+    "spot",
+    "capacity",
+    "throttle",
+    "no-s3",
+    "image",
+    "cold-start",
+    "second-deploy",
+)  # as `rehearsal.failures` has them
 
 
 def rehearse(
@@ -134,7 +142,7 @@ def rehearse(
         list[str] | None,
         typer.Option(
             "--break",
-            help="Trouble to play: spot, capacity, throttle, no-s3, image, cold-start, second-deploy; or all.",
+            help="A failure to inject: spot, capacity, throttle, no-s3, image, cold-start, second-deploy; or all.",
         ),
     ] = None,
     images: Annotated[

@@ -40,8 +40,12 @@ class Credentials:
 
     def environment(self) -> dict[str, str]:
         """Return the variables every SDK reads."""
-        told = {"AWS_ACCESS_KEY_ID": self.key, "AWS_SECRET_ACCESS_KEY": self.secret, "AWS_SESSION_TOKEN": self.token}
-        return {name: value for name, value in told.items() if value}
+        variables = {
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+            "AWS_SESSION_TOKEN": self.token,
+        }
+        return {name: value for name, value in variables.items() if value}
 
 
 @cache
@@ -147,25 +151,28 @@ class Roles:
 
     def _assume(self, role: str, session: str) -> Credentials:
         answer = self._clients("sts").assume_role(RoleArn=role, RoleSessionName=session[:64], DurationSeconds=_LIFE_S)
-        told = answer["Credentials"]
+        assumed = answer["Credentials"]
         made = Credentials(
-            told["AccessKeyId"], told["SecretAccessKey"], told["SessionToken"], told["Expiration"].timestamp()
+            assumed["AccessKeyId"],
+            assumed["SecretAccessKey"],
+            assumed["SessionToken"],
+            assumed["Expiration"].timestamp(),
         )
         self._of_key[made.key] = (role, made)
         return made
 
 
 class CredentialServer:
-    """A `Player`: gives tasks their role's credentials at an address only they are told."""
+    """A `Player`: gives tasks their role's credentials at an address only they know."""
 
     def __init__(self, roles: Roles) -> None:
         self._roles = roles
-        self._told: dict[str, tuple[str, str]] = {}
+        self._roles_of_secrets: dict[str, tuple[str, str]] = {}
 
     def address(self, endpoint: str, role: str, session: str) -> str:
         """Return the address for AWS_CONTAINER_CREDENTIALS_FULL_URI of one task."""
         secret = secrets.token_urlsafe(24)
-        self._told[secret] = (role, session)
+        self._roles_of_secrets[secret] = (role, session)
         return f"{endpoint}{PATH}{secret}"
 
     def wants(self, call: Call) -> bool:
@@ -174,11 +181,11 @@ class CredentialServer:
 
     def play(self, call: Call) -> Reply | None:
         """See `Player`."""
-        told = self._told.get(call.head.target.removeprefix(PATH))
-        if told is None:
+        workload = self._roles_of_secrets.get(call.head.target.removeprefix(PATH))
+        if workload is None:
             return Reply(404)
-        found = self._roles.credentials(*told)
+        found = self._roles.credentials(*workload)
         expires = datetime.fromtimestamp(found.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         answer = {"AccessKeyId": found.key, "SecretAccessKey": found.secret, "Token": found.token}
-        body = json.dumps({**answer, "Expiration": expires, "RoleArn": told[0]}).encode()
+        body = json.dumps({**answer, "Expiration": expires, "RoleArn": workload[0]}).encode()
         return Reply(200, body, {"content-type": "application/json"})

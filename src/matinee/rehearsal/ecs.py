@@ -24,7 +24,7 @@ from matinee.rehearsal.tasks import Hall, Task, shown
 
 Json = Any
 TARGET = "AmazonEC2ContainerServiceV20141113."
-_KEPT = 500  # ended tasks that are still told of, as ECS tells of them for an hour
+_REMEMBERED = 500  # ended tasks that are still described, as ECS describes them for an hour
 
 Refuse = Callable[[Mapping[str, Json]], Json | None]  # a RunTask's request → the failures ECS would give, or None
 
@@ -71,15 +71,15 @@ class Tasks:
             task.join(10.0)
 
     def _stopped(self, task: Task) -> None:
-        self._tell_emulator(task)
+        self._stop_record(task)
         for listener in self.listeners:
             listener(task)
         with self._lock:
             over = [t.arn for t in self._tasks.values() if t.is_stopped]
-            for arn in over[:-_KEPT]:
+            for arn in over[:-_REMEMBERED]:
                 del self._tasks[arn]
 
-    def _tell_emulator(self, task: Task) -> None:
+    def _stop_record(self, task: Task) -> None:
         """Have the record say STOPPED, so that lists agree."""
         ecs = self.hall.clients("ecs")
         with suppress(ClientError):  # the cluster may be gone already
@@ -93,8 +93,8 @@ def read_definition(clients: Clients, name: str) -> Json:
     `Name` and `ValueFrom`, in a template's spelling.
     """
     body = json.dumps({"taskDefinition": name}).encode()
-    told = {"Content-Type": _JSON["content-type"], "X-Amz-Target": f"{TARGET}DescribeTaskDefinition"}
-    headers = signed("POST", f"{clients.endpoint}/", body, clients.region, "ecs", Credentials(*ROOT), told)
+    sent = {"Content-Type": _JSON["content-type"], "X-Amz-Target": f"{TARGET}DescribeTaskDefinition"}
+    headers = signed("POST", f"{clients.endpoint}/", body, clients.region, "ecs", Credentials(*ROOT), sent)
     answer = urllib3.request("POST", f"{clients.endpoint}/", body=body, headers=headers, retries=False)
     if answer.status != 200:
         raise RuntimeError(f"the emulator has no task definition {name}: {answer.data.decode(errors='replace')}")
@@ -233,9 +233,9 @@ def _encoded(answer: Json) -> bytes:
 
 def _as_reply(error: Exception) -> Reply:
     """Pass on what the emulator answered to us."""
-    told = getattr(error, "response", None)
-    if told is None:
+    response = getattr(error, "response", None)
+    if response is None:
         raise error
-    said = told["Error"]
-    status = told.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-    return Reply(status, _encoded({"__type": said["Code"], "message": said["Message"]}), _JSON)
+    problem = response["Error"]
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+    return Reply(status, _encoded({"__type": problem["Code"], "message": problem["Message"]}), _JSON)

@@ -97,8 +97,10 @@ class Functions:
             headers=dict(headers or {}),
             timeout=_READ_TIMEOUT_S,
         )
-        kept = {n.lower(): v for n, v in answer.headers.items() if n.lower() not in ("content-length", "connection")}
-        return Reply(answer.status, answer.data, kept)
+        passed_on = {
+            n.lower(): v for n, v in answer.headers.items() if n.lower() not in ("content-length", "connection")
+        }
+        return Reply(answer.status, answer.data, passed_on)
 
     def _version(self, name: str, qualifier: str) -> str:
         """Return what a qualifier means now; an alias may send a share of the calls to another version."""
@@ -144,7 +146,7 @@ class Functions:
         }
         command = self._hall.machine.command(workload, reserved, 0, local.replace("$", ""))
         arguments = list(command.arguments)
-        if delay := self._hall.trouble.slowed_s(workload):
+        if delay := self._hall.injected.slowed_s(workload):
             arguments = ["/bin/sh", "-c", f'sleep {delay:g}; exec "$@"', "sh", *arguments]
         self._service.put_function(
             LocalFunction(
@@ -162,7 +164,7 @@ class Functions:
         return who
 
     def forget(self) -> None:
-        """Start every function anew with its next call: after trouble that is played."""
+        """Start every function anew with its next call: after a failure was injected."""
         with self._lock:
             for local in self._put:
                 self._service.remove_function(local)
@@ -177,8 +179,8 @@ class Functions:
 def called(target: str) -> tuple[str, str]:
     """Return the function and the qualifier of an Invoke's path and query."""
     parts = urlsplit(target)
-    given = unquote(parts.path.removeprefix(PREFIX).removesuffix(SUFFIX)).rpartition("function:")[2]
-    name, _, qualifier = given.partition(":")
+    named = unquote(parts.path.removeprefix(PREFIX).removesuffix(SUFFIX)).rpartition("function:")[2]
+    name, _, qualifier = named.partition(":")
     return name, qualifier or parse_qs(parts.query).get("Qualifier", [""])[0]
 
 
@@ -188,11 +190,11 @@ def _error(status: int, kind: str, message: str) -> Reply:
 
 
 def _as_reply(error: Exception) -> Reply:
-    told = getattr(error, "response", None)
-    if told is None:
+    response = getattr(error, "response", None)
+    if response is None:
         raise error
-    status = told.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-    return _error(status, told["Error"]["Code"], told["Error"]["Message"])
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+    return _error(status, response["Error"]["Code"], response["Error"]["Message"])
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
@@ -300,8 +302,8 @@ class Events:
     def _read(self) -> None:
         client = self._clients("scheduler")
         found = set()
-        for told in client.list_schedules()["Schedules"]:
-            full = client.get_schedule(Name=told["Name"], GroupName=told.get("GroupName", "default"))
+        for listed in client.list_schedules()["Schedules"]:
+            full = client.get_schedule(Name=listed["Name"], GroupName=listed.get("GroupName", "default"))
             if full.get("State") != "DISABLED":
                 found.add(_schedule(full))
         now = time.time()
@@ -379,13 +381,13 @@ def state_change(task: Task, region: str, account: str) -> Json:
 def matches(pattern: Mapping[str, Json], event: Mapping[str, Json]) -> bool:
     """Whether an event has what a pattern asks for: values that are listed, and prefixes."""
     return all(
-        matches(wanted, event.get(name) or {}) if isinstance(wanted, dict) else _is_one(event.get(name), wanted)
-        for name, wanted in pattern.items()
+        matches(expected, event.get(name) or {}) if isinstance(expected, dict) else _is_one(event.get(name), expected)
+        for name, expected in pattern.items()
     )
 
 
-def _is_one(value: Json, wanted: list[Json]) -> bool:
+def _is_one(value: Json, expected: list[Json]) -> bool:
     return any(
         str(value or "").startswith(one["prefix"]) if isinstance(one, dict) and "prefix" in one else value == one
-        for one in wanted
+        for one in expected
     )

@@ -87,24 +87,24 @@ def _applies(statement: Statement, action: str, resource: str, context: Context)
 
 def _is_met(conditions: Json, context: Context) -> bool:
     return all(
-        _holds(operator, context.get(key.lower()), [str(one) for one in _listed(wanted)])
+        _holds(operator, context.get(key.lower()), [str(one) for one in _listed(expected)])
         for operator, keys in conditions.items()
-        for key, wanted in keys.items()
+        for key, expected in keys.items()
     )
 
 
-def _holds(operator: str, value: str | list[str] | None, wanted: list[str]) -> bool:
+def _holds(operator: str, value: str | list[str] | None, expected: list[str]) -> bool:
     """Judge one condition. An operator that is not known here holds never: better refused than wrongly allowed.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
     """
     quantity, _, plain = operator.rpartition(":")
     if plain == "Null":
-        return (value is None) == (wanted == ["true"])
+        return (value is None) == (expected == ["true"])
     test = _OPERATORS.get(plain)
     if test is None or value is None:
         return test is not None and quantity == "ForAllValues"
-    each = (any(test(one, said) for one in wanted) for said in ([value] if isinstance(value, str) else value))
+    each = (any(test(one, given) for one in expected) for given in ([value] if isinstance(value, str) else value))
     return all(each) if quantity == "ForAllValues" else any(each)
 
 
@@ -121,8 +121,8 @@ def _like(pattern: str, value: str) -> bool:
     return _pattern(pattern).fullmatch(value) is not None
 
 
-def _same(wanted: str, value: str) -> bool:
-    return wanted == value
+def _same(expected: str, value: str) -> bool:
+    return expected == value
 
 
 _OPERATORS: dict[str, Callable[[str, str], bool]] = {
@@ -210,11 +210,11 @@ class Judge:
         url, method = f"{self._clients.endpoint}{call.head.target}", call.head.method
         kind = call.head.get("content-type", _TYPE)
         target = call.head.get("x-amz-target")
-        told = {"Content-Type": kind, **({"X-Amz-Target": target} if target else {})}
-        headers = signed(method, url, call.body, call.region, call.service, Credentials(*ROOT), told)
+        sent = {"Content-Type": kind, **({"X-Amz-Target": target} if target else {})}
+        headers = signed(method, url, call.body, call.region, call.service, Credentials(*ROOT), sent)
         answer = self._http.request(method, url, body=call.body, headers=headers)
-        kept = {n: v for n, v in answer.headers.items() if n.lower() not in ("content-length", "connection")}
-        return Reply(answer.status, answer.data, kept)
+        passed_on = {n: v for n, v in answer.headers.items() if n.lower() not in ("content-length", "connection")}
+        return Reply(answer.status, answer.data, passed_on)
 
 
 def _streams(request: Json) -> Iterable[str]:
@@ -389,13 +389,13 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 
 
 def signed(
-    method: str, url: str, body: bytes, region: str, service: str, who: Credentials, told: Mapping[str, str]
+    method: str, url: str, body: bytes, region: str, service: str, who: Credentials, headers: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return `told` and the headers of a signature of `who`."""
+    """Return `headers` and those of a signature of `who`."""
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
-    from botocore.credentials import Credentials as Given
+    from botocore.credentials import Credentials as SigningCredentials
 
-    request = AWSRequest(method=method, url=url, data=body, headers=dict(told))
-    SigV4Auth(Given(who.key, who.secret, who.token or None), service, region).add_auth(request)
+    request = AWSRequest(method=method, url=url, data=body, headers=dict(headers))
+    SigV4Auth(SigningCredentials(who.key, who.secret, who.token or None), service, region).add_auth(request)
     return {name: str(value) for name, value in request.headers.items()}

@@ -149,9 +149,9 @@ class Puller:
         name, _, digest = reference.partition("@")
         repository = name.partition("/")[2]
         ecr.get_authorization_token()
-        wanted = {"imageDigest": digest} if digest else {"imageTag": repository.rpartition(":")[2]}
+        expected = {"imageDigest": digest} if digest else {"imageTag": repository.rpartition(":")[2]}
         repository = repository.partition(":")[0]
-        answer = ecr.batch_get_image(repositoryName=repository, imageIds=[wanted])
+        answer = ecr.batch_get_image(repositoryName=repository, imageIds=[expected])
         if not answer["images"]:
             raise ImageMissingError(f"failed to resolve ref {reference}: not found")
         for layer in json.loads(answer["images"][0]["imageManifest"])["layers"]:
@@ -200,10 +200,10 @@ class FolderSource:
         ui = WantedImage(UI_COMPONENT, f"{UI_COMPONENT}-{digest}", ComponentManifest(UI_COMPONENT, digest))
         return (*(WantedImage(i.manifest.name, _tag(i.manifest), i.manifest) for i in inspected), ui)
 
-    def push(self, wanted: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
+    def push(self, expected: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
         """See `ImageSource`."""
         digests = {}
-        for image in wanted:
+        for image in expected:
             if image.component == UI_COMPONENT:
                 self._images.make_ui(image.tag, Path(sys.executable), self._ui)
             else:
@@ -218,11 +218,11 @@ def _tag(manifest: ComponentManifest) -> str:
 
 
 def _digest(files: Mapping[str, Path]) -> str:
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, path in [("matinee", PACKAGE), *files.items()]:
         for inner, file in files_of(path):
-            told.update(f"{name}/{inner}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return told.hexdigest()[:16]
+            digest.update(f"{name}/{inner}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 # --- containers -------------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ class EngineMachine:
 
     def command(self, workload: Workload, added: Mapping[str, str], port: int, name: str) -> Command:
         """See `Machine`."""
-        told = {**workload.environment, **added, LIFELINE_FD: "0"}
+        variables = {**workload.environment, **added, LIFELINE_FD: "0"}
         reserved = [] if workload.container else [n for n in reserved_names() if n != "LAMBDA_TASK_ROOT"]
         image = f"{urlsplit(self._endpoint()).netloc}/{workload.image.partition('/')[2]}"
         memory, cpus = f"{workload.memory_mb}m", workload.cpu or workload.memory_mb / VCPU_MB
@@ -260,11 +260,11 @@ class EngineMachine:
             "--cpus", f"{min(cpus, os.cpu_count() or 1):.3f}", "--cap-drop", "ALL",
             "--security-opt", "no-new-privileges",
             *(("--read-only", "--tmpfs", SCRATCH) if workload.is_read_only else ()),
-            *(word for variable in (*told, *reserved) for word in ("--env", variable)),
+            *(word for variable in (*variables, *reserved) for word in ("--env", variable)),
             image, *workload.command, *listening(port),
         )  # fmt: skip
         mine = {variable: os.environ[variable] for variable in _OF_THE_ENGINE if variable in os.environ}
-        return Command(arguments, {**mine, **self._engine.variables, **told}, is_contained=True)
+        return Command(arguments, {**mine, **self._engine.variables, **variables}, is_contained=True)
 
     def kill(self, name: str) -> None:
         """See `Machine`."""

@@ -87,9 +87,9 @@ class Processes:
     def command(self, workload: Workload, added: Mapping[str, str], port: int, name: str) -> Command:  # noqa: ARG002
         """See `Machine`."""
         folder = self._images.folder_of(workload.image)
-        told = {**passed_on(), **folder.variables, **workload.environment, **added}
+        variables = {**passed_on(), **folder.variables, **workload.environment, **added}
         start = (str(folder.python), "-m", "matinee.start", *workload.command, *listening(port))
-        return Command(start, told, str(folder.path))
+        return Command(start, variables, str(folder.path))
 
     def kill(self, name: str) -> None:
         """See `Machine`."""

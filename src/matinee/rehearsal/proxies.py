@@ -216,8 +216,8 @@ class Head:
 
     def with_headers(self, *more: tuple[str, str], without: tuple[str, ...] = ()) -> Head:
         """Return the head with these headers in place of those of the same names."""
-        gone = {name for name, _ in more}.union(without)
-        return Head(self.method, self.target, (*(pair for pair in self.headers if pair[0] not in gone), *more))
+        replaced = {name for name, _ in more}.union(without)
+        return Head(self.method, self.target, (*(pair for pair in self.headers if pair[0] not in replaced), *more))
 
 
 @dataclass(frozen=True)

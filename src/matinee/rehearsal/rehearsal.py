@@ -76,7 +76,7 @@ class Rehearsal:
 
     @property
     def tools(self) -> Tools:
-        """What the deploy is told: the emulator's endpoint, images from here, templates as it takes them."""
+        """What the deploy works with: the emulator's endpoint, images from here, templates as it takes them."""
         return tools_of(self.source, self.url, AwsSettings(region=self.world.region, endpoint=self.world.endpoint))
 
     def deploy(self, only: str = "", *, path: Path | None = None, may_wait: bool = True) -> Deployed:
@@ -94,10 +94,10 @@ class Rehearsal:
 
     def destroy(self) -> Destroyed:
         """Destroy the stage and its data, as `matinee destroy --data` does; BackendError when anything is left."""
-        gone = destroy(self.path, self.stage, self.tools, with_data=True, report=self.report)
-        if gone.left:
-            raise BackendError(f"After destroy there is still {', '.join(gone.left)}.")
-        return gone
+        destroyed = destroy(self.path, self.stage, self.tools, with_data=True, report=self.report)
+        if destroyed.left:
+            raise BackendError(f"After destroy there is still {', '.join(destroyed.left)}.")
+        return destroyed
 
     def connect(self, user: str = "rehearsal") -> Client:
         """Return this person's client, as a laptop has with `matinee.connect(stage=…)`; it ends with the rehearsal."""
@@ -243,25 +243,27 @@ def adapt(template: Mapping[str, Json], url: str = "") -> Mapping[str, Json]:
 def _forget(document: Json, key: str) -> None:
     """Take the conditions on one key out of a policy."""
     for statement in document["Statement"]:
-        kept = {op: {k: v for k, v in keys.items() if k != key} for op, keys in statement.get("Condition", {}).items()}
-        kept = {operator: keys for operator, keys in kept.items() if keys}
+        left = {op: {k: v for k, v in keys.items() if k != key} for op, keys in statement.get("Condition", {}).items()}
+        left = {operator: keys for operator, keys in left.items() if keys}
         statement.pop("Condition", None)
-        if kept:
-            statement["Condition"] = kept
+        if left:
+            statement["Condition"] = left
 
 
 def without_types(template: dict[str, Json], types: Collection[str] = NOT_ON_MINISTACK) -> dict[str, Json]:
     """Return the template without resources of these types, and without what cannot be said any more without them."""
-    gone = {title for title, resource in template["Resources"].items() if resource["Type"] in types}
+    removed = {title for title, resource in template["Resources"].items() if resource["Type"] in types}
     while more := {
         title
         for title, resource in template["Resources"].items()
-        if title not in gone and gone & set(_named({k: v for k, v in resource.items() if k != "DependsOn"}))
+        if title not in removed and removed & set(_named({k: v for k, v in resource.items() if k != "DependsOn"}))
     }:
-        gone |= more
-    kept = {title: _free(resource, gone) for title, resource in template["Resources"].items() if title not in gone}
-    outputs = {n: output for n, output in template.get("Outputs", {}).items() if not gone & set(_named(output))}
-    return {**template, "Resources": kept, **({"Outputs": outputs} if outputs else {})}
+        removed |= more
+    resources = {
+        title: _free(resource, removed) for title, resource in template["Resources"].items() if title not in removed
+    }
+    outputs = {n: output for n, output in template.get("Outputs", {}).items() if not removed & set(_named(output))}
+    return {**template, "Resources": resources, **({"Outputs": outputs} if outputs else {})}
 
 
 def _named(value: Json) -> Iterator[str]:
@@ -278,9 +280,9 @@ def _named(value: Json) -> Iterator[str]:
             yield from _named(inner)
 
 
-def _free(resource: dict[str, Json], gone: Collection[str]) -> dict[str, Json]:
+def _free(resource: dict[str, Json], removed: Collection[str]) -> dict[str, Json]:
     waits = resource.get("DependsOn")
     if waits is None:
         return resource
-    left = [title for title in ([waits] if isinstance(waits, str) else waits) if title not in gone]
+    left = [title for title in ([waits] if isinstance(waits, str) else waits) if title not in removed]
     return {**{k: v for k, v in resource.items() if k != "DependsOn"}, **({"DependsOn": left} if left else {})}

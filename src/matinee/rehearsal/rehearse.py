@@ -2,14 +2,16 @@
 
     world      the emulator, and who plays behind it what AWS computes                  world
     deploy     the real one, told the emulator's endpoint and where images come from    rehearsal
-    entry      people click; or a story and trouble are played against the app          story, breaks
+    entry      people click; or a story is played and failures are injected             rehearse, failures
     destroy    the real one, which proves that nothing is left; then the world ends     rehearsal
 
-What runs is read back out of what was deployed, never taken from what we meant: each function's and task definition's
-command, environment, secrets, role, memory and timeout, with temporary credentials of its own role. Names of modules:
-`wire`, `loop`, `front` carry requests; `credentials`, `policies`, `judge`, `sign` say who may what; `workload`,
-`machine`, `folders`, `source` are what runs and from where; `tasks`, `ecs`, `services`, `functions`, `events`,
-`stacks`, `logs`, `entry` play AWS.
+Who deploys and destroys is a user with the policy that `matinee iam-policy` prints, never the account's root. What runs
+is read back out of what was deployed, never taken from what we meant: each function's and task definition's command,
+environment, secrets, role, memory and timeout, with temporary credentials of its own role. The first error of any
+thread of the rehearsal ends it: nothing is swallowed.
+
+Modules: `proxies` carries requests; `credentials` and `iam` say who may what; `machines` and `images` are what runs and
+from where; `tasks`, `ecs`, `services` and `functions` play AWS.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ __all__ = ["KINDS", "Rehearsal", "RehearseOptions", "Rehearsed", "check", "rehea
 
 @dataclass(frozen=True)
 class RehearseOptions:
-    """`breaks` are kinds of trouble, played in order; `script` a story; `keep` leaves `.matinee/rehearsal/`.
+    """`breaks` are kinds of failure, injected in order; `script` a story; `keep` leaves `.matinee/rehearsal/`.
 
     `images`: everything runs in its image, on this machine's engine.
     """
@@ -58,7 +60,7 @@ class RehearseOptions:
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What came of it: a sentence for every trouble that was played."""
+    """What came of it: a sentence for every failure that was injected."""
 
     seconds_to_page: float
     sentences: tuple[str, ...] = ()
@@ -73,7 +75,7 @@ def rehearse(
 ) -> Rehearsed:
     """Deploy the app at `path` to an emulated AWS, play what is asked for, then `stay` until it returns.
 
-    `tell` gets the sentence each trouble ends in.
+    `tell` gets the sentence that each injected failure ends in.
 
     Raises what `check` does, ConflictError while another rehearsal of the app runs, BackendError when the app does not
     do as it promises, and whatever the deploy or the story raises.
@@ -85,10 +87,10 @@ def rehearse(
 
 
 def check(options: RehearseOptions) -> None:
-    """Raise UsageError for trouble that is not known, a story that is not there, or what cannot be a stage."""
+    """Raise UsageError for an unknown kind of failure, a story that is not there, or what cannot be a stage."""
     unknown = [kind for kind in options.breaks if kind not in KINDS]
     if unknown:
-        raise UsageError(f"There is no trouble {unknown[0]!r}.", hint=f"There is: {', '.join(KINDS)}.")
+        raise UsageError(f"There is no kind of failure {unknown[0]!r}.", hint=f"There is: {', '.join(KINDS)}.")
     if options.script is not None:
         check_script(options.script)
     check_stage(options.stage)
@@ -147,7 +149,7 @@ def _play(
             report(Step(f"The story of {options.script.name}"))
             play(stage, options.script)
         for kind in options.breaks:
-            report(Step(f"Trouble: {kind}"))
+            report(Step(f"Failure: {kind}"))
             sentences.append(KINDS[kind](stage))
             tell(sentences[-1])
         stay(stage)
@@ -205,23 +207,25 @@ def play(stage: Rehearsal, script: Path) -> None:
     try:
         story = runpy.run_path(str(script)).get("story")
     except Exception as error:
-        raise StoryError(f"{script.name} cannot be read: {_told(error, script)}") from error
+        raise StoryError(f"{script.name} cannot be read: {_describe_error(error, script)}") from error
     if not callable(story):
         raise UsageError(f"{script.name} has no function story.", hint="Write `def story(stage):` in it.")
     try:
         story(stage)
     except Exception as error:
         hint = error.hint if isinstance(error, MatineeError) else ""
-        raise StoryError(f"The story of {script.name} went otherwise: {_told(error, script)}", hint=hint) from error
+        raise StoryError(
+            f"The story of {script.name} went otherwise: {_describe_error(error, script)}", hint=hint
+        ) from error
 
 
-def _told(error: Exception, script: Path) -> str:
+def _describe_error(error: Exception, script: Path) -> str:
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == script]
     where = f" (line {lines[-1]})" if lines else ""
-    said = f"{type(error).__name__}: {str(error) or 'it failed'}"
+    text = f"{type(error).__name__}: {str(error) or 'it failed'}"
     if isinstance(error, MatineeError):
-        said = error.message
-    return f"{said}{where}"
+        text = error.message
+    return f"{text}{where}"
 
 
 # --- coverage ---------------------------------------------------------------------------------------------------------

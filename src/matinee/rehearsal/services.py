@@ -181,8 +181,8 @@ class Services:
     def _scale_in(self, service: Service) -> None:
         """Drain tasks that the emulator's record has stopped: the count went down."""
         listed = self._clients("ecs").list_tasks(cluster=service.cluster, serviceName=service.name)["taskArns"]
-        gone = [r for arn, r in service.replicas.items() if arn not in listed and not r.is_draining]
-        self._drain(gone, "Scaling activity initiated by deployment")
+        removed = [r for arn, r in service.replicas.items() if arn not in listed and not r.is_draining]
+        self._drain(removed, "Scaling activity initiated by deployment")
 
     def _health_path(self, record: Json) -> str:
         arns = [lb["targetGroupArn"] for lb in record.get("loadBalancers", ()) if lb.get("targetGroupArn")]
@@ -251,8 +251,8 @@ class ServicePlayer:
         except ecs.exceptions.ClientError:
             return None
         answer.pop("ResponseMetadata", None)
-        told = [(record, self._services.at(record["serviceArn"])) for record in answer["services"]]
-        answer["services"] = [described(record, service) if service else record for record, service in told]
+        pairs = [(record, self._services.at(record["serviceArn"])) for record in answer["services"]]
+        answer["services"] = [described(record, service) if service else record for record, service in pairs]
         body = json.dumps(answer, default=lambda moment: moment.timestamp()).encode()
         return Reply(200, body, {"content-type": "application/x-amz-json-1.1"})
 
@@ -348,11 +348,11 @@ class StackPlayer:
         url = f"{self._clients.endpoint}/"
         headers = signed("POST", url, call.body, call.region, call.service, who, FORM)
         answer = self._http.request("POST", url, body=call.body, headers=headers)
-        kept = {n: v for n, v in answer.headers.items() if n.lower() not in ("content-length", "connection")}
+        passed_on = {n: v for n, v in answer.headers.items() if n.lower() not in ("content-length", "connection")}
         if answer.status != 200:
-            return Reply(answer.status, answer.data, kept)
+            return Reply(answer.status, answer.data, passed_on)
         members = re.split(r"(?=<StackName>)", answer.data.decode())
-        return Reply(200, "".join(map(self._with_status, members)).encode(), kept)
+        return Reply(200, "".join(map(self._with_status, members)).encode(), passed_on)
 
     def _with_status(self, member: str) -> str:
         """Return what is told of one stack, in progress while its services are not steady yet."""
@@ -371,16 +371,18 @@ class StackPlayer:
 
     def _of(self, stack: str) -> list[Any]:
         try:
-            told = self._clients("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+            resources = self._clients("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
         except ClientError:  # it is being deleted
             return []
-        names = [r["PhysicalResourceId"].rpartition("/")[2] for r in told if r["ResourceType"] == "AWS::ECS::Service"]
+        names = [
+            r["PhysicalResourceId"].rpartition("/")[2] for r in resources if r["ResourceType"] == "AWS::ECS::Service"
+        ]
         return [self._services.get(name) for name in names]
 
 
 def _restated(member: str, status: str, reason: str) -> str:
-    said = f"<StackStatus>{status}</StackStatus>"
+    replacement = f"<StackStatus>{status}</StackStatus>"
     if reason:
-        said += f"<StackStatusReason>{reason}</StackStatusReason>"
-    told = r"<StackStatus>[^<]*</StackStatus>(<StackStatusReason>[^<]*</StackStatusReason>)?"
-    return re.sub(told, lambda _: said, member, count=1)
+        replacement += f"<StackStatusReason>{reason}</StackStatusReason>"
+    pattern = r"<StackStatus>[^<]*</StackStatus>(<StackStatusReason>[^<]*</StackStatusReason>)?"
+    return re.sub(pattern, lambda _: replacement, member, count=1)

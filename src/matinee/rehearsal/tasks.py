@@ -33,7 +33,7 @@ PullImage = Callable[[str, Credentials], None]  # an image's reference, the exec
 
 
 @dataclass
-class Trouble:
+class InjectedFailures:
     """What is played against the app: how much longer a workload's start takes, and whose image does not start."""
 
     slowed_s: Callable[[Workload], float] = lambda _workload: 0.0
@@ -54,7 +54,7 @@ class Hall:
     machine: Machine
     pull: PullImage
     guard: Guard
-    trouble: Trouble = field(default_factory=lambda: Trouble())
+    injected: InjectedFailures = field(default_factory=lambda: InjectedFailures())
     error: FirstError = field(default_factory=lambda: FirstError())
 
 
@@ -197,8 +197,8 @@ class Task:
         running.kill()  # what it left in its group
         self.hall.guard.forget(running.pid)
         stop_code, reason = self._ask_to_stop or ("EssentialContainerExited", "Essential container in task exited")
-        said = "OutOfMemoryError: Container killed due to memory usage" if code == 137 and not self._ask_to_stop else ""
-        self._over(TaskState("STOPPED", stop_code, reason, said, code))
+        why = "OutOfMemoryError: Container killed due to memory usage" if code == 137 and not self._ask_to_stop else ""
+        self._over(TaskState("STOPPED", stop_code, reason, why, code))
 
     def _begin(self) -> Running:
         hall, workload = self.hall, self.workload
@@ -210,11 +210,11 @@ class Task:
             hall.pull(workload.image, who)
         except Exception as error:
             raise Stop("TaskFailedToStart", f"CannotPullContainerError: {error}") from error
-        if hall.trouble.spoilt(workload):
+        if hall.injected.spoilt(workload):
             raise Stop("TaskFailedToStart", f"CannotPullContainerError: image {workload.image} cannot be read")
         secrets = self._secrets(who)
         self._open_log(who)
-        time.sleep(hall.trouble.slowed_s(workload))
+        time.sleep(hall.injected.slowed_s(workload))
         try:
             command = hall.machine.command(workload, {**self._added(), **secrets}, self.port, self.name)
             with self._lock:
@@ -289,9 +289,9 @@ def free_port() -> int:
 
 def shown(task: Mapping[str, Json], state: TaskState) -> dict[str, Json]:
     """Return a task as DescribeTasks shows it: the emulator's record with what really happened."""
-    said: dict[str, Json] = {**task, "lastStatus": state.status}
+    seen: dict[str, Json] = {**task, "lastStatus": state.status}
     if state.stop_code:
-        said |= {"desiredStatus": "STOPPED", "stopCode": state.stop_code, "stoppedReason": state.reason}
+        seen |= {"desiredStatus": "STOPPED", "stopCode": state.stop_code, "stoppedReason": state.reason}
     containers = []
     for container in task.get("containers", ()):
         one = {**container, "lastStatus": state.status}
@@ -301,8 +301,8 @@ def shown(task: Mapping[str, Json], state: TaskState) -> dict[str, Json]:
         if state.container_reason:
             one["reason"] = state.container_reason
         containers.append(one)
-    said["containers"] = containers
-    return said
+    seen["containers"] = containers
+    return seen
 
 
 def aws_variables(region: str, endpoint: str) -> dict[str, str]:

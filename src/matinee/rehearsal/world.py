@@ -203,8 +203,8 @@ def ministack(started: Callable[[int], None] | None = None, **environment: str) 
 
 def base_environment() -> dict[str, str]:
     """Return the variables of this process that a server needs: nothing of Matinee or AWS."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME", "DOCKER_HOST", "DOCKER_CONFIG")
-    return {name: os.environ[name] for name in kept if name in os.environ}
+    needed = ("PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME", "DOCKER_HOST", "DOCKER_CONFIG")
+    return {name: os.environ[name] for name in needed if name in os.environ}
 
 
 def installed(name: str, install: Callable[[Path], None]) -> Path:
@@ -247,8 +247,8 @@ def run_installer(command: list[str], folder: Path | None = None) -> None:
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", "") or str(error)
-        raise UnavailableError(f"`{' '.join(command[:3])} …` failed: {said.strip()[-300:]}") from error
+        output = getattr(error, "stderr", "") or str(error)
+        raise UnavailableError(f"`{' '.join(command[:3])} …` failed: {output.strip()[-300:]}") from error
 
 
 def free_port() -> int:
