@@ -37,6 +37,9 @@ class Resources:
     schedule: str = _resource("", "text")
     timezone: str = _resource("", "text")  # of the schedule; "" = UTC
     secrets: tuple[str, ...] = _resource((), "texts")
+    environment: dict[str, str] = field(default_factory=dict, metadata={"kind": "table"})  # more variables
+    # On AWS: {"actions": […], "resources": […]} of its own.
+    permissions: tuple[dict[str, list[str]], ...] = _resource((), "list")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,33 @@ class PredictorManifest:
     def plain(self) -> str:
         """Return "handler" or "image" if it gets its event as it is, "" for a predictor."""
         return str(self.parameters.get(PLAIN, ""))
+
+
+_PLAIN_DOC = {
+    "handler": "A Lambda handler, taken as it is: it gets the event, and what it returns is shown.",
+    "image": "An image that exists, taken as it is: it gets the event, and what it returns is shown.",
+}
+
+
+def plain_predictor(
+    component: str, kind: Literal["handler", "image"], doc: str = "", calls: tuple[str, ...] = ()
+) -> PredictorManifest:
+    """Return the realtime predictor that a plain handler or an image is: it takes any JSON object.
+
+    It has its component's name, with `_` where that has `-`. `doc` is the handler's own docstring.
+    """
+    event = {"type": "object", "title": "Event", "description": "The JSON object the function is called with."}
+    parameters = {
+        "type": "object",
+        "properties": {"event": event},
+        "required": ["event"],
+        "additionalProperties": False,
+        PLAIN: kind,
+    }
+    name = component.replace("-", "_")
+    return PredictorManifest(
+        name, "realtime", component, doc or _PLAIN_DOC[kind], parameters, {}, Resources(), calls=calls
+    )
 
 
 @dataclass(frozen=True)
@@ -147,7 +177,7 @@ def to_json(value: Release | ComponentManifest | PredictorManifest) -> dict[str,
 
 def predictor_from_json(data: dict[str, Json]) -> PredictorManifest:
     """Return the predictor that `to_json` wrote."""
-    resources = {**data["resources"], "secrets": tuple(data["resources"]["secrets"])}
+    resources: dict[str, Json] = {k: tuple(v) if isinstance(v, list) else v for k, v in data["resources"].items()}
     return PredictorManifest(
         **{
             **data,

@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from matinee.settings import HANDLER, LIFELINE_FD, ships_output, whole_number
+from matinee.settings import LIFELINE_FD, ships_output, whole_number
 
 ENDED_BY_SIGTERM = 128 + 15
 UI_ADDRESS = ("--host", "0.0.0.0", "--port", "8501")  # noqa: S104 (a container's own address)
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _realtime(_: Sequence[str]) -> int:
-    return _function(os.environ.get(HANDLER, "matinee.runtime.realtime.handler"))
+    return _function("matinee.runtime.realtime.handler")
 
 
 def _dispatcher(_: Sequence[str]) -> int:

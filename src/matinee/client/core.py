@@ -18,7 +18,7 @@ from matinee.backends.factory import Backend
 from matinee.client import rows as client_rows
 from matinee.client.history import RecordedRuns, Visibility
 from matinee.errors import InputError, MatineeError, NotFoundError, RateError, UsageError
-from matinee.lambda_api.outcome import failure_of
+from matinee.lambda_api.outcome import read_result
 from matinee.manifest import PredictorManifest, Release
 from matinee.ports import Invocation, LogLine, RunQuery, Store
 from matinee.project.model import Limits
@@ -110,12 +110,12 @@ class Client(RecordedRuns):
         run = self._make_run(predictor, checked, Status.RUNNING, parent=parent)
         run = replace(run, id=run_id or run.id, started_at=run.created_at, attempt=1)
         answer = self._invoke(predictor, run, checked)
-        failure = failure_of(answer, predictor) if answer.error_type else None
+        result, failure = read_result(answer, predictor)
         finished = replace(
             run,
             status=Status.FAILED if failure else Status.SUCCEEDED,
             failure=failure,
-            result=None if failure else json.loads(answer.payload),
+            result=None if failure else result,
             finished_at=self.clock(),
         )
         return self._hide_traceback(self._record(finished, answer.version))

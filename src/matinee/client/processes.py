@@ -21,7 +21,7 @@ from matinee.environments.prepare import Report
 from matinee.manifest import AwsRelease, ComponentManifest, PredictorManifest, Trouble, to_json
 from matinee.private_files import open_private
 from matinee.project.model import Project
-from matinee.settings import AwsSettings, Settings
+from matinee.settings import HANDLER, AwsSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -72,15 +72,13 @@ class Processes:
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
         """See `Housing`."""
-        command = worker_command(_python(item), item.component.handler)
-        return _start(item, command, settings._replace(predictor=predictor.name), secrets)
+        return _start(item, worker_command(_python(item)), predictor, settings, secrets)
 
     def worker(
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
         """See `Housing`."""
-        settings = settings._replace(predictor=predictor.name)
-        return _start(item, launcher.worker_command(_python(item)), settings, secrets)
+        return _start(item, launcher.worker_command(_python(item)), predictor, settings, secrets)
 
     def close(self) -> None:
         """Its processes are ended by who started them."""
@@ -97,14 +95,23 @@ def _without_containers(item: InspectedComponent) -> InspectedComponent:
     return replace(item, manifest=replace(item.manifest, predictors=(), trouble=trouble))
 
 
-def _start(item: InspectedComponent, command: list[str], settings: Settings, secrets: Mapping[str, str]) -> Start:
+def _start(
+    item: InspectedComponent,
+    command: list[str],
+    predictor: PredictorManifest,
+    settings: Settings,
+    secrets: Mapping[str, str],
+) -> Start:
     settings = settings._replace(
         component=item.component.name,
+        predictor=predictor.name,
         source=item.code.source,
         manifest=write_manifest(settings.data, item.manifest),
     )
     variables = item.environment.variables if item.environment else {}
-    environment = {**passed_on(), **NOBODY, **variables, **secrets, **settings.environment()}
+    handler = {HANDLER: item.component.handler} if item.component.handler else {}
+    own = {**predictor.resources.environment, **secrets}
+    environment = {**passed_on(), **NOBODY, **variables, **own, **settings.environment(), **handler}
     return Start(command, environment, str(item.code.folder))
 
 

@@ -30,6 +30,10 @@ _TITLES = {"title": _APP_TEXT, "description": _APP_TEXT}
 _LISTS = dict.fromkeys(("components", "shared", "files", "ignore"), Field("texts"))
 _IMAGES = {"base": _APP_TEXT}
 RESOURCES = {resource.name: Field(**resource.metadata) for resource in fields(Resources)}
+_PREDICTOR = {**RESOURCES, "examples": Field("list")}
+_PERMISSION = {"actions": Field("texts"), "resources": Field("texts")}
+_ACTION = r"[a-z0-9-]+:[A-Za-z0-9*?]+"
+_RESOURCE = r"\*|arn:[^\s${}]*(\$\{AWS::(Partition|Region|AccountId)\}[^\s${}]*)*"
 _SHARED_TABLES = dict.fromkeys(("predictors", "limits", "ui", "auth", "notices", "aws"), _TABLE)
 _TOP = {"name": _NAME, **_TITLES, **_LISTS, **_SHARED_TABLES, "api": _TABLE, "stages": _TABLE, "images": _TABLE}
 _STAGE = {**_TITLES, **_SHARED_TABLES}
@@ -95,13 +99,38 @@ def _predictors(document: Document, at: tuple[str, ...]) -> dict[str, dict[str, 
 
 
 def _resources(document: Document, at: tuple[str, ...]) -> dict[str, Json]:
-    table = document.table(at, RESOURCES)
+    table = document.table(at, _PREDICTOR)
+    _check_environment(document, (*at, "environment"))
+    for permission in table.get("permissions", ()):
+        _check_permission(document, (*at, "permissions"), permission)
     if table.get("schedule"):
         try:
             parse(table["schedule"])
         except UsageError as error:
             raise document.error((*at, "schedule"), error.message.rstrip("."), error.hint) from error
     return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+
+
+def _check_environment(document: Document, at: tuple[str, ...]) -> None:
+    for name, value in document.at(at).items():
+        if not isinstance(value, str):
+            raise document.error(
+                (*at, name), f"{'.'.join((*at, name))} must be a text, as variables are", f'Write {name} = "{value}".'
+            )
+
+
+def _check_permission(document: Document, at: tuple[str, ...], permission: Json) -> None:
+    """Raise ProjectError unless it is {actions = ["s3:GetObject"], resources = ["arn:aws:s3:::bucket/*"]}."""
+    hint = 'Write it as {actions = ["s3:GetObject"], resources = ["arn:aws:s3:::my-bucket/*"]}.'
+    if not isinstance(permission, dict) or permission.keys() != _PERMISSION.keys():
+        raise document.error(at, "each permission is a table with actions and resources", hint)
+    for key, pattern in (("actions", _ACTION), ("resources", _RESOURCE)):
+        texts = permission[key]
+        if _PERMISSION[key].problem(texts) or not texts:
+            raise document.error(at, f"the {key} of a permission must be a list of texts", hint)
+        for text in texts:
+            if not re.fullmatch(pattern, text):
+                raise document.error(at, f"{text!r} is none of the {key} that IAM knows", hint)
 
 
 def _stage(document: Document, folder: Path, name: str, aws: Aws) -> Stage:

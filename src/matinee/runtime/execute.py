@@ -43,18 +43,20 @@ def execute(
     checked = validate.check(manifest["parameters"], blobs.load_payload(files, inputs))
     with blobs.Reader(files) as read_blob:  # files that the function has as paths are there until its result is encoded
         arguments = decode.decode_arguments(function, checked, read_blob)
-        result = _call(function, arguments)
+        result = call_function(function, **arguments)
         return _encoded(function.__name__, manifest["result"], result, files, prefix)
 
 
-def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+def call_function(function: Callable[..., Any], *arguments: Any, **inputs: Any) -> Any:
+    """Return what the user's function returns; InputError passes, all else that it raises is a PredictionError."""
+    name = getattr(function, "__name__", type(function).__name__)
     try:
-        return function(**arguments)
+        return function(*arguments, **inputs)
     except (InputError, Interruption):
         raise
     except MemoryError as error:
         raise PredictionError(
-            f"{function.__name__} ran out of memory.",
+            f"{name} ran out of memory.",
             kind="out_of_memory",
             hint="Raise memory_mb, or work on the data in smaller parts.",
             traceback=user_traceback(error),
@@ -62,7 +64,7 @@ def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     except MatineeError as error:
         raise PredictionError(error.message, hint=error.hint, traceback=user_traceback(error)) from error
     except BaseException as error:  # CancelledError, GeneratorExit, SystemExit too: the caller learns what ended it
-        message = name_own_files(f"{function.__name__} raised {type(error).__name__}: {error}".rstrip(": "))
+        message = name_own_files(f"{name} raised {type(error).__name__}: {error}".rstrip(": "))
         raise PredictionError(message, hint=hint_for_missing_file(error), traceback=user_traceback(error)) from error
 
 
@@ -123,7 +125,7 @@ def load_component(source: str) -> dict[str, Function]:
     for folder in dict.fromkeys((os.path.dirname(home), os.path.dirname(path))):
         if folder not in sys.path:
             sys.path.insert(0, folder)
-    _hold_snapshot(home)
+    hold_snapshot(home)
     before = len(declare.declared)
     name = os.path.splitext(os.path.basename(home))[0]
     if home == path:
@@ -135,7 +137,7 @@ def load_component(source: str) -> dict[str, Function]:
     return _by_name(own, path)
 
 
-def _hold_snapshot(home: str) -> None:
+def hold_snapshot(home: str) -> None:
     """Keep the snapshot that this process runs from, if it runs from one, from being removed."""
     folder = snapshot_of(home)[1]
     if folder and os.path.exists(f"{folder}.lock"):

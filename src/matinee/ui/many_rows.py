@@ -51,15 +51,9 @@ def is_rows(run: Run) -> bool:
 
 
 def rows_summary(inputs: Json) -> str:
-<<<<<<< HEAD
-    """Return what was given in one short line: "2,000 rows of people.csv"; "" for other inputs."""
-    given = rows_reference(inputs)
-    if given is None:
-=======
     """Return the inputs of many rows in one short line: "2,000 rows of people.csv"; "" for other inputs."""
-    table = results_reference(inputs)
+    table = rows_reference(inputs)
     if table is None:
->>>>>>> w2forms
         return ""
     name = f" of {table['name']}" if table.get("name") else ""
     return f"{_counted(int(table['total']))}{name}"
@@ -67,15 +61,9 @@ def rows_summary(inputs: Json) -> str:
 
 def rows_outcome(run: Run) -> str:
     """Return how a finished run of many rows went, in one sentence."""
-<<<<<<< HEAD
-    given = rows_reference(run.inputs) or {}
-    total = int(given.get("total", 0))
-    failed = int((rows_reference(run.result) or {}).get("failed", 0))
-=======
-    table = results_reference(run.inputs) or {}
+    table = rows_reference(run.inputs) or {}
     total = int(table.get("total", 0))
-    failed = int((results_reference(run.result) or {}).get("failed", 0))
->>>>>>> w2forms
+    failed = int((rows_reference(run.result) or {}).get("failed", 0))
     if not failed:
         return f"All {_counted(total)} have a result." if total > 1 else "The row has a result."
     have = "has" if failed == 1 else "have"

@@ -105,13 +105,10 @@ def passed_on(inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
     return {name: inherited[name] for name in _PASSED_ON if name in inherited}
 
 
-def worker_command(python: str, handler: str = "") -> list[str]:
-    """Return the command of a function: AWS's own runtime client, or a loop of ours where that has no wheel.
-
-    `handler` is a plain one; "" is the predictors' own.
-    """
+def worker_command(python: str) -> list[str]:
+    """Return the command of a function: AWS's own runtime client, or a loop of ours where that has no wheel."""
     client = "matinee.runtime.lambda_client" if sys.platform == "linux" else "matinee.runtime.loop"
-    return [python, "-m", client, handler or "matinee.runtime.realtime.handler"]
+    return [python, "-m", client, "matinee.runtime.realtime.handler"]
 
 
 # --- job --------------------------------------------------------------------------------------------------------------
