@@ -26,7 +26,7 @@ from matinee.ports import RunQuery
 from matinee.rehearsal.failures import KINDS
 from matinee.rehearsal.iam import statements_of
 from matinee.rehearsal.images import FolderSource
-from matinee.rehearsal.rehearsal import Rehearsal, as_administrator
+from matinee.rehearsal.rehearsal import Rehearsal, make_deployer, working_as
 from matinee.rehearsal.world import world
 from matinee.runs import Slot, Status, new_run_id
 from matinee.settings import DISPATCHER, AwsSettings, LaunchSettings, Settings
@@ -43,11 +43,14 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 def stage(request, tmp_path_factory):
     app = tmp_path_factory.mktemp("apps") / request.param
     shutil.copytree(EXAMPLES / request.param, app, ignore=shutil.ignore_patterns(".matinee", "__pycache__"))
-    with skip_if_unavailable(), world(app / ".matinee" / "rehearsal", "eu-central-1") as made, as_administrator(made):
-        stage = Rehearsal(made, app, "dev", FolderSource(made.images), app / ".matinee" / "rehearsal")
-        stage.deploy()
-        stage.await_usable()
-        yield stage
+    folder = app / ".matinee" / "rehearsal"
+    with skip_if_unavailable(), world(folder, "eu-central-1") as made:
+        deployer = make_deployer(made, app, "dev")
+        with working_as(made, deployer):
+            stage = Rehearsal(made, app, "dev", FolderSource(made.images), folder, deployer)
+            stage.deploy()
+            stage.await_usable()
+            yield stage
 
 
 def examples(stage, kind):
@@ -128,7 +131,7 @@ def ask(stage, cookie=""):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_trouble_ends_in_a_sentence_that_says_what_happened(stage, kind, capsys):
+def test_a_failure_that_is_injected_ends_in_a_sentence_that_says_what_happened(stage, kind, capsys):
     sentence = KINDS[kind](stage)
     assert sentence
     with capsys.disabled():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -135,7 +134,7 @@ def _print(line: LogLine, *, as_json: bool) -> None:
     from dataclasses import asdict
 
     if as_json:
-        output.print_text(json.dumps(asdict(line), ensure_ascii=False))
+        output.print_json(asdict(line), indent=None)
     else:
         moment = datetime.fromtimestamp(line.at).astimezone()
         clock = moment.strftime("%H:%M:%S.%f" if time.time() - line.at < 43_200 else "%m-%d %H:%M:%S.%f")[:-3]

@@ -77,7 +77,8 @@ def environment(b: Blueprint) -> dict[str, Any]:
 def predictor_environment(b: Blueprint, predictor: PredictorManifest) -> dict[str, Any]:
     """Return the variables of a predictor's function and of its workers."""
     label = Ref(blueprint.label_parameter(predictor.component))
-    return {**environment(b), **settings.predictor_environment(predictor.name, label)}
+    own = predictor.resources.environment
+    return {**own, **environment(b), **settings.predictor_environment(predictor.name, label)}
 
 
 def in_a_task(variables: Mapping[str, Any]) -> list[ecs.Environment]:

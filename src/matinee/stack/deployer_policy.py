@@ -19,7 +19,7 @@ from matinee.stack.permissions import Statement
 Json = Any
 LONGEST_POLICY = 6144  # of a managed policy, white space not counted
 _PAGES = "https://docs.aws.amazon.com/service-authorization/latest/reference/list_"
-_SERVICES = (
+LINKED_SERVICES = (  # whose service-linked roles a deployment makes
     *("ecs", "ecs.application-autoscaling", "elasticloadbalancing", "vpcorigin.cloudfront"),
     *("batch", "ecs-compute"),  # for a GPU
 )
@@ -92,7 +92,7 @@ def _roles(s: Scope) -> tuple[Statement, ...]:
     keeping = ["DeleteRole", "GetRole*", "List*RolePolicies", "TagRole", "UntagRole", "UpdateAssumeRolePolicy"]
     keeping += ["UpdateRole*"]
     services = {"StringEquals": {"iam:PassedToService": [f"{name}.amazonaws.com" for name in _PASSED_TO]}}
-    linked = {"StringEquals": {"iam:AWSServiceName": [f"{name}.amazonaws.com" for name in _SERVICES]}}
+    linked = {"StringEquals": {"iam:AWSServiceName": [f"{name}.amazonaws.com" for name in LINKED_SERVICES]}}
     profiles = (s.arn("iam", f"instance-profile/{s.names.prefix}*", region=""),)
     in_profiles = ("AddRoleTo", "Create", "Delete", "Get", "RemoveRoleFrom")
     return (

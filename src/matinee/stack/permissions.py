@@ -130,6 +130,7 @@ def _worker(b: Blueprint, predictor: PredictorManifest) -> Role:
         _invoke(b, DISPATCHER, *predictor.calls),
         *_runs_of(b, predictor.name, *predictor.calls),
         *_files(read=("uploads", *inputs, "results"), write=(*inputs, "results")),
+        *_of_its_own(predictor),
     )
     name = role_name(b, predictor.name, "-worker")
     return Role(worker_role_id(predictor.name), name, "ecs-tasks", statements)
@@ -150,8 +151,18 @@ def _function(b: Blueprint, predictor: PredictorManifest) -> Role:
         *((_invoke(b, *callees),) if callees else ()),
         *((Statement("ReadItsSecrets", ("ssm:GetParameters",), secrets),) if secrets else ()),
         _write_logs(b, predictor.name),
+        *_of_its_own(predictor),
     )
     return Role(role_id(predictor.name), role_name(b, predictor.name), "lambda", statements)
+
+
+def _of_its_own(predictor: PredictorManifest) -> tuple[Statement, ...]:
+    """Return what `permissions = […]` asks for."""
+    asked = predictor.resources.permissions
+    return tuple(
+        Statement(f"Own{number}", tuple(one["actions"]), tuple(one["resources"]), forced="matinee.toml asks for it")
+        for number, one in enumerate(asked, 1)
+    )
 
 
 def _dispatcher(b: Blueprint) -> Role:
