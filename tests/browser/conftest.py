@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from matinee.client.host import DevRecord
+from matinee.backends.local.dev_record import DevRecord
 from matinee.testing.harness import Dev, running_app, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -143,6 +143,11 @@ def token_of(dev: Dev) -> Callable[[str], str]:
         return str(json.loads(done.stdout)["secret"])
 
     return make
+
+
+def wait_for(page: Any, script: str, *arguments: Any) -> None:
+    """Wait until a script of the test gives something true; the page's own policy forbids Playwright's way to wait."""
+    wait_until(lambda: page.evaluate(script, *arguments), timeout_s=PATIENCE_MS / 1000, what=script)
 
 
 @pytest.fixture

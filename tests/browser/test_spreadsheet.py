@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from matinee.tables.read import read_frame
+from matinee.tables.uploads import read_frame
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from .conftest import wait_for
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 EXAMPLE = "activity"
@@ -82,10 +84,11 @@ def test_progress_is_live_and_a_run_can_be_cancelled(open_tab):
     bar = page.get_by_role("progressbar")
     bar.wait_for()
     first = bar.text_content() or bar.get_attribute("aria-valuenow")
-    page.wait_for_function(
+    wait_for(
+        page,
         "first => { const bar = document.querySelector('[role=progressbar]');"
         " return bar && (bar.textContent || bar.ariaValueNow) !== first }",
-        arg=first,
+        first,
     )
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text("This run was cancelled.").wait_for()
@@ -99,7 +102,7 @@ def test_what_is_filled_in_is_kept_while_one_looks_elsewhere(open_tab):
     page.get_by_role("heading", name="History").wait_for()
     page.get_by_role("link", name="Recommend").click()
     page.get_by_label("Past activity").wait_for()
-    page.wait_for_function("document.querySelector('input[aria-label^=\"Past activity\"]').value === 'rowing'")
+    wait_for(page, "document.querySelector('input[aria-label^=\"Past activity\"]').value === 'rowing'")
     assert page.get_by_role("radio", name="Female", exact=True).is_checked()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import html
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -303,7 +305,10 @@ def shown() -> Callable[[AppTest], str]:
             page.text,
             page.code,
         )
-        return "\n".join(str(element.value) for kind in kinds for element in kind).replace("\\", "")
+        texts = [str(element.value) for kind in kinds for element in kind]
+        tables = [e.proto.body for e in page.get("html") if "<table" in e.proto.body]
+        cells = [html.unescape(re.sub("<[^>]*>", "|", table)) for table in tables]
+        return "\n".join([*texts, *cells]).replace("\\", "")
 
     return read
 

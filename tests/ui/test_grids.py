@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from matinee.tables.columns import Column
-from matinee.tables.read import read_frame
-from matinee.tables.write import frame, write
+from matinee.tables.uploads import read_frame
+from matinee.tables.write import columns_and_rows, write
 from matinee.ui.grids import from_columns, to_columns, with_edits
 
 TABLE = {
@@ -61,7 +61,7 @@ def test_columns_that_somebody_named_are_read_as_a_csv_would_be():
 
 
 def test_values_survive_parquet():
-    again = read_frame(b"".join(write("parquet", *frame(TABLE))))
+    again = read_frame(b"".join(write("parquet", *columns_and_rows(TABLE))))
     assert again == TABLE
 
 

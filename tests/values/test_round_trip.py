@@ -34,7 +34,7 @@ def there_and_back(annotation: Any, value: Any) -> Any:
     text = json.dumps(encode.to_json(value), allow_nan=False)
     assert validate.problems(result, json.loads(text)) == []
     checked = validate.check(parameters, {"it": json.loads(text)})
-    return decode.arguments(function, checked, read_blob=pytest.fail)["it"]
+    return decode.decode_arguments(function, checked, read_blob=pytest.fail)["it"]
 
 
 @pytest.mark.parametrize(("annotation", "values"), CASES, ids=[str(a).replace("typing.", "") for a, _ in CASES])
@@ -62,7 +62,7 @@ def test_what_the_validator_lets_pass_either_decodes_or_is_refused_in_words(valu
     function, schema, _ = described(annotation)
     if not validate.problems(schema, {"it": value}):
         try:
-            decode.arguments(function, {"it": value}, read_blob=pytest.fail)
+            decode.decode_arguments(function, {"it": value}, read_blob=pytest.fail)
         except InputError as error:
             assert error.problems[0].path.startswith("it")
 
@@ -92,4 +92,4 @@ def test_a_record_that_refuses_its_values_is_a_problem_of_the_input() -> None:
 
     function.__annotations__ = {"it": Even, "return": None}
     with pytest.raises(InputError, match="it: n must be even"):
-        decode.arguments(function, {"it": {"n": 1}}, read_blob=pytest.fail)
+        decode.decode_arguments(function, {"it": {"n": 1}}, read_blob=pytest.fail)

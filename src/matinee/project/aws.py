@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,10 @@ DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _TEXT, _TEXTS, _SWITCH, _TABLE = Field("text"), Field("texts"), Field("switch"), Field("table")
 _UNITS, _TASKS = Field("whole", low=1, high=40_000), Field("whole", low=1, high=100)
 _CLOCK = Field("text", pattern="([01][0-9]|2[0-3]):[0-5][0-9]", example='must be a time as in "08:30"')
+# Names and values of tags, as all services take them; some take more, IAM does not.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html
+TAG_TEXT = r"^[\w\s.:/=+\-@]*\Z"
+TAG_WORDS = "letters, digits, spaces and _ . : / = + - @"
 _ARN = r"arn:aws[a-z-]*:"
 
 
@@ -111,6 +116,9 @@ def _tags(document: Document, at: tuple[str, ...]) -> Mapping[str, str]:
     for name, value in tags.items():
         if not isinstance(value, str) or not 1 <= len(name) <= 128 or len(value) > 256:
             raise document.error((*at, name), f"{'.'.join((*at, name))} must be a text of at most 256 characters")
+        if not re.search(TAG_TEXT, name + value):
+            message = f"{'.'.join((*at, name))} can hold only {TAG_WORDS}"
+            raise document.error((*at, name), message, "IAM takes no more.")
         if name.lower().startswith(("aws:", "matinee:")):
             hint = "These names are AWS's and Matinee's own."
             raise document.error((*at, name), f"a tag cannot be called {name}", hint)
@@ -168,6 +176,9 @@ class Aws:
         'your own network; "" = one that all apps of the account share',
     )
     subnets: tuple[str, ...] = key((), _TEXTS, "two at least of `vpc`, with a route to the internet")
+    public_ip: bool = key(
+        True, _SWITCH, "tasks get a public address; false: `subnets` are private, and a NAT gateway lets them out"
+    )
     ui: UiSize = key(
         UiSize,
         _TABLE,
@@ -243,6 +254,9 @@ def check_aws(document: Document, aws: Aws, at: tuple[str, ...] = ("aws",)) -> A
         raise document.error((*at, "vpc"), f"{name}.vpc needs two subnets in two zones", hint)
     if aws.subnets and not aws.vpc:
         raise document.error((*at, "subnets"), f"{name}.subnets needs their vpc", 'Add vpc = "vpc-…".')
+    if not aws.public_ip and not aws.vpc:
+        hint = 'Add vpc = "vpc-…" and its private subnets: Matinee\'s own network has no NAT gateway.'
+        raise document.error((*at, "public_ip"), f"{name}.public_ip = false needs a network of your own", hint)
     if bool(aws.certificate) != bool(aws.domain):
         key = "certificate" if aws.certificate else "domain"
         other = "domain" if aws.certificate else "certificate"

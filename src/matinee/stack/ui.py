@@ -66,7 +66,7 @@ def _balancer_security_group(b: Blueprint) -> ec2.SecurityGroup:
                 FromPort=PORT,
                 ToPort=PORT,
                 CidrIp=Ref(blueprint.VPC_CIDR),
-                Description="To the UI's tasks",
+                Description="To the tasks of the UI",
             )
         ],
     )
@@ -278,7 +278,8 @@ def _service(b: Blueprint, definition: Any, group: Any, inside: Any) -> ecs.Serv
         LoadBalancers=[ecs.LoadBalancer(ContainerName=UI, ContainerPort=PORT, TargetGroupArn=Ref(group))],
         NetworkConfiguration=ecs.NetworkConfiguration(
             AwsvpcConfiguration=ecs.AwsvpcConfiguration(
-                AssignPublicIp="ENABLED",  # there is no NAT: without an address no image can be pulled
+                # Matinee's network has no NAT: without an address no image can be pulled.
+                AssignPublicIp="ENABLED" if b.aws.public_ip else "DISABLED",
                 SecurityGroups=[Ref(inside)],
                 Subnets=Ref(blueprint.SUBNETS),
             )

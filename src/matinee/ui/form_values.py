@@ -176,12 +176,12 @@ def _read_time(field: Field, text: str) -> str:
     text = text.strip()
     if field.kind == "time":
         found = _time(text)
-    elif validate.parsed("date-time", text) is not None and (field.kind == "datetime") == (len(text) > 10):
+    elif validate.parse_moment("date-time", text) is not None and (field.kind == "datetime") == (len(text) > 10):
         found = text.replace(" ", "T", 1)
     else:
         found = _local_date(text, field.path)
     is_whole = found is not None and (field.kind == "time" or (len(found) > 10) == (field.kind == "datetime"))
-    if found is None or not is_whole or validate.parsed(TIMES[field.kind], found) is None:
+    if found is None or not is_whole or validate.parse_moment(TIMES[field.kind], found) is None:
         raise InputError(field.path, f"must be {registry.FORMATS[TIMES[field.kind]].expected}")
     return found
 
@@ -338,7 +338,7 @@ def _scalar_holds(field: Field, value: Json) -> bool:
         case "choice":
             return choice_of(field, value) is not None
         case "date" | "datetime" | "time":
-            return isinstance(value, str) and validate.parsed(TIMES[field.kind], value) is not None
+            return isinstance(value, str) and validate.parse_moment(TIMES[field.kind], value) is not None
         case "constant":
             return field.default is MISSING or bool(value == field.default)
         case "json":
@@ -365,7 +365,7 @@ def _is_of_kind(kind: str, value: Json) -> bool:
     if kind in ("text", "long_text") and isinstance(value, str):
         return "\r" not in value  # a browser makes \n of it
     if kind == "decimal":
-        return isinstance(value, (str, int, float)) and validate.decimal_of(value) is not None
+        return isinstance(value, (str, int, float)) and validate.parse_decimal(value) is not None
     if kind == "table" or kind in registry.FILES:
         return is_table(value) if kind == "table" else is_blob(value)
     return isinstance(value, _CLASSES.get(kind, dict)) and isinstance(value, bool) == (kind == "switch")

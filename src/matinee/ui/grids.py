@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from matinee.tables.columns import MIXED, Survey, typed
+from matinee.tables.columns import MIXED, Survey, infer_column
 from matinee.ui.text import escaped
 
 Json = Any
@@ -127,7 +127,7 @@ def _typed(texts: list[Json]) -> tuple[str, list[Json]]:
     survey = Survey()
     for text in texts:
         survey.add(text)
-    return typed(texts, survey.reading(",") or MIXED)
+    return infer_column(texts, survey.reading(",") or MIXED)
 
 
 def _plain(cell: Any, kind: str) -> Json:

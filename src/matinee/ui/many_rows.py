@@ -10,7 +10,7 @@ import streamlit as st
 from matinee.errors import MatineeError
 from matinee.manifest import PredictorManifest
 from matinee.rows.inputs import RowsCheck
-from matinee.rows.storage import results_reference
+from matinee.rows.storage import rows_reference
 from matinee.runs import Json, Run, Status
 from matinee.tables.write import LABELS, MEDIA_TYPES
 from matinee.ui import session, site
@@ -47,12 +47,12 @@ def needs_upload(schema: Mapping[str, Json], root: Mapping[str, Json] | None = N
 
 def is_rows(run: Run) -> bool:
     """Whether the run is one of many rows."""
-    return run.kind == "batch" and results_reference(run.inputs) is not None
+    return run.kind == "batch" and rows_reference(run.inputs) is not None
 
 
 def rows_summary(inputs: Json) -> str:
     """Return the inputs of many rows in one short line: "2,000 rows of people.csv"; "" for other inputs."""
-    table = results_reference(inputs)
+    table = rows_reference(inputs)
     if table is None:
         return ""
     name = f" of {table['name']}" if table.get("name") else ""
@@ -61,9 +61,9 @@ def rows_summary(inputs: Json) -> str:
 
 def rows_outcome(run: Run) -> str:
     """Return how a finished run of many rows went, in one sentence."""
-    table = results_reference(run.inputs) or {}
+    table = rows_reference(run.inputs) or {}
     total = int(table.get("total", 0))
-    failed = int((results_reference(run.result) or {}).get("failed", 0))
+    failed = int((rows_reference(run.result) or {}).get("failed", 0))
     if not failed:
         return f"All {_counted(total)} have a result." if total > 1 else "The row has a result."
     have = "has" if failed == 1 else "have"

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import streamlit as st
 
 from matinee.tables.columns import Question
-from matinee.tables.read import AmbiguousTableError, Source, read_frame, sheet_names
+from matinee.tables.read import Source
+from matinee.tables.uploads import AmbiguousTableError, read_frame, sheet_names
 from matinee.ui.text import escaped
 
 Json = Any
@@ -36,7 +37,7 @@ def pasted(text: str) -> Upload | None:
 def from_upload(
     _name: str, data: Source, path: str = "", *, readings: Mapping[str, str] | None = None, sheet: str = ""
 ) -> dict[str, Json]:
-    """Return the table of an uploaded file, whatever its name; errors are those of `tables.read.read_frame`."""
+    """Return the table of an uploaded file, whatever its name; see `tables.uploads.read_frame`."""
     return read_frame(data, path, readings=readings, sheet=sheet)
 
 

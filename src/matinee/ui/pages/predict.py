@@ -21,7 +21,7 @@ from matinee.ui import feedback, many_rows, render, run_view, session, site, wai
 from matinee.ui.form_values import is_blob
 from matinee.ui.forms import Form, form_of
 from matinee.ui.run_list import summary_of
-from matinee.ui.text import escaped, humanize, show_error, told
+from matinee.ui.text import escaped, humanize, show_error, show_errors_of
 from matinee.ui.widgets import Drawing
 from matinee.values import registry, validate
 
@@ -49,7 +49,7 @@ def draw(predictor: PredictorManifest, release: Release) -> None:
     if drawing.is_still and _is_one_piece(predictor, form):
         _still(predictor, release, form, drawing)
         return
-    st.fragment(told(_form))(predictor, release, form)
+    st.fragment(show_errors_of(_form))(predictor, release, form)
     if not _is_one_piece(predictor, form):
         _last_run(predictor, release, is_inside=False)
 
@@ -62,14 +62,14 @@ def _still(predictor: PredictorManifest, release: Release, form: Form, drawing: 
     start, _ = site.seed(predictor.name)
     with st.container(border=True):
         widgets.draw_form(form, start, drawing)
-    st.fragment(told(_click))(predictor, release, form, drawing, start)
+    st.fragment(show_errors_of(_click))(predictor, release, form, drawing, start)
 
 
 def _click(predictor: PredictorManifest, release: Release, form: Form, drawn: Drawing, start: Json) -> None:
     drawing = replace(drawn, problems=[])
     inputs = widgets.filled_in(form, start, drawing)
     _button(predictor, inputs, drawing, is_one_piece=True)
-    _last_run(predictor, release, is_inside=True)
+    _last_run(predictor, release, inputs, is_inside=True)
 
 
 def _is_one_piece(predictor: PredictorManifest, form: Form) -> bool:
@@ -90,7 +90,7 @@ def _form(predictor: PredictorManifest, release: Release, form: Form) -> None:
     if problems:
         _announce(form, problems)
     if is_one_piece:
-        _last_run(predictor, release, is_inside=True)
+        _last_run(predictor, release, inputs, is_inside=True)
 
 
 # --- examples ---------------------------------------------------------------------------------------------------------
@@ -230,8 +230,8 @@ def _start(predictor: PredictorManifest, inputs: Json, unreadable: Sequence[Prob
         st.stop()
     st.session_state[f"run:{predictor.name}"] = run.id
     st.session_state[f"answered:{predictor.name}"] = (time.monotonic(), inputs)
-    session.made(run)
-    feedback.nothing_said(run)
+    session.remember_run(run)
+    feedback.remember_no_feedback(run)
     return ()
 
 
@@ -272,13 +272,18 @@ def _pending_key(predictor: PredictorManifest) -> str:
     return f"pending:{predictor.name}"
 
 
-def _last_run(predictor: PredictorManifest, release: Release, *, is_inside: bool) -> None:
+def _last_run(predictor: PredictorManifest, release: Release, inputs: Json = None, *, is_inside: bool) -> None:
+    """Draw what became of the last run from this page; `inputs` are what the form holds now, None if nobody looked."""
     run_id = st.session_state.get(f"run:{predictor.name}")
     if not run_id:
         return
     st.header("Result", anchor=False)
+    _, answered = st.session_state.get(f"answered:{predictor.name}", (0.0, inputs))
     try:
-        run = run_view.draw_outcome(run_id, release, is_inside=is_inside)
+        run = session.live(run_id).run
+        is_older = inputs is not None and inputs != answered
+        run_view.draw_result_head(run, session.client().inputs(run), is_older=is_older)
+        run_view.draw_outcome(run_id, release, is_inside=is_inside)
     except MatineeError as error:
         show_error(error)
         return
