@@ -100,7 +100,7 @@ def test_a_batch_predictor_is_submitted_watched_and_its_table_offered_as_csv(fak
     assert any(button.label == "Cancel" for button in page.button)
     fake.finish(run_id, {"$table": [{"name": "date", "type": "date"}], "rows": [["2026-06-01"]]})
     page.run()
-    assert "| 2026-06-01 |" in shown(page)
+    assert "2026-06-01" in shown(page)
 
 
 def test_an_end_before_the_start_is_said_at_the_field(fake, open_page, shown):
@@ -110,6 +110,7 @@ def test_an_end_before_the_start_is_said_at_the_field(fake, open_page, shown):
     page.text_input[1].set_value("2026-06-01")
     page.button(key="go:plan").click().run()
     assert "End must be after start." in shown(page)
+    assert "Nothing has started. Look at: End." in shown(page)
     assert not fake.stored
 
 
@@ -195,3 +196,20 @@ def test_a_fault_of_the_page_is_one_sentence(fake, open_page, shown, monkeypatch
     assert "Something went wrong on this page, and nothing you filled in is to blame." in said
     assert "ZeroDivisionError: of ours" in caplog.text
     assert "ZeroDivisionError" not in said
+
+
+def test_a_text_that_is_no_value_and_a_value_over_its_bound_are_refused_together(fake, open_page, shown):
+    area = {"type": "number", "maximum": 500, "default": 60}
+    since = {"type": "string", "format": "date"}
+    fake.current = release_of(predictor("probe", object_schema(("since",), area=area, since=since)))
+    session.poll.forget()
+    page = open_page()
+    page.text_input[0].set_value("700")
+    page.text_input[1].set_value("soon")
+    page.button(key="go:probe").click().run()
+    said = shown(page)
+    assert "Area must be at most 500." in said
+    assert "Since must be a date such as 2026-01-31." in said
+    assert "is required" not in said
+    assert [text.value for text in page.text_input] == ["700", "soon"]
+    assert not fake.stored

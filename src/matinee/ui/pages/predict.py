@@ -257,7 +257,7 @@ def _wait_for(predictor: PredictorManifest, pending: waiting.Pending[Run]) -> Ru
         nonlocal place
         if place is None:
             place = st.container(key=BUSY).empty()  # most answers come before there is anything to say
-        place.info(words, icon=":material/hourglass_top:")
+        place.info(words if predictor.kind == "realtime" else "Handing the run over…", icon=":material/hourglass_top:")
 
     try:
         return pending.result(tell)
