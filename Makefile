@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED
 
 AXE := tests/browser/node_modules/axe-core
 
-.PHONY: help demo test lint wheel-test format golden reference bench lock setup axe clean
+.PHONY: help demo test lint wheel-test format golden reference bench lock setup axe soak structure clean
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -46,6 +46,12 @@ reference: setup  ## renew the tables of keys in docs/reference/matinee-toml.md
 
 bench: setup  ## measure against the floors (ONLY=name for one of them)
 	@$(BIN)/python bench/run.py $(ONLY)
+
+structure: setup  ## count the house: files, imports, circles, functions, words
+	@$(BIN)/python scripts/structure.py
+
+soak: setup  ## what takes long: one operator changed at a time, and the tests that must notice
+	@$(BIN)/python scripts/mutants.py
 
 lock: setup  ## renew requirements/dev.txt
 	@$(BIN)/uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --upgrade --quiet \

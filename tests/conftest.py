@@ -32,7 +32,7 @@ GREET = """
         if name == "trouble":
             raise ValueError("I do not greet trouble")
         hello = "Hello" if tone == "kind" else "Hi"
-        return Greeting(f"{hello}, {name}!", int(state.increment(f"greeted/{name}")), os.getpid())
+        return Greeting(f"{hello}, {name}!", int(state.increment(f"greeted/{name[:50]}")), os.getpid())
 """
 COUNT = """
     import os, time

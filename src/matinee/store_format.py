@@ -23,8 +23,8 @@ UPDATE = "Update Matinee: pip install -U matinee."
 
 T = TypeVar("T")
 V = TypeVar("V")
-_hidden: set[str] = set()  # what the log already says: lists are read again and again
-_MOST_HIDDEN = 10_000
+reported_damage: set[str] = set()  # what the log already says: lists are read again and again
+_MOST_REPORTED = 10_000
 
 decode = json.JSONDecoder().decode
 _compact = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
@@ -110,10 +110,10 @@ def readable(read: Callable[[T], V], item: T, name: str) -> V | None:
     try:
         return read(item)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        if name not in _hidden and len(_hidden) < _MOST_HIDDEN:
+        if name not in reported_damage and len(reported_damage) < _MOST_REPORTED:
             import logging  # rarely needed, and a worker starts in milliseconds
 
-            _hidden.add(name)
+            reported_damage.add(name)
             logging.getLogger(__name__).warning(
                 "%s cannot be read and is left out: %s: %s", name, type(error).__name__, error
             )

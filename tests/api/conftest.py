@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 from matinee.access.modes import make_sign_in
 from matinee.access.people import Person, Users
 from matinee.access.tokens import create_token
-from matinee.api import routes
+from matinee.api.routes import routes
 from matinee.client.core import Client
 from matinee.client.host import LocalHost
 from matinee.project.load import load

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from matinee.access import tokens
 from matinee.access.modes import make_sign_in
 from matinee.access.people import Users
-from matinee.api import routes
+from matinee.api.routes import routes
 from matinee.backends.factory import open_backend
 from matinee.backends.local.store import SqliteStore
 from matinee.cli.main import run

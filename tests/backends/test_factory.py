@@ -160,6 +160,6 @@ def branches(file: Path) -> list[str]:
 
 
 def test_nobody_else_asks_which_backend_it_is():
-    places = {"settings.py", "backends/factory.py", "cli/deploying.py"}  # the last: where images are built
+    places = {"settings.py", "backends/factory.py", "cli/deploy.py"}  # the last: where images are built
     files = [file for file in SOURCE.rglob("*.py") if file.relative_to(SOURCE).as_posix() not in places]
     assert [place for file in files for place in branches(file)] == []

@@ -20,7 +20,7 @@ from matinee.deploy.registry import EngineImages
 from matinee.errors import BackendError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources
 from matinee.names import Names
-from matinee.settings import AwsSettings
+from matinee.settings import PASSWORD, AwsSettings
 from matinee.stack.blueprint import Blueprint
 
 Answers = Callable[[str], Stubber]
@@ -239,7 +239,7 @@ def test_a_secret_that_only_a_person_can_give_is_asked_for(recorded: Cloud, answ
 def test_a_password_that_is_made_is_shown_once_and_never_in_a_repr(recorded: Cloud, answers: Answers) -> None:
     wanted = {"Name": "/matinee/activity/prod/MATINEE_PASSWORD", "Type": "SecureString", "Value": ANY, "Tags": ANY}
     answers("ssm").add_response("put_parameter", {}, wanted)
-    made = preflight.make_secrets(recorded, [preflight.PASSWORD])
+    made = preflight.make_secrets(recorded, [PASSWORD])
     assert len(made.password) >= 12
     assert made.password not in repr(made)
 

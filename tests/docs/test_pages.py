@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -183,14 +184,27 @@ def test_the_shown_matinee_toml_is_read_and_names_every_size(tmp_path: Path) -> 
         assert f"| `{field.name}` |" in page.read_text()
 
 
-def test_the_architecture_names_every_package_and_only_files_that_exist() -> None:
+def test_the_architecture_names_only_files_that_exist() -> None:
     page = (ROOT / "ARCHITECTURE.md").read_text()
-    source = ROOT / "src" / "matinee"
     for path in re.findall(r"`([\w/]+(?:\.py|/))`", page):
-        assert (source / path).exists(), path
+        assert any((ROOT / folder / path).exists() for folder in ("src/matinee", ".")), path
+
+
+def test_the_drawing_of_the_architecture_is_what_import_linter_holds() -> None:
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    box = page[page.index("\n```\nstart") :].split("```")[1]
+    drawing = re.findall(r"^([a-z][\w/]*(?: · [\w/]+)*)(?:  .*)?$", box, re.MULTILINE)
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = [re.sub(r"[()]", "", line) for line in contracts[0]["layers"]]
+    assert [set(line.replace("/", ".").split(" · ")) for line in drawing] == [set(line.split(" | ")) for line in layers]
+
+
+def test_every_package_stands_in_a_layer() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = {name.split(".")[0] for line in contracts[0]["layers"] for name in re.findall(r"[\w.]+", line)}
+    source = ROOT / "src" / "matinee"
     modules = {p.stem for p in source.glob("*.py")} | {p.parent.name for p in source.glob("*/__init__.py")}
-    for module in modules - {"__init__"}:
-        assert re.search(rf"`{module}\b", page), module
+    assert modules - {"__init__"} == layers
 
 
 def test_the_readme_opens_with_the_two_commands() -> None:

@@ -165,7 +165,7 @@ def test_on_a_terminal_a_bar_is_drawn_to_stderr(
 
 def test_a_bound_handle_goes_through_the_backend() -> None:
     bind(Recorder())
-    handle = matinee.predictors("recommend")
+    handle = matinee.predictor("recommend")
     assert handle(gender="male") == ("recommend", {"gender": "male"})
     assert handle.map([{"n": 1}, {"n": 2}]) == [("recommend", {"n": 1}), ("recommend", {"n": 2})]
     assert handle.submit(n=1) == "run of recommend"
@@ -174,7 +174,7 @@ def test_a_bound_handle_goes_through_the_backend() -> None:
 def test_an_input_the_callee_refuses_is_the_callers_failure() -> None:
     bind(Recorder())
     with pytest.raises(PredictionError, match="strict refused its input: gender: is required"):
-        matinee.predictors("strict")()
+        matinee.predictor("strict")()
 
 
 def test_an_unbound_handle_calls_the_plain_function_of_that_name() -> None:
@@ -182,7 +182,7 @@ def test_an_unbound_handle_calls_the_plain_function_of_that_name() -> None:
     def doubled_for_this_test(n: int) -> int:
         return 2 * n
 
-    handle = matinee.predictors("doubled_for_this_test")
+    handle = matinee.predictor("doubled_for_this_test")
     assert handle(n=2) == 4
     assert handle.map([{"n": n} for n in range(20)]) == [2 * n for n in range(20)]
     with pytest.raises(MatineeError, match="needs a running app"):
@@ -191,5 +191,5 @@ def test_an_unbound_handle_calls_the_plain_function_of_that_name() -> None:
 
 def test_an_unbound_handle_on_nothing_says_what_to_do() -> None:
     with pytest.raises(MatineeError, match="no predictor of that name is declared") as refused:
-        matinee.predictors("nowhere")()
+        matinee.predictor("nowhere")()
     assert "import the module that declares nowhere" in refused.value.hint

@@ -56,7 +56,7 @@ HEAVY |= {"dataclasses", "inspect", "tomllib"}
 
 
 def test_declaring_loads_nothing_heavy() -> None:
-    loaded = loaded_by("import matinee; matinee.realtime; matinee.state; matinee.predictors('x')")
+    loaded = loaded_by("import matinee; matinee.realtime; matinee.state; matinee.predictor('x')")
     assert not loaded & (HEAVY | {"matinee.values", "concurrent.futures"})
 
 
@@ -76,5 +76,5 @@ def test_a_prediction_of_plain_types_loads_nothing_heavy() -> None:
 def test_predictor_is_found_whichever_way_it_was_imported() -> None:
     loaded_by("import matinee.predictors.context\nfrom matinee import predictor\nassert predictor('a').name == 'a'")
     loaded_by(
-        "from matinee import predictor\nimport matinee.predictors.context\nassert matinee.predictors('a').name == 'a'"
+        "from matinee import predictor\nimport matinee.predictors.context\nassert matinee.predictor('a').name == 'a'"
     )

@@ -23,7 +23,8 @@ SEEN = """
 import json, sys
 from pathlib import Path
 from matinee.errors import ProjectError
-from matinee.project import Aws, load
+from matinee.project.aws import Aws
+from matinee.project.load import load
 from matinee.project.fields import reference
 
 folder = Path(sys.argv[1])

@@ -37,7 +37,7 @@ SOURCE = """
 
     @realtime(memory_mb=200, timeout_s=0.5)
     def see(n: int, act: str = "") -> Seen:
-        with open("calls.txt", "a") as calls:
+        with open("NOTES/calls.txt", "a") as calls:
             calls.write(f"{n}\\n")
         if act == "raise":
             raise ValueError("I do not like this row")
@@ -68,8 +68,14 @@ SOURCE = """
 
 
 @pytest.fixture
-def app(write_app: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
-    folder = write_app(see=SOURCE)
+def notes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where predictors write what the tests read: a worker runs in a snapshot of the app's folder, not in it."""
+    return tmp_path_factory.mktemp("notes")
+
+
+@pytest.fixture
+def app(write_app: Callable[..., Path], notes: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+    folder = write_app(see=SOURCE.replace("NOTES", str(notes)))
     monkeypatch.chdir(folder)
     with matinee.connect(folder) as found:
         yield found
@@ -84,8 +90,9 @@ def lines(app: App, run: Run) -> list[dict[str, Any]]:
     return [json.loads(line) for line in b"".join(pieces).splitlines()]
 
 
-def calls() -> Counter[int]:
-    return Counter(map(int, Path("calls.txt").read_text().split()))
+def calls(notes: Path) -> Counter[int]:
+    file = notes / "calls.txt"
+    return Counter(map(int, file.read_text().split() if file.exists() else ()))
 
 
 def message(app: App, run: Run) -> str:
@@ -131,19 +138,19 @@ def test_the_result_is_saved_as_the_name_says(app: App) -> None:
     assert len(result.save("out.jsonl").read_text().splitlines()) == 2
 
 
-def test_a_killed_worker_loses_only_the_unfinished_chunk(app: App) -> None:
+def test_a_killed_worker_loses_only_the_unfinished_chunk(app: App, notes: Path) -> None:
     run = app.see.submit_rows(table(*["pause0.001"] * 2000)).run
     files, key = app.client.backend.files, storage.results_key(run.id)
     wait_until(lambda: storage.chain_chunks(files, key), what="the first chunk")
     done = storage.chain_chunks(files, key)
-    before = calls()
-    wait_until(lambda: calls().total() > before.total() + 50, what="rows of the next chunk")
+    before = calls(notes)
+    wait_until(lambda: calls(notes).total() > before.total() + 50, what="rows of the next chunk")
     os.kill(worker_pid(), signal.SIGKILL)
     finished = app.client.wait(run.id, timeout_s=60)
     assert (finished.status, finished.attempt, finished.losses) == ("succeeded", 2, 1)
     assert [row["result"]["twice"] for row in lines(app, run)] == [2 * n for n in range(1, 2001)]
-    again = {n for n, count in calls().items() if count > 1}
-    assert set(calls()) == set(range(1, 2001))
+    again = {n for n, count in calls(notes).items() if count > 1}
+    assert set(calls(notes)) == set(range(1, 2001))
     assert again, "the unfinished chunk was predicted again"
     assert min(again) >= done[-1].next, "no row of a finished chunk was"
     assert len(again) <= storage.MAX_ROWS
@@ -177,12 +184,12 @@ def test_what_ends_the_process_names_the_rows(app: App, act: str, kind: str, wor
     assert lines(app, run)[-1]["error"] == "not predicted: the run failed before"
 
 
-def test_a_process_that_ends_after_finished_chunks_is_followed_by_another(app: App) -> None:
+def test_a_process_that_ends_after_finished_chunks_is_followed_by_another(app: App, notes: Path) -> None:
     handle = app.see.submit_rows(table(*["leak"] * 5000))
     result = handle.result(timeout_s=60)
     assert (len(result), result.failed, handle.run.failures) == (5000, 0, 0)
     assert handle.run.attempt > 1
-    assert max(calls().values()) <= handle.run.attempt
+    assert max(calls(notes).values()) <= handle.run.attempt
     log = "\n".join(line.message for line in handle.logs())
     assert "of its 200 MB of memory, at one of the rows" in log
     assert "Going on with row" in log
@@ -195,10 +202,10 @@ def rows_named(text: str) -> tuple[int, int]:
     return int(first), int(last)
 
 
-def test_a_cancelled_run_stops_and_keeps_what_it_has(app: App) -> None:
+def test_a_cancelled_run_stops_and_keeps_what_it_has(app: App, notes: Path) -> None:
     acts = [""] * 1500 + ["pause0.2"] * 500
     run = app.see.submit_rows(table(*acts)).run
-    wait_until(lambda: len(Path("calls.txt").read_text().split()) > 1500 if Path("calls.txt").exists() else False)
+    wait_until(lambda: calls(notes).total() > 1500)
     app.client.cancel(run.id)
     finished = app.client.wait(run.id, timeout_s=20)
     assert finished.status == "cancelled"
@@ -230,7 +237,7 @@ MEASURE = """
         result.save("out.csv")
         figures = {"grown_mb": peak_mb() - before, "check_and_submit_s": submitted - began, "run_s": ran - submitted,
                    "save_s": time.monotonic() - ran, "rows": len(result), "failed": result.failed,
-                   "worker_kb": [int(p.read_text()) for p in sorted(Path(".").glob("peak-*"))]}
+                   "worker_kb": [int(p.read_text()) for p in sorted(Path("NOTES").glob("peak-*"))]}
     print(json.dumps(figures))
 """
 SMALL = """
@@ -240,20 +247,20 @@ SMALL = """
     def small(n: int, note: str = "") -> int:
         if n in (1000, 99_999):
             peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
-            open(f"peak-{n:06d}", "w").write(peak.split()[1])
+            open(f"NOTES/peak-{n:06d}", "w").write(peak.split()[1])
         return n + 1
 """
 
 
 @pytest.mark.slow
-def test_a_hundred_thousand_rows_take_no_more_memory_than_a_few(write_app: Callable[..., Path]) -> None:
-    folder = write_app(small=SMALL)
+def test_a_hundred_thousand_rows_take_no_more_memory_than_a_few(write_app: Callable[..., Path], notes: Path) -> None:
+    folder = write_app(small=SMALL.replace("NOTES", str(notes)))
     for name, count in (("small.csv", 2000), ("large.csv", 100_000)):
         with (folder / name).open("w") as out:
             out.write("n,note\n")
             out.writelines(f"{n},{'some words to make the row longer ' * 4}{n}\n" for n in range(count))
     script = folder / "measure.py"
-    script.write_text(textwrap.dedent(MEASURE))
+    script.write_text(textwrap.dedent(MEASURE).replace("NOTES", str(notes)))
     done = subprocess.run([sys.executable, script], cwd=folder, capture_output=True, text=True, timeout=120, check=True)
     figures = json.loads(done.stdout.splitlines()[-1])
     print(figures)

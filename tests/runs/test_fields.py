@@ -24,7 +24,7 @@ from matinee.api.openapi import own
 from matinee.api.responses import run_json
 from matinee.backends.aws.store_items import run_from, run_item
 from matinee.backends.local.store import SqliteStore
-from matinee.cli import render
+from matinee.cli import output as render
 from matinee.client.remote import _run
 from matinee.testing.store_contract_runs import a_run
 

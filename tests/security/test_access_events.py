@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 from matinee.access.events import record_event, send_events_to, stop_events
 from matinee.access.gate import open_gate
 from matinee.access.modes import make_sign_in
-from matinee.api import routes
+from matinee.api.routes import routes
 from matinee.backends.factory import open_backend
 from matinee.backends.local.logs import FolderLogs
 from matinee.client.core import Client

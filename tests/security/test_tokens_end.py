@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from matinee.access.modes import make_sign_in
 from matinee.access.people import Users
 from matinee.access.tokens import create_token
-from matinee.api import routes
+from matinee.api.routes import routes
 from matinee.backends.factory import open_backend
 from matinee.client.core import Client
 from matinee.manifest import Release

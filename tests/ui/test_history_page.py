@@ -115,4 +115,5 @@ def test_runs_are_saved_as_one_file(fake, three, chosen):
 
 
 def test_a_person_sees_the_buttons_to_save(open_page, three):
-    assert [element.label for element in open_page("history").get("download_button")] == ["CSV", "JSON Lines"]
+    labels = [element.label for element in open_page("history").get("download_button")]
+    assert labels == ["CSV", "Excel", "Parquet", "JSON Lines"]

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from functools import lru_cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
+# CPython 3.11 counts the depth of all threads' trees together: https://github.com/python/cpython/issues/106905
+_PARSING = threading.Lock()
 # Where each folder of the framework goes: into every image; into the UI's alone; nowhere, for it is the developer's.
 # What is in components' images is in their versions, so a folder that is not decided here would change them all.
 EVERYWHERE, UI_ONLY, NOWHERE = "everywhere", "ui", "nowhere"
@@ -191,7 +194,8 @@ def imports_beside(file: Path, folder: Path) -> tuple[Path, ...]:
 def _parsed(file: Path) -> ast.Module | None:
     """Return the file's code; None for one that cannot be read or parsed, whose trouble shows by itself."""
     try:
-        return ast.parse(file.read_bytes())
+        with _PARSING:
+            return ast.parse(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return None
 

@@ -8,9 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
-
 from matinee.errors import ComponentError
 
 # The expression of the specification: https://packaging.python.org/en/latest/specifications/inline-script-metadata/
@@ -173,6 +170,9 @@ def _index_option(index: Any, file: Path, line: int) -> list[str]:
 
 def _with_source(requirement: str, sources: dict[str, Any], file: Path, line: int) -> str:
     """Return the requirement with its place, as PEP 508 has it, if `[tool.uv.sources]` names one for it."""
+    from packaging.requirements import InvalidRequirement, Requirement  # a component's environment has no packaging
+    from packaging.utils import canonicalize_name
+
     try:
         parsed = Requirement(requirement)
     except InvalidRequirement:  # said in words by `environments.uv.check`

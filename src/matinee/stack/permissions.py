@@ -24,7 +24,6 @@ from matinee.stack.blueprint import (
     logical,
     shortened,
 )
-from matinee.stack.builder import said
 
 Json = Any
 _PAGES = "https://docs.aws.amazon.com/service-authorization/latest/reference/"
@@ -51,11 +50,12 @@ class Statement:
             "Sid": self.sid,
             "Effect": "Allow",
             "Action": sorted(self.actions),
-            "Resource": [said(one) for one in self.resources],
+            "Resource": [_fill_in(one) for one in self.resources],
         }
         if self.conditions:
             told["Condition"] = {
-                test: {key: _said(value) for key, value in keys.items()} for test, keys in self.conditions.items()
+                test: {key: _fill_in_each(value) for key, value in keys.items()}
+                for test, keys in self.conditions.items()
             }
         return told
 
@@ -306,8 +306,13 @@ def _infrastructure(b: Blueprint) -> Role:
     return Role("InfrastructureRole", role_name(b, "gpu-infrastructure"), "ecs", statements, managed)
 
 
-def _said(value: Json) -> Json:
-    return [said(one) for one in value] if isinstance(value, list) else said(value)
+def _fill_in_each(value: Json) -> Json:
+    return [_fill_in(one) for one in value] if isinstance(value, list) else _fill_in(value)
+
+
+def _fill_in(text: Json) -> Json:
+    """Return a text with `${AWS::Region}` and the like as CloudFormation fills it in, without troposphere."""
+    return {"Fn::Sub": text} if "${" in text else text
 
 
 # --- policies ---------------------------------------------------------------------------------------------------------
@@ -324,7 +329,7 @@ def trust_policy(role: Role) -> dict[str, Json]:
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html
     """
-    condition = {"StringEquals": {"aws:SourceAccount": said("${AWS::AccountId}")}}
+    condition = {"StringEquals": {"aws:SourceAccount": _fill_in("${AWS::AccountId}")}}
     statement: dict[str, Json] = {
         "Effect": "Allow",
         "Principal": {"Service": f"{role.service}.amazonaws.com"},
@@ -346,7 +351,7 @@ def repository_policy(b: Blueprint) -> dict[str, Json]:
                 "Principal": {"Service": "lambda.amazonaws.com"},
                 "Action": ["ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"],
                 # The account is in the ARN. Lambda is not known to tell it apart, and would then read nothing.
-                "Condition": {"ArnLike": {"aws:SourceArn": said(arn("lambda", f"function:{b.names.prefix}*"))}},
+                "Condition": {"ArnLike": {"aws:SourceArn": _fill_in(arn("lambda", f"function:{b.names.prefix}*"))}},
             }
         ],
     }
@@ -361,7 +366,7 @@ def bucket_policy(b: Blueprint) -> dict[str, Json]:
             "Effect": "Deny",
             "Principal": "*",
             "Action": "s3:*",
-            "Resource": [said(bucket), said(bucket + "/*")],
+            "Resource": [_fill_in(bucket), _fill_in(bucket + "/*")],
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         }
     ]
@@ -373,8 +378,8 @@ def bucket_policy(b: Blueprint) -> dict[str, Json]:
                 "Effect": "Allow",
                 "Principal": {"Service": "cloudfront.amazonaws.com"},
                 "Action": "s3:GetObject",
-                "Resource": said(f"{bucket}/{PUBLIC_PREFIX}*"),
-                "Condition": {"ArnLike": {"aws:SourceArn": said(distributions)}},  # the account is in the ARN
+                "Resource": _fill_in(f"{bucket}/{PUBLIC_PREFIX}*"),
+                "Condition": {"ArnLike": {"aws:SourceArn": _fill_in(distributions)}},  # the account is in the ARN
             }
         )
     return {"Version": "2012-10-17", "Statement": statements}
@@ -390,10 +395,10 @@ def topic_policy(b: Blueprint) -> dict[str, Json]:
                 "Effect": "Allow",
                 "Principal": {"Service": "cloudwatch.amazonaws.com"},
                 "Action": "sns:Publish",
-                "Resource": said(arn("sns", b.names.resource("alarms"))),
+                "Resource": _fill_in(arn("sns", b.names.resource("alarms"))),
                 "Condition": {
-                    "ArnLike": {"aws:SourceArn": said(arn("cloudwatch", f"alarm:{b.names.prefix}*"))},
-                    "StringEquals": {"aws:SourceAccount": said("${AWS::AccountId}")},
+                    "ArnLike": {"aws:SourceArn": _fill_in(arn("cloudwatch", f"alarm:{b.names.prefix}*"))},
+                    "StringEquals": {"aws:SourceAccount": _fill_in("${AWS::AccountId}")},
                 },
             }
         ],

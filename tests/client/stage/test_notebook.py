@@ -11,7 +11,7 @@ from nbclient import NotebookClient
 
 from support.stage import emulated_stage
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = Path(__file__).parents[3] / "examples"
 HERE, STAGE = 'matinee.connect("activity")', 'matinee.connect("activity", stage="dev")'
 CELL_S = 300  # the first makes environments
 

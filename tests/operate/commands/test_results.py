@@ -23,7 +23,9 @@ def no_blob(_blob: Any) -> bytes:
 
 def test_a_table_becomes_csv(tmp_path: Path) -> None:
     save(TABLE, no_blob, tmp_path / "plan.csv")
-    assert (tmp_path / "plan.csv").read_bytes() == b'date,note\r\n2026-12-01,"a, b"\r\n2026-12-02,\r\n'
+    assert (tmp_path / "plan.csv").read_bytes() == (
+        b'\xef\xbb\xbfdate,note\r\n2026-12-01,"a, b"\r\n2026-12-02,\r\n'  # with a mark, so that Excel reads UTF-8
+    )
 
 
 def test_a_table_becomes_json_if_the_name_says_so(tmp_path: Path) -> None:

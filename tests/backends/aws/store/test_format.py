@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from matinee import store_format
 from matinee.backends.aws.store import DynamoStore
 from matinee.errors import BackendError
 from matinee.manifest import Release
@@ -13,6 +14,12 @@ from matinee.store_format import FORMAT
 from matinee.testing.store_contract_runs import NOW, a_run, a_slot
 
 FORMAT_KEY = {"pk": {"S": "RELEASE"}, "sk": {"S": "FORMAT"}}
+
+
+@pytest.fixture(autouse=True)
+def nothing_reported_yet(monkeypatch):
+    """Damage is reported once a process: each test is the first to meet it."""
+    monkeypatch.setattr(store_format, "reported_damage", set())
 
 
 @pytest.fixture
