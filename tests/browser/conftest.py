@@ -44,7 +44,13 @@ DEPLOYED = "rehearse"
 
 @pytest.fixture(scope="module")
 def dev(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
-    """The example named by the module's EXAMPLE, running from a copy of its folder."""
+    """The example named by the module's EXAMPLE, run from a copy of its folder; or its SOURCE, an app of one file."""
+    if source := getattr(request.module, "SOURCE", ""):
+        file = tmp_path_factory.mktemp("apps") / "app.py"
+        file.write_text(source)
+        with running_app(file, timeout_s=240) as running:
+            yield running
+        return
     name, way = request.module.EXAMPLE, getattr(request, "param", "")
     if way == "--containers":
         request.getfixturevalue("engine")

@@ -24,13 +24,6 @@ def choose(page: Any, label: str) -> None:
     page.get_by_role("radio", name=label, exact=True).click()
 
 
-def fill_date(page: Any, label: str, digits: str) -> None:
-    """Type eight digits into the date's parts, year first."""
-    page.get_by_role("group", name=label, exact=True).get_by_role("spinbutton").first.click()
-    page.keyboard.type(digits)
-    page.keyboard.press("Escape")  # closes the calendar
-
-
 def test_recommend_and_rate_it(open_tab):
     page = open_tab()
     choose(page, "Female")
@@ -52,8 +45,8 @@ def test_recommend_and_rate_it(open_tab):
 def test_an_end_before_the_start_is_said_at_the_field(open_tab):
     page = open_tab("plan")
     choose(page, "Male")
-    fill_date(page, "Start", "20260601")
-    fill_date(page, "End", "20260530")
+    page.get_by_label("Start", exact=True).fill("2026-06-01")
+    page.get_by_label("End", exact=True).fill("2026-05-30")
     page.get_by_role("button", name="Start run").click()
     page.get_by_text("End must be after start.").wait_for()
 
@@ -61,8 +54,8 @@ def test_an_end_before_the_start_is_said_at_the_field(open_tab):
 def test_plan_watch_close_the_tab_and_find_it_again(open_tab, tmp_path, loaded_by_ui):
     page = open_tab("plan")
     choose(page, "Undisclosed")
-    fill_date(page, "Start", "20260101")
-    fill_date(page, "End", "20260401")
+    page.get_by_label("Start", exact=True).fill("2026-01-01")
+    page.get_by_label("End", exact=True).fill("2026-04-01")
     page.get_by_role("button", name="Start run").click()
     page.get_by_text("the run goes on and stays in History").wait_for()
     page.close()
@@ -85,8 +78,8 @@ def test_plan_watch_close_the_tab_and_find_it_again(open_tab, tmp_path, loaded_b
 def test_progress_is_live_and_a_run_can_be_cancelled(open_tab):
     page = open_tab("plan")
     choose(page, "Male")
-    fill_date(page, "Start", "20000101")
-    fill_date(page, "End", "20250101")
+    page.get_by_label("Start", exact=True).fill("2000-01-01")
+    page.get_by_label("End", exact=True).fill("2025-01-01")
     page.get_by_role("button", name="Start run").click()
     bar = page.get_by_role("progressbar")
     bar.wait_for()

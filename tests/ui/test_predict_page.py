@@ -155,7 +155,7 @@ def test_an_example_shows_all_that_it_fills_in_and_fills_in_just_that(answer, se
 def test_an_example_of_a_picture_has_a_thumbnail(answer, send):
     picture = {"$blob": "image/png", "name": "dot.png", "base64": base64.b64encode(PIXEL).decode()}
     page = answer({"x-matinee": "image"}, example=picture)
-    assert len(page.get("imgs")) == 2  # above the button, and in the form that it filled in
+    assert len(page.get("image")) == 2  # above the button, and in the form that it filled in
     assert send(page) == picture
 
 

@@ -156,8 +156,7 @@ def read_number(kind: str, text: str, path: str, where: str = "") -> Json:
 
 
 def _is_whole(number: Decimal) -> bool:
-    exponent = number.as_tuple().exponent
-    return number.adjusted() < MAX_DIGITS and (exponent >= 0 or number == number.to_integral_value())
+    return number.adjusted() < MAX_DIGITS and number == number.to_integral_value()
 
 
 def _plain_number(text: str, path: str, where: str) -> str | None:
@@ -341,7 +340,7 @@ def _scalar_holds(field: Field, value: Json) -> bool:
         case "date" | "datetime" | "time":
             return isinstance(value, str) and validate.parsed(TIMES[field.kind], value) is not None
         case "constant":
-            return bool(value == field.default)
+            return field.default is MISSING or bool(value == field.default)
         case "json":
             return True
     return _is_of_kind(field.kind, value)
@@ -351,7 +350,7 @@ def _record_holds(field: Field, value: Json) -> bool:
     parts = {part.name: part for part in field.fields}
     if not isinstance(value, Mapping) or not set(value) <= set(parts):
         return False
-    tags = {name: part for name, part in parts.items() if part.kind == "constant"}
+    tags = {name: part for name, part in parts.items() if part.kind == "constant" and part.default is not MISSING}
     is_this = all(value.get(name) == tag.default for name, tag in tags.items())
     return is_this and all(holds(parts[name], item) for name, item in value.items())
 

@@ -115,9 +115,9 @@ def messages_by_field(form: Form, problems: Iterable[Problem]) -> dict[str, list
         places = [_place(part) for part in problem.path[len(path) :].split(".") if part]
         what = ", ".join([labels[path], *places] if path else places)
         sentence = f"{what} {problem.message}".strip()
-        said = messages.setdefault(path, [])
-        if (ended := sentence if sentence.endswith((".", "!", "?")) else f"{sentence}.") not in said:
-            said.append(ended)
+        ended = sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
+        if ended not in messages.setdefault(path, []):
+            messages[path].append(ended)
     return messages
 
 
@@ -158,7 +158,7 @@ def field_of(
         nullable=nullable,
         default=plain.get("default", MISSING),
     )
-    return _filled(field, plain, defs, depth)
+    return _with_kind(field, plain, defs, depth)
 
 
 def _label(name: str, schema: Schema) -> str:
@@ -195,7 +195,7 @@ def _plain(schema: Schema, defs: Schema) -> tuple[dict[str, Json], bool]:
     return merged, nullable
 
 
-def _filled(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
+def _with_kind(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
     row = registry.row_of(schema)
     if row and "x-matinee" in schema and row.carrier != "markdown":
         return replace(field, kind=row.field, accept=_accept(row, schema))

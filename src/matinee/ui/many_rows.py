@@ -1,4 +1,4 @@
-"""Many rows in plain words: what a check found, the choices of columns, and a run's summary. Pure."""
+"""Many rows: which predictors take them, what a check found in plain words, and what their run shows."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ def is_rows(run: Run) -> bool:
 
 
 def rows_summary(inputs: Json) -> str:
-    """Return what was given in one short line: "2,000 rows of people.csv"; "" for other inputs."""
-    given = results_reference(inputs)
-    if given is None:
+    """Return the inputs of many rows in one short line: "2,000 rows of people.csv"; "" for other inputs."""
+    table = results_reference(inputs)
+    if table is None:
         return ""
-    name = f" of {given['name']}" if given.get("name") else ""
-    return f"{_counted(int(given['total']))}{name}"
+    name = f" of {table['name']}" if table.get("name") else ""
+    return f"{_counted(int(table['total']))}{name}"
 
 
 def rows_outcome(run: Run) -> str:
     """Return how a finished run of many rows went, in one sentence."""
-    given = results_reference(run.inputs) or {}
-    total = int(given.get("total", 0))
+    table = results_reference(run.inputs) or {}
+    total = int(table.get("total", 0))
     failed = int((results_reference(run.result) or {}).get("failed", 0))
     if not failed:
         return f"All {_counted(total)} have a result." if total > 1 else "The row has a result."
@@ -136,14 +136,13 @@ def _counted(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 
-# --- rows result ------------------------------------------------------------------------------------------------------
-# What a run of many rows shows in place of inputs and result: how many, of which file, and the table to download.
+# --- the run of many rows: how many, of which file, and the table to download -----------------------------------------
 
 OFFERED = [("csv", ",", "CSV"), ("csv", ";", "CSV ;"), *((form, ",", LABELS[form]) for form in LABELS if form != "csv")]
 
 
 def draw_rows_inputs(run: Run) -> None:
-    """Draw what was given, and the way to give another table."""
+    """Draw which table it was, and the link to the page that takes another."""
     st.markdown(escaped(rows_summary(run.inputs)))
     if site.knows(site.ROWS):
         query = {"predictor": run.predictor}
@@ -161,7 +160,7 @@ def draw_rows_result(run: Run) -> None:
         for form, separator, label in OFFERED:
             st.download_button(
                 label,
-                data=_maker(client, run, form, separator),
+                data=_download_of(client, run, form, separator),
                 file_name=f"{run.predictor}-{run.id[:10]}.{form}",
                 mime=MEDIA_TYPES[form],
                 key=f"rows:{form}{separator}:{run.id}",
@@ -170,7 +169,7 @@ def draw_rows_result(run: Run) -> None:
             )
 
 
-def _maker(client: Client, run: Run, form: str, separator: str) -> Callable[[], bytes]:
+def _download_of(client: Client, run: Run, form: str, separator: str) -> Callable[[], bytes]:
     """Return what makes the file when the button is pressed; it runs outside the page, so it must not draw."""
 
     def make() -> bytes:

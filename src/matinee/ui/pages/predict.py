@@ -85,7 +85,10 @@ def _form(predictor: PredictorManifest, release: Release, form: Form) -> None:
         inputs = widgets.draw_form(form, site.seed(predictor.name)[0], drawing)
     _button(predictor, inputs, drawing, is_one_piece=is_one_piece)
     refused = st.session_state.get(_refused_key(predictor))
-    widgets.show_problems(form, _problems_now(predictor, inputs, drawing, refused), drawing)
+    problems = _problems_now(predictor, inputs, drawing, refused)
+    widgets.show_problems(form, problems, drawing)
+    if problems:
+        _announce(form, problems)
     if is_one_piece:
         _last_run(predictor, release, inputs, is_inside=True)
 
@@ -98,7 +101,7 @@ def _draw_examples(predictor: PredictorManifest) -> None:
     if not predictor.examples:
         return
     examples = predictor.examples[:EXAMPLES]
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("Try an example:", width="content")
         for i, (example, label) in enumerate(zip(examples, _example_labels(examples), strict=True)):
             picture = _picture_in(example)
@@ -198,7 +201,22 @@ def _problems_now(
         return []
     if refused[:2] == (inputs, tuple(drawing.problems)):
         return list(refused.problems)
-    return drawing.problems or validate.problems(predictor.parameters, inputs)
+    return _problems_of(predictor, inputs, drawing.problems)
+
+
+def _announce(form: Form, problems: Sequence[Problem]) -> None:
+    """Name the fields to look at beside the button: an alert, which is read aloud, where a long form hides them."""
+    names = {problem.path.partition(".")[0] for problem in problems}
+    labels = [field.label for field in form.fields if field.name in names]
+    words = f"Nothing has started. Look at: {', '.join(labels)}." if labels else "Nothing has started."
+    st.error(escaped(words), icon=":material/error:")
+
+
+def _problems_of(predictor: PredictorManifest, inputs: Json, unreadable: Sequence[Problem]) -> list[Problem]:
+    """Return what is wrong with all fields: texts that are no value, and values that do not fit."""
+    paths = {problem.path.partition(".")[0] for problem in unreadable}
+    found = validate.problems(predictor.parameters, inputs)
+    return [*unreadable, *(problem for problem in found if problem.path.partition(".")[0] not in paths)]
 
 
 def _start(predictor: PredictorManifest, inputs: Json, unreadable: Sequence[Problem]) -> tuple[Problem, ...]:
@@ -224,7 +242,7 @@ def _run(predictor: PredictorManifest, inputs: Json, unreadable: Sequence[Proble
     if under_way is not None:
         return _wait_for(predictor, under_way)
     if unreadable:
-        raise InputError(problems=tuple(unreadable))
+        raise InputError(problems=tuple(_problems_of(predictor, inputs, unreadable)))
     make = client.submit if predictor.kind == "batch" else client.predict
     pending = waiting.begin(predictor.name, partial(make, predictor.name, inputs))
     st.session_state[_pending_key(predictor)] = pending  # any click on the page breaks off this run of the script
