@@ -6,6 +6,8 @@ import runpy
 
 import pytest
 
+from .conftest import wait_for
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 SOURCE = """
@@ -123,9 +125,7 @@ OVER = [  # label → what is typed over its bound and what is said; a page has 
 def test_an_entry_over_a_bound_is_refused_in_words_and_stays(open_tab, entries):
     page = open_tab("rent")
     page.get_by_role("button", name="60").click()  # the example
-    page.wait_for_function(
-        "[...document.querySelectorAll('input[aria-label=Area]')].map(input => input.value).join() === '60'"
-    )
+    wait_for(page, "[...document.querySelectorAll('input[aria-label=Area]')].map(input => input.value).join() === '60'")
     for label, (entry, _) in entries.items():
         page.get_by_label(label, exact=True).fill(entry)
     press(page)

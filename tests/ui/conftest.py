@@ -307,8 +307,10 @@ def shown() -> Callable[[AppTest], str]:
         )
         texts = [str(element.value) for kind in kinds for element in kind]
         tables = [e.proto.body for e in page.get("html") if "<table" in e.proto.body]
-        cells = [html.unescape(re.sub("<[^>]*>", "|", table)) for table in tables]
-        return "\n".join([*texts, *cells]).replace("\\", "")
+        rows = [row for table in tables for row in re.findall("<tr>(.*?)</tr>", table, re.DOTALL)]
+        cells = [re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
+        lines = [html.unescape(f"| {' | '.join(row)} |") for row in cells]
+        return "\n".join([*texts, *lines]).replace("\\", "")
 
     return read
 
