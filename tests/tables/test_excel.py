@@ -107,5 +107,5 @@ def test_a_zip_archive_is_no_workbook(tmp_path: Path) -> None:
 
 def test_a_small_file_that_becomes_a_huge_one_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("matinee.tables.excel.MAX_UNPACKED_BYTES", 100)
-    with pytest.raises(InputError, match="too large"):
-        read_frame(workbook(Data=[["n"], [1]]))
+    with pytest.raises(InputError, match="when it is unpacked"), open_table(workbook(Data=[["n"], [1]])):
+        pass

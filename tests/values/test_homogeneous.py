@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from matinee.errors import InputError
@@ -36,6 +36,8 @@ SCHEMAS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=json.dumps)
 @given(items=ITEMS)
+@example(items=[1.5] * 9 + [10**400])
+@example(items=[float("nan")] + [1] * 9)
 def test_a_long_list_is_checked_as_its_items_are(schema: dict[str, Any], items: list[Any]) -> None:
     one_by_one = [
         (str(number), problem.message)

@@ -54,7 +54,7 @@ def _fits_union(schema: Any, items: Sequence[Any]) -> bool:
     found = types_of(items)
     if not found <= frozenset().union(*(_TYPES[name] for name in names)):
         return False
-    return float not in found or _are_finite([item for item in items if type(item) is float])
+    return found.isdisjoint(_NUMBERS) or _are_finite([item for item in items if type(item) in _NUMBERS])
 
 
 def _are_finite(numbers: Iterable[Any]) -> bool:
