@@ -14,7 +14,7 @@ unexport PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED
 
 AXE := tests/browser/node_modules/axe-core
 
-.PHONY: help demo test lint wheel-test format golden reference bench lock setup axe soak structure clean
+.PHONY: help demo test lint wheel-test format golden limits reference bench lock setup axe soak structure clean
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,9 @@ format: setup  ## put files into the one format
 
 golden: setup  ## renew what the examples deploy, in tests/golden: then read the diff
 	@$(BIN)/python scripts/golden.py
+
+limits: setup  ## renew the table of what AWS takes of each string, in src/matinee/stack/limits.json
+	@$(BIN)/python scripts/limits.py
 
 reference: setup  ## renew the tables of keys in docs/reference/matinee-toml.md
 	@$(BIN)/python scripts/reference.py

@@ -33,8 +33,15 @@ class Names:
 
     @property
     def base(self) -> str:
-        """The common stem: the table, the cluster, the repository and the main stack have it as their name."""
-        return f"matinee-{self.app}-{self.stage}"
+        """The common stem: the table, the cluster, the repository and the main stack have it as their name.
+
+        It has no hyphen but the two that divide it. An app `shop-dev` would otherwise be within what stage `dev` of an
+        app `shop` is granted, `matinee-shop-dev-*`; no character divides names that all of AWS's services take.
+        """
+        app = self.app
+        if "-" in app:
+            app = f"{app.replace('-', '')}{hashlib.sha256(app.encode()).hexdigest()[:4]}"
+        return f"matinee-{app}-{self.stage}"
 
     @property
     def prefix(self) -> str:
@@ -68,6 +75,16 @@ class Names:
         return f"/matinee/{self.app}/{self.stage}/{secret}"
 
 
+def partition_of(region: str) -> str:
+    """Return the partition of a region, as ARNs have it: "aws", "aws-cn", "aws-us-gov", …"""
+    return next((name for prefix, name in _PARTITIONS.items() if region.startswith(prefix)), "aws")
+
+
+_PARTITIONS = {
+    "cn-": "aws-cn", "us-gov-": "aws-us-gov", "us-iso-": "aws-iso", "us-isob-": "aws-iso-b", "us-isof-": "aws-iso-f",
+    "eu-isoe-": "aws-iso-e", "eusc-": "aws-eusc",
+}  # fmt: skip
+
 # --- table schema -----------------------------------------------------------------------------------------------------
 # The keys and indexes of the one DynamoDB table, which the stack makes. `backends/aws/store_keys` says what for.
 
@@ -77,6 +94,15 @@ INDEXES = {
     "by_predictor": ("list_predictor", ("run_status", "predictor")),
     "unfinished": ("open_user", ("predictor",)),
 }
+
+
+def queue_partitions(predictor: str) -> tuple[str, ...]:
+    """Return the partitions of a predictor's queue, pool and turns, as patterns of IAM's.
+
+    A predictor is a Python identifier, so `#` ends its name: `Q#plan#*` is no other predictor's.
+    """
+    names = tuple(f"{kind}#{predictor}{rest}" for kind in ("Q", "POOL") for rest in ("", "#*"))
+    return (*names, f"TURN#{predictor}#*")
 
 
 def table_definition(name: str) -> dict[str, Any]:

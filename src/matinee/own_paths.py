@@ -10,6 +10,7 @@ import os
 import re
 
 SNAPSHOTS = ".matinee/snapshots"  # relative to the app's folder
+THE_FOLDER = "."  # among what a component opens: it lists the app's folder itself
 _INSIDE = re.compile(rf"/{re.escape(SNAPSHOTS)}/[0-9a-f]{{16}}(?![0-9A-Za-z.])")
 
 

@@ -22,6 +22,7 @@ _RESERVED = (
     "PYTHON",
     "LD_",
 )  # what the platform sets, or what changes how Python starts
+ENVIRONMENT_BYTES = 3000  # a function's variables hold 4 KB, and some are Matinee's own
 _TAKEN = {"PATH", "HOME", "TZ", "LANG", "_HANDLER", "_X_AMZN_TRACE_ID"}
 
 
@@ -39,10 +40,33 @@ def check_declared(predictor: str, names: Iterable[str]) -> None:
                 f"{predictor} declares the secret {name!r}, which is no name.",
                 hint="Use letters, digits and _, as in API_KEY: the name, never the value.",
             )
-        if name.upper().startswith(_RESERVED) or name.upper() in _TAKEN:
+        if _is_reserved(name):
             raise UsageError(
                 f"{predictor} declares the secret {name}, which the platform sets itself.", hint="Choose another name."
             )
+
+
+def check_environment(predictor: str, environment: Mapping[str, str], secrets: Iterable[str]) -> None:
+    """Raise UsageError for variables that a predictor cannot have."""
+    for name in environment:
+        if not re.fullmatch("[A-Za-z][A-Za-z0-9_]{0,99}", name, re.ASCII):  # as Lambda has them
+            raise UsageError(f"the variable {name!r} of {predictor} has no name.", hint="Write it as in MODEL_SIZE.")
+        if _is_reserved(name):
+            raise UsageError(
+                f"the platform itself sets {name}, the variable of {predictor}.", hint="Choose another name."
+            )
+        if name in set(secrets):
+            raise UsageError(f"{predictor} has {name} as a variable and as a secret.", hint="Keep one of the two.")
+    size_bytes = sum(len(name.encode()) + len(value.encode()) for name, value in environment.items())
+    if size_bytes > ENVIRONMENT_BYTES:
+        raise UsageError(
+            f"the variables of {predictor} hold {size_bytes} bytes, and on AWS there is room for {ENVIRONMENT_BYTES}.",
+            hint="Put what is long into a file of the component.",
+        )
+
+
+def _is_reserved(name: str) -> bool:
+    return name.upper().startswith(_RESERVED) or name.upper() in _TAKEN
 
 
 def read(folder: Path) -> dict[str, str]:
@@ -61,13 +85,13 @@ def read(folder: Path) -> dict[str, str]:
 
 
 def of_predictor(
-    predictor: str, names: Iterable[str], kept: Mapping[str, str], environ: Mapping[str, str] = os.environ
+    predictor: str, names: Iterable[str], from_file: Mapping[str, str], environ: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """Return the values of a predictor's secrets: those `kept` in `.env`, else this process's own variables.
+    """Return the values of a predictor's secrets: those `from_file` (`.env`), else its own variables.
 
     UsageError for one that is in neither.
     """
-    found = {name: kept.get(name) or environ.get(name, "") for name in names}
+    found = {name: from_file.get(name) or environ.get(name, "") for name in names}
     for name, value in found.items():
         if not value:
             raise UsageError(

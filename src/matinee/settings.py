@@ -34,6 +34,7 @@ APP = "MATINEE_APP"
 STAGE = "MATINEE_STAGE"
 DATA = "MATINEE_DATA"  # the data folder: state.db, files/, logs/
 LAMBDA_ENDPOINT = "MATINEE_LAMBDA_ENDPOINT"  # of the local Lambda service
+LAMBDA_SECRET = "MATINEE_LAMBDA_SECRET"  # noqa: S105 - of this start of that service: who calls it is this user
 FUNCTION_PREFIX = "MATINEE_FUNCTION_PREFIX"  # "matinee-APP-STAGE-" on AWS
 TABLE = "MATINEE_TABLE"
 BUCKET = "MATINEE_BUCKET"
@@ -98,6 +99,7 @@ class _Fields(NamedTuple):
     files: str
     invoker: str
     launcher: str
+    lambda_secret: str
 
 
 class Settings(_Fields):
@@ -128,6 +130,7 @@ class Settings(_Fields):
         files: str = "",
         invoker: str = "",
         launcher: str = "",
+        lambda_secret: str = "",
     ) -> Settings:
         """Raise UsageError for a backend that there is not."""
         from pathlib import Path
@@ -136,7 +139,7 @@ class Settings(_Fields):
         _check(LOGS, logs, ("", "folder"))
         return super().__new__(
             cls, backend, app, Path(data), lambda_endpoint, function_prefix, component, Path(source), Path(manifest),
-            predictor, slot_token, slot_number, lifeline_fd, logs, store, files, invoker, launcher,
+            predictor, slot_token, slot_number, lifeline_fd, logs, store, files, invoker, launcher, lambda_secret,
         )  # fmt: skip
 
     @classmethod
@@ -159,7 +162,7 @@ class Settings(_Fields):
 
     def environment(self) -> dict[str, str]:
         """Return the variables that carry these settings; a port's own backend only where it has one."""
-        apart = ("store", "files", "invoker", "launcher")
+        apart = ("store", "files", "invoker", "launcher", "lambda_secret")
         fields = {name: value for name, value in self._asdict().items() if value or name not in apart}
         return {PREFIX + name.upper(): str(value) for name, value in fields.items()}
 
@@ -185,6 +188,7 @@ class Settings(_Fields):
             files=text(FILES, ""),
             invoker=text(INVOKER, ""),
             launcher=text(LAUNCHER, ""),
+            lambda_secret=text(LAMBDA_SECRET, ""),
         )
 
 

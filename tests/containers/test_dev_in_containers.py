@@ -13,7 +13,7 @@ import matinee
 from matinee.client.host import open_client
 from matinee.errors import PredictionError
 from matinee.images.engine import Engine
-from matinee.operate.build import LABEL_HOST, LABEL_PREDICTOR
+from matinee.operate.build import LABEL_HOST, LABEL_PREDICTOR, build
 from matinee.project.load import load
 from matinee.testing.harness import running_app, wait_until
 
@@ -62,6 +62,52 @@ def test_a_plain_handler_and_an_image_that_exists_are_components_like_the_others
             assert app.moved(event={"n": 4}).doubled == 8
             dev.signal(signal.SIGTERM)
             assert containers(engine, dev.process.pid) == []
+    finally:
+        engine.run("image", "rm", "--force", "matinee-habits-kept:1", check=False)
+
+
+COUNTING = """
+import os
+from matinee import state
+
+def handler(event, context):
+    if "nan" in event:
+        return {"n": float("nan")}
+    return {"count": int(state.increment("calls")), "key": os.environ.get("API_KEY"), "model": os.environ.get("MODEL")}
+"""
+MOVED = """
+name = "habits"
+[components.old]
+image = "matinee-habits-kept:1"
+[predictors.old]
+secrets = ["API_KEY"]
+environment = {MODEL = "large"}
+examples = [{n = 1}]
+"""
+ITS_OWN_CLIENT = 'ENV MATINEE_HANDLER=\nENTRYPOINT ["python", "-m", "awslambdaric", "old.handler"]\nCMD []\n'
+OUR_START = "ENV MATINEE_HANDLER=old.handler\n"
+
+
+@pytest.mark.parametrize("command", [ITS_OWN_CLIENT, OUR_START])
+def test_an_image_that_exists_and_has_matinee_inside_shares_state_and_its_results_are_checked(
+    habits, engine, tmp_path, command
+):
+    (habits / "matinee.toml").write_text('name = "habits"\n[components.old]\nhandler = "old.handler"\n')
+    (habits / "old.py").write_text(COUNTING)
+    (built,) = build(habits, ["old"]).images
+    (tmp_path / "Dockerfile").write_text(f"FROM {built.reference}\nENV MATINEE_MANIFEST= MATINEE_SOURCE=\n{command}")
+    engine.build(tmp_path, "matinee-habits-kept:1")
+    try:
+        (habits / "old.py").unlink()
+        (habits / "matinee.toml").write_text(MOVED)
+        (habits / ".env").write_text("API_KEY=s3cret\n")
+        with running_app(habits, "--no-ui", "--containers"), matinee.connect(habits) as app:
+            answers = [app.old(event={}) for _ in range(3)]
+            assert [answer.count for answer in answers] == [1, 2, 3]
+            assert (answers[0].key, answers[0].model) == ("s3cret", "large")
+            with pytest.raises(PredictionError, match="is no JSON"):
+                app.old(event={"nan": 1})
+            assert app.runs("old")[0].run.failure.kind == "invalid_result"
     finally:
         engine.run("image", "rm", "--force", "matinee-habits-kept:1", check=False)
 

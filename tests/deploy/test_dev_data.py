@@ -9,9 +9,10 @@ import pytest
 from pretending import Pretend
 
 from matinee.access.tokens import list_tokens
+from matinee.backends.local.dev_record import dev_lock, write_dev_record
 from matinee.client.connect import open_stage
 from matinee.client.core import Client
-from matinee.client.host import DevRecord, LocalHost, dev_lock, open_client, write_dev_record
+from matinee.client.host import LocalHost, open_client
 from matinee.deploy import current_state
 from matinee.deploy.cloud import Cloud
 from matinee.deploy.pipeline import deploy
@@ -78,9 +79,9 @@ def test_a_command_beside_it_reaches_the_same_data(app: Callable[..., Path], clo
     deploy(folder, DeployOptions(data_only=True), pretend.tools)
     project = load(folder)
     place = data_of(project, "dev")
-    with dev_lock(project), LocalHost(project, place=place) as host:
+    with dev_lock(project.data), LocalHost(project, place=place) as host:
         host.reload(project)
-        write_dev_record(project, DevRecord(1, host.service.endpoint, "", place.aws._asdict()))
+        write_dev_record(project.data, host.dev_record())
         with open_client(project) as client:
             run = client.predict("hello", {"name": "Ada"})
     assert current_state.no_release(cloud).store.run(run.id).status is Status.SUCCEEDED
@@ -91,9 +92,9 @@ def test_every_command_beside_it_reads_the_stage(app: Callable[..., Path], cloud
     deploy(folder, DeployOptions(data_only=True), pretend.tools)
     project = load(folder)
     place = data_of(project, "dev")
-    with dev_lock(project), LocalHost(project, place=place) as host:
+    with dev_lock(project.data), LocalHost(project, place=place) as host:
         host.reload(project)
-        write_dev_record(project, DevRecord(1, host.service.endpoint, "", place.aws._asdict()))
+        write_dev_record(project.data, host.dev_record())
         with open_client(project) as client:
             run = client.predict("hello", {"name": "Ada"})
         assert [row.id for row in runs.list_runs(folder, RunQuery())] == [run.id]

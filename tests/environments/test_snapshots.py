@@ -75,6 +75,52 @@ def test_what_it_imports_and_opens_of_the_apps_folder_belongs_to_it(
     assert inspected(tmp_path).files == item.files
 
 
+AT_CALL = """
+from matinee import realtime
+HERE = Path(__file__).parent
+
+@realtime(examples=[{"name": "prices"}])
+def read(name: str) -> str:
+    return (HERE / "da".__add__("ta") / f"{name}.csv").read_text()
+"""
+
+
+def test_what_an_example_opens_belongs_to_it_too(tmp_path: Path) -> None:
+    app(tmp_path, AT_CALL)
+    write(tmp_path / "data" / "prices.csv", "1")
+    write(tmp_path / "data" / "others.csv", "2")
+    item = inspected(tmp_path)
+    assert item.files == ("data/prices.csv", "main.py")
+    assert inspected(tmp_path).files == item.files
+
+
+def test_an_example_that_fails_prints_or_ends_the_process_is_no_trouble(tmp_path: Path) -> None:
+    code = AT_CALL.replace("    return ", "    print('{}')\n    raise SystemExit(3)\n    return ")
+    app(tmp_path, code)
+    write(tmp_path / "data" / "prices.csv", "1")
+    item = inspected(tmp_path)
+    assert item.manifest.trouble is None
+    assert item.files == ("main.py",)
+
+
+def test_examples_are_not_run_where_nothing_more_could_be_opened(tmp_path: Path) -> None:
+    app(tmp_path, AT_CALL.replace("    return ", "    Path(__file__).parents[3].joinpath('ran').touch()\n    return "))
+    inspected(tmp_path)
+    assert not list(tmp_path.rglob("ran"))
+
+
+@pytest.mark.parametrize("code", ["os.listdir(HERE)", "sorted(HERE.glob('*.csv'))", "[*os.scandir(HERE)]"])
+def test_a_component_that_lists_the_apps_folder_is_told_what_to_add(tmp_path: Path, code: str) -> None:
+    app(tmp_path, code)
+    write(tmp_path / "prices.csv", "1")
+    item = inspected(tmp_path)
+    assert 'files = ["*.csv"]' in item.left_out["prices.csv"]
+    assert inspected(tmp_path).left_out == item.left_out
+    app(tmp_path, code, 'files = ["*.csv"]\n')
+    item = inspected(tmp_path)
+    assert (item.files, item.left_out) == (("main.py", "prices.csv"), {})
+
+
 def test_other_files_change_nothing(tmp_path: Path) -> None:
     app(tmp_path)
     before = inspected(tmp_path)

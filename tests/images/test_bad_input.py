@@ -18,6 +18,7 @@ from matinee.errors import BackendError, ComponentError, ProjectError, UsageErro
 from matinee.images.engine import Engine
 from matinee.images.packages import folder_of_layers
 from matinee.images.plan import plan_images
+from matinee.images.ui_image import ui_context
 from matinee.operate.build import build
 from matinee.project.load import load
 
@@ -161,3 +162,17 @@ def link(source: str, target: str) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def test_a_link_of_the_ui_that_leads_out_of_the_apps_folder_is_left_out(tmp_path: Path) -> None:
+    folder = tmp_path / "app"
+    (folder / "common").mkdir(parents=True)
+    (tmp_path / "outside.txt").write_text("somebody else's")
+    (folder / "common" / "own.txt").write_text("own")
+    (folder / "common" / "link.txt").symlink_to(tmp_path / "outside.txt")
+    (folder / "main.py").write_text("from matinee import realtime\n\n@realtime\ndef f() -> int:\n    return 1\n")
+    (folder / "ui.py").write_text("import streamlit\n")
+    (folder / "matinee.toml").write_text('name = "x"\nshared = ["common"]\ncomponents = ["main.py"]\n')
+    context = ui_context(load(folder))
+    assert [file.path for file in context.files] == ["ui.py", "common/own.txt"]
+    assert context.left_out == {"common/link.txt": "it leads out of the app's folder."}

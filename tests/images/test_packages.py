@@ -5,16 +5,19 @@ from __future__ import annotations
 import http.server
 import json
 import subprocess
+import sys
 import threading
 import zipfile
 from base64 import b64encode
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from matinee.environments.inspect import inspect
 from matinee.errors import BackendError, ComponentError
-from matinee.images.plan import plan_images
+from matinee.images.plan import RUNTIME_PACKAGES, plan_images
 from matinee.project.load import load
 
 AMD64 = "linux/amd64"
@@ -185,3 +188,31 @@ def test_what_would_have_to_be_compiled_is_refused_with_the_way_out(write_app, t
     with pytest.raises((ComponentError, BackendError), match="native") as error:
         build_images(engine, plans(app, engine=engine))
     assert "--eject one" in error.value.hint
+
+
+BLOCK = """
+import importlib, sys
+
+class Missing:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name.partition('.')[0] in {blocked!r}:
+            raise ModuleNotFoundError(f'no component has {{name}}', name=name)
+
+sys.meta_path.insert(0, Missing)
+for name in {modules!r}:
+    importlib.import_module(name)
+"""
+
+
+def test_what_runs_in_a_component_imports_no_package_that_its_image_has_not() -> None:
+    """The runtime, the worker, and the client with which a predictor calls another."""
+    declared = {Requirement(text).name.replace("-", "_") for text in metadata.requires("matinee") or ()}
+    in_images = {name.replace("-", "_") for name in RUNTIME_PACKAGES} | {"pyarrow", "pillow", "numpy", "pandas"}
+    modules = [
+        "matinee.client.core", "matinee.runtime.execute", "matinee.runtime.inspect", "matinee.runtime.plain",
+        "matinee.worker.main", "matinee.worker.child", "matinee.backends.factory",
+    ]  # fmt: skip
+    code = BLOCK.format(blocked=[*sorted(declared - in_images), "packaging"], modules=modules)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr

@@ -113,6 +113,7 @@ WRONG = {
     "an address": ('[aws]\nalarms_to = "me"', "aws.alarms_to must be an e-mail address", ""),
     "a budget for nobody": ("[aws]\nbudget_usd = 5", "aws.budget_usd has nobody to tell", "Add alarms_to"),
     "a tag that is no text": ("[aws]\ntags = { cost = 5 }", "aws.tags.cost must be a text", ""),
+    "a tag that IAM refuses": ('[aws]\ntags = { team = "R&D (Berlin)" }', "can hold only letters", "IAM takes no more"),
     "a tag of AWS's": ('[aws]\ntags = { "aws:x" = "5" }', "a tag cannot be called aws:x", "Matinee's own"),
     "a stage's": ('[stages.prod.aws]\nvpc = "vpc-1"', "line 2: stages.prod.aws.vpc needs two subnets", ""),
 }

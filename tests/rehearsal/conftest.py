@@ -95,7 +95,8 @@ class Hands:
     def image(self, script: str) -> str:
         """Push an image that is this script; return its reference."""
         tag = f"c-{uuid.uuid4().hex[:12]}"
-        reference = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/repo@{self.world.images.push('repo', tag)}"
+        digest = self.world.images.push(self.world.clients("ecr"), "repo", tag)
+        reference = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com/repo@{digest}"
         self.machine.scripts[reference] = script
         return reference
 

@@ -26,7 +26,7 @@ def changed(before, after):
 
 def test_of_what_runs_only_trust_is_eased_for_who_plays_the_services():
     before = app_template(STAGE)
-    after = adapt("app", before)
+    after = adapt(before)
     gone, other = changed(before, after)
     assert gone <= NOT_ON_MINISTACK
     assert {after["Resources"][name]["Type"] for name in other} == {"AWS::IAM::Role"}
@@ -40,9 +40,9 @@ def test_of_what_runs_only_trust_is_eased_for_who_plays_the_services():
 
 def test_of_what_is_kept_only_the_ban_on_plain_http_goes():
     before = data_template(STAGE)
-    gone, other = changed(before, adapt("data", before))
+    gone, other = changed(before, adapt(before))
     assert (gone, other) == ({"AWS::S3::BucketPolicy"}, set())
 
 
 def test_nothing_is_left_of_cloudfront():
-    assert not adapt("edge", edge_template(STAGE))["Resources"]
+    assert not adapt(edge_template(STAGE))["Resources"]

@@ -128,7 +128,7 @@ def test_ctrl_c_ends_it_clean(app, rehearse):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--break", "earthquake"), "There is no trouble 'earthquake'."),
+        (("--break", "earthquake"), "There is no kind of failure 'earthquake'."),
         (("--script", "missing.py"), "There is no story"),
         (("--stage", "dev-data"), "There can be no stage 'dev-data'"),
         (("--app", "nowhere"), "nowhere"),

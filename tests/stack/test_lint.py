@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from functools import cache
 
 import pytest
 from cfnlint.config import ConfigMixIn
 from cfnlint.decode.decode import decode_str
+from cfnlint.helpers import REGIONS
 from cfnlint.runner import Runner
 from cfnlint.runner.template import run_template_by_data
 from hypothesis import HealthCheck, given, settings
 
+from matinee.stack.limits import problems_of
 from matinee.stack.templates import app_template, data_template, edge_template, network_template, to_text
 
 from .variants import SWITCHES, anything, blueprint, choices
@@ -20,17 +23,17 @@ AT_RANDOM = int(os.environ.get("MATINEE_RANDOM_STACKS", "4"))
 
 
 @cache
-def linter():
+def linter(regions):
     """Return the linter's settings and its rules, which take a while to load."""
-    config = ConfigMixIn(regions=["eu-central-1"])
+    config = ConfigMixIn(regions=list(regions))
     return config, Runner(config).rules
 
 
 @cache
-def found_in(text):
+def found_in(text, regions=("eu-central-1",)):
     """Return what is found; the same template is looked at once."""
     template, problems = decode_str(text)
-    matches = problems or run_template_by_data(template, *linter())
+    matches = problems or run_template_by_data(template, *linter(regions))
     return [f"{'/'.join(map(str, match.path or ()))}: {match.message}" for match in matches]
 
 
@@ -48,6 +51,16 @@ def test_the_variants_set_every_switch_to_every_value_more_than_once():
     for switch, values in SWITCHES.items():
         for value in values:
             assert sum(choice[switch] == value for choice in choices()) >= 3, (switch, value)
+
+
+@pytest.mark.parametrize("number", [2, 6])
+def test_in_every_region_nothing_is_found_but_what_the_deployment_refuses_there(number):
+    b = blueprint(choices()[number])
+    for template in filter(None, (network_template(), data_template(b), app_template(b), edge_template(b))):
+        lacking = {p.message for region in REGIONS for p in problems_of(template, region) if " has no AWS" in p.message}
+        found = found_in(to_text(template), tuple(REGIONS))
+        pattern = r".*Resource type '(.*)' does not exist in '(.*)'"
+        assert {re.sub(pattern, r"The region \2 has no \1.", line) for line in found} == lacking
 
 
 @settings(max_examples=AT_RANDOM, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)

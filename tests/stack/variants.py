@@ -48,7 +48,7 @@ AWS: dict[str, list[dict[str, Any]]] = {
     "logs": [{}, {"log_retention_days": 365}],
     "tags": [{}, {"tags": {"team": "research", "cost center": "42"}}],
     "boundary": [{}, {"permissions_boundary": _BOUNDARY}],
-    "gpu_instances": [{}, {"gpu_instances": ("p5.48xlarge",)}],
+    "gpu_instances": [{}, {"gpu_instances": ("g5.12xlarge",)}],
 }
 APP: dict[str, list[dict[str, Any]]] = {
     "auth": [{}, {"auth": Auth("password")}, {"auth": Auth("oidc")}, {"auth": Auth("users")}],

@@ -121,7 +121,15 @@ def iam_policy(
 # --- rehearse ---------------------------------------------------------------------------------------------------------
 # `matinee rehearse`.
 
-KINDS = ("spot", "capacity", "throttle", "no-s3", "image", "cold-start", "second-deploy")  # as `ops.rehearse` has them
+KINDS = (
+    "spot",
+    "capacity",
+    "throttle",
+    "no-s3",
+    "image",
+    "cold-start",
+    "second-deploy",
+)  # as `rehearsal.failures` has them
 
 
 def rehearse(
@@ -134,7 +142,7 @@ def rehearse(
         list[str] | None,
         typer.Option(
             "--break",
-            help="Trouble to play: spot, capacity, throttle, no-s3, image, cold-start, second-deploy; or all.",
+            help="A failure to inject: spot, capacity, throttle, no-s3, image, cold-start, second-deploy; or all.",
         ),
     ] = None,
     images: Annotated[
@@ -189,6 +197,7 @@ def _stay(began: float) -> Callable[[Rehearsal], None]:
         shell = " ".join(f"{name}={value}" for name, value in stage.environment().items())
         output.say(f"From another shell, for `--stage {stage.stage}`: export {shell}")
         output.say(f"Ready after {time.monotonic() - began:.0f} s: {stage.url} (Ctrl-C ends it)")
-        over.wait()
+        while not over.wait(0.2) and not stage.has_failed:
+            pass
 
     return stay

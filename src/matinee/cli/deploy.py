@@ -153,7 +153,13 @@ _SHOWN = 12  # resources of one effect by name; the rest by kind
 def open_tools(build: str = "local") -> Tools:
     """Return the tools of a deployment; UsageError for another place to build than there is."""
     from matinee.deploy.cloud import Tools
+    from matinee.settings import AwsSettings
 
+    if (settings := AwsSettings.from_environment()).endpoint:
+        from matinee.rehearsal.rehearsal import find_tools
+
+        if rehearsed := find_tools(settings):
+            return rehearsed
     if build == "local":
         from matinee.deploy.registry import EngineImages
 

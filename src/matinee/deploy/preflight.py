@@ -138,7 +138,7 @@ def check_region(region: str, known: Iterable[str]) -> list[Finding]:
 # What is allowed only with a tag in the request (networks, load balancers) cannot be simulated without guessing.
 # https://docs.aws.amazon.com/IAM/latest/APIReference/API_SimulatePrincipalPolicy.html
 
-# An ARN behind "arn:aws:" → the actions on it; {r} is the region, {a} the account, {n} the stack, {b} the bucket.
+# An ARN behind "arn:PARTITION:" → the actions on it; {r} is the region, {a} the account, {n} the stack, {b} the bucket.
 _NEEDED = {
     "cloudformation:{r}:{a}:stack/{n}/*": (
         "cloudformation:CreateChangeSet",

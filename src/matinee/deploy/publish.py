@@ -24,7 +24,7 @@ from matinee.deploy.plan import DeployContext, Deployed
 from matinee.deploy.stack_changes import apply
 from matinee.deploy.stack_state import StackSpec, StackState
 from matinee.errors import BackendError, MatineeError
-from matinee.lambda_api.outcome import failure_of
+from matinee.lambda_api.outcome import read_result
 from matinee.manifest import PredictorManifest, Release
 from matinee.runs import Run, Status
 from matinee.settings import LIVE, Settings
@@ -337,12 +337,12 @@ def _call_example(cloud: Cloud, tools: Tools, predictor: PredictorManifest, vers
 
 
 def _canary_problem(cloud: Cloud, tools: Tools, predictor: PredictorManifest, version: str) -> tuple[str, str]:
-    inputs = json.dumps(predictor.examples[0], separators=(",", ":")).encode()
+    example = predictor.examples[0]["event"] if predictor.plain else predictor.examples[0]
+    inputs = json.dumps(example, separators=(",", ":")).encode()
     answer = tools.invoker_at(cloud, version).invoke(predictor.name, inputs, context={"user": USER})
-    if answer.error_type:
-        failure = failure_of(answer, predictor)
+    result, failure = read_result(answer, predictor)
+    if failure:
         return failure.message, failure.hint
-    result: Json = json.loads(answer.payload)
     if isinstance(result, dict) and "$payload" in result:
         return "", ""  # too large to travel in the answer: it was stored, so it came about
     wrong = validate.problems(predictor.result, result)

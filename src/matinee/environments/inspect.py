@@ -6,35 +6,50 @@ others keep working.
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from matinee import schedule, secrets
-from matinee.environments.prepare import Environment, Report, prepare
+from matinee.environments.prepare import (
+    KILLED,
+    Environment,
+    KilledError,
+    Report,
+    StoppedError,
+    prepare,
+    run_process,
+    threads_that_end_at_once,
+)
 from matinee.environments.snapshots import Snapshot, SnapshotFolder
-from matinee.errors import ComponentError, MatineeError, ProjectError, UsageError
+from matinee.errors import ComponentError, InputError, MatineeError, ProjectError, UsageError
 from matinee.manifest import (
-    PLAIN,
     ComponentManifest,
     PredictorManifest,
-    Resources,
     Trouble,
     component_from_json,
+    plain_predictor,
     to_json,
 )
-from matinee.own_paths import name_own_files
+from matinee.own_paths import THE_FOLDER, name_own_files
+from matinee.private_files import make_private_folder
+from matinee.project.content import files_of, is_secret
 from matinee.project.load import load
 from matinee.project.model import Component, Project
-from matinee.settings import COMPONENT, SOURCE, Settings
+from matinee.retry import retry
+from matinee.settings import COMPONENT, HANDLER, SOURCE, Settings
+from matinee.values import encode, validate
 
+Json = Any
+_KILLS = (signal.SIGKILL, signal.SIGTERM)  # by somebody else: other signals are the component's own doing
+_NO_DATA = (".py", ".md", ".toml", ".lock", ".Dockerfile")
 DEADLINE_S = 60.0  # for importing a component; what takes longer hangs
 
 
@@ -53,6 +68,7 @@ class InspectedComponent:
     code: Component
     files: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    was_killed: bool = False  # what made or inspected it was killed, again and again: the trouble may pass by itself
 
 
 def inspect_app(
@@ -60,10 +76,11 @@ def inspect_app(
 ) -> tuple[InspectedComponent, ...]:
     """Inspect all components, in parallel and in their order.
 
-    `report` is called from several threads. Raises ProjectError for two predictors of one name, settings for a
-    predictor that is not there, or a folder that cannot be written.
+    `report` is called from several threads. An interruption (Ctrl-C) ends what runs at once. Raises ProjectError for
+    two predictors of one name, settings for a predictor that is not there, or a folder that cannot be written.
     """
-    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
+    make_private_folder(project.data_root)
+    with threads_that_end_at_once() as pool:
         inspected = tuple(
             pool.map(lambda c: inspect_component(project, c, report, deadline_s=deadline_s), project.components)
         )
@@ -76,31 +93,58 @@ def inspect_component(
 ) -> InspectedComponent:
     """Inspect one component; what is wrong with it becomes its `trouble`. Follow with `check_together`."""
     if component.image:
-        manifest = replace(plain_manifest(component), hash=component.content_hash())
+        predictors = (plain_predictor(component.name, "image"),)
+        manifest = ComponentManifest(component.name, component.content_hash(), predictors=predictors)
         return InspectedComponent(component, _with_overrides(project, manifest), None, component)
     folder, snapshots = ManifestFolder.open(project.data), SnapshotFolder(project.folder)
     static = _static_hash(component)
     opened = set(folder.read_opened(component.name, static))
     environment: Environment | None = None
     while True:
-        snapshot = snapshots.take(component, opened)
+        snapshot = snapshots.take(component, opened - {THE_FOLDER})
         try:
             environment = prepare(snapshot.component, report=report)
-            manifest, seen = _manifest_of(snapshot, environment, folder, deadline_s)
+            variables = _variables_at_import(project, component)
+            manifest, seen = _manifest_of(snapshot, environment, folder, variables, deadline_s)
             snapshots.check(snapshot)
+            was_killed = False
+        except StoppedError:
+            raise
         except MatineeError as error:
-            manifest, seen = ComponentManifest(component.name, snapshot.hash, trouble=_trouble(error)), frozenset()
+            trouble = _trouble(error, component)
+            manifest, seen = ComponentManifest(component.name, snapshot.hash, trouble=trouble), frozenset()
+            was_killed = isinstance(error, KilledError)
         opened |= seen - snapshot.digests.keys()
-        contents = component.contents(opened)
+        contents = component.contents(opened - {THE_FOLDER})
         if contents.files.keys() == snapshot.digests.keys():
             break  # else it looked for files that were not there: again, with them
     manifest = _with_own_paths(manifest)
-    if manifest.trouble is None and not component.is_plain:
+    if manifest.trouble is None:
         folder.keep(manifest)
         folder.keep_opened(component.name, static, opened)
     files = tuple(snapshot.digests)
     manifest = _with_overrides(project, manifest)
-    return InspectedComponent(component, manifest, environment, snapshot.component, files, contents.left_out)
+    left_out = {**contents.left_out, **_listed_folder(component, files, opened)}
+    return InspectedComponent(component, manifest, environment, snapshot.component, files, left_out, was_killed)
+
+
+def _listed_folder(component: Component, files: Collection[str], opened: Collection[str]) -> dict[str, str]:
+    """Return what to say to a component that lists the app's folder: it sees its own files there, and no others."""
+    others = [name for name in _data_files(component.app_folder) if name not in files and "/" not in name]
+    if THE_FOLDER not in opened or not others:
+        return {}
+    pattern = f"*{Path(others[0]).suffix}" if Path(others[0]).suffix else others[0]
+    return {
+        others[0]: f"the folder is listed, and only what belongs to {component.name} is there: "
+        f'name the rest in matinee.toml, as in files = ["{pattern}"]'
+    }
+
+
+def _data_files(app: Path) -> Iterator[str]:
+    """Yield the files of the app's folder that may be data: no code, no texts about the app, no settings."""
+    for name, path in files_of(app):
+        if path.suffix not in _NO_DATA and not is_secret(path.name):
+            yield name
 
 
 def _static_hash(component: Component) -> str:
@@ -112,17 +156,43 @@ def _static_hash(component: Component) -> str:
 
 
 def _manifest_of(
-    snapshot: Snapshot, environment: Environment, folder: ManifestFolder, deadline_s: float
+    snapshot: Snapshot,
+    environment: Environment,
+    folder: ManifestFolder,
+    variables: Mapping[str, str],
+    deadline_s: float,
 ) -> tuple[ComponentManifest, frozenset[str]]:
     """Return what a snapshot holds, and what of the app's folder its import opened or looked for."""
     component = snapshot.component
-    if component.is_plain:
-        return replace(plain_manifest(component), hash=snapshot.hash), frozenset()
     known = folder.read(component.name, snapshot.hash)
     if known:
         return known, frozenset()
-    manifest, seen = _ask(component, environment, deadline_s)
+    app = Path(name_own_files(str(component.app_folder)))  # the user's own, not the snapshot's
+    has_more = any(name not in snapshot.digests for name in _data_files(app))
+    options = ("--examples",) if has_more else ()  # only then can they open what does not belong to it yet
+    manifest, seen = retry(
+        lambda: _ask(component, environment, variables, deadline_s, options), on=(KilledError,), backoff=KILLED
+    )
     return replace(manifest, hash=snapshot.hash), seen
+
+
+def _variables_at_import(project: Project, component: Component) -> dict[str, str]:
+    """Return what a plain handler's module may read while it is imported: Lambda sets all this before.
+
+    Predictors are typed, and read their variables when they run; a secret that is not set here is missing here.
+    """
+    if not component.handler:
+        return {}
+    own = project.overrides.get(plain_predictor(component.name, "handler").name, {})
+    kept = secrets.read(project.folder)
+    values = {name: kept.get(name) or os.environ.get(name, "") for name in own.get("secrets", ())}
+    region = project.aws.region or "us-east-1"
+    return {
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        **own.get("environment", {}),
+        **{name: value for name, value in values.items() if value},
+    }
 
 
 def _with_own_paths(manifest: ComponentManifest) -> ComponentManifest:
@@ -151,77 +221,99 @@ def check_together(project: Project, inspected: tuple[InspectedComponent, ...]) 
 
 
 def _check_overrides(project: Project, predictors: list[PredictorManifest]) -> None:
-    """Raise ProjectError for a schedule or a secret that `matinee.toml` gives to a predictor which cannot have it."""
+    """Raise ProjectError for a setting that `matinee.toml` gives to a predictor which cannot have it."""
     for p in predictors:
-        for given in (project.overrides, *(stage.predictors for stage in project.stages.values())):
-            told = given.get(p.name, {})
+        for overrides in (project.overrides, *(stage.predictors for stage in project.stages.values())):
+            own = overrides.get(p.name, {})
             try:
-                schedule.check(told.get("schedule", ""), p.name, p.kind, p.parameters, p.examples)
-                secrets.check_declared(p.name, told.get("secrets", ()))
+                for number, example in enumerate(_examples(p, own), 1):
+                    _check_example(p, number, example)
+                schedule.check(own.get("schedule", ""), p.name, p.kind, p.parameters, p.examples)
+                secrets.check_declared(p.name, own.get("secrets", ()))
+                secrets.check_environment(p.name, own.get("environment", {}), own.get("secrets", p.resources.secrets))
             except UsageError as error:
                 raise ProjectError(f"{project.file}: {error.message}", hint=error.hint) from error
+
+
+def _examples(predictor: PredictorManifest, overrides: Mapping[str, Json]) -> tuple[Json, ...]:
+    """Return the examples of a predictor, as inputs: those of `matinee.toml`, else its own.
+
+    What a plain handler takes is its event: it may stand there by itself, or as {event = {…}}.
+    """
+    if "examples" not in overrides:
+        return predictor.examples
+    written = tuple(encode.to_json(example) for example in overrides["examples"])
+    if not predictor.plain:
+        return written
+    return tuple(
+        one if isinstance(one, dict) and one.keys() == {"event"} and isinstance(one["event"], dict) else {"event": one}
+        for one in written
+    )
+
+
+def _check_example(predictor: PredictorManifest, number: int, example: Json) -> None:
+    try:
+        validate.check(predictor.parameters, example)
+    except InputError as error:
+        raise UsageError(
+            f"example {number} of {predictor.name} does not fit its parameters: {error.message}.",
+            hint=f"Mend it under [predictors.{predictor.name}].",
+        ) from error
 
 
 def _shown(project: Project, item: InspectedComponent) -> str:
     return str(item.component.entry.relative_to(project.folder))
 
 
-def _trouble(error: MatineeError) -> Trouble:
+def _trouble(error: MatineeError, component: Component) -> Trouble:
     if isinstance(error, ComponentError):
         return Trouble(error.message, error.hint, error.file, error.line)
-    return Trouble(error.message, error.hint)
+    return Trouble(error.message, error.hint, str(component.entry))
 
 
 def _with_overrides(project: Project, manifest: ComponentManifest) -> ComponentManifest:
-    def overridden(predictor: PredictorManifest) -> PredictorManifest:
-        resources = replace(predictor.resources, **project.overrides.get(predictor.name, {}))
-        return replace(predictor, resources=resources)
+    """Return the manifest with the settings of `matinee.toml`; a schedule that never comes is its trouble."""
 
-    return replace(manifest, predictors=tuple(map(overridden, manifest.predictors)))
+    def overridden(predictor: PredictorManifest) -> PredictorManifest:
+        own = project.overrides.get(predictor.name, {})
+        resources = replace(predictor.resources, **{key: own[key] for key in own if key != "examples"})
+        return replace(predictor, resources=resources, examples=_examples(predictor, own))
+
+    manifest = replace(manifest, predictors=tuple(map(overridden, manifest.predictors)))
+    try:
+        for predictor in manifest.predictors:
+            resources = predictor.resources
+            schedule.check_comes(resources.schedule, resources.timezone, time.time())
+    except UsageError as error:
+        return replace(manifest, predictors=(), trouble=Trouble(f"{predictor.name}: {error.message}", error.hint))
+    return manifest
 
 
 # --- the process ------------------------------------------------------------------------------------------------
 
 
-def _ask(component: Component, environment: Environment, deadline_s: float) -> tuple[ComponentManifest, frozenset[str]]:
+def _ask(
+    component: Component,
+    environment: Environment,
+    variables: Mapping[str, str],
+    deadline_s: float,
+    options: tuple[str, ...] = (),
+) -> tuple[ComponentManifest, frozenset[str]]:
     """Run the inspection in the component's environment. Raises ComponentError when it crashes or hangs."""
     settings = Settings(component=component.name, source=component.source).environment()
-    wanted = {name: settings[name] for name in (COMPONENT, SOURCE)}
-    process = subprocess.Popen(
-        [str(environment.python), "-m", "matinee.runtime.inspect"],
-        cwd=component.folder,
-        env={**os.environ, **environment.variables, **wanted},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    own = {name: settings[name] for name in (COMPONENT, SOURCE)}
+    handler = {HANDLER: component.handler} if component.handler else {}
+    command = [str(environment.python), "-m", "matinee.runtime.inspect", *options]
+    variables = {**os.environ, **environment.variables, **variables, **own, **handler}
     try:
-        output, said = process.communicate(timeout=deadline_s)
+        ended = run_process(command, variables, component.folder, timeout_s=deadline_s)
     except subprocess.TimeoutExpired as error:
         raise ComponentError(
             f"Component {component.name} did not finish importing within {deadline_s:g} s.",
             hint="Keep what runs long, or waits, out of the module level.",
             file=str(component.entry),
         ) from error
-    finally:
-        _end(process)
-    return _answer(component, process.returncode, output, said)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """End the inspection and whatever it started: its session is its own."""
-    kill: Callable[[], None] = process.kill
-    if os.name == "posix":
-        kill = lambda: os.killpg(process.pid, signal.SIGKILL)  # noqa: E731
-    try:
-        kill()
-    except (ProcessLookupError, PermissionError):
-        return
-    finally:
-        process.wait()
+    return _answer(component, ended.returncode, ended.stdout, ended.stderr)
 
 
 def _answer(component: Component, code: int, output: str, said: str) -> tuple[ComponentManifest, frozenset[str]]:
@@ -231,6 +323,10 @@ def _answer(component: Component, code: int, output: str, said: str) -> tuple[Co
         seen = frozenset(answer.pop("opened", ()))
         return component_from_json(answer), seen
     except (IndexError, ValueError, KeyError, TypeError) as error:
+        if -code in _KILLS:
+            hint = "Most often memory ran out. `matinee dev` tries again by itself."
+            message = f"The inspection of {component.entry.name} was killed by signal {-code}."
+            raise KilledError(message, hint=hint) from error
         last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         raise ComponentError(
@@ -303,66 +399,6 @@ def _unwritable(folder: Path, error: OSError) -> ProjectError:
         f"Cannot write to {folder}: {error.strerror or error}.",
         hint="Make room, or give yourself the right to write there.",
     )
-
-
-# --- plain ------------------------------------------------------------------------------------------------------------
-# The manifest of what has no annotations to inspect: a plain Lambda handler, or an image that exists.
-
-_DOC = {
-    "handler": "A Lambda handler, taken as it is: it gets the event, and what it returns is shown.",
-    "image": "An image that exists, taken as it is: it gets the event, and what it returns is shown.",
-}
-
-
-def plain_manifest(component: Component) -> ComponentManifest:
-    """Return the manifest of one realtime predictor that takes any JSON object, named as its component.
-
-    `hash` is the caller's to fill in. Raises ComponentError for a handler that its module does not define.
-    """
-    kind = "image" if component.image else "handler"
-    if component.handler:
-        _check(component)
-    event = {"type": "object", "title": "Event", "description": "The JSON object the function is called with."}
-    parameters = {
-        "type": "object",
-        "properties": {"event": event},
-        "required": ["event"],
-        "additionalProperties": False,
-        PLAIN: kind,
-    }
-    name = component.name.replace("-", "_")
-    told = PredictorManifest(name, "realtime", component.name, _DOC[kind], parameters, {}, Resources())
-    return ComponentManifest(component.name, "", predictors=(told,))
-
-
-def _check(component: Component) -> None:
-    """Look for the handler in the module's text: importing it is for its own environment."""
-    name = component.handler.rpartition(".")[2]
-    try:
-        tree = ast.parse(component.entry.read_bytes())
-    except (OSError, SyntaxError, ValueError) as error:
-        line = getattr(error, "lineno", 0) or 0
-        raise ComponentError(
-            f"{component.entry.name} cannot be read: {error}.", file=str(component.entry), line=line
-        ) from error
-    if name not in set(_names(tree)):
-        raise ComponentError(
-            f"{component.entry.name} defines no {name}.",
-            hint=f'Name the function that is there: handler = "{component.entry.stem}.FUNCTION".',
-            file=str(component.entry),
-        )
-
-
-def _names(tree: ast.Module) -> list[str]:
-    found: list[str] = []
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
-            found.append(node.name)
-        elif isinstance(node, ast.Assign):
-            found += [target.id for target in node.targets if isinstance(target, ast.Name)]
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            found += [alias.asname or alias.name for alias in node.names]
-    return found
 
 
 # --- inspect ----------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from matinee.errors import ComponentError, DiskError, ProjectError
 from matinee.own_paths import SNAPSHOTS
-from matinee.project.content import content_hash, file_digest
+from matinee.project.content import file_digest
 from matinee.project.model import Component
 
 KEPT = 20  # snapshots that nothing runs from, for versions that come back; the oldest go
@@ -53,7 +53,7 @@ class SnapshotFolder:
                 digests = {name: file_digest(path) for name, path in contents.files.items()}
                 with _disk_errors(self._folder):
                     digests = {name: self._store(path, digests[name]) for name, path in contents.files.items()}
-                    target = self._folder / content_hash(digests)
+                    target = self._folder / component.hash_of(digests)
                     self._link(target, digests)
             except FileNotFoundError as error:
                 if not tries_left:
@@ -94,22 +94,22 @@ class SnapshotFolder:
     def _store(self, source: Path, digest: str) -> str:
         """Keep a file's content and return its digest, which is another one if the file has just changed."""
         is_executable = bool(source.stat().st_mode & 0o100)
-        kept = self._kept(digest + "x" * is_executable)
-        if _has_content(kept, digest):
+        stored = self._path_of(digest + "x" * is_executable)
+        if _has_content(stored, digest):
             return digest + "x" * is_executable
         self._files.mkdir(parents=True, exist_ok=True)
         handle, partial = tempfile.mkstemp(dir=self._files, prefix=".")
-        told = hashlib.sha256()
+        hashed = hashlib.sha256()
         with os.fdopen(handle, "wb") as target, source.open("rb") as stream:
             while block := stream.read(1 << 20):
-                told.update(block)
+                hashed.update(block)
                 target.write(block)
-        name = told.hexdigest() + "x" * is_executable
+        name = hashed.hexdigest() + "x" * is_executable
         Path(partial).chmod(0o555 if is_executable else 0o444)
-        Path(partial).replace(self._kept(name))
+        Path(partial).replace(self._path_of(name))
         return name
 
-    def _kept(self, name: str) -> Path:
+    def _path_of(self, name: str) -> Path:
         return self._files / name
 
     def _link(self, target: Path, digests: Mapping[str, str]) -> None:
@@ -121,9 +121,9 @@ class SnapshotFolder:
             file = partial / name
             file.parent.mkdir(parents=True, exist_ok=True)
             try:
-                file.hardlink_to(self._kept(digest))
+                file.hardlink_to(self._path_of(digest))
             except OSError:  # a file system without links
-                shutil.copy2(self._kept(digest), file)
+                shutil.copy2(self._path_of(digest), file)
         partial.chmod(0o755)
         if target.exists():
             self._remove(target)

@@ -12,7 +12,7 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from matinee.environments.inspect import InspectedComponent
@@ -142,6 +142,7 @@ def _quoted(value: str) -> str:
 # Which files go into an image, where they lie there, and which stay out because their names look like secrets.
 
 APP = PurePosixPath("/app")
+HIDDEN = "its name is a secret's. Name secrets in matinee.toml instead."
 
 
 @dataclass(frozen=True)
@@ -154,10 +155,10 @@ class File:
 
 @dataclass(frozen=True)
 class Context:
-    """What goes in, and what looked like a secret and stays out (paths as people know them)."""
+    """What goes in, and why something else that people may expect stays out (by its path as they know it)."""
 
     files: tuple[File, ...]
-    left_out: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
 
     def digest(self) -> str:
         """Return a hash of names and contents."""
@@ -184,7 +185,8 @@ def component_context(item: InspectedComponent) -> Context:
     """
     root, own = item.code.app_folder, own_dockerfile(item.code)
     files = tuple(File(name, root / name) for name in item.files if root / name != own)
-    return Context(files, tuple(name for name in item.left_out if is_secret(PurePosixPath(name).name)))
+    secrets = [name for name in item.left_out if is_secret(PurePosixPath(name).name)]
+    return Context(files, dict.fromkeys(secrets, HIDDEN))
 
 
 def own_dockerfile(component: Component) -> Path:
@@ -194,18 +196,20 @@ def own_dockerfile(component: Component) -> Path:
 
 
 def context_of(project: Project, roots: Sequence[Path]) -> Context:
-    """Return the files below some roots of the app's folder, without those whose names look like secrets."""
+    """Return the files below some roots of the app's folder, without secrets and links that lead out of the folder."""
     found: dict[str, File] = {}
-    left_out: dict[str, None] = {}
+    left_out: dict[str, str] = {}
     for root in roots:
         for _, path in files_of(root):
             name = path.relative_to(project.folder).as_posix()
             if is_secret(path.name):
-                left_out[name] = None
+                left_out[name] = HIDDEN
+            elif not path.resolve().is_relative_to(project.folder.resolve()):
+                left_out[name] = "it leads out of the app's folder."
             else:
                 found[name] = File(name, path)
-        left_out |= dict.fromkeys(_hidden_secrets(project, root))
-    return Context(tuple(found.values()), tuple(left_out))
+        left_out |= dict.fromkeys(_hidden_secrets(project, root), HIDDEN)
+    return Context(tuple(found.values()), left_out)
 
 
 def in_image(project: Project, path: Path) -> PurePosixPath:

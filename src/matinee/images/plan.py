@@ -244,8 +244,7 @@ def digest_of(*parts: str) -> str:
 
 def notes_of(context: Context, locked: Lock) -> tuple[str, ...]:
     """Return what people should know of an image: files left out, versions that changed."""
-    left = [f"{name} is left out of the image: its name is a secret's. Name secrets in matinee.toml instead."
-            for name in context.left_out]  # fmt: skip
+    left = [f"{name} is left out of the image: {reason}" for name, reason in context.left_out.items()]
     changed = [f"{locked.file.parent.name}/{locked.file.name}: {change}" for change in locked.changes]
     return (*left, *changed)
 

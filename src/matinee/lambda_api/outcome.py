@@ -21,6 +21,29 @@ _START = ("Runtime.ImportModuleError", "Runtime.UserCodeSyntaxError", "Runtime.H
           "Runtime.MalformedHandlerName", "Runtime.InvalidEntrypoint", "Runtime.InvalidWorkingDir")  # fmt: skip
 
 
+def read_result(answer: Invocation, predictor: PredictorManifest) -> tuple[Json, Failure | None]:
+    """Return the result, or None and why there is none; raises InputError when the predictor refused its inputs.
+
+    An image that is taken as it is may answer what is no JSON (NaN, bytes): that is a failure too.
+    """
+    if answer.error_type:
+        return None, failure_of(answer, predictor)
+    try:
+        return json.loads(answer.payload, parse_constant=_refuse_constant), None
+    except ValueError as error:
+        what = str(error) if isinstance(error, _ConstantError) else "it cannot be read as such"
+        text = f"The result of {predictor.name} is no JSON: {what}."
+        return None, Failure("invalid_result", text, "Answer JSON, without NaN and infinite numbers.")
+
+
+class _ConstantError(ValueError):
+    """A number that JSON does not have."""
+
+
+def _refuse_constant(name: str) -> Json:
+    raise _ConstantError(f"it holds {name}")
+
+
 def failure_of(answer: Invocation, predictor: PredictorManifest) -> Failure:
     """Return why the prediction failed; raises InputError when the predictor refused its inputs."""
     problem = _problem(answer.payload)

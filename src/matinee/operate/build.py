@@ -279,7 +279,7 @@ class Containers:
         variables = inside.environment()
         for baked_in in (SOURCE, MANIFEST, LIFELINE_FD):
             del variables[baked_in]
-        variables |= {LABEL: item.manifest.label, **secrets}
+        variables = {**predictor.resources.environment, **variables, LABEL: item.manifest.label, **secrets}
         command = [
             *self._run(predictor, settings.data),
             *(word for name in (*variables, *more) for word in ("--env", name)),  # values are not for the process list

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 from matinee.backends.local.files import FolderFiles
 from matinee.client.connect import open_app
 from matinee.client.core import Client
-from matinee.client.export import What, export, said_since
+from matinee.client.export import What, export, feedback_since
 from matinee.client.host import adopt_data, open_data, stage_data
 from matinee.client.rows import RowsResult, summary_of_rows
 from matinee.errors import ConflictError, DiskError, NotFoundError, UsageError
@@ -24,7 +24,7 @@ from matinee.manifest import to_json
 from matinee.ports import LogLine, RunQuery
 from matinee.project.load import load
 from matinee.runs import Entry, Feedback, Run, Status
-from matinee.tables.write import FORMATS, Form, format_of, frame, write
+from matinee.tables.write import FORMATS, Form, columns_and_rows, format_of, write
 from matinee.values import registry
 from matinee.values.blobs import is_blob
 
@@ -143,7 +143,7 @@ def save(result: Json, read_blob: Callable[[Json], bytes], file: Path) -> None:
         elif not registry.fault("table", result) and file.suffix.lower() != ".json":
             ending = file.suffix.lower().removeprefix(".")
             with file.open("wb") as stream:
-                stream.writelines(write(ending if ending in FORMATS else "csv", *frame(result)))
+                stream.writelines(write(ending if ending in FORMATS else "csv", *columns_and_rows(result)))
         else:
             file.write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", "utf-8")
     except OSError as error:
@@ -271,7 +271,12 @@ def export_everything(app: Path, folder: Path, *, stage: str = "", report: Repor
             on_progress = report or (lambda _what, _count: None)
             _write_app(client, partial, project.name, stage)
             runs = _write_lines(partial / "runs.jsonl", export(client, What(nested=True), "jsonl"), "runs", on_progress)
-            lines = (json.dumps(asdict(item), ensure_ascii=False).encode() + b"\n" for item in said_since(client, 0.0))
+            lines = (
+                json.dumps(asdict(item), ensure_ascii=False).encode()
+                + b"\
+"
+                for item in feedback_since(client, 0.0)
+            )
             feedback = _write_lines(partial / "feedback.jsonl", lines, "feedback", on_progress)
             files, size = _copy_files(client, FolderFiles(partial / "files"), on_progress)
     size += sum(path.stat().st_size for path in folder.glob("*.json*"))

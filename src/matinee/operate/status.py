@@ -15,15 +15,16 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from matinee.backends.local.dev_record import running_dev
 from matinee.client.connect import session_on
 from matinee.client.core import Client
-from matinee.client.host import running_dev
 from matinee.deploy.cloud import Cloud, open_cloud
 from matinee.deploy.publish import PATH
 from matinee.deploy.stack_state import USABLE, describe
 from matinee.errors import MatineeError, NotFoundError
 from matinee.manifest import Release
 from matinee.operate.runs import reader
+from matinee.operate.ui_process import answers
 from matinee.ports import RunQuery
 from matinee.project.aws import Aws
 from matinee.project.load import load
@@ -34,6 +35,7 @@ from matinee.settings import DISPATCHER
 State = Literal["ok", "asleep", "attention", "down", "unknown"]
 ERRORS = 5
 COUNTED = 1000
+UI_TIMEOUT_S = 3.0
 LONG_S = 900.0  # a run that waits longer than this is worth a word; the alarm of the stage says the same
 
 
@@ -128,11 +130,21 @@ def status_of(app: Path, *, stage: str = "", with_cost: bool = False) -> AppStat
 
 
 def _here(project: Project, release: Release | None) -> tuple[tuple[Part, ...], str, None]:
-    dev = running_dev(project)
+    dev = running_dev(project.data)
     if dev is None:
         return (Part("dev", "asleep", "`matinee dev` does not run on this app."),), "", None
     live = "" if release else " and nothing is live yet"
-    return (Part("dev", "ok", f"`matinee dev` runs (process {dev.pid}){live}."),), dev.url, None
+    parts = [Part("dev", "ok", f"`matinee dev` runs (process {dev.pid}){live}.")]
+    if dev.url:
+        parts.append(_ui_here(dev.url))
+    return tuple(parts), dev.url, None
+
+
+def _ui_here(url: str) -> Part:
+    if answers(url, UI_TIMEOUT_S):
+        return Part("ui", "ok", f"It answers at {url}.")
+    hint = "`matinee dev` starts it again by itself when it ends; its lines there say why."
+    return Part("ui", "down", f"It does not answer at {url}.", hint)
 
 
 def _on_stage(
@@ -205,7 +217,8 @@ UI = "ui"
 def parts_of_stage(cloud: Cloud, aws: Aws, release: Release | None) -> tuple[Part, ...]:
     """Return the parts in the order in which a visitor meets them."""
     url = release.aws.url if release else ""
-    parts = [_address(url)] if url and not cloud.endpoint else []
+    is_there = bool(url) and (not cloud.endpoint or url.startswith("http://127.0.0.1"))  # a rehearsal has one
+    parts = [_address(url)] if is_there else []
     parts += [*_asked("stacks", lambda: _stacks(cloud, aws)), *_asked("UI", lambda: _ui(cloud))]
     functions = _functions_of(release)
     for predictor, version in functions.items():
@@ -408,7 +421,7 @@ def open_app(app: Path, *, stage: str = "", start: Callable[[str], bool] = webbr
 
 
 def _url_here(app: Path) -> str:
-    dev = running_dev(load(app))
+    dev = running_dev(load(app).data)
     if dev is None:
         raise NotFoundError("`matinee dev` does not run on this app.", hint="Start it: matinee dev")
     if not dev.url:

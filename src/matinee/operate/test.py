@@ -268,7 +268,7 @@ def _watched(housing: Containers, predictors: tuple[PredictorManifest, ...]) -> 
         yield peaks
     finally:
         over.set()
-        watching.join()
+        watching.join(LOOK_S * 20)  # the engine may hang
         look()
 
 

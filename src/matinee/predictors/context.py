@@ -6,12 +6,16 @@ A runtime connects them with `bind`.
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from typing import Any, NamedTuple, Protocol, TypeVar
+
+from matinee.settings import LABEL, MANIFEST, PREDICTOR
 
 T = TypeVar("T")
 
@@ -72,12 +76,28 @@ def bind(binding: Binding | None) -> None:
 
 def bound() -> Binding | None:
     """Return what this process is connected to."""
+    return _binding if _binding is not None else _binding_of_image()
+
+
+def _binding_of_image() -> Binding | None:
+    """Connect the process of an image that was not built by Matinee but has it inside; None for every other process.
+
+    Its own command starts it, so no runtime of ours has bound it: only our variables say what it is. Without this
+    every process of it would count in a `state` of its own.
+    """
+    if not os.environ.get(PREDICTOR) or os.environ.get(MANIFEST):
+        return None
+    global _binding
+    # By name: the runtime stands above this module, and only such a process needs it here.
+    runtime = importlib.import_module("matinee.runtime.execute")
+    _binding = runtime.RuntimeBinding(None, Context(version=os.environ.get(LABEL, ""), predictor=os.environ[PREDICTOR]))
     return _binding
 
 
 def context() -> Context:
     """Return which run this is: run id, user, version, attempt, deadline."""
-    return _binding.context if _binding is not None else Context()
+    binding = bound()
+    return binding.context if binding is not None else Context()
 
 
 class State:
@@ -92,7 +112,8 @@ class State:
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value, `default` if there is none."""
-        value = _binding.state_get(key) if _binding is not None else _copy(self._values.get(key))
+        binding = bound()
+        value = binding.state_get(key) if binding is not None else _copy(self._values.get(key))
         return default if value is None else value
 
     def __getitem__(self, key: str) -> Any:
@@ -102,9 +123,9 @@ class State:
         return value
 
     def __setitem__(self, key: str, value: Any) -> None:
-        value = _copy(value)
-        if _binding is not None:
-            _binding.state_set(key, value)
+        value, binding = _copy(value), bound()
+        if binding is not None:
+            binding.state_set(key, value)
         else:
             with self._lock:
                 self._put(key, value)
@@ -117,10 +138,11 @@ class State:
 
     def increment(self, key: str, by: float = 1, start: float = 0) -> float:
         """Add to a number atomically and return the sum; a missing number counts as `start`."""
-        if _binding is not None:
+        binding = bound()
+        if binding is not None:
             if start:
-                _binding.state_swap(key, None, start)
-            return _binding.state_increment(key, by)
+                binding.state_swap(key, None, start)
+            return binding.state_increment(key, by)
         with self._lock:
             total: float = self._values.get(key, start) + by
             self._values[key] = total
@@ -128,9 +150,9 @@ class State:
 
     def swap(self, key: str, old: Any, new: Any) -> bool:
         """Set `new` only if the value is still `old` (None = missing); say whether it was."""
-        old, new = _copy(old), _copy(new)
-        if _binding is not None:
-            return _binding.state_swap(key, old, new)
+        old, new, binding = _copy(old), _copy(new), bound()
+        if binding is not None:
+            return binding.state_swap(key, old, new)
         with self._lock:
             if self._values.get(key) != old:
                 return False

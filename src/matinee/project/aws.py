@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +18,10 @@ DAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _TEXT, _TEXTS, _SWITCH, _TABLE = Field("text"), Field("texts"), Field("switch"), Field("table")
 _UNITS, _TASKS = Field("whole", low=1, high=40_000), Field("whole", low=1, high=100)
 _CLOCK = Field("text", pattern="([01][0-9]|2[0-3]):[0-5][0-9]", example='must be a time as in "08:30"')
+# Names and values of tags, as all services take them; some take more, IAM does not.
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html
+TAG_TEXT = r"^[\w\s.:/=+\-@]*\Z"
+TAG_WORDS = "letters, digits, spaces and _ . : / = + - @"
 _ARN = r"arn:aws[a-z-]*:"
 
 
@@ -111,6 +116,9 @@ def _tags(document: Document, at: tuple[str, ...]) -> Mapping[str, str]:
     for name, value in tags.items():
         if not isinstance(value, str) or not 1 <= len(name) <= 128 or len(value) > 256:
             raise document.error((*at, name), f"{'.'.join((*at, name))} must be a text of at most 256 characters")
+        if not re.search(TAG_TEXT, name + value):
+            message = f"{'.'.join((*at, name))} can hold only {TAG_WORDS}"
+            raise document.error((*at, name), message, "IAM takes no more.")
         if name.lower().startswith(("aws:", "matinee:")):
             hint = "These names are AWS's and Matinee's own."
             raise document.error((*at, name), f"a tag cannot be called {name}", hint)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from matinee.errors import ProjectError, UsageError
+from matinee.manifest import Resources
 from matinee.project.aws import Aws, check_aws, read_aws
 from matinee.project.fields import Document, Field, nearest, read_table
 from matinee.project.model import ENTRY, Api, Component, Limits, Project, Stage
@@ -28,18 +29,11 @@ _TABLE, _APP_TEXT = Field("table"), Field("text")
 _TITLES = {"title": _APP_TEXT, "description": _APP_TEXT}
 _LISTS = dict.fromkeys(("components", "shared", "files", "ignore"), Field("texts"))
 _IMAGES = {"base": _APP_TEXT}
-RESOURCES = {  # the fields of manifest.Resources, with bounds (Lambda's where both kinds have them)
-    "memory_mb": Field("whole", low=128, high=122_880),
-    "timeout_s": Field("number", low=0.1, high=1_209_600),
-    "cpu": Field("number", low=0.1, high=64),
-    "retries": Field("whole", low=0, high=100),
-    "max_workers": Field("whole", low=1, high=1000),
-    "concurrency": Field("whole", low=0, high=10_000),
-    "provisioned": Field("whole", low=0, high=10_000),
-    "gpu": Field("whole", low=0, high=8),
-    "schedule": _APP_TEXT,
-    "secrets": Field("texts"),
-}
+RESOURCES = {resource.name: Field(**resource.metadata) for resource in fields(Resources)}
+_PREDICTOR = {**RESOURCES, "examples": Field("list")}
+_PERMISSION = {"actions": Field("texts"), "resources": Field("texts")}
+_ACTION = r"[a-z0-9-]+:[A-Za-z0-9*?]+"
+_RESOURCE = r"\*|arn:[^\s${}]*(\$\{AWS::(Partition|Region|AccountId)\}[^\s${}]*)*"
 _SHARED_TABLES = dict.fromkeys(("predictors", "limits", "ui", "auth", "notices", "aws"), _TABLE)
 _TOP = {"name": _NAME, **_TITLES, **_LISTS, **_SHARED_TABLES, "api": _TABLE, "stages": _TABLE, "images": _TABLE}
 _STAGE = {**_TITLES, **_SHARED_TABLES}
@@ -105,13 +99,38 @@ def _predictors(document: Document, at: tuple[str, ...]) -> dict[str, dict[str, 
 
 
 def _resources(document: Document, at: tuple[str, ...]) -> dict[str, Json]:
-    table = document.table(at, RESOURCES)
+    table = document.table(at, _PREDICTOR)
+    _check_environment(document, (*at, "environment"))
+    for permission in table.get("permissions", ()):
+        _check_permission(document, (*at, "permissions"), permission)
     if table.get("schedule"):
         try:
             parse(table["schedule"])
         except UsageError as error:
             raise document.error((*at, "schedule"), error.message.rstrip("."), error.hint) from error
     return {key: tuple(value) if isinstance(value, list) else value for key, value in table.items()}
+
+
+def _check_environment(document: Document, at: tuple[str, ...]) -> None:
+    for name, value in document.at(at).items():
+        if not isinstance(value, str):
+            raise document.error(
+                (*at, name), f"{'.'.join((*at, name))} must be a text, as variables are", f'Write {name} = "{value}".'
+            )
+
+
+def _check_permission(document: Document, at: tuple[str, ...], permission: Json) -> None:
+    """Raise ProjectError unless it is {actions = ["s3:GetObject"], resources = ["arn:aws:s3:::bucket/*"]}."""
+    hint = 'Write it as {actions = ["s3:GetObject"], resources = ["arn:aws:s3:::my-bucket/*"]}.'
+    if not isinstance(permission, dict) or permission.keys() != _PERMISSION.keys():
+        raise document.error(at, "each permission is a table with actions and resources", hint)
+    for key, pattern in (("actions", _ACTION), ("resources", _RESOURCE)):
+        texts = permission[key]
+        if _PERMISSION[key].problem(texts) or not texts:
+            raise document.error(at, f"the {key} of a permission must be a list of texts", hint)
+        for text in texts:
+            if not re.fullmatch(pattern, text):
+                raise document.error(at, f"{text!r} is none of the {key} that IAM knows", hint)
 
 
 def _stage(document: Document, folder: Path, name: str, aws: Aws) -> Stage:

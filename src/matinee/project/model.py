@@ -90,7 +90,11 @@ class Component:
         """Return its version by content, as it is on disk now (16 hexadecimal digits)."""
         if self.image:
             return hashlib.sha256(self.image.encode()).hexdigest()[:16]
-        return content_hash({name: file_digest(path) for name, path in self.contents().files.items()})
+        return self.hash_of({name: file_digest(path) for name, path in self.contents().files.items()})
+
+    def hash_of(self, digests: Mapping[str, str]) -> str:
+        """Return the version of these files (name → digest): another handler in the same files is another version."""
+        return content_hash({**digests, **({f"handler {self.handler}": ""} if self.handler else {})})
 
     def contents(self, opened: Iterable[str] = ()) -> Contents:
         """Return the files that belong to it, with those that it was seen to open."""

@@ -1,7 +1,7 @@
 """Temporary credentials, one set per role and workload, from the emulator's STS: nobody here works as somebody else.
 
-The administrator (the account's root) is whoever deploys and the services AWS itself would be. A task asks for its
-credentials at an address, as on Fargate, and is given new ones before the old expire.
+The administrator (the account's root) is the services that AWS itself would be; who deploys is a user. A task asks for
+its credentials at an address, as on Fargate, and is given new ones before the old expire.
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
 """
 
@@ -17,6 +17,7 @@ from typing import Any
 
 from matinee.rehearsal.proxies import Call, Reply
 
+Json = Any
 ROOT = ("test", "test")  # what MiniStack takes as the account's root
 PATH = "/matinee-rehearsal/credentials/"
 _RENEW_BEFORE_S = 900.0
@@ -39,8 +40,12 @@ class Credentials:
 
     def environment(self) -> dict[str, str]:
         """Return the variables every SDK reads."""
-        told = {"AWS_ACCESS_KEY_ID": self.key, "AWS_SECRET_ACCESS_KEY": self.secret, "AWS_SESSION_TOKEN": self.token}
-        return {name: value for name, value in told.items() if value}
+        variables = {
+            "AWS_ACCESS_KEY_ID": self.key,
+            "AWS_SECRET_ACCESS_KEY": self.secret,
+            "AWS_SESSION_TOKEN": self.token,
+        }
+        return {name: value for name, value in variables.items() if value}
 
 
 @cache
@@ -120,31 +125,54 @@ class Roles:
         return found[1] if found else None
 
     def role_of(self, key: str) -> str:
-        """Return the role (its ARN) whose key this is, "" for the administrator and for strangers."""
+        """Return the role (its ARN) whose key this is, "" for people and for strangers."""
+        principal = self.principal_of(key)
+        return principal if ":role/" in principal else ""
+
+    def principal_of(self, key: str) -> str:
+        """Return the role or user (its ARN) whose key this is, "" for the administrator and for strangers."""
         found = self._of_key.get(key)
         return found[0] if found else ""
 
+    def is_person(self, key: str) -> bool:
+        """Whether it is the key of who deploys, or the administrator's."""
+        return key == ROOT[0] or ":user/" in self.principal_of(key)
+
+    def add_user(self, name: str, policy: Json) -> Credentials:
+        """Make a user with this policy alone, and return credentials of theirs, which do not expire."""
+        iam = self._clients("iam")
+        user = iam.create_user(UserName=name)["User"]["Arn"]
+        made = iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(policy))["Policy"]
+        iam.attach_user_policy(UserName=name, PolicyArn=made["Arn"])
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        credentials = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+        self._of_key[credentials.key] = (user, credentials)
+        return credentials
+
     def _assume(self, role: str, session: str) -> Credentials:
         answer = self._clients("sts").assume_role(RoleArn=role, RoleSessionName=session[:64], DurationSeconds=_LIFE_S)
-        told = answer["Credentials"]
+        assumed = answer["Credentials"]
         made = Credentials(
-            told["AccessKeyId"], told["SecretAccessKey"], told["SessionToken"], told["Expiration"].timestamp()
+            assumed["AccessKeyId"],
+            assumed["SecretAccessKey"],
+            assumed["SessionToken"],
+            assumed["Expiration"].timestamp(),
         )
         self._of_key[made.key] = (role, made)
         return made
 
 
 class CredentialServer:
-    """A `Player`: gives tasks their role's credentials at an address only they are told."""
+    """A `Player`: gives tasks their role's credentials at an address only they know."""
 
     def __init__(self, roles: Roles) -> None:
         self._roles = roles
-        self._told: dict[str, tuple[str, str]] = {}
+        self._roles_of_secrets: dict[str, tuple[str, str]] = {}
 
     def address(self, endpoint: str, role: str, session: str) -> str:
         """Return the address for AWS_CONTAINER_CREDENTIALS_FULL_URI of one task."""
         secret = secrets.token_urlsafe(24)
-        self._told[secret] = (role, session)
+        self._roles_of_secrets[secret] = (role, session)
         return f"{endpoint}{PATH}{secret}"
 
     def wants(self, call: Call) -> bool:
@@ -153,11 +181,11 @@ class CredentialServer:
 
     def play(self, call: Call) -> Reply | None:
         """See `Player`."""
-        told = self._told.get(call.head.target.removeprefix(PATH))
-        if told is None:
+        workload = self._roles_of_secrets.get(call.head.target.removeprefix(PATH))
+        if workload is None:
             return Reply(404)
-        found = self._roles.credentials(*told)
+        found = self._roles.credentials(*workload)
         expires = datetime.fromtimestamp(found.expires_at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         answer = {"AccessKeyId": found.key, "SecretAccessKey": found.secret, "Token": found.token}
-        body = json.dumps({**answer, "Expiration": expires, "RoleArn": told[0]}).encode()
+        body = json.dumps({**answer, "Expiration": expires, "RoleArn": workload[0]}).encode()
         return Reply(200, body, {"content-type": "application/json"})

@@ -13,15 +13,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any
 
-from matinee.rehearsal.credentials import Clients, Roles
-from matinee.rehearsal.iam import Caller, DeniedError
+import urllib3
+from botocore.exceptions import ClientError
+
+from matinee.rehearsal.credentials import ROOT, Clients, Credentials, Roles
+from matinee.rehearsal.iam import Caller, DeniedError, signed
 from matinee.rehearsal.machines import of_task
 from matinee.rehearsal.proxies import Call, Reply
 from matinee.rehearsal.tasks import Hall, Task, shown
 
 Json = Any
 TARGET = "AmazonEC2ContainerServiceV20141113."
-_KEPT = 500  # ended tasks that are still told of, as ECS tells of them for an hour
+_REMEMBERED = 500  # ended tasks that are still described, as ECS describes them for an hour
 
 Refuse = Callable[[Mapping[str, Json]], Json | None]  # a RunTask's request → the failures ECS would give, or None
 
@@ -37,10 +40,10 @@ class Tasks:
 
     def start(self, record: Mapping[str, Json], overrides: Json | None = None) -> Task:
         """Start the task that the emulator has made a record of."""
-        definition = self.hall.clients("ecs").describe_task_definition(taskDefinition=record["taskDefinitionArn"])
+        definition = read_definition(self.hall.clients, record["taskDefinitionArn"])
         task = Task(
             record["taskArn"],
-            of_task(definition["taskDefinition"], overrides),
+            of_task(definition, overrides),
             self.hall,
             group=record.get("group", ""),
             provider=record.get("capacityProviderName") or "",
@@ -68,19 +71,34 @@ class Tasks:
             task.join(10.0)
 
     def _stopped(self, task: Task) -> None:
-        self._tell_emulator(task)
+        self._stop_record(task)
         for listener in self.listeners:
             listener(task)
         with self._lock:
             over = [t.arn for t in self._tasks.values() if t.is_stopped]
-            for arn in over[:-_KEPT]:
+            for arn in over[:-_REMEMBERED]:
                 del self._tasks[arn]
 
-    def _tell_emulator(self, task: Task) -> None:
+    def _stop_record(self, task: Task) -> None:
         """Have the record say STOPPED, so that lists agree."""
         ecs = self.hall.clients("ecs")
-        with suppress(Exception):  # the cluster may be gone already
+        with suppress(ClientError):  # the cluster may be gone already
             ecs.stop_task(cluster=cluster_of(task.arn), task=task.arn, reason=task.state.reason[:255])
+
+
+def read_definition(clients: Clients, name: str) -> Json:
+    """Return a task definition (its ARN, or its family) as the emulator has it.
+
+    Not through boto3, which drops what it does not know: a definition that a template made has its secrets under
+    `Name` and `ValueFrom`, in a template's spelling.
+    """
+    body = json.dumps({"taskDefinition": name}).encode()
+    sent = {"Content-Type": _JSON["content-type"], "X-Amz-Target": f"{TARGET}DescribeTaskDefinition"}
+    headers = signed("POST", f"{clients.endpoint}/", body, clients.region, "ecs", Credentials(*ROOT), sent)
+    answer = urllib3.request("POST", f"{clients.endpoint}/", body=body, headers=headers, retries=False)
+    if answer.status != 200:
+        raise RuntimeError(f"the emulator has no task definition {name}: {answer.data.decode(errors='replace')}")
+    return answer.json()["taskDefinition"]
 
 
 class EcsPlayer:
@@ -109,7 +127,7 @@ class EcsPlayer:
         """See `Player`: a caller the emulator does not know is left to it."""
         if self._roles.known(call.key) is None:
             return None
-        caller = Caller(self._clients("iam"), self._roles.role_of(call.key))
+        caller = Caller(self._clients("iam"), self._roles.principal_of(call.key))
         try:
             answer = self._operations[call.operation](json.loads(call.body or b"{}"), caller)
             return Reply(200, _encoded(answer), _JSON)
@@ -215,9 +233,9 @@ def _encoded(answer: Json) -> bytes:
 
 def _as_reply(error: Exception) -> Reply:
     """Pass on what the emulator answered to us."""
-    told = getattr(error, "response", None)
-    if told is None:
+    response = getattr(error, "response", None)
+    if response is None:
         raise error
-    said = told["Error"]
-    status = told.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-    return Reply(status, _encoded({"__type": said["Code"], "message": said["Message"]}), _JSON)
+    problem = response["Error"]
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+    return Reply(status, _encoded({"__type": problem["Code"], "message": problem["Message"]}), _JSON)

@@ -1,4 +1,4 @@
-"""Trouble, played against a deployed app: each kind checks what the app promises, and ends in a sentence.
+"""InjectedFailures, played against a deployed app: each kind checks what the app promises, and ends in a sentence.
 
 Raises BackendError when the app does not keep a promise. What was broken is mended again at the end, whatever happens.
 """
@@ -27,7 +27,7 @@ from matinee.runs import Run, Status
 
 Json = Any
 T = TypeVar("T")
-Break = Callable[[Rehearsal], str]
+Inject = Callable[[Rehearsal], str]
 PATIENCE_S = 90.0
 SLOW_START_S = 3.0
 THROTTLED_ONE_IN = 4
@@ -117,7 +117,7 @@ def image(stage: Rehearsal) -> str:
 
     _await_leave(stage, predictor)
     before = {task.arn for task in stage.world.tasks}
-    with _set(stage.world.hall.trouble, "spoilt", is_spoilt):
+    with _set(stage.world.hall.injected, "spoilt", is_spoilt):
         run = client.submit(predictor.name, predictor.examples[0])
         why = _await(lambda: _note(client, predictor), "a word on why the run waits")
         _promise("image" in why, f"the run says {why!r}")
@@ -136,7 +136,7 @@ def cold_start(stage: Rehearsal) -> str:
     def slowed_s(workload: Workload) -> float:
         return SLOW_START_S if workload.name == name else 0.0
 
-    with _set(stage.world.hall.trouble, "slowed_s", slowed_s):
+    with _set(stage.world.hall.injected, "slowed_s", slowed_s):
         stage.world.functions.forget()
         first, cold_s = _timed(lambda: _predict(client, predictor))
     second, warm_s = _timed(lambda: _predict(client, predictor))
@@ -182,7 +182,7 @@ def second_deploy(stage: Rehearsal) -> str:
     )
 
 
-KINDS: dict[str, Break] = {
+KINDS: dict[str, Inject] = {
     "spot": spot,
     "capacity": capacity,
     "throttle": throttle,
@@ -279,8 +279,8 @@ def _why(run: Run) -> str:
     return f"{run.failure.message} {run.failure.hint}".strip() if run.failure else ""
 
 
-def _promise(kept: bool, otherwise: str) -> None:
-    if not kept:
+def _promise(holds: bool, otherwise: str) -> None:
+    if not holds:
         raise BackendError(f"The app does not keep its promise: {otherwise}.")
 
 
@@ -289,7 +289,7 @@ def _timed(work: Callable[[], Run]) -> tuple[Run, float]:
     return work(), time.monotonic() - began
 
 
-# --- the trouble ------------------------------------------------------------------------------------------------
+# --- what injects a failure ---------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -307,10 +307,10 @@ def _without(stage: Rehearsal, role: str, prefix: str) -> Iterator[None]:
     """Take the statements that begin with `prefix` from a role."""
     iam = stage.world.clients("iam")
     (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
-    before = statements_of(iam, role)
-    kept = [s for s in before if not str(s["Action"]).strip("['").startswith(prefix)]
+    before = statements_of(iam, f":role/{role}")
+    left = [s for s in before if not str(s["Action"]).strip("['").startswith(prefix)]
     try:
-        _put_policy(iam, role, name, kept)
+        _put_policy(iam, role, name, left)
         yield
     finally:
         _put_policy(iam, role, name, before)
@@ -339,8 +339,8 @@ class _Throttled:
         if self._seen % THROTTLED_ONE_IN:
             return None
         self.count += 1
-        said = {"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "Rate exceeded"}
-        return Reply(400, json.dumps(said).encode(), {"content-type": "application/x-amz-json-1.0"})
+        refusal = {"__type": "com.amazonaws.dynamodb.v20120810#ThrottlingException", "message": "Rate exceeded"}
+        return Reply(400, json.dumps(refusal).encode(), {"content-type": "application/x-amz-json-1.0"})
 
 
 def _changed_copy(stage: Rehearsal, predictor: PredictorManifest) -> Path:
@@ -359,6 +359,6 @@ def _deploy(stage: Rehearsal, component: str, path: Path, outcomes: list[str]) -
     try:
         outcomes.append("went live" if stage.deploy(component, path=path).changed else "found nothing left to do")
     except ConflictError as error:
-        outcomes.append(f"was told: {error.message}")
-    except Exception as error:  # in a thread: it is told, not lost
+        outcomes.append(f"was refused: {error.message}")
+    except Exception as error:  # in a thread: it is reported, not lost
         outcomes.append(f"failed: {error}")

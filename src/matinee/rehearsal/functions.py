@@ -7,7 +7,6 @@ version has processes of its own, with the credentials of its own role; they are
 from __future__ import annotations
 
 import json
-import logging
 import random
 import threading
 import time
@@ -25,7 +24,7 @@ from matinee.rehearsal.credentials import Credentials
 from matinee.rehearsal.iam import allows, statements_in
 from matinee.rehearsal.machines import ImageMissingError, Workload, of_function
 from matinee.rehearsal.proxies import Call, Reply
-from matinee.rehearsal.tasks import Hall, Task, aws_variables
+from matinee.rehearsal.tasks import Hall, Task, aws_variables, is_vanishing
 from matinee.schedule import parse
 
 Json = Any
@@ -95,11 +94,13 @@ class Functions:
             "POST",
             f"{self._service.endpoint}{PREFIX}{quote(local, safe='')}{SUFFIX}",
             body=body,
-            headers=dict(headers or {}),
+            headers={**(headers or {}), "Authorization": f"Bearer {self._service.secret}"},
             timeout=_READ_TIMEOUT_S,
         )
-        kept = {n.lower(): v for n, v in answer.headers.items() if n.lower() not in ("content-length", "connection")}
-        return Reply(answer.status, answer.data, kept)
+        passed_on = {
+            n.lower(): v for n, v in answer.headers.items() if n.lower() not in ("content-length", "connection")
+        }
+        return Reply(answer.status, answer.data, passed_on)
 
     def _version(self, name: str, qualifier: str) -> str:
         """Return what a qualifier means now; an alias may send a share of the calls to another version."""
@@ -145,7 +146,7 @@ class Functions:
         }
         command = self._hall.machine.command(workload, reserved, 0, local.replace("$", ""))
         arguments = list(command.arguments)
-        if delay := self._hall.trouble.slowed_s(workload):
+        if delay := self._hall.injected.slowed_s(workload):
             arguments = ["/bin/sh", "-c", f'sleep {delay:g}; exec "$@"', "sh", *arguments]
         self._service.put_function(
             LocalFunction(
@@ -163,7 +164,7 @@ class Functions:
         return who
 
     def forget(self) -> None:
-        """Start every function anew with its next call: after trouble that is played."""
+        """Start every function anew with its next call: after a failure was injected."""
         with self._lock:
             for local in self._put:
                 self._service.remove_function(local)
@@ -178,8 +179,8 @@ class Functions:
 def called(target: str) -> tuple[str, str]:
     """Return the function and the qualifier of an Invoke's path and query."""
     parts = urlsplit(target)
-    given = unquote(parts.path.removeprefix(PREFIX).removesuffix(SUFFIX)).rpartition("function:")[2]
-    name, _, qualifier = given.partition(":")
+    named = unquote(parts.path.removeprefix(PREFIX).removesuffix(SUFFIX)).rpartition("function:")[2]
+    name, _, qualifier = named.partition(":")
     return name, qualifier or parse_qs(parts.query).get("Qualifier", [""])[0]
 
 
@@ -189,11 +190,11 @@ def _error(status: int, kind: str, message: str) -> Reply:
 
 
 def _as_reply(error: Exception) -> Reply:
-    told = getattr(error, "response", None)
-    if told is None:
+    response = getattr(error, "response", None)
+    if response is None:
         raise error
-    status = told.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
-    return _error(status, told["Error"]["Code"], told["Error"]["Message"])
+    status = response.get("ResponseMetadata", {}).get("HTTPStatusCode", 400)
+    return _error(status, response["Error"]["Code"], response["Error"]["Message"])
 
 
 # --- events -----------------------------------------------------------------------------------------------------------
@@ -207,8 +208,6 @@ _READ_S = 2.0  # how often schedules and rules are read back
 _TICK_S = 0.5
 _EVENT = {"x-amz-invocation-type": "Event"}
 SCHEDULED_TIME = "<aws.scheduler.scheduled-time>"
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -229,6 +228,7 @@ class Events:
     def __init__(self, hall: Hall, functions: Functions) -> None:
         self._clients = hall.clients
         self._agents = hall.agents
+        self._error = hall.error
         self._roles = hall.roles
         self._functions = functions
         self._due: dict[Schedule, float] = {}
@@ -248,11 +248,11 @@ class Events:
 
     def task_stopped(self, task: Task) -> None:
         """Send "ECS Task State Change" to every rule whose pattern it matches."""
-        event = state_change(task, self._clients.region, self._clients.account)
         try:
-            self._send(event)
+            self._send(state_change(task, self._clients.region, self._clients.account))
         except Exception as error:
-            log.warning("The end of %s reached nobody: %s", task.name, error)
+            if not is_vanishing(error):
+                self._error.record("what sends the end of a task", error)
 
     def _send(self, event: Json) -> None:
         client = self._clients("events")
@@ -276,7 +276,7 @@ class Events:
         asked = {"FunctionName": name, **({"Qualifier": qualifier} if qualifier else {})}
         try:
             policy = statements_in(client.get_policy(**asked)["Policy"])
-        except Exception:  # it has none
+        except client.exceptions.ResourceNotFoundException:  # it has none
             return False
         service = [s for s in policy if s.get("Principal", {}).get("Service") == "events.amazonaws.com"]
         resource = service[0]["Resource"] if service else ""
@@ -295,13 +295,15 @@ class Events:
                     read_at = time.monotonic() + _READ_S
                 self._fire_due()
             except Exception as error:  # what is being created or deleted at this moment is there at the next tick
-                log.debug("a tick of the schedules failed: %s", error)
+                if not is_vanishing(error):
+                    self._error.record("the clock of schedules", error)
+                    return
 
     def _read(self) -> None:
         client = self._clients("scheduler")
         found = set()
-        for told in client.list_schedules()["Schedules"]:
-            full = client.get_schedule(Name=told["Name"], GroupName=told.get("GroupName", "default"))
+        for listed in client.list_schedules()["Schedules"]:
+            full = client.get_schedule(Name=listed["Name"], GroupName=listed.get("GroupName", "default"))
             if full.get("State") != "DISABLED":
                 found.add(_schedule(full))
         now = time.time()
@@ -346,7 +348,7 @@ def _schedule(full: Json) -> Schedule:
 
 def next_time(schedule: Schedule, after: float) -> float:
     """Return when a schedule is due next, as EventBridge Scheduler reads its expression; never, if no more."""
-    return parse(schedule.expression).next_after(after) or float("inf")
+    return parse(schedule.expression, schedule.zone).next_after(after) or float("inf")
 
 
 def state_change(task: Task, region: str, account: str) -> Json:
@@ -379,13 +381,13 @@ def state_change(task: Task, region: str, account: str) -> Json:
 def matches(pattern: Mapping[str, Json], event: Mapping[str, Json]) -> bool:
     """Whether an event has what a pattern asks for: values that are listed, and prefixes."""
     return all(
-        matches(wanted, event.get(name) or {}) if isinstance(wanted, dict) else _is_one(event.get(name), wanted)
-        for name, wanted in pattern.items()
+        matches(expected, event.get(name) or {}) if isinstance(expected, dict) else _is_one(event.get(name), expected)
+        for name, expected in pattern.items()
     )
 
 
-def _is_one(value: Json, wanted: list[Json]) -> bool:
+def _is_one(value: Json, expected: list[Json]) -> bool:
     return any(
         str(value or "").startswith(one["prefix"]) if isinstance(one, dict) and "prefix" in one else value == one
-        for one in wanted
+        for one in expected
     )

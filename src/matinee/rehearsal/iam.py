@@ -16,7 +16,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
+from xml.sax.saxutils import escape
 
 import urllib3
 
@@ -28,12 +29,14 @@ Statement = dict[str, Json]
 Context = Mapping[str, str | list[str]]  # keys in lower case
 
 
-def statements_of(iam: Json, role: str) -> list[Statement]:
-    """Return all statements of a role (its name): its own policies and those attached to it."""
+def statements_of(iam: Json, principal: str) -> list[Statement]:
+    """Return all statements of a role or a user (the ARN): its own policies and those attached to it."""
+    kind = "user" if ":user/" in principal else "role"
+    who = {f"{kind.title()}Name": principal.rpartition("/")[2]}
     found: list[Statement] = []
-    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
-        found += statements_in(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
-    for policy in iam.list_attached_role_policies(RoleName=role)["AttachedPolicies"]:
+    for name in getattr(iam, f"list_{kind}_policies")(**who)["PolicyNames"]:
+        found += statements_in(getattr(iam, f"get_{kind}_policy")(PolicyName=name, **who)["PolicyDocument"])
+    for policy in getattr(iam, f"list_attached_{kind}_policies")(**who)["AttachedPolicies"]:
         version = iam.get_policy(PolicyArn=policy["PolicyArn"])["Policy"]["DefaultVersionId"]
         document = iam.get_policy_version(PolicyArn=policy["PolicyArn"], VersionId=version)
         found += statements_in(document["PolicyVersion"]["Document"])
@@ -53,11 +56,11 @@ def allows(statements: Iterable[Statement], action: str, resource: str, context:
 
 
 class Caller:
-    """Who calls, and what its role allows; the administrator (role "") everything."""
+    """Who calls (a role or a user), and what its policies allow; the administrator ("") may do everything."""
 
-    def __init__(self, iam: Json, role: str) -> None:
-        self._role = role
-        self._statements = statements_of(iam, role.rpartition("/")[2]) if role else None
+    def __init__(self, iam: Json, principal: str) -> None:
+        self._principal = principal
+        self._statements = statements_of(iam, principal) if principal else None
 
     def speaks_of(self, key: str) -> bool:
         """Whether any of its statements has a condition on this key."""
@@ -67,7 +70,7 @@ class Caller:
         """Raise DeniedError in AWS's words when the role does not allow it."""
         if self._statements is None or allows(self._statements, action, resource, context):
             return
-        who = self._role.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")
+        who = self._principal.replace(":iam:", ":sts:").replace(":role/", ":assumed-role/")
         why = f"because no identity-based policy allows the {action} action"
         raise DeniedError(f"User: {who} is not authorized to perform: {action} on resource: {resource} {why}")
 
@@ -84,24 +87,24 @@ def _applies(statement: Statement, action: str, resource: str, context: Context)
 
 def _is_met(conditions: Json, context: Context) -> bool:
     return all(
-        _holds(operator, context.get(key.lower()), [str(one) for one in _listed(wanted)])
+        _holds(operator, context.get(key.lower()), [str(one) for one in _listed(expected)])
         for operator, keys in conditions.items()
-        for key, wanted in keys.items()
+        for key, expected in keys.items()
     )
 
 
-def _holds(operator: str, value: str | list[str] | None, wanted: list[str]) -> bool:
+def _holds(operator: str, value: str | list[str] | None, expected: list[str]) -> bool:
     """Judge one condition. An operator that is not known here holds never: better refused than wrongly allowed.
 
     https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_condition-single-vs-multi-valued-context-keys.html
     """
     quantity, _, plain = operator.rpartition(":")
     if plain == "Null":
-        return (value is None) == (wanted == ["true"])
+        return (value is None) == (expected == ["true"])
     test = _OPERATORS.get(plain)
     if test is None or value is None:
         return test is not None and quantity == "ForAllValues"
-    each = (any(test(one, said) for one in wanted) for said in ([value] if isinstance(value, str) else value))
+    each = (any(test(one, given) for one in expected) for given in ([value] if isinstance(value, str) else value))
     return all(each) if quantity == "ForAllValues" else any(each)
 
 
@@ -118,8 +121,8 @@ def _like(pattern: str, value: str) -> bool:
     return _pattern(pattern).fullmatch(value) is not None
 
 
-def _same(wanted: str, value: str) -> bool:
-    return wanted == value
+def _same(expected: str, value: str) -> bool:
+    return expected == value
 
 
 _OPERATORS: dict[str, Callable[[str, str], bool]] = {
@@ -145,7 +148,7 @@ Need = tuple[str, str, Context]  # action, resource, context keys
 
 
 class Judge:
-    """A `Player` of those calls, when a role makes them; the administrator's are judged rightly."""
+    """A `Player` of those calls, when a role or a user makes them; the administrator may do everything."""
 
     def __init__(self, clients: Clients, roles: Roles) -> None:
         self._clients = clients
@@ -159,20 +162,22 @@ class Judge:
 
     def wants(self, call: Call) -> bool:
         """See `Player`."""
-        is_ours = call.service == "dynamodb" or (call.service, call.operation) in _RESOURCES
-        return is_ours and bool(self._roles.role_of(call.key))
+        is_ours = call.service in _ALWAYS or (call.service, call.operation) in _RESOURCES
+        return is_ours and bool(self._roles.principal_of(call.key))
 
     def play(self, call: Call) -> Reply | None:
         """See `Player`."""
-        caller = self._caller(self._roles.role_of(call.key))
+        caller = self._caller(self._roles.principal_of(call.key))
         if call.service == "dynamodb" and not caller.speaks_of("dynamodb:LeadingKeys"):
             return None
+        needs = self._needs(call)
+        if needs is None:
+            return None
         try:
-            for action, resource, context in self._needs(call):
+            for action, resource, context in needs:
                 caller.needs(action, self._arn(call.service, resource), context)
         except DeniedError as denied:
-            body = json.dumps({"__type": "AccessDeniedException", "message": str(denied)}).encode()
-            return Reply(400, body, {"content-type": _TYPE})
+            return _refusal(call, str(denied))
         return self._pass(call)
 
     def _caller(self, role: str) -> Caller:
@@ -182,7 +187,13 @@ class Judge:
             known = self._callers[role] = (time.monotonic(), Caller(self._clients("iam"), role))
         return known[1]
 
-    def _needs(self, call: Call) -> Iterable[Need]:
+    def _needs(self, call: Call) -> Iterable[Need] | None:
+        """Return what a call needs; None for one that the emulator judges rightly."""
+        if call.service == "scheduler":
+            return _schedule_needs(call)
+        if call.service in _QUERY_SERVICES:
+            form = dict(parse_qsl(call.body.decode(), keep_blank_values=True))
+            return _QUERY_SERVICES[call.service](form.get("Action", ""), form, self._clients)
         request = json.loads(call.body)
         if call.service == "dynamodb":
             return items_needed(call.operation, request)
@@ -196,13 +207,14 @@ class Judge:
 
     def _pass(self, call: Call) -> Reply:
         """Have the emulator do it for the administrator."""
-        url = f"{self._clients.endpoint}/"
+        url, method = f"{self._clients.endpoint}{call.head.target}", call.head.method
         kind = call.head.get("content-type", _TYPE)
-        told = {"Content-Type": kind, "X-Amz-Target": call.head.get("x-amz-target")}
-        headers = signed("POST", url, call.body, call.region, call.service, Credentials(*ROOT), told)
-        answer = self._http.request("POST", url, body=call.body, headers=headers)
-        kept = {n: v for n, v in answer.headers.items() if n.lower() not in ("content-length", "connection")}
-        return Reply(answer.status, answer.data, kept)
+        target = call.head.get("x-amz-target")
+        sent = {"Content-Type": kind, **({"X-Amz-Target": target} if target else {})}
+        headers = signed(method, url, call.body, call.region, call.service, Credentials(*ROOT), sent)
+        answer = self._http.request(method, url, body=call.body, headers=headers)
+        passed_on = {n: v for n, v in answer.headers.items() if n.lower() not in ("content-length", "connection")}
+        return Reply(answer.status, answer.data, passed_on)
 
 
 def _streams(request: Json) -> Iterable[str]:
@@ -230,8 +242,16 @@ def items_needed(operation: str, request: Json) -> Iterable[Need]:
         for table, asked in request["RequestItems"].items():
             yield _item(operation, table, [_partition(key) for key in asked["Keys"]])
     else:
-        key = _key_of(request)
-        yield _item(operation, request.get("TableName", ""), [key] if key else [])
+        key = _queried(request) if operation == "Query" else _key_of(request)
+        index = f"/index/{request['IndexName']}" if request.get("IndexName") else ""
+        yield _item(operation, request.get("TableName", "") + index, [key] if key else [])
+
+
+def _queried(request: Json) -> str:
+    """Return the partition a query reads: of its conditions the one that says equal."""
+    found = re.search(r"= ?(:\w+)", request.get("KeyConditionExpression", ""))
+    value = request.get("ExpressionAttributeValues", {}).get(found[1], {}) if found else {}
+    return str(value.get("S", ""))
 
 
 def _item(action: str, table: str, keys: list[str]) -> Need:
@@ -247,12 +267,68 @@ def _partition(key: Json) -> str:
     return str(key.get("pk", {}).get("S", ""))
 
 
+def _stack_needs(action: str, form: Mapping[str, str], clients: Clients) -> list[Need] | None:
+    """CloudFormation: what is done to a stack, its change sets too, is done to `stack/NAME/ID`."""
+    name = form.get("StackName", "")
+    if not name and (change_set := form.get("ChangeSetName")):
+        name = clients("cloudformation").describe_change_set(ChangeSetName=change_set)["StackId"]
+    if not name:
+        return None
+    return [(f"cloudformation:{action}", name if name.startswith("arn:") else f"stack/{name}/id", {})]
+
+
+def _schedule_needs(call: Call) -> list[Need] | None:
+    """EventBridge Scheduler: a schedule is `schedule/GROUP/NAME`; the emulator looks in the default group."""
+    parts = urlsplit(call.head.target)
+    if not parts.path.startswith("/schedules/"):
+        return None
+    action = {"GET": "Get", "PUT": "Update", "DELETE": "Delete", "POST": "Create"}[call.head.method]
+    query = dict(parse_qsl(parts.query))
+    group = query.get("groupName") or (json.loads(call.body).get("GroupName") if call.body else "") or "default"
+    return [(f"scheduler:{action}Schedule", f"schedule/{group}/{parts.path.rpartition('/')[2]}", {})]
+
+
+def _iam_needs(action: str, form: Mapping[str, str], clients: Clients) -> list[Need] | None:
+    """IAM: the emulator does not know which service a linked role is for."""
+    if action != "CreateServiceLinkedRole":
+        return None
+    service = form.get("AWSServiceName", "")
+    role = f"arn:aws:iam::{clients.account}:role/aws-service-role/{service}/AWSServiceRole"
+    return [(f"iam:{action}", role, {"iam:awsservicename": service})]
+
+
+def _refusal(call: Call, message: str) -> Reply:
+    """Return AccessDenied as the protocol of the service has it."""
+    if call.service not in _QUERY_SERVICES:
+        body = json.dumps({"__type": "AccessDeniedException", "message": message}).encode()
+        return Reply(400, body, {"content-type": _TYPE})
+    error = f"<Error><Type>Sender</Type><Code>AccessDenied</Code><Message>{escape(message)}</Message></Error>"
+    return Reply(403, f"<ErrorResponse>{error}</ErrorResponse>".encode(), {"content-type": "text/xml"})
+
+
+def _clusters(request: Json) -> Iterable[str]:
+    return [name if name.startswith("arn:") else f"cluster/{name}" for name in request.get("clusters", ["default"])]
+
+
+def _rule(request: Json) -> Iterable[str]:
+    return [f"rule/{request.get('Name') or request.get('Rule')}"]
+
+
+_QUERY_SERVICES = {"cloudformation": _stack_needs, "iam": _iam_needs}
+_ALWAYS = {"dynamodb", "scheduler", *_QUERY_SERVICES}
 _RESOURCES: dict[tuple[str, str], Callable[[Json], Iterable[str]]] = {
+    ("ecs", "DescribeClusters"): _clusters,
+    ("ecs", "DeleteTaskDefinitions"): lambda request: request.get("taskDefinitions", ()),
+    ("events", "DisableRule"): _rule,
+    ("events", "EnableRule"): _rule,
+    ("events", "DescribeRule"): _rule,
     ("logs", "CreateLogStream"): _streams,
     ("logs", "PutLogEvents"): _streams,
     ("logs", "FilterLogEvents"): _streams,
     ("logs", "GetLogEvents"): _streams,
     ("ssm", "GetParameters"): _parameters,
+    ("ssm", "DeleteParameters"): _parameters,
+    ("ssm", "GetParametersByPath"): lambda request: [f"parameter{request.get('Path', '/')}"],
 }
 
 
@@ -321,13 +397,13 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
 
 
 def signed(
-    method: str, url: str, body: bytes, region: str, service: str, who: Credentials, told: Mapping[str, str]
+    method: str, url: str, body: bytes, region: str, service: str, who: Credentials, headers: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return `told` and the headers of a signature of `who`."""
+    """Return `headers` and those of a signature of `who`."""
     from botocore.auth import SigV4Auth
     from botocore.awsrequest import AWSRequest
-    from botocore.credentials import Credentials as Given
+    from botocore.credentials import Credentials as SigningCredentials
 
-    request = AWSRequest(method=method, url=url, data=body, headers=dict(told))
-    SigV4Auth(Given(who.key, who.secret, who.token or None), service, region).add_auth(request)
+    request = AWSRequest(method=method, url=url, data=body, headers=dict(headers))
+    SigV4Auth(SigningCredentials(who.key, who.secret, who.token or None), service, region).add_auth(request)
     return {name: str(value) for name, value in request.headers.items()}

@@ -14,7 +14,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,9 @@ from matinee.backends.local.lambda_service.function import reserved_names
 from matinee.deploy.cloud import UI_COMPONENT, Cloud, ImageMoved, Report, WantedImage
 from matinee.deploy.registry import EngineImages
 from matinee.environments.inspect import InspectedComponent
+from matinee.errors import UsageError
 from matinee.images.engine import Engine
+from matinee.images.ui_image import ui_context
 from matinee.manifest import ComponentManifest, to_json
 from matinee.project.content import PACKAGE, files_of
 from matinee.project.model import Project
@@ -53,7 +55,11 @@ class FolderImages:
         if (folder / _CARD).exists():
             return folder
         environment, component = inspected.environment, inspected.component
-        assert environment is not None, "a component without environment has trouble, and is not deployed"
+        if environment is None:
+            raise UsageError(
+                f"{component.name} is the image {component.image}, which runs in a container only.",
+                hint="Rehearse with them: matinee rehearse --images.",
+            )
         app = folder / "app"
         for name in inspected.files:
             _copy(inspected.code.app_folder / name, app / name)
@@ -62,7 +68,7 @@ class FolderImages:
         baked = {
             **environment.variables,
             "PYTHONPATH": os.pathsep.join(map(str, dict.fromkeys((*there.search_path, app)))),
-            **image_environment(component.name, str(there.source), str(folder / "manifest.json")),
+            **image_environment(component.name, str(there.source), str(folder / "manifest.json"), component.handler),
         }
         _write_card(folder, environment.python, baked, component.folder.relative_to(component.app_folder))
         return folder
@@ -78,9 +84,8 @@ class FolderImages:
             _write_card(folder, python, baked, Path())
         return folder
 
-    def push(self, repository: str, tag: str) -> str:
-        """Tell the registry of a folder, and return its digest; one that is there already is left."""
-        ecr = self._clients("ecr")
+    def push(self, ecr: Any, repository: str, tag: str) -> str:
+        """Tell the registry of a folder (`ecr`: a client of who pushes) and return its digest; an old one stays."""
         manifest = manifest_of(tag)
         digest = f"sha256:{hashlib.sha256(manifest.encode()).hexdigest()}"
         with contextlib.suppress(
@@ -144,9 +149,9 @@ class Puller:
         name, _, digest = reference.partition("@")
         repository = name.partition("/")[2]
         ecr.get_authorization_token()
-        wanted = {"imageDigest": digest} if digest else {"imageTag": repository.rpartition(":")[2]}
+        expected = {"imageDigest": digest} if digest else {"imageTag": repository.rpartition(":")[2]}
         repository = repository.partition(":")[0]
-        answer = ecr.batch_get_image(repositoryName=repository, imageIds=[wanted])
+        answer = ecr.batch_get_image(repositoryName=repository, imageIds=[expected])
         if not answer["images"]:
             raise ImageMissingError(f"failed to resolve ref {reference}: not found")
         for layer in json.loads(answer["images"][0]["imageManifest"])["layers"]:
@@ -190,20 +195,20 @@ class FolderSource:
     ) -> tuple[WantedImage, ...]:
         """See `ImageSource`."""
         self._inspected = {item.manifest.name: item for item in inspected}
-        self._ui = dict(_ui_files(project))
+        self._ui = {file.path: file.source for file in ui_context(project).files}
         digest = _digest(self._ui)
         ui = WantedImage(UI_COMPONENT, f"{UI_COMPONENT}-{digest}", ComponentManifest(UI_COMPONENT, digest))
         return (*(WantedImage(i.manifest.name, _tag(i.manifest), i.manifest) for i in inspected), ui)
 
-    def push(self, wanted: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
+    def push(self, expected: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
         """See `ImageSource`."""
         digests = {}
-        for image in wanted:
+        for image in expected:
             if image.component == UI_COMPONENT:
                 self._images.make_ui(image.tag, Path(sys.executable), self._ui)
             else:
                 self._images.make(self._inspected[image.component], image.tag)
-            digests[image.component] = self._images.push(cloud.names.base, image.tag)
+            digests[image.component] = self._images.push(cloud.session.client("ecr"), cloud.names.base, image.tag)
             report(ImageMoved(image.component, "stands as a folder"))
         return digests
 
@@ -212,23 +217,12 @@ def _tag(manifest: ComponentManifest) -> str:
     return f"{manifest.name}-{manifest.hash}"
 
 
-def _ui_files(project: Project) -> Iterator[tuple[str, Path]]:
-    """Yield the app's own pages, its pictures and texts, and what its pages may import."""
-    ui = project.ui
-    for name in dict.fromkeys((*(page.file for page in ui.pages), ui.logo, ui.about)):
-        if name:
-            yield name, project.folder / name
-    for component in project.components:
-        for shared in component.shared:
-            yield shared.name, shared
-
-
 def _digest(files: Mapping[str, Path]) -> str:
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, path in [("matinee", PACKAGE), *files.items()]:
         for inner, file in files_of(path):
-            told.update(f"{name}/{inner}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
-    return told.hexdigest()[:16]
+            digest.update(f"{name}/{inner}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()[:16]
 
 
 # --- containers -------------------------------------------------------------------------------------------------------
@@ -255,7 +249,7 @@ class EngineMachine:
 
     def command(self, workload: Workload, added: Mapping[str, str], port: int, name: str) -> Command:
         """See `Machine`."""
-        told = {**workload.environment, **added, LIFELINE_FD: "0"}
+        variables = {**workload.environment, **added, LIFELINE_FD: "0"}
         reserved = [] if workload.container else [n for n in reserved_names() if n != "LAMBDA_TASK_ROOT"]
         image = f"{urlsplit(self._endpoint()).netloc}/{workload.image.partition('/')[2]}"
         memory, cpus = f"{workload.memory_mb}m", workload.cpu or workload.memory_mb / VCPU_MB
@@ -266,11 +260,11 @@ class EngineMachine:
             "--cpus", f"{min(cpus, os.cpu_count() or 1):.3f}", "--cap-drop", "ALL",
             "--security-opt", "no-new-privileges",
             *(("--read-only", "--tmpfs", SCRATCH) if workload.is_read_only else ()),
-            *(word for variable in (*told, *reserved) for word in ("--env", variable)),
+            *(word for variable in (*variables, *reserved) for word in ("--env", variable)),
             image, *workload.command, *listening(port),
         )  # fmt: skip
         mine = {variable: os.environ[variable] for variable in _OF_THE_ENGINE if variable in os.environ}
-        return Command(arguments, {**mine, **self._engine.variables, **told}, is_contained=True)
+        return Command(arguments, {**mine, **self._engine.variables, **variables}, is_contained=True)
 
     def kill(self, name: str) -> None:
         """See `Machine`."""

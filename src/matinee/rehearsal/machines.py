@@ -87,9 +87,9 @@ class Processes:
     def command(self, workload: Workload, added: Mapping[str, str], port: int, name: str) -> Command:  # noqa: ARG002
         """See `Machine`."""
         folder = self._images.folder_of(workload.image)
-        told = {**passed_on(), **folder.variables, **workload.environment, **added}
+        variables = {**passed_on(), **folder.variables, **workload.environment, **added}
         start = (str(folder.python), "-m", "matinee.start", *workload.command, *listening(port))
-        return Command(start, told, str(folder.path))
+        return Command(start, variables, str(folder.path))
 
     def kill(self, name: str) -> None:
         """See `Machine`."""
@@ -169,7 +169,7 @@ def of_task(definition: Json, overrides: Json | None = None) -> Workload:
         port=next((int(p["containerPort"]) for p in container.get("portMappings", ())), 0),
         container=container["name"],
         execution_role=definition.get("executionRoleArn", ""),
-        secrets={s["name"]: s["valueFrom"] for s in container.get("secrets", ())},
+        secrets=_pairs(container.get("secrets", ()), "valueFrom"),
         log_group=logs.get("awslogs-group", ""),
         log_prefix=logs.get("awslogs-stream-prefix", ""),
     )
@@ -196,5 +196,7 @@ def _override(overrides: Json, name: str) -> Json:
     return next((o for o in overrides.get("containerOverrides", ()) if o.get("name") == name), {})
 
 
-def _pairs(variables: Json) -> dict[str, str]:
-    return {variable["name"]: variable["value"] for variable in variables}
+def _pairs(listed: Json, value: str = "value") -> dict[str, str]:
+    """Return values by name, whichever way the emulator spells the keys: as the API has them, or as templates do."""
+    spelled = [{key[:1].lower() + key[1:]: text for key, text in one.items()} for one in listed]
+    return {one["name"]: one[value] for one in spelled}

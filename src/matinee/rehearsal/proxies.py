@@ -52,8 +52,15 @@ class Player(Protocol):
 class Front:
     """Listens on 127.0.0.1; `endpoint` is what workloads, clients and the deploy are told."""
 
-    def __init__(self, loop: Loop, upstream: str, players: Sequence[Player] = ()) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        upstream: str,
+        players: Sequence[Player] = (),
+        on_error: Callable[[str, Exception], None] = lambda _where, _error: None,
+    ) -> None:
         self.players: list[Player] = list(players)
+        self._on_error = on_error
         parts = urlsplit(upstream)
         self._upstream = (parts.hostname or "127.0.0.1", parts.port or 80)
         self.endpoint = f"http://127.0.0.1:{loop.listen(self._serve)}"
@@ -72,7 +79,11 @@ class Front:
         body = await client.receive_body()
         call = Call(head, body, call.key, call.region, call.service)
         for player in players:
-            reply = await asyncio.to_thread(player.play, call)
+            try:
+                reply = await asyncio.to_thread(player.play, call)
+            except Exception as error:
+                self._on_error(f"the answer to {call.service} {call.operation or head.target}", error)
+                return await client.send_reply(Reply(500))
             if reply is not None:
                 return await client.send_reply(reply)
         return await self._pass(head, body, client)
@@ -205,8 +216,8 @@ class Head:
 
     def with_headers(self, *more: tuple[str, str], without: tuple[str, ...] = ()) -> Head:
         """Return the head with these headers in place of those of the same names."""
-        gone = {name for name, _ in more}.union(without)
-        return Head(self.method, self.target, (*(pair for pair in self.headers if pair[0] not in gone), *more))
+        replaced = {name for name, _ in more}.union(without)
+        return Head(self.method, self.target, (*(pair for pair in self.headers if pair[0] not in replaced), *more))
 
 
 @dataclass(frozen=True)

@@ -22,15 +22,18 @@ from matinee.deploy.cloud import ImageSource, Report, Tools, silent
 from matinee.deploy.destroy import Destroyed, destroy
 from matinee.deploy.plan import Deployed, DeployOptions
 from matinee.deploy.releases import RolledBack, rollback
+from matinee.environments.inspect import inspect
 from matinee.errors import BackendError
 from matinee.manifest import Release
 from matinee.names import Names
 from matinee.project.load import load
 from matinee.project.model import Project
-from matinee.rehearsal.credentials import ROOT
-from matinee.rehearsal.world import World
+from matinee.rehearsal.credentials import Clients, Credentials
+from matinee.rehearsal.images import FolderImages, FolderSource
+from matinee.rehearsal.world import REGION, World, read_card
 from matinee.settings import AWS_ENDPOINT, AwsSettings
-from matinee.stack.blueprint import UI
+from matinee.stack.blueprint import UI, URL
+from matinee.stack.deployer_policy import Scope, policy
 
 POLL_S = 0.2  # between looks of the deploy: nothing here takes longer
 USABLE_S = 60.0
@@ -47,6 +50,7 @@ class Rehearsal:
     stage: str
     source: ImageSource
     folder: Path  # of its own data
+    deployer: Credentials
     report: Report = silent
     _clients: dict[str, Client] = field(default_factory=dict, repr=False)
 
@@ -54,6 +58,11 @@ class Rehearsal:
     def url(self) -> str:
         """The app's address."""
         return self.world.entry.url
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether the rehearsal itself has failed: nothing is played any more."""
+        return self.world.hall.error.has_happened
 
     @property
     def project(self) -> Project:
@@ -67,9 +76,8 @@ class Rehearsal:
 
     @property
     def tools(self) -> Tools:
-        """What the deploy is told: the emulator's endpoint, images from here, templates as it takes them."""
-        settings = AwsSettings(region=self.world.region, endpoint=self.world.endpoint)
-        return Tools(self.source, adapt=adapt, settings=settings, poll_s=POLL_S)
+        """What the deploy works with: the emulator's endpoint, images from here, templates as it takes them."""
+        return tools_of(self.source, self.url, AwsSettings(region=self.world.region, endpoint=self.world.endpoint))
 
     def deploy(self, only: str = "", *, path: Path | None = None, may_wait: bool = True) -> Deployed:
         """Deploy the app, or a component of it alone, as `matinee deploy` does; `path`: another copy of the app."""
@@ -81,15 +89,15 @@ class Rehearsal:
         return rollback(self.path, self.stage, self.tools, name=name, report=self.report)
 
     def environment(self) -> dict[str, str]:
-        """Return what another process is told to work on this stage as the administrator."""
-        return administrator(self.world)
+        """Return the variables with which another process works on this stage as who deploys."""
+        return variables_of(self.world, self.deployer)
 
     def destroy(self) -> Destroyed:
         """Destroy the stage and its data, as `matinee destroy --data` does; BackendError when anything is left."""
-        gone = destroy(self.path, self.stage, self.tools, with_data=True, report=self.report)
-        if gone.left:
-            raise BackendError(f"After destroy there is still {', '.join(gone.left)}.")
-        return gone
+        destroyed = destroy(self.path, self.stage, self.tools, with_data=True, report=self.report)
+        if destroyed.left:
+            raise BackendError(f"After destroy there is still {', '.join(destroyed.left)}.")
+        return destroyed
 
     def connect(self, user: str = "rehearsal") -> Client:
         """Return this person's client, as a laptop has with `matinee.connect(stage=…)`; it ends with the rehearsal."""
@@ -137,6 +145,7 @@ class Rehearsal:
     def _await(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + USABLE_S
         while not condition():
+            self.world.hall.error.raise_it()
             if time.monotonic() > deadline:
                 service = self.world.services.get(UI)
                 why = f": {service.reason}" if service and service.reason else ""
@@ -144,24 +153,42 @@ class Rehearsal:
             time.sleep(0.1)
 
 
-def administrator(world: World) -> dict[str, str]:
-    """Return the variables with which a process works as the emulated account's administrator."""
-    return {
-        AWS_ENDPOINT: world.endpoint,
-        "AWS_REGION": world.region,
-        "AWS_ACCESS_KEY_ID": ROOT[0],
-        "AWS_SECRET_ACCESS_KEY": ROOT[1],
-    }
+def tools_of(source: ImageSource, url: str, settings: AwsSettings) -> Tools:
+    """Return the tools of a deployment to an emulated AWS; `url` is where people reach the app there."""
+    return Tools(source, adapt=lambda _, template: adapt(template, url), settings=settings, poll_s=POLL_S)
+
+
+def find_tools(settings: AwsSettings) -> Tools | None:
+    """Return the tools for the rehearsal that another process plays at this endpoint; None when there is none."""
+    card = read_card(settings.endpoint) if settings.endpoint else None
+    if card is None:
+        return None
+    clients = Clients(settings.endpoint, settings.region or REGION, card["account"])
+    return tools_of(FolderSource(FolderImages(Path(card["images"]), clients)), card["url"], settings)
+
+
+def make_deployer(world: World, path: Path, stage: str) -> Credentials:
+    """Make the user who deploys and destroys: with the policy that `matinee iam-policy` prints, and nothing else."""
+    found = inspect(path)
+    project = found.project.for_stage(stage)
+    gpu = any(p.resources.gpu for item in found.components for p in item.manifest.predictors)
+    scope = Scope(Names(project.name, stage), project.aws, region=world.region, account=world.account, gpu=gpu)
+    return world.roles.add_user("rehearsal-deployer", policy(scope))
+
+
+def variables_of(world: World, who: Credentials) -> dict[str, str]:
+    """Return the variables with which a process works in the emulated account."""
+    return {AWS_ENDPOINT: world.endpoint, "AWS_REGION": world.region, **who.environment()}
 
 
 @contextmanager
-def as_administrator(world: World) -> Iterator[None]:
-    """Have this process work as the emulated account's administrator: never with anybody's real credentials."""
-    told = administrator(world)
-    before = {name: os.environ.get(name) for name in (*told, *_OTHERS)}
+def working_as(world: World, who: Credentials) -> Iterator[None]:
+    """Have this process work in the emulated account: never with anybody's real credentials."""
+    variables = variables_of(world, who)
+    before = {name: os.environ.get(name) for name in (*variables, *_OTHERS)}
     for name in _OTHERS:
         os.environ.pop(name, None)
-    os.environ.update(told)
+    os.environ.update(variables)
     try:
         yield
     finally:
@@ -194,9 +221,11 @@ NOT_ON_MINISTACK = frozenset(
 )
 
 
-def adapt(_stack: str, template: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Return the template as the emulator takes it."""
+def adapt(template: Mapping[str, Json], url: str = "") -> Mapping[str, Json]:
+    """Return the template as the emulator takes it; `url` is the app's address in place of what it would compute."""
     adapted = without_types(copy.deepcopy(dict(template)))
+    if url and any(resource["Type"] == "AWS::ECS::Service" for resource in adapted.get("Resources", {}).values()):
+        adapted["Outputs"] = {**adapted.get("Outputs", {}), URL: {"Value": url}}
     for resource in adapted.get("Resources", {}).values():
         properties = resource.get("Properties", {})
         if resource["Type"] == "AWS::IAM::Role":
@@ -214,25 +243,27 @@ def adapt(_stack: str, template: Mapping[str, Json]) -> Mapping[str, Json]:
 def _forget(document: Json, key: str) -> None:
     """Take the conditions on one key out of a policy."""
     for statement in document["Statement"]:
-        kept = {op: {k: v for k, v in keys.items() if k != key} for op, keys in statement.get("Condition", {}).items()}
-        kept = {operator: keys for operator, keys in kept.items() if keys}
+        left = {op: {k: v for k, v in keys.items() if k != key} for op, keys in statement.get("Condition", {}).items()}
+        left = {operator: keys for operator, keys in left.items() if keys}
         statement.pop("Condition", None)
-        if kept:
-            statement["Condition"] = kept
+        if left:
+            statement["Condition"] = left
 
 
 def without_types(template: dict[str, Json], types: Collection[str] = NOT_ON_MINISTACK) -> dict[str, Json]:
     """Return the template without resources of these types, and without what cannot be said any more without them."""
-    gone = {title for title, resource in template["Resources"].items() if resource["Type"] in types}
+    removed = {title for title, resource in template["Resources"].items() if resource["Type"] in types}
     while more := {
         title
         for title, resource in template["Resources"].items()
-        if title not in gone and gone & set(_named({k: v for k, v in resource.items() if k != "DependsOn"}))
+        if title not in removed and removed & set(_named({k: v for k, v in resource.items() if k != "DependsOn"}))
     }:
-        gone |= more
-    kept = {title: _free(resource, gone) for title, resource in template["Resources"].items() if title not in gone}
-    outputs = {n: output for n, output in template.get("Outputs", {}).items() if not gone & set(_named(output))}
-    return {**template, "Resources": kept, **({"Outputs": outputs} if outputs else {})}
+        removed |= more
+    resources = {
+        title: _free(resource, removed) for title, resource in template["Resources"].items() if title not in removed
+    }
+    outputs = {n: output for n, output in template.get("Outputs", {}).items() if not removed & set(_named(output))}
+    return {**template, "Resources": resources, **({"Outputs": outputs} if outputs else {})}
 
 
 def _named(value: Json) -> Iterator[str]:
@@ -249,9 +280,9 @@ def _named(value: Json) -> Iterator[str]:
             yield from _named(inner)
 
 
-def _free(resource: dict[str, Json], gone: Collection[str]) -> dict[str, Json]:
+def _free(resource: dict[str, Json], removed: Collection[str]) -> dict[str, Json]:
     waits = resource.get("DependsOn")
     if waits is None:
         return resource
-    left = [title for title in ([waits] if isinstance(waits, str) else waits) if title not in gone]
+    left = [title for title in ([waits] if isinstance(waits, str) else waits) if title not in removed]
     return {**{k: v for k, v in resource.items() if k != "DependsOn"}, **({"DependsOn": left} if left else {})}

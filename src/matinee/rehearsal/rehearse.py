@@ -2,14 +2,16 @@
 
     world      the emulator, and who plays behind it what AWS computes                  world
     deploy     the real one, told the emulator's endpoint and where images come from    rehearsal
-    entry      people click; or a story and trouble are played against the app          story, breaks
+    entry      people click; or a story is played and failures are injected             rehearse, failures
     destroy    the real one, which proves that nothing is left; then the world ends     rehearsal
 
-What runs is read back out of what was deployed, never taken from what we meant: each function's and task definition's
-command, environment, secrets, role, memory and timeout, with temporary credentials of its own role. Names of modules:
-`wire`, `loop`, `front` carry requests; `credentials`, `policies`, `judge`, `sign` say who may what; `workload`,
-`machine`, `folders`, `source` are what runs and from where; `tasks`, `ecs`, `services`, `functions`, `events`,
-`stacks`, `logs`, `entry` play AWS.
+Who deploys and destroys is a user with the policy that `matinee iam-policy` prints, never the account's root. What runs
+is read back out of what was deployed, never taken from what we meant: each function's and task definition's command,
+environment, secrets, role, memory and timeout, with temporary credentials of its own role. The first error of any
+thread of the rehearsal ends it: nothing is swallowed.
+
+Modules: `proxies` carries requests; `credentials` and `iam` say who may what; `machines` and `images` are what runs and
+from where; `tasks`, `ecs`, `services` and `functions` play AWS.
 """
 
 from __future__ import annotations
@@ -34,8 +36,8 @@ from matinee.project.sections import SIGN_IN_MODES
 from matinee.rehearsal.failures import KINDS
 from matinee.rehearsal.images import EngineMachine, EngineSource, FolderImages, FolderSource
 from matinee.rehearsal.machines import Machine
-from matinee.rehearsal.rehearsal import Rehearsal, as_administrator
-from matinee.rehearsal.world import REGION, processes, world
+from matinee.rehearsal.rehearsal import Rehearsal, make_deployer, working_as
+from matinee.rehearsal.world import REGION, World, processes, world
 from matinee.settings import COOKIE_SECRET, SMTP_PASSWORD
 
 __all__ = ["KINDS", "Rehearsal", "RehearseOptions", "Rehearsed", "check", "rehearse"]
@@ -43,7 +45,7 @@ __all__ = ["KINDS", "Rehearsal", "RehearseOptions", "Rehearsed", "check", "rehea
 
 @dataclass(frozen=True)
 class RehearseOptions:
-    """`breaks` are kinds of trouble, played in order; `script` a story; `keep` leaves `.matinee/rehearsal/`.
+    """`breaks` are kinds of failure, injected in order; `script` a story; `keep` leaves `.matinee/rehearsal/`.
 
     `images`: everything runs in its image, on this machine's engine.
     """
@@ -58,7 +60,7 @@ class RehearseOptions:
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """What came of it: a sentence for every trouble that was played."""
+    """What came of it: a sentence for every failure that was injected."""
 
     seconds_to_page: float
     sentences: tuple[str, ...] = ()
@@ -73,7 +75,7 @@ def rehearse(
 ) -> Rehearsed:
     """Deploy the app at `path` to an emulated AWS, play what is asked for, then `stay` until it returns.
 
-    `tell` gets the sentence each trouble ends in.
+    `tell` gets the sentence that each injected failure ends in.
 
     Raises what `check` does, ConflictError while another rehearsal of the app runs, BackendError when the app does not
     do as it promises, and whatever the deploy or the story raises.
@@ -85,10 +87,10 @@ def rehearse(
 
 
 def check(options: RehearseOptions) -> None:
-    """Raise UsageError for trouble that is not known, a story that is not there, or what cannot be a stage."""
+    """Raise UsageError for an unknown kind of failure, a story that is not there, or what cannot be a stage."""
     unknown = [kind for kind in options.breaks if kind not in KINDS]
     if unknown:
-        raise UsageError(f"There is no trouble {unknown[0]!r}.", hint=f"There is: {', '.join(KINDS)}.")
+        raise UsageError(f"There is no kind of failure {unknown[0]!r}.", hint=f"There is: {', '.join(KINDS)}.")
     if options.script is not None:
         check_script(options.script)
     check_stage(options.stage)
@@ -124,9 +126,21 @@ def _rehearse(
     tell: Callable[[str], None],
 ) -> Rehearsed:
     machine = _containers if options.images else processes
-    with world(folder, region, machine=machine, port=options.port) as made, as_administrator(made):
+    with world(folder, region, machine=machine, port=options.port) as made, _first_error_of(made):
+        deployer = make_deployer(made, path, options.stage)
         source = EngineSource() if options.images else FolderSource(made.images)
-        stage = Rehearsal(made, path, options.stage, source, folder, report)
+        stage = Rehearsal(made, path, options.stage, source, folder, deployer, report)
+        return _play(stage, options, stay, tell)
+
+
+def _play(
+    stage: Rehearsal,
+    options: RehearseOptions,
+    stay: Callable[[Rehearsal], None],
+    tell: Callable[[str], None],
+) -> Rehearsed:
+    report = stage.report
+    with working_as(stage.world, stage.deployer):
         bring_secrets(stage)
         seconds = stage.deploy().seconds
         stage.await_usable()
@@ -135,12 +149,23 @@ def _rehearse(
             report(Step(f"The story of {options.script.name}"))
             play(stage, options.script)
         for kind in options.breaks:
-            report(Step(f"Trouble: {kind}"))
+            report(Step(f"Failure: {kind}"))
             sentences.append(KINDS[kind](stage))
             tell(sentences[-1])
         stay(stage)
         stage.destroy()
         return Rehearsed(seconds, tuple(sentences))
+
+
+@contextmanager
+def _first_error_of(made: World) -> Iterator[None]:
+    """Raise the rehearsal's own first error in place of what follows from it: the deploy only sees AWS refuse."""
+    try:
+        yield
+    except Exception:
+        made.hall.error.raise_it()
+        raise
+    made.hall.error.raise_it()
 
 
 # --- secrets ----------------------------------------------------------------------------------------------------------
@@ -182,23 +207,25 @@ def play(stage: Rehearsal, script: Path) -> None:
     try:
         story = runpy.run_path(str(script)).get("story")
     except Exception as error:
-        raise StoryError(f"{script.name} cannot be read: {_told(error, script)}") from error
+        raise StoryError(f"{script.name} cannot be read: {_describe_error(error, script)}") from error
     if not callable(story):
         raise UsageError(f"{script.name} has no function story.", hint="Write `def story(stage):` in it.")
     try:
         story(stage)
     except Exception as error:
         hint = error.hint if isinstance(error, MatineeError) else ""
-        raise StoryError(f"The story of {script.name} went otherwise: {_told(error, script)}", hint=hint) from error
+        raise StoryError(
+            f"The story of {script.name} went otherwise: {_describe_error(error, script)}", hint=hint
+        ) from error
 
 
-def _told(error: Exception, script: Path) -> str:
+def _describe_error(error: Exception, script: Path) -> str:
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == script]
     where = f" (line {lines[-1]})" if lines else ""
-    said = f"{type(error).__name__}: {str(error) or 'it failed'}"
+    text = f"{type(error).__name__}: {str(error) or 'it failed'}"
     if isinstance(error, MatineeError):
-        said = error.message
-    return f"{said}{where}"
+        text = error.message
+    return f"{text}{where}"
 
 
 # --- coverage ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-b
 from __future__ import annotations
 
 import json
-import logging
 import re
 import threading
 import time
@@ -19,20 +18,19 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import urllib3
+from botocore.exceptions import ClientError
 
-from matinee.rehearsal.credentials import ROOT, Clients, Roles
+from matinee.rehearsal.credentials import Clients, Roles
 from matinee.rehearsal.ecs import Tasks
 from matinee.rehearsal.iam import FORM, signed
 from matinee.rehearsal.proxies import Call, Reply
-from matinee.rehearsal.tasks import Task
+from matinee.rehearsal.tasks import Task, is_vanishing
 
 Json = Any
 TICK_S = 0.25
 THRESHOLD = 3  # failures before the circuit breaker opens, the fewest that ECS takes
 _HEALTH_TIMEOUT_S = 2.0
 _RESTART_S = (0.0, 1.0, 3.0)  # waits before the first, second and later restarts in a row
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -121,7 +119,9 @@ class Services:
             try:
                 self._tick()
             except Exception as error:  # what is being created or deleted at this moment is there at the next tick
-                log.debug("a tick of the services failed: %s", error)
+                if not is_vanishing(error):
+                    self._tasks.hall.error.record("what plays ECS services", error)
+                    return
 
     def _tick(self) -> None:
         seen = set()
@@ -181,8 +181,8 @@ class Services:
     def _scale_in(self, service: Service) -> None:
         """Drain tasks that the emulator's record has stopped: the count went down."""
         listed = self._clients("ecs").list_tasks(cluster=service.cluster, serviceName=service.name)["taskArns"]
-        gone = [r for arn, r in service.replicas.items() if arn not in listed and not r.is_draining]
-        self._drain(gone, "Scaling activity initiated by deployment")
+        removed = [r for arn, r in service.replicas.items() if arn not in listed and not r.is_draining]
+        self._drain(removed, "Scaling activity initiated by deployment")
 
     def _health_path(self, record: Json) -> str:
         arns = [lb["targetGroupArn"] for lb in record.get("loadBalancers", ()) if lb.get("targetGroupArn")]
@@ -232,28 +232,68 @@ class Services:
 
 
 class ServicePlayer:
-    """A `Player` of the administrator's DescribeServices: no workload asks for it."""
+    """A `Player` of DescribeServices as people ask for it, who are authorised by the emulator: no workload does."""
 
-    def __init__(self, services: Services, clients: Clients) -> None:
+    def __init__(self, services: Services, clients: Clients, roles: Roles) -> None:
         self._services = services
         self._clients = clients
+        self._roles = roles
 
     def wants(self, call: Call) -> bool:
         """See `Player`."""
-        return call.operation == "DescribeServices" and call.service == "ecs" and call.key == ROOT[0]
+        return call.operation == "DescribeServices" and call.service == "ecs" and self._roles.is_person(call.key)
 
     def play(self, call: Call) -> Reply | None:
         """See `Player`."""
-        ecs = self._clients("ecs")
+        ecs = self._clients("ecs", self._roles.known(call.key))
         try:
             answer = ecs.describe_services(**json.loads(call.body))
         except ecs.exceptions.ClientError:
             return None
         answer.pop("ResponseMetadata", None)
-        told = [(record, self._services.at(record["serviceArn"])) for record in answer["services"]]
-        answer["services"] = [described(record, service) if service else record for record, service in told]
+        pairs = [(record, self._services.at(record["serviceArn"])) for record in answer["services"]]
+        answer["services"] = [described(record, service) if service else record for record, service in pairs]
         body = json.dumps(answer, default=lambda moment: moment.timestamp()).encode()
         return Reply(200, body, {"content-type": "application/x-amz-json-1.1"})
+
+
+class TargetHealthPlayer:
+    """A `Player` of DescribeTargetHealth: the emulator has no load balancer, so here the health checks are."""
+
+    def __init__(self, services: Services, clients: Clients, roles: Roles) -> None:
+        self._services = services
+        self._clients = clients
+        self._roles = roles
+
+    def wants(self, call: Call) -> bool:
+        """See `Player`."""
+        return call.service == "elasticloadbalancing" and self._roles.known(call.key) is not None
+
+    def play(self, call: Call) -> Reply | None:
+        """See `Player`: whoever may not ask is refused by the emulator."""
+        form = dict(parse_qsl(call.body.decode(), keep_blank_values=True))
+        if form.get("Action") != "DescribeTargetHealth":
+            return None
+        client = self._clients("elbv2", self._roles.known(call.key))
+        try:
+            client.describe_target_health(TargetGroupArn=form["TargetGroupArn"])
+        except client.exceptions.ClientError:
+            return None
+        return Reply(200, _target_health(self._services.replicas()).encode(), {"content-type": "text/xml"})
+
+
+def _target_health(replicas: list[Replica]) -> str:
+    """Return the answer of DescribeTargetHealth: each replica that serves is a healthy target."""
+    members = "".join(
+        f"<member><Target><Id>127.0.0.1</Id><Port>{replica.task.port}</Port></Target>"
+        "<TargetHealth><State>healthy</State></TargetHealth></member>"
+        for replica in replicas
+    )
+    result = f"<TargetHealthDescriptions>{members}</TargetHealthDescriptions>"
+    return (
+        '<DescribeTargetHealthResponse xmlns="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/">'
+        f"<DescribeTargetHealthResult>{result}</DescribeTargetHealthResult></DescribeTargetHealthResponse>"
+    )
 
 
 def described(record: Mapping[str, Json], service: Service) -> dict[str, Json]:
@@ -308,11 +348,11 @@ class StackPlayer:
         url = f"{self._clients.endpoint}/"
         headers = signed("POST", url, call.body, call.region, call.service, who, FORM)
         answer = self._http.request("POST", url, body=call.body, headers=headers)
-        kept = {n: v for n, v in answer.headers.items() if n.lower() not in ("content-length", "connection")}
+        passed_on = {n: v for n, v in answer.headers.items() if n.lower() not in ("content-length", "connection")}
         if answer.status != 200:
-            return Reply(answer.status, answer.data, kept)
+            return Reply(answer.status, answer.data, passed_on)
         members = re.split(r"(?=<StackName>)", answer.data.decode())
-        return Reply(200, "".join(map(self._with_status, members)).encode(), kept)
+        return Reply(200, "".join(map(self._with_status, members)).encode(), passed_on)
 
     def _with_status(self, member: str) -> str:
         """Return what is told of one stack, in progress while its services are not steady yet."""
@@ -331,16 +371,18 @@ class StackPlayer:
 
     def _of(self, stack: str) -> list[Any]:
         try:
-            told = self._clients("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
-        except Exception:  # it is being deleted
+            resources = self._clients("cloudformation").describe_stack_resources(StackName=stack)["StackResources"]
+        except ClientError:  # it is being deleted
             return []
-        names = [r["PhysicalResourceId"].rpartition("/")[2] for r in told if r["ResourceType"] == "AWS::ECS::Service"]
+        names = [
+            r["PhysicalResourceId"].rpartition("/")[2] for r in resources if r["ResourceType"] == "AWS::ECS::Service"
+        ]
         return [self._services.get(name) for name in names]
 
 
 def _restated(member: str, status: str, reason: str) -> str:
-    said = f"<StackStatus>{status}</StackStatus>"
+    replacement = f"<StackStatus>{status}</StackStatus>"
     if reason:
-        said += f"<StackStatusReason>{reason}</StackStatusReason>"
-    told = r"<StackStatus>[^<]*</StackStatus>(<StackStatusReason>[^<]*</StackStatusReason>)?"
-    return re.sub(told, lambda _: said, member, count=1)
+        replacement += f"<StackStatusReason>{reason}</StackStatusReason>"
+    pattern = r"<StackStatus>[^<]*</StackStatus>(<StackStatusReason>[^<]*</StackStatusReason>)?"
+    return re.sub(pattern, lambda _: replacement, member, count=1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import socket
 import threading
 import time
@@ -18,7 +19,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from botocore.exceptions import ClientError
+
 from matinee.backends.local.lambda_service.guard import Guard
+from matinee.errors import BackendError
 from matinee.rehearsal.credentials import Clients, Credentials, CredentialServer, Roles
 from matinee.rehearsal.machines import ImageMissingError, Machine, Running, Workload
 from matinee.settings import AWS_ENDPOINT
@@ -29,7 +33,7 @@ PullImage = Callable[[str, Credentials], None]  # an image's reference, the exec
 
 
 @dataclass
-class Trouble:
+class InjectedFailures:
     """What is played against the app: how much longer a workload's start takes, and whose image does not start."""
 
     slowed_s: Callable[[Workload], float] = lambda _workload: 0.0
@@ -50,7 +54,8 @@ class Hall:
     machine: Machine
     pull: PullImage
     guard: Guard
-    trouble: Trouble = field(default_factory=lambda: Trouble())
+    injected: InjectedFailures = field(default_factory=lambda: InjectedFailures())
+    error: FirstError = field(default_factory=lambda: FirstError())
 
 
 @dataclass(frozen=True)
@@ -62,6 +67,48 @@ class TaskState:
     reason: str = ""
     container_reason: str = ""
     exit_code: int | None = None
+
+
+class FirstError:
+    """The first error of any thread of a rehearsal: it ends the rehearsal. Safe from any thread."""
+
+    def __init__(self) -> None:
+        self._happened = threading.Event()
+        self._error: tuple[str, Exception] | None = None
+        self._lock = threading.Lock()
+
+    def record(self, where: str, error: Exception) -> None:
+        """Keep an error unless there is one already; `where` is for people, as in "the clock of schedules"."""
+        with self._lock:
+            if self._error is None:
+                self._error = (where, error)
+        log.debug("%s failed", where, exc_info=error)
+        self._happened.set()
+
+    @property
+    def has_happened(self) -> bool:
+        """Whether there is one."""
+        return self._happened.is_set()
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for one; say whether there is one."""
+        return self._happened.wait(timeout_s)
+
+    def raise_it(self) -> None:
+        """Raise RehearsalError if there is one."""
+        if self._error is not None:
+            where, error = self._error
+            raise RehearsalError(f"The rehearsal itself failed, in {where}: {type(error).__name__}: {error}") from error
+
+
+class RehearsalError(BackendError):
+    """The rehearsal itself failed, not the app: what it plays is not to be trusted from there on."""
+
+
+def is_vanishing(error: Exception) -> bool:
+    """Whether the emulator has no such thing (any more): it is being made or deleted at this moment."""
+    code = getattr(error, "response", {}).get("Error", {}).get("Code", "")
+    return bool(re.search("NotFound|NoSuch|DoesNotExist", code))
 
 
 class Stop(Exception):  # noqa: N818 - the end of a start, not an error of ours
@@ -134,6 +181,12 @@ class Task:
 
     def _live(self) -> None:
         try:
+            self._run()
+        except Exception as error:
+            self.hall.error.record(f"the task {self.name}", error)
+
+    def _run(self) -> None:
+        try:
             running = self._begin()
         except Stop as stop:
             code, reason = stop.args
@@ -144,8 +197,8 @@ class Task:
         running.kill()  # what it left in its group
         self.hall.guard.forget(running.pid)
         stop_code, reason = self._ask_to_stop or ("EssentialContainerExited", "Essential container in task exited")
-        said = "OutOfMemoryError: Container killed due to memory usage" if code == 137 and not self._ask_to_stop else ""
-        self._over(TaskState("STOPPED", stop_code, reason, said, code))
+        why = "OutOfMemoryError: Container killed due to memory usage" if code == 137 and not self._ask_to_stop else ""
+        self._over(TaskState("STOPPED", stop_code, reason, why, code))
 
     def _begin(self) -> Running:
         hall, workload = self.hall, self.workload
@@ -157,11 +210,11 @@ class Task:
             hall.pull(workload.image, who)
         except Exception as error:
             raise Stop("TaskFailedToStart", f"CannotPullContainerError: {error}") from error
-        if hall.trouble.spoilt(workload):
+        if hall.injected.spoilt(workload):
             raise Stop("TaskFailedToStart", f"CannotPullContainerError: image {workload.image} cannot be read")
         secrets = self._secrets(who)
         self._open_log(who)
-        time.sleep(hall.trouble.slowed_s(workload))
+        time.sleep(hall.injected.slowed_s(workload))
         try:
             command = hall.machine.command(workload, {**self._added(), **secrets}, self.port, self.name)
             with self._lock:
@@ -177,13 +230,10 @@ class Task:
     def _secrets(self, who: Credentials) -> dict[str, str]:
         found = {}
         for variable, source in self.workload.secrets.items():
-            name = source.rpartition(":parameter")[2] or source
             try:
-                answer = self.hall.agents("ssm", who).get_parameters(Names=[name], WithDecryption=True)
-                found[variable] = answer["Parameters"][0]["Value"]
+                found[variable] = _read_secret(self.hall.agents, source, who)
             except Exception as error:
-                said = error if not isinstance(error, IndexError) else f"invalid ssm parameters: {name}"
-                reason = f"ResourceInitializationError: unable to pull secrets or registry auth: {said}"
+                reason = f"ResourceInitializationError: unable to pull secrets or registry auth: {error}"
                 raise Stop("TaskFailedToStart", reason) from error
         return found
 
@@ -219,6 +269,17 @@ class Task:
             self.on_stopped(self)
 
 
+def _read_secret(clients: Clients, source: str, who: Credentials) -> str:
+    """Return a secret of a task: `source` is the ARN of one of Secrets Manager, or the ARN or name of a parameter."""
+    if ":secretsmanager:" in source:
+        return str(clients("secretsmanager", who).get_secret_value(SecretId=source)["SecretString"])
+    name = source.rpartition(":parameter")[2] or source
+    found = clients("ssm", who).get_parameters(Names=[name], WithDecryption=True)["Parameters"]
+    if not found:
+        raise LookupError(f"invalid ssm parameters: {name}")
+    return str(found[0]["Value"])
+
+
 def free_port() -> int:
     """Return a port of 127.0.0.1 that nobody listens on."""
     with socket.socket() as listener:
@@ -228,9 +289,9 @@ def free_port() -> int:
 
 def shown(task: Mapping[str, Json], state: TaskState) -> dict[str, Json]:
     """Return a task as DescribeTasks shows it: the emulator's record with what really happened."""
-    said: dict[str, Json] = {**task, "lastStatus": state.status}
+    seen: dict[str, Json] = {**task, "lastStatus": state.status}
     if state.stop_code:
-        said |= {"desiredStatus": "STOPPED", "stopCode": state.stop_code, "stoppedReason": state.reason}
+        seen |= {"desiredStatus": "STOPPED", "stopCode": state.stop_code, "stoppedReason": state.reason}
     containers = []
     for container in task.get("containers", ()):
         one = {**container, "lastStatus": state.status}
@@ -240,8 +301,8 @@ def shown(task: Mapping[str, Json], state: TaskState) -> dict[str, Json]:
         if state.container_reason:
             one["reason"] = state.container_reason
         containers.append(one)
-    said["containers"] = containers
-    return said
+    seen["containers"] = containers
+    return seen
 
 
 def aws_variables(region: str, endpoint: str) -> dict[str, str]:
@@ -264,8 +325,9 @@ log = logging.getLogger(__name__)
 class LogCarrier:
     """One thread for all streams; `open` makes a stream, `write` is quick and safe from any thread."""
 
-    def __init__(self, clients: Clients) -> None:
+    def __init__(self, clients: Clients, error: FirstError) -> None:
         self._clients = clients
+        self._error = error
         self._lines: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
         self._writers: dict[tuple[str, str], Credentials] = {}
         self._lock = threading.Lock()
@@ -293,9 +355,12 @@ class LogCarrier:
         self._thread.join()
 
     def _run(self) -> None:
-        while not self._stopping.wait(_EVERY_S):
+        try:
+            while not self._stopping.wait(_EVERY_S):
+                self._flush()
             self._flush()
-        self._flush()
+        except Exception as error:
+            self._error.record("what carries log lines", error)
 
     def _flush(self) -> None:
         with self._lock:
@@ -310,7 +375,7 @@ class LogCarrier:
             return
         try:
             self._clients("logs", who).put_log_events(logGroupName=group, logStreamName=stream, logEvents=events)
-        except Exception as error:  # the group may be gone with its stack: nobody reads it then
-            if not any(group in said for said in self.refused):
+        except ClientError as error:  # the group may be gone with its stack: nobody reads it then
+            if not is_vanishing(error) and not any(group in line for line in self.refused):
                 self.refused.append(f"{group}: {error}")
                 log.warning("Lines of %s could not be written: %s", group, error)

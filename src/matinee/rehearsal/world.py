@@ -11,6 +11,7 @@ people ──> entry ──> healthy tasks of the UI
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -20,7 +21,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,9 +34,9 @@ from matinee.rehearsal.functions import Events, Functions
 from matinee.rehearsal.iam import Judge, Recorder
 from matinee.rehearsal.images import FolderImages, Puller
 from matinee.rehearsal.machines import Machine, Processes
-from matinee.rehearsal.proxies import Entry, Front, Loop, Target
-from matinee.rehearsal.services import ServicePlayer, Services, StackPlayer
-from matinee.rehearsal.tasks import Hall, LogCarrier
+from matinee.rehearsal.proxies import Call, Entry, Front, Loop, Reply, Target
+from matinee.rehearsal.services import ServicePlayer, Services, StackPlayer, TargetHealthPlayer
+from matinee.rehearsal.tasks import FirstError, Hall, LogCarrier
 
 NO_ENGINE = "tcp://127.0.0.1:9"  # nobody listens there: the emulator keeps records, and starts nothing itself
 
@@ -86,14 +87,17 @@ def world(
         clients = Clients(upstream, region, ACCOUNT)
         roles = Roles(clients)
         tokens = CredentialServer(roles)
-        front = Front(loop, upstream, [tokens])
+        error = FirstError()
+        front = Front(loop, upstream, [tokens, Stopped(error)], error.record)
         agents = Clients(front.endpoint, region, ACCOUNT)
-        logs = LogCarrier(agents)
+        logs = LogCarrier(agents, error)
         stack.callback(logs.stop)
         images = FolderImages(folder / "images", clients)
         runs_on = machine(images, front.endpoint)
         stack.callback(runs_on.close)
-        hall = Hall(front.endpoint, region, clients, agents, roles, tokens, logs, runs_on, Puller(agents), guard)
+        hall = Hall(
+            front.endpoint, region, clients, agents, roles, tokens, logs, runs_on, Puller(agents), guard, error=error
+        )
         tasks = Tasks(hall)
         stack.callback(tasks.stop)
         functions = Functions(hall)
@@ -104,8 +108,10 @@ def world(
         ecs = EcsPlayer(clients, roles, tasks)
         stacks = StackPlayer(clients, roles, services)
         recorder, judge = Recorder(roles.role_of), Judge(clients, roles)
-        front.players += [recorder, functions, ecs, stacks, ServicePlayer(services, clients), judge]
+        front.players += [recorder, functions, ecs, stacks, ServicePlayer(services, clients, roles)]
+        front.players += [TargetHealthPlayer(services, clients, roles), judge]
         entry = Entry(loop, lambda: [Target(r.task.id, r.task.port) for r in services.replicas()], port)
+        front.players.append(Card({"url": entry.url, "images": str(folder / "images"), "account": ACCOUNT}))
         for player in (services, events):
             player.start()
             stack.callback(player.stop)
@@ -113,6 +119,49 @@ def world(
             front.endpoint, region, ACCOUNT, clients, roles, front, entry, hall, tasks, ecs, services, functions,
             events, stacks, images, recorder, judge,
         )  # fmt: skip
+
+
+CARD = "/matinee-rehearsal"
+
+
+class Card:
+    """A `Player` that says to other commands on this machine that this is a rehearsal, and what they need of it."""
+
+    def __init__(self, says: Mapping[str, str]) -> None:
+        self._says = says
+
+    def wants(self, call: Call) -> bool:
+        """See `Player`."""
+        return call.head.method == "GET" and call.head.target == CARD
+
+    def play(self, _call: Call) -> Reply | None:
+        """See `Player`."""
+        return Reply(200, json.dumps(self._says).encode(), {"content-type": "application/json"})
+
+
+def read_card(endpoint: str) -> Mapping[str, str] | None:
+    """Return what the rehearsal at an endpoint says of itself; None when it is none."""
+    try:
+        with urllib.request.urlopen(endpoint + CARD, timeout=5) as answer:  # noqa: S310 - an address of this machine
+            found = json.load(answer)
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and {"url", "images", "account"} <= found.keys() else None
+
+
+class Stopped:
+    """A `Player` that refuses every call once the rehearsal itself has failed: whoever waits for AWS hears of it."""
+
+    def __init__(self, error: FirstError) -> None:
+        self._error = error
+
+    def wants(self, _call: Call) -> bool:
+        """See `Player`."""
+        return self._error.has_happened
+
+    def play(self, _call: Call) -> Reply | None:
+        """See `Player`."""
+        return Reply(400, b'{"__type": "RehearsalFailed", "message": "The rehearsal itself failed."}')
 
 
 # --- ministack --------------------------------------------------------------------------------------------------------
@@ -154,8 +203,8 @@ def ministack(started: Callable[[int], None] | None = None, **environment: str) 
 
 def base_environment() -> dict[str, str]:
     """Return the variables of this process that a server needs: nothing of Matinee or AWS."""
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME", "DOCKER_HOST", "DOCKER_CONFIG")
-    return {name: os.environ[name] for name in kept if name in os.environ}
+    needed = ("PATH", "HOME", "LANG", "TMPDIR", "JAVA_HOME", "DOCKER_HOST", "DOCKER_CONFIG")
+    return {name: os.environ[name] for name in needed if name in os.environ}
 
 
 def installed(name: str, install: Callable[[Path], None]) -> Path:
@@ -198,8 +247,8 @@ def run_installer(command: list[str], folder: Path | None = None) -> None:
             stdin=subprocess.DEVNULL,
         )
     except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", "") or str(error)
-        raise UnavailableError(f"`{' '.join(command[:3])} …` failed: {said.strip()[-300:]}") from error
+        output = getattr(error, "stderr", "") or str(error)
+        raise UnavailableError(f"`{' '.join(command[:3])} …` failed: {output.strip()[-300:]}") from error
 
 
 def free_port() -> int:

@@ -5,10 +5,12 @@ Runs in the component's own environment. What is wrong with the component comes 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,12 +19,13 @@ from typing import Any
 
 from matinee import schedule, secrets
 from matinee.errors import ComponentError, InputError, MatineeError, UsageError
-from matinee.manifest import ComponentManifest, PredictorManifest, Resources, Trouble
-from matinee.own_paths import SNAPSHOTS, hint_for_missing_file, snapshot_of
-from matinee.predictors.declare import Declared, handled
-from matinee.runtime.execute import load_component
-from matinee.settings import Settings
-from matinee.values import encode, validate
+from matinee.manifest import ComponentManifest, PredictorManifest, Resources, Trouble, plain_predictor
+from matinee.own_paths import SNAPSHOTS, THE_FOLDER, hint_for_missing_file, snapshot_of
+from matinee.predictors.declare import Declared, declared, handled
+from matinee.runtime.execute import execute, load_component
+from matinee.runtime.plain import find_handler
+from matinee.settings import HANDLER, Settings
+from matinee.values import blobs, encode, validate
 
 # Where the package that has a module is called otherwise: the hint must name what can be installed.
 _PACKAGES = {
@@ -37,24 +40,38 @@ _PACKAGES = {
     "osgeo": "gdal",
 }
 
+EXAMPLES = "--examples"  # also run the realtime predictors' examples
+EXAMPLES_S = 10.0
 LONGEST_NAME = 64  # https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html
 _FUNCTION_NAME = re.compile(rf"[A-Za-z0-9_]{{1,{LONGEST_NAME}}}")
 _OURS = f"{SNAPSHOTS.partition('/')[0]}/"
 
 
-def inspect_component(name: str, source: str) -> ComponentManifest:
-    """Return the component's manifest, with `trouble` if it cannot be inspected. `hash` is the caller's to fill in."""
+def inspect_component(name: str, source: str, handler: str = "") -> ComponentManifest:
+    """Return the component's manifest, with `trouble` if it cannot be inspected. `hash` is the caller's to fill in.
+
+    `handler` names a plain Lambda handler ("main.handler"), which is imported as Lambda does; "" = predictors.
+    """
     handled.clear()
     try:
-        _check_name(source)
-        functions = load_component(source)
-        calls = tuple(dict.fromkeys(handled))
-        predictors = tuple(_predictor(name, function, calls) for function in functions.values())
+        if handler:
+            predictors = _plain_handler(name, handler)
+        else:
+            _check_name(source)
+            functions = load_component(source)
+            calls = tuple(dict.fromkeys(handled))
+            predictors = tuple(_predictor(name, function, calls) for function in functions.values())
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a user's module may raise anything, SystemExit too
         return ComponentManifest(name=name, hash="", trouble=_trouble(error, source))
     return ComponentManifest(name=name, hash="", predictors=predictors)
+
+
+def _plain_handler(component: str, name: str) -> tuple[PredictorManifest, ...]:
+    handler = find_handler(name)
+    doc = _doc(handler) if hasattr(handler, "__code__") else ""  # else it would be the docstring of its class
+    return (plain_predictor(component, "handler", doc, tuple(dict.fromkeys(handled))),)
 
 
 def _check_name(source: str) -> None:
@@ -80,21 +97,21 @@ def _check_function_name(function: Callable[..., Any]) -> None:
 
 
 def _predictor(component: str, function: Callable[..., Any], calls: tuple[str, ...]) -> PredictorManifest:
-    told: Declared = function.__matinee__  # type: ignore[attr-defined]
+    declared: Declared = function.__matinee__  # type: ignore[attr-defined]
     from matinee.values.describe import describe  # loads pydantic
 
     _check_function_name(function)
     parameters, result = describe(function)
-    examples = tuple(_example(function, parameters, i, e) for i, e in enumerate(told.examples, 1))
-    _check_told(function, told, parameters, examples)
+    examples = tuple(_example(function, parameters, i, e) for i, e in enumerate(declared.examples, 1))
+    _check_declared(function, declared, parameters, examples)
     return PredictorManifest(
         name=function.__name__,
-        kind=told.kind,
+        kind=declared.kind,
         component=component,
         doc=_doc(function),
         parameters=parameters,
         result=result,
-        resources=Resources(**told.resources),
+        resources=Resources(**declared.resources),
         examples=examples,
         calls=calls,
     )
@@ -108,24 +125,24 @@ def _doc(function: Callable[..., Any]) -> str:
 
 def _example(function: Callable[..., Any], parameters: dict[str, Any], number: int, example: Any) -> dict[str, Any]:
     try:
-        value = encode.to_json(example)
+        value = encode.to_json(example, blobs.inline_small_blob)
         validate.check(parameters, value)
     except InputError as error:
         raise ComponentError(
             f"Example {number} of {function.__name__} does not fit its parameters: {error.message}.",
-            hint="Mend the example or the annotation.",
+            hint=error.hint or "Mend the example or the annotation.",
             file=function.__code__.co_filename,
             line=function.__code__.co_firstlineno,
         ) from error
     return dict(value)
 
 
-def _check_told(
-    function: Callable[..., Any], told: Declared, parameters: dict[str, Any], examples: tuple[dict[str, Any], ...]
+def _check_declared(
+    function: Callable[..., Any], declared: Declared, parameters: dict[str, Any], examples: tuple[dict[str, Any], ...]
 ) -> None:
     try:
-        schedule.check(told.resources.get("schedule", ""), function.__name__, told.kind, parameters, examples)
-        secrets.check_declared(function.__name__, told.resources["secrets"])
+        schedule.check(declared.resources.get("schedule", ""), function.__name__, declared.kind, parameters, examples)
+        secrets.check_declared(function.__name__, declared.resources["secrets"])
     except UsageError as error:
         code = function.__code__
         raise ComponentError(error.message, hint=error.hint, file=code.co_filename, line=code.co_firstlineno) from error
@@ -148,9 +165,9 @@ def _trouble(error: BaseException, source: str) -> Trouble:
         return Trouble(
             f"There is no module named {error.name} in the component's environment.", _header(package), file, line
         )
-    told = f"{type(error).__name__}: {error}".rstrip(": ")
+    reason = f"{type(error).__name__}: {error}".rstrip(": ")
     hint = _no_variable(error) or hint_for_missing_file(error) or "Run it with Python to see more."
-    return Trouble(f"{Path(source).name} failed while it was imported: {told}.", hint, file, line)
+    return Trouble(f"{Path(source).name} failed while it was imported: {reason}.", hint, file, line)
 
 
 def _no_variable(error: BaseException) -> str:
@@ -180,12 +197,18 @@ def _place(error: BaseException, source: str) -> tuple[str, int]:
 
 
 def watch_files(source: str) -> set[str]:
-    """Return a set that fills with what is opened, listed or imported of the app's folder (names relative to it)."""
+    """Return a set that fills with what is opened, listed or imported of the app's folder (names relative to it).
+
+    THE_FOLDER is in it when the folder itself is listed: of that, only what belongs to the component is there.
+    """
     app, snapshot = snapshot_of(os.path.abspath(source))  # noqa: PTH100 (a text, as the hook compares)
     found: set[str] = set()
 
     def add(path: str) -> None:
         for root in (snapshot, app):
+            if path == root:
+                found.add(THE_FOLDER)
+                return
             if path.startswith(root + os.sep):
                 name = path[len(root) + 1 :]
                 if not name.startswith(_OURS) and os.path.exists(os.path.join(app, name)):  # noqa: PTH110, PTH118
@@ -219,7 +242,31 @@ def _path_read(event: str, arguments: tuple[Any, ...]) -> str:
 
 def _is_import_system(frame: FrameType) -> bool:
     """Whether a folder is listed to find a module: that alone makes nothing of it belong."""
-    return frame.f_code.co_filename.startswith("<frozen importlib")
+    name = frame.f_code.co_filename
+    return name.startswith("<frozen importlib") or f"{os.sep}importlib{os.sep}" in name
+
+
+def _run_examples(source: str, manifest: ComponentManifest) -> None:
+    """Call the realtime predictors with their examples, for what they open; how it ends does not matter here.
+
+    What takes longer than EXAMPLES_S is left alone: it goes on in its thread until this process ends.
+    """
+    functions = {function.__name__: function for function in _declared_in(source)}
+
+    def run() -> None:
+        for predictor in manifest.predictors:
+            for example in predictor.examples if predictor.kind == "realtime" else ():
+                with contextlib.suppress(BaseException):
+                    execute(functions[predictor.name], asdict(predictor), example, None)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(EXAMPLES_S)
+
+
+def _declared_in(source: str) -> list[Callable[..., Any]]:
+    inside = f"{Path(source).resolve()}"
+    return [f for f in declared if str(Path(f.__code__.co_filename).resolve()).startswith(inside)]
 
 
 def main() -> None:
@@ -229,7 +276,10 @@ def main() -> None:
     os.dup2(2, 1)
     settings = Settings.from_environment()
     opened = watch_files(str(settings.source))
-    manifest = inspect_component(settings.component, str(settings.source))
+    handler = os.environ.get(HANDLER, "")
+    manifest = inspect_component(settings.component, str(settings.source), handler)
+    if EXAMPLES in sys.argv and not handler:
+        _run_examples(str(settings.source), manifest)
     found = {**asdict(manifest), **({"opened": sorted(opened)} if opened else {})}
     line = json.dumps(found, ensure_ascii=False) + "\n"
     sys.stdout.flush()

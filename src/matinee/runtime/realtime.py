@@ -2,6 +2,7 @@
 
 INIT (this module's import): secrets, manifest and component are read once per process.
 Request: `$payload` in → bind → execute → `$payload` out if the result is too large for Lambda.
+A plain handler (`MATINEE_HANDLER` names it) has all of this around it too; it alone gets the event as it came.
 
 What the process waits for before its first answer is imported here, so nothing heavy: no pydantic, no boto3, no
 dataclasses of the manifest. https://docs.aws.amazon.com/lambda/latest/dg/python-handler.html
@@ -18,8 +19,15 @@ from typing import Any
 
 from matinee.errors import MatineeError, PredictionError
 from matinee.predictors.context import Context, bind
-from matinee.runtime.execute import RuntimeBinding, execute, load_component, user_traceback
-from matinee.settings import LABEL, MANIFEST, PREDICTOR, SECRETS, SOURCE, ships_output
+from matinee.runtime.execute import (
+    RuntimeBinding,
+    call_function,
+    execute,
+    hold_snapshot,
+    load_component,
+    user_traceback,
+)
+from matinee.settings import HANDLER, LABEL, MANIFEST, PREDICTOR, SECRETS, SOURCE, ships_output
 from matinee.values import blobs
 
 Json = Any
@@ -44,7 +52,7 @@ def handler(event: Json, lambda_context: Any) -> Json:
     if _LOG is not None:
         _LOG.begin(context.run_id)
     try:
-        result = execute(_FUNCTION, _MANIFEST, event, _FILES)
+        result = _call_plain(event, lambda_context) if _IS_PLAIN else execute(_FUNCTION, _MANIFEST, event, _FILES)
         if _is_small(result):
             return result
         return blobs.store_large(_FILES, f"results/{context.run_id}/{context.attempt}.json", result, RESULT_LIMIT_BYTES)
@@ -54,6 +62,12 @@ def handler(event: Json, lambda_context: Any) -> Json:
         bind(None)
         if _LOG is not None:
             _LOG.end()
+
+
+def _call_plain(event: Json, lambda_context: Any) -> Json:
+    from matinee.runtime.plain import check_result
+
+    return check_result(_NAME, call_function(_FUNCTION, event, lambda_context))
 
 
 def _is_small(result: Json) -> bool:
@@ -134,21 +148,38 @@ def _take_secrets() -> None:
 
 
 def _load() -> tuple[Any, dict[str, Json], str]:
-    name = os.environ[PREDICTOR]
-    with open(os.environ[MANIFEST], "rb") as file:  # noqa: PTH123 - pathlib costs 3 ms
-        component = json.loads(file.read())
-    manifest = next(p for p in component["predictors"] if p["name"] == name)
+    component = _read_manifest()
+    manifest: dict[str, Json] = next((p for p in component["predictors"] if p["name"] == _NAME), {})
     label = os.environ.get(LABEL) or component.get("label")  # an image is the same on all stages
     version = label or os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "")
     try:
-        function = load_component(os.environ[SOURCE])[name]
-    except Exception as error:
+        function = _find_function()
+    except BaseException as error:  # SystemExit too: whatever a component does at import is named
         trace = user_traceback(error).splitlines(keepends=True)
         raise _fault_type()(type(error).__name__, str(error), trace) from error
     return function, manifest, version
 
 
+def _read_manifest() -> dict[str, Json]:
+    """Return the component's manifest; an image that was not built here has none, and its handler needs none."""
+    if _IS_PLAIN and not os.environ.get(MANIFEST):
+        return {"predictors": []}
+    with open(os.environ[MANIFEST], "rb") as file:  # noqa: PTH123 - pathlib costs 3 ms
+        found: dict[str, Json] = json.loads(file.read())
+    return found
+
+
+def _find_function() -> Any:
+    if not _IS_PLAIN:
+        return load_component(os.environ[SOURCE])[_NAME]
+    from matinee.runtime.plain import find_handler
+
+    hold_snapshot(os.environ.get(SOURCE, ""))
+    return find_handler(os.environ[HANDLER])
+
+
 _NAME = os.environ.get(PREDICTOR, "")
+_IS_PLAIN = bool(os.environ.get(HANDLER))
 _FILES = _LazyFiles()
 _LOG = _log()  # before the component, which may keep sys.stdout
 _take_secrets()

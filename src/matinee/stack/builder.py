@@ -11,6 +11,7 @@ from matinee import settings
 from matinee.manifest import PredictorManifest
 from matinee.stack import blueprint
 from matinee.stack.blueprint import Blueprint, Told, arn
+from matinee.stack.limits import MOST_OF, too_many
 
 Json = Any
 
@@ -23,6 +24,7 @@ class Sheet:
         self._template.set_version("2010-09-09")
         self._tags = dict(tags)
         for one in told:
+            _check_room("Parameters", self._template.parameters)
             self._template.add_parameter(Parameter(one.name, Type=one.type, Description=one.description))
 
     def add(self, resource: Any) -> Any:
@@ -33,16 +35,24 @@ class Sheet:
                 resource.Tags = dict(self._tags)
             elif kind is not None:
                 resource.Tags = Tags(**self._tags)
+        _check_room("Resources", self._template.resources)
         return self._template.add_resource(resource)
 
     def give(self, name: str, value: Any, description: str) -> None:
         """Add an output."""
+        _check_room("Outputs", self._template.outputs)
         self._template.add_output(Output(name, Value=value, Description=description))
 
     def done(self) -> dict[str, Json]:
         """Return the template as JSON values."""
         made: dict[str, Json] = self._template.to_dict()
         return made
+
+
+def _check_room(section: str, there: Mapping[str, Any]) -> None:
+    """Raise ProjectError where CloudFormation would take no more of them: troposphere would end with a traceback."""
+    if len(there) >= MOST_OF[section]:
+        raise too_many(section)
 
 
 def said(text: str) -> Any:
@@ -67,7 +77,8 @@ def environment(b: Blueprint) -> dict[str, Any]:
 def predictor_environment(b: Blueprint, predictor: PredictorManifest) -> dict[str, Any]:
     """Return the variables of a predictor's function and of its workers."""
     label = Ref(blueprint.label_parameter(predictor.component))
-    return {**environment(b), **settings.predictor_environment(predictor.name, label)}
+    own = predictor.resources.environment
+    return {**own, **environment(b), **settings.predictor_environment(predictor.name, label)}
 
 
 def in_a_task(variables: Mapping[str, Any]) -> list[ecs.Environment]:

@@ -66,7 +66,7 @@ def _balancer_security_group(b: Blueprint) -> ec2.SecurityGroup:
                 FromPort=PORT,
                 ToPort=PORT,
                 CidrIp=Ref(blueprint.VPC_CIDR),
-                Description="To the UI's tasks",
+                Description="To the tasks of the UI",
             )
         ],
     )
