@@ -14,10 +14,12 @@ from botocore.stub import Stubber
 from matinee.deploy import versions
 from matinee.deploy.cloud import Cloud
 from matinee.deploy.publish import activate_tag, check_answers
+from matinee.errors import BackendError
 from matinee.project.aws import Aws
 from matinee.stack.blueprint import Blueprint
 
 Answers = Callable[[str], Stubber]
+IMAGE = "registry/activity@sha256:1"
 NAME = "matinee-activity-prod-recommend"
 
 
@@ -90,10 +92,10 @@ def test_a_part_of_the_calls_goes_to_the_new_version(recorded: Cloud, answers: A
     weighted = {**given, "FunctionVersion": "6", "RoutingConfig": {"AdditionalVersionWeights": {"7": 0.1}}}
     client.add_response("update_alias", {}, weighted)
     versions.point_alias(recorded, "recommend", "7", share=0.1, former="6")
-    read_whole_release = {**given, "FunctionVersion": "7", "RoutingConfig": {"AdditionalVersionWeights": {}}}
-    client.add_response("update_alias", {}, read_whole_release)
+    whole = {**given, "FunctionVersion": "7", "RoutingConfig": {"AdditionalVersionWeights": {}}}
+    client.add_response("update_alias", {}, whole)
     versions.point_alias(recorded, "recommend", "7", former="6")
-    client.add_response("update_alias", {}, read_whole_release)
+    client.add_response("update_alias", {}, whole)
     versions.point_alias(recorded, "recommend", "7", share=0.1, former="$LATEST")  # there is no version to share with
 
 
@@ -101,13 +103,20 @@ def test_a_function_that_is_pending_is_waited_for_and_one_that_failed_says_why(
     recorded: Cloud, answers: Answers
 ) -> None:
     client = answers("lambda")
-    client.add_response("publish_version", {"Version": "7"}, {"FunctionName": NAME})
-    asked = {"FunctionName": NAME, "Qualifier": "7"}
+
+    def publishes(version: str) -> dict[str, str]:
+        """Have the function run the image already and be published as this version; return how that is asked for."""
+        client.add_response("get_function_configuration", {"State": "Active"}, {"FunctionName": NAME})
+        found = {"Code": {"ImageUri": IMAGE}, "Configuration": {"RevisionId": "r"}}
+        client.add_response("get_function", found, {"FunctionName": NAME})
+        client.add_response("publish_version", {"Version": version}, {"FunctionName": NAME, "RevisionId": "r"})
+        return {"FunctionName": NAME, "Qualifier": version}
+
+    asked = publishes("7")
     for state in ("Pending", "Active"):
         client.add_response("get_function_configuration", {"State": state, "LastUpdateStatus": "Successful"}, asked)
-    assert versions.publish_version(recorded, "recommend") == "7"
-    client.add_response("publish_version", {"Version": "8"}, {"FunctionName": NAME})
+    assert versions.publish_version(recorded, "recommend", IMAGE) == "7"
     failed = {"State": "Failed", "StateReason": "The image manifest is not supported"}
-    client.add_response("get_function_configuration", failed, {**asked, "Qualifier": "8"})
-    with pytest.raises(Exception, match=f"The function {NAME} cannot run its image: The image manifest is not suppo"):
-        versions.publish_version(recorded, "recommend")
+    client.add_response("get_function_configuration", failed, publishes("8"))
+    with pytest.raises(BackendError, match=f"The function {NAME} cannot run its image: The image manifest is not"):
+        versions.publish_version(recorded, "recommend", IMAGE)

@@ -6,7 +6,8 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -51,12 +52,14 @@ def finish(
     if release is not None:
         keep_warm(context, release, None if is_live else former)  # an interrupted deployment may have left it undone
     if release is not None and not is_live:
-        activate_tag(context.cloud, desired.blueprint, context.report)
+        with failing_as_note(context.report, "The tag of costs could not be activated"):
+            activate_tag(context.cloud, desired.blueprint, context.report)
         remove_old_versions(context, release)
         smoke_test(context, release, former)
     if url and (is_new or not is_live) and not context.cloud.endpoint:
         check_answers(context.cloud, url, context.report)
-    forget_images(context)
+    with failing_as_note(context.report, "Images that no release needs could not be removed"):
+        forget_images(context)
     return deployed(context, url=url, changed=not is_live or is_new)
 
 
@@ -122,18 +125,24 @@ def _definitions(desired: DesiredState, state: StackState) -> dict[str, str]:
     return {name: arn for name, arn in found.items() if arn}
 
 
+@contextmanager
+def failing_as_note(report: Report, text: str) -> Iterator[None]:
+    """Say that an extra failed instead of raising: the release is live, and has its address."""
+    try:
+        yield
+    except BackendError as error:
+        report(Note(f"{text}: {error.message}", error.hint))
+
+
 def keep_warm(context: DeployContext, release: Release, former: Release | None) -> None:
-    """Have as many processes warm as the release asks for; what AWS refuses is a note, since the release is live."""
+    """Have as many processes warm as the release asks for; what AWS refuses is a note."""
     before = {q.name: q.resources.provisioned for q in former.predictors} if former else {}
     for predictor in release.predictors:
-        if predictor.kind != "realtime":
-            continue
-        processes = predictor.resources.provisioned
-        try:
-            deploy_versions.keep_warm(context.cloud, predictor.name, processes, before=before.get(predictor.name, 0))
-        except BackendError as error:
-            text = f"{predictor.name} answers, but its {processes} warm processes could not be had: {error.message}"
-            context.report(Note(text, error.hint or "`provisioned` is tried again at the next deployment."))
+        name, processes = predictor.name, predictor.resources.provisioned
+        text = f"{name} answers, but its {processes} warm processes could not be had"
+        if predictor.kind == "realtime":
+            with failing_as_note(context.report, text):
+                deploy_versions.keep_warm(context.cloud, name, processes, before=before.get(name, 0))
 
 
 def remove_old_versions(context: DeployContext, release: Release) -> None:
@@ -143,10 +152,8 @@ def remove_old_versions(context: DeployContext, release: Release) -> None:
         return  # one of an older Matinee does not say which versions it runs
     for name, live_version in release.aws.functions.items():
         needed = {past.functions.get(name, "") for past in history.releases if past.functions is not None}
-        try:
+        with failing_as_note(context.report, f"Old versions of {name} could not be removed"):
             deploy_versions.remove_versions(context.cloud, name, needed, below=live_version)
-        except BackendError as error:
-            context.report(Note(f"Old versions of {name} could not be removed: {error.message}", error.hint))
 
 
 def smoke_test(context: DeployContext, release: Release, former: Release | None) -> None:

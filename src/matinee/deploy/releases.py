@@ -33,18 +33,18 @@ def deploy_partial(context: DeployContext, confirm: Confirm) -> Deployed:
     former = context.current.live.release
     if former is None or context.current.app is None or not context.current.live.aws.stack:
         raise NotFoundError("Nothing is live on this stage yet.", hint="Deploy the whole app first: `matinee deploy`.")
-    wanted = context.app.component(context.options.only)
-    known = next((c for c in former.components if c.name == wanted.name), None)
-    check_same_shape(wanted, known)
+    chosen = context.app.component(context.options.only)
+    known = next((c for c in former.components if c.name == chosen.name), None)
+    check_same_shape(chosen, known)
     assert known is not None, "an unknown component has no shape"
     url = context.current.live.aws.url
-    if known.hash == wanted.hash:
+    if known.hash == chosen.hash:
         return deployed(context, url=url, changed=_change_share(context, known))
-    label = context.current.live.written.label_of(wanted)
-    if not confirm(_summary(context, Version(wanted.name, known.label, label, _is_missing(context, wanted)))):
+    label = context.current.live.written.label_of(chosen)
+    if not confirm(_summary(context, Version(chosen.name, known.label, label, _is_missing(context, chosen)))):
         return Deployed(context.options.stage, context.cloud.account, context.cloud.region, declined=True)
-    digest = _find_or_push(context, wanted)
-    component = replace(wanted, label=label, image=digest)
+    digest = _find_or_push(context, chosen)
+    component = replace(chosen, label=label, image=digest)
     _make_component_live(context, former, component)
     return deployed(context, url=url, changed=True)
 
@@ -63,12 +63,12 @@ def _change_share(context: DeployContext, component: ComponentManifest) -> bool:
     return changed
 
 
-def check_same_shape(wanted: ComponentManifest, live: ComponentManifest | None) -> None:
+def check_same_shape(component: ComponentManifest, live: ComponentManifest | None) -> None:
     """Raise UsageError where the stack has to change too: other predictors, sizes, secrets or permissions."""
     if live is None:
-        raise UsageError(f"The component {wanted.name} is not deployed yet.", hint="Deploy the whole app.")
+        raise UsageError(f"The component {component.name} is not deployed yet.", hint="Deploy the whole app.")
     before = {p.name: p for p in live.predictors}
-    after = {p.name: p for p in wanted.predictors}
+    after = {p.name: p for p in component.predictors}
     reasons = [f"{name} is new" for name in after.keys() - before.keys()]
     reasons += [f"{name} is gone" for name in before.keys() - after.keys()]
     for name in sorted(before.keys() & after.keys()):
@@ -262,8 +262,8 @@ def _find_goal(history: History, now: Past, component: str, to: str) -> Past:
         return history.before(now, component)
     if component:
         past = history.with_label(component, to)
-        current, wanted = now.component(component), past.component(component)
-        if current and wanted and current.hash == wanted.hash:
+        current, former = now.component(component), past.component(component)
+        if current and former and current.hash == former.hash:
             raise ConflictError(f"{component} {to} is live already.", hint="`matinee versions` lists the others.")
         return past
     if not to.lstrip("#").isdigit():

@@ -184,7 +184,7 @@ def _names(b: Blueprint) -> list[str]:
         "VERSION=$(date +%Y%m%d%H%M%S)",
         f"ZONES=$({listed} Name=zone-type,Values=availability-zone \\",
         "    --query 'AvailabilityZones[].[ZoneId,ZoneName]' --output text \\",
-        f"    | grep -Ev '^({without})' | cut -f2 | sort | head -3 | paste -sd, -)",
+        f"    | grep -Ev '^({without})' | cut -f2 | sort | sed -n 1,3p | paste -sd, -)",
         "PREFIX_LIST=$(aws ec2 describe-managed-prefix-lists --output text \\",
         "    --filters Name=prefix-list-name,Values=com.amazonaws.global.cloudfront.origin-facing \\",
         "    --query 'PrefixLists[0].PrefixListId')",

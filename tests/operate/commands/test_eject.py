@@ -41,7 +41,10 @@ case "$*" in
 *) echo value ;;
 esac
 """
-RECORD = '#!/bin/sh\nprintf "%s\\n" "$(basename "$0") $*" >> "$CALLS"\n'
+RECORD = """#!/bin/sh
+printf '%s\\n' "$(basename "$0") $*" >> "$CALLS"
+[ "$1" != login ] || cat > /dev/null
+"""
 
 
 def run_readme(folder, tmp_path):
