@@ -72,7 +72,7 @@ def save(page: Any, name: str) -> None:
     """Write the picture once nothing moves any more."""
     page.wait_for_load_state("networkidle")
     page.mouse.move(1190, 790)
-    page.wait_for_function("!document.querySelector('[data-testid=stSkeleton],[data-stale=true]')")
+    page.locator("[data-testid=stSkeleton],[data-stale=true]").first.wait_for(state="detached")
     page.screenshot(path=IMAGES / f"{name}.png", animations="disabled", caret="hide")
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +13,11 @@ import pytest
 
 from matinee.errors import BackendError
 from matinee.images.engine import Engine
+
+# A shell that starts the suite in the background has SIGINT ignored, for all that it starts in turn. What the tests
+# start is to hear Ctrl-C as it does in the foreground.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN and threading.current_thread() is threading.main_thread():
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 GREET = """
     import os

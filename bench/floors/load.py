@@ -16,6 +16,7 @@ BODY = b'{"text": "What shall I do?"}'
 
 def request(address: str, path: str = PATH) -> bytes:
     head = f"POST {path} HTTP/1.1\r\nHost: {urlsplit(address).netloc}\r\nContent-Type: application/json\r\n"
+    head += "Authorization: Bearer bench\r\n"
     return head.encode() + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 
 

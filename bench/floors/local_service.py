@@ -26,7 +26,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        service = LambdaService()
+        service = LambdaService(secret="bench")
         service.start()
         function = LocalFunction(
             "classify",

@@ -46,6 +46,7 @@ class Usage:
     mb_per_run: float = 1.0
     log_kb_per_prediction: float = 2.0
     log_mb_per_run: float = 0.1
+    log_mb_per_user: float = 1.0  # of the UI
     image_gb: float = 0.3  # of one component and version, beyond what versions share
     versions_kept: int = 5
 
@@ -99,6 +100,8 @@ class Bill:
 GB_KB, GB_MB = 1024.0**2, 1024.0
 TICK_S = 0.2  # of the dispatcher, when there is nothing to do
 TICK_READS = 4.0
+TICK_LOG_KB = 0.6  # Lambda's three lines, and one of the queues
+MONTH_DAYS = 30
 READS_PER_USER = 20_000.0  # pages that follow a run look every two seconds
 START_S = 60.0  # of a worker, until it works: pulling its image is paid for
 REQUESTS_PER_USER = 2_000.0
@@ -149,7 +152,7 @@ def _watched(there: Inventory) -> Iterator[Line]:
     scaling = 2 * there.counts.get("AWS::ApplicationAutoScaling::ScalingPolicy", 0)  # AWS makes two alarms for each
     yield Line("watching", "alarms", there.counts.get("AWS::CloudWatch::Alarm", 0) + scaling, prices.ALARM)
     yield Line("watching", "dashboard", there.counts.get("AWS::CloudWatch::Dashboard", 0), prices.DASHBOARD)
-    yield Line("watching", "metrics made of log lines", there.counts.get("AWS::Logs::MetricFilter", 0), prices.METRIC)
+    yield Line("watching", "metrics made of log lines", there.metrics, prices.METRIC)
     yield Line(
         "secrets", "secrets of Secrets Manager", there.counts.get("AWS::SecretsManager::Secret", 0), prices.SECRET
     )
@@ -178,10 +181,19 @@ def _used(there: Inventory, usage: Usage) -> Iterator[Line]:
             "images", "images kept", versions * usage.image_gb, prices.IMAGE_GB, f"{versions} of {usage.image_gb} GB"
         )
     if there.counts.get("AWS::Logs::LogGroup"):
-        written = (usage.predictions * usage.log_kb_per_prediction) / GB_KB + usage.runs * usage.log_mb_per_run / GB_MB
-        yield Line("logs", "log lines written", written, prices.LOG_IN_GB)
-        yield Line("logs", "log lines kept", written, prices.LOG_KEPT_GB)
+        yield from _logged(there, usage)
     yield from _sent(there, usage)
+
+
+def _logged(there: Inventory, usage: Usage) -> Iterator[Line]:
+    ticks = sum(f.calls for f in there.functions)
+    written_kb = usage.predictions * usage.log_kb_per_prediction + ticks * TICK_LOG_KB
+    written_mb = usage.runs * usage.log_mb_per_run + usage.users * usage.log_mb_per_user
+    written = written_kb / GB_KB + written_mb / GB_MB
+    months = there.retention_days / MONTH_DAYS
+    note = f"{there.retention_days} days of them"
+    yield Line("logs", "log lines written", written, prices.LOG_IN_GB, "the dispatcher's too")
+    yield Line("logs", "log lines kept", written * months, prices.LOG_KEPT_GB, note)
 
 
 def _called(there: Inventory, usage: Usage) -> Iterator[Line]:
@@ -245,6 +257,9 @@ def _stored(there: Inventory, usage: Usage) -> Iterator[Line]:
 
 def _sent(there: Inventory, usage: Usage) -> Iterator[Line]:
     sent_gb = usage.users * usage.mb_per_user / GB_MB
+    if there.counts.get("AWS::S3::Bucket"):
+        files_gb = usage.runs * usage.mb_per_run / GB_MB
+        yield Line("files", "sent to people by S3", files_gb, prices.DATA_OUT_GB, "each result once")
     if there.has_cloudfront:
         yield Line("pages", "sent to people by CloudFront", sent_gb, prices.CLOUDFRONT_GB)
         yield Line("pages", "requests of CloudFront", usage.users * REQUESTS_PER_USER, prices.CLOUDFRONT_REQUEST)
@@ -300,14 +315,23 @@ class Switch:
 
 @dataclass(frozen=True)
 class CostReport:
-    """A stage's bill, its switches (the largest saving first), the default layout and the one of 2020."""
+    """A stage's bill, its switches (the largest saving first), the default layout and the one of 2020.
+
+    `idle_usd` of the month are paid whether anybody comes or not; the rest is use.
+    """
 
     stage: str
     bill: Bill
+    idle_usd: float
     switches: tuple[Switch, ...]
     default_usd: float
     of_2020: Bill
     claimed_2020_usd: tuple[float, ...] = CLAIMED_USD
+
+    @property
+    def use_usd(self) -> float:
+        """What use adds to the month."""
+        return self.bill.total_usd - self.idle_usd
 
 
 def cost_of(path: Path, stage: str, usage: Usage, report: Report | None = None) -> CostReport:
@@ -329,6 +353,7 @@ def compared(blueprint: Blueprint, usage: Usage) -> CostReport:
     return CostReport(
         blueprint.names.stage,
         bill,
+        bill_of(blueprint, IDLE).total_usd,
         tuple(sorted(_switches(blueprint, usage, bill.total_usd), key=lambda s: -s.saves_usd)),
         default.total_usd,
         monthly_cost([TEMPLATE], usage),

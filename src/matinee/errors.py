@@ -11,8 +11,8 @@ MatineeError
 │   ├── ProjectError           matinee.toml or the folder
 │   └── ComponentError         a component that cannot be inspected: dependencies, syntax, import, annotation
 ├── PredictionError            the predictor ran and failed: exception, timeout, memory, crash
-└── BackendError               the store, the files or a service did not do its part
-    ├── UnansweredError        no answer came: it may have been done all the same
+└── BackendError               the store, the files or a service did not do its part: it was not done
+    ├── UnansweredError        the exception to that: no answer came, and it may have been done all the same
     └── DiskError              the data folder on this machine: damaged, full, read-only (exit code 2)
 """
 
@@ -37,6 +37,10 @@ class MatineeError(Exception):
             return self.message
         stop = "" if self.message.endswith((".", "!", "?")) else "."
         return f"{self.message}{stop} {self.hint}"
+
+
+class Interruption(BaseException):
+    """Ends a call of user code from outside. No Exception: a predictor that catches everything must not catch it."""
 
 
 class UsageError(MatineeError):
@@ -131,7 +135,7 @@ class PredictionError(MatineeError):
 
 
 class BackendError(MatineeError):
-    """The store, the files or a service failed; nothing was half-done."""
+    """The store, the files or a service did not do its part. Only an UnansweredError leaves open whether it did."""
 
     http_status = 503
 

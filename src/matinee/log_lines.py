@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-MAX_MESSAGE_CHARS = 4000  # of one line
+MAX_MESSAGE_CHARS = 3000  # of one line: below a pipe's PIPE_BUF, so that lines of processes that share it never mix
 CUT = "… "  # where the beginning is missing
 
 

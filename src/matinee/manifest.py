@@ -16,22 +16,30 @@ Json = Any
 PLAIN = "x-lambda"
 
 
+def _resource(default: Any, kind: str, low: float | None = None, high: float | None = None) -> Any:
+    """Declare a resource with what `matinee.toml` may say of it: bounds are Lambda's where both kinds have them."""
+    return field(default=default, metadata={"kind": kind, "low": low, "high": high})
+
+
 @dataclass(frozen=True)
 class Resources:
     """What one predictor may use. Defaults are the decorators'; `matinee.toml` overrides them."""
 
-    memory_mb: int = 512
-    timeout_s: float = 30.0
-    cpu: float = 0.25  # vCPU; batch only: a Lambda's CPU follows its memory
-    retries: int = 0
-    max_workers: int = 1
-    concurrency: int = 0  # realtime: processes at once; 0 = the machine's cores locally, the account's limit on AWS
-    provisioned: int = 0  # realtime on AWS: processes kept warm, paid by the hour
-    gpu: int = 0
-    schedule: str = ""
-    secrets: tuple[str, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)  # more variables of its processes
-    permissions: tuple[dict[str, list[str]], ...] = ()  # on AWS: {"actions": […], "resources": […]} of its own
+    memory_mb: int = _resource(512, "whole", 128, 122_880)
+    timeout_s: float = _resource(30.0, "number", 0.1, 1_209_600)
+    cpu: float = _resource(0.25, "number", 0.1, 64)  # vCPU; batch only: a Lambda's CPU follows its memory
+    retries: int = _resource(0, "whole", 0, 100)
+    max_workers: int = _resource(1, "whole", 1, 1000)
+    # Realtime, processes at once: 0 = the machine's cores locally, the account's limit on AWS.
+    concurrency: int = _resource(0, "whole", 0, 10_000)
+    provisioned: int = _resource(0, "whole", 0, 10_000)  # realtime on AWS: processes kept warm, paid by the hour
+    gpu: int = _resource(0, "whole", 0, 8)
+    schedule: str = _resource("", "text")
+    timezone: str = _resource("", "text")  # of the schedule; "" = UTC
+    secrets: tuple[str, ...] = _resource((), "texts")
+    environment: dict[str, str] = field(default_factory=dict, metadata={"kind": "table"})  # more variables
+    # On AWS: {"actions": […], "resources": […]} of its own.
+    permissions: tuple[dict[str, list[str]], ...] = _resource((), "list")
 
 
 @dataclass(frozen=True)

@@ -33,8 +33,15 @@ class Names:
 
     @property
     def base(self) -> str:
-        """The common stem: the table, the cluster, the repository and the main stack have it as their name."""
-        return f"matinee-{self.app}-{self.stage}"
+        """The common stem: the table, the cluster, the repository and the main stack have it as their name.
+
+        It has no hyphen but the two that divide it. An app `shop-dev` would otherwise be within what stage `dev` of an
+        app `shop` is granted, `matinee-shop-dev-*`; no character divides names that all of AWS's services take.
+        """
+        app = self.app
+        if "-" in app:
+            app = f"{app.replace('-', '')}{hashlib.sha256(app.encode()).hexdigest()[:4]}"
+        return f"matinee-{app}-{self.stage}"
 
     @property
     def prefix(self) -> str:
@@ -87,6 +94,15 @@ INDEXES = {
     "by_predictor": ("list_predictor", ("run_status", "predictor")),
     "unfinished": ("open_user", ("predictor",)),
 }
+
+
+def queue_partitions(predictor: str) -> tuple[str, ...]:
+    """Return the partitions of a predictor's queue, pool and turns, as patterns of IAM's.
+
+    A predictor is a Python identifier, so `#` ends its name: `Q#plan#*` is no other predictor's.
+    """
+    names = tuple(f"{kind}#{predictor}{rest}" for kind in ("Q", "POOL") for rest in ("", "#*"))
+    return (*names, f"TURN#{predictor}#*")
 
 
 def table_definition(name: str) -> dict[str, Any]:

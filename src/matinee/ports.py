@@ -107,6 +107,12 @@ class Store(Protocol):
     def put_feedback(self, feedback: Feedback) -> None:
         """Put or replace what this user says of this run."""
 
+    def change_feedback(self, run_id: str, user: str, changes: Mapping[str, Json]) -> Feedback:
+        """Change the named fields of what this user says of this run, all others stay; return it as it is then.
+
+        `changes` names fields of `Feedback`. Two changes at once are both kept.
+        """
+
     def feedback(self, run_id: str) -> list[Feedback]:
         """Return all feedback of a run."""
 

@@ -14,8 +14,9 @@ from __future__ import annotations
 import math
 import os
 import time
-from dataclasses import dataclass, field
-from enum import StrEnum
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, StrEnum
 from typing import Any, Literal, TypeVar
 
 from matinee.dataclass_json import EPOCH, INTERNAL
@@ -91,6 +92,9 @@ class Run:
     result: Json = field(default=None, metadata=INTERNAL)
     failure: Failure | None = None
     cancel_requested: bool = False
+    warning: str = field(
+        default="", metadata={"description": "What went wrong beside the prediction, as in: it was not recorded."}
+    )
     cold_start: bool = field(default=False, metadata=INTERNAL)
     rev: int = field(default=0, metadata=INTERNAL)  # grows with every write; compare-and-swap is on it
 
@@ -106,14 +110,14 @@ class Run:
 class Entry:
     """A run's small place in the queue of its predictor: what claim and heartbeat touch.
 
-    Fair order is (`turn`, `run_id`): see `next_turn`. It is due when `visible_at` has passed: at once (0, whatever the
-    clock), after a back-off, or when the lease has expired.
+    Fair order is (`fair_share_rank`, `run_id`): see `next_fair_share_rank`. It is due when `visible_at` has passed: at
+    once (0, whatever the clock), after a back-off, or when the lease has expired.
     """
 
     predictor: str
     run_id: str
     user: str
-    turn: int
+    fair_share_rank: int
     visible_at: float
     owner: str = ""  # "" = not leased
     attempt: int = 0
@@ -146,7 +150,7 @@ class Pool:
 
     predictor: str
     wake: int = 0
-    turn: int = 0  # the turn of the entry claimed last: where newcomers join the round
+    fair_share_rank: int = 0  # of the entry claimed last: where newcomers join the round
     note: str = ""
     slots: tuple[Slot, ...] = ()
 
@@ -175,6 +179,20 @@ class Feedback:
         return (self.rating - worst) / (best - worst)
 
 
+class Unchanged(Enum):
+    """The default of a field that a caller did not name: what is known of it stays."""
+
+    UNCHANGED = "unchanged"
+
+
+UNCHANGED = Unchanged.UNCHANGED
+
+
+def merge_feedback(known: Feedback | None, run_id: str, user: str, changes: Mapping[str, Json]) -> Feedback:
+    """Return what somebody says of a run after they have said `changes`: other fields are as they were."""
+    return replace(known or Feedback(run_id, user, rating=None), **changes)
+
+
 _V = TypeVar("_V", Run, Entry, Slot)
 
 
@@ -190,7 +208,7 @@ class Change:
     """One transition, applied only if the run's `rev` is `before.rev` and, if given, the entry's `entry_before.rev`.
 
     `entry` is the queue entry afterwards, None to remove it. The store sets `after.rev = before.rev + 1`, for the entry
-    likewise. `turn` moves the pool's turn forward to the entry that is being served.
+    likewise. `fair_share_rank` moves the pool's own forward to the entry that is being served.
     """
 
     before: Run
@@ -198,7 +216,7 @@ class Change:
     entry_before: Entry | None
     entry: Entry | None
     wake: bool = False
-    turn: int = 0
+    fair_share_rank: int = 0
 
     @property
     def recorded(self) -> Run:
@@ -206,7 +224,7 @@ class Change:
         return evolve(self.after, rev=self.before.rev + 1)
 
     @property
-    def kept(self) -> Entry | None:
+    def recorded_entry(self) -> Entry | None:
         """The queue entry as the store holds it once the change is applied."""
         if self.entry is None or self.entry_before is None:
             return self.entry
@@ -221,6 +239,19 @@ class Change:
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32: sorts as its value does
 _last_ms = 0
 _sequence = 0
+
+
+def inputs_key(predictor: str, run_id: str) -> str:
+    """Return what the names of a run's input files begin with: by predictor, so that a role can read its own alone."""
+    return f"inputs/{predictor}/{run_id}"
+
+
+def run_of_key(key: str) -> str:
+    """Return the run that a file of inputs or results belongs to; before, the names of inputs had no predictor."""
+    top, _, rest = key.partition("/")
+    first, _, second = rest.partition("/")
+    is_by_predictor = top == "inputs" and first.isidentifier() and second
+    return (second.partition("/")[0] if is_by_predictor else first).partition(".")[0]
 
 
 def new_run_id(now: float | None = None) -> str:
@@ -241,13 +272,13 @@ def _spelled(value: int) -> str:
     return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -1, -5))
 
 
-def next_turn(pool_turn: int, users_last_turn: int) -> int:
-    """Return the turn of a user's next entry: start-time fair queueing.
+def next_fair_share_rank(pool_rank: int, users_last_rank: int) -> int:
+    """Return the rank of a user's next entry: start-time fair queueing.
 
-    Each user's entries take consecutive turns; a newcomer joins at the turn being served, so 1,000 runs of one person
+    Each user's entries take consecutive ranks; a newcomer joins at the rank being served, so 1,000 runs of one person
     never stand before another's first.
     """
-    return max(pool_turn, users_last_turn) + 1
+    return max(pool_rank, users_last_rank) + 1
 
 
 # --- transitions ------------------------------------------------------------------------------------------------
@@ -274,7 +305,7 @@ def claim(run: Run, entry: Entry, *, owner: str, version: str, now: float, lease
         run, status=Status.RUNNING, owner=owner, attempt=attempt, version=version, started_at=now, failure=None
     )
     leased = evolve(entry, owner=owner, attempt=attempt, visible_at=now + lease_s, progress=Progress())
-    return Change(run, after, entry, leased, turn=entry.turn)
+    return Change(run, after, entry, leased, fair_share_rank=entry.fair_share_rank)
 
 
 def succeed(run: Run, *, result: Json, now: float) -> Change:
@@ -329,6 +360,12 @@ def lose(run: Run, entry: Entry, *, now: float, unstarted: str = "") -> Change:
         failure = Failure("start", f"No worker could start: {unstarted}.", hint="Mend that and submit it again.")
     after = evolve(run, status=Status.FAILED, losses=losses, failure=failure, finished_at=now)
     return Change(run, after, None, None)
+
+
+def end_back_off(run: Run, entry: Entry, *, now: float) -> Change:
+    """Make a queued run due that waits for its next attempt."""
+    _require(run, Status.QUEUED)
+    return Change(run, run, entry, evolve(entry, visible_at=now), wake=True)
 
 
 def request_cancel(run: Run, entry: Entry | None, *, now: float) -> Change:

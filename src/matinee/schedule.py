@@ -1,7 +1,7 @@
-"""When a batch predictor runs by itself: `rate(…)` and `cron(…)` as EventBridge Scheduler reads them, in UTC.
+"""When a batch predictor runs by itself: `rate(…)` and `cron(…)` as EventBridge Scheduler reads them, in a time zone.
 
 `parse` is pure Python, since it also runs in components' own environments; `next_after` needs cronsim, which knows the
-calendar. What the calendar of cronsim has not (years, the nearest weekday) is a filter here.
+calendar, and the zones of the machine. What cronsim's calendar has not (years, the nearest weekday) is a filter here.
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 """
 
@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import re
 from calendar import monthrange
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, tzinfo
 from typing import Any
 
 from matinee.errors import UsageError
 
 Json = Any
-TIMEZONE = "UTC"  # of every expression; AWS's own default too
+UTC_ZONE = "UTC"  # of an expression without a time zone; AWS's own default too
 MAX_CHARS = 256  # https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html
 
 _HINT = 'As in "rate(5 minutes)" or "cron(0 9 ? * MON-FRI *)": minutes, hours, day of month, month, day of week, year.'
@@ -41,47 +41,83 @@ class Rate:
 
 @dataclass(frozen=True)
 class Cron:
-    """By the calendar. `fields` are cronsim's five: minutes, hours, day of month, month, day of week (0 = Sunday)."""
+    """By the calendar. `fields` are cronsim's five: minutes, hours, day of month, month, day of week (0 = Sunday).
+
+    A time that a clock in the zone skips in spring does not come; one that it shows twice in autumn comes the first
+    time: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#daylist-savings-time
+    """
 
     expression: str
     fields: tuple[str, str, str, str, str]
     years: tuple[int, ...] = ()  # () = every year
     near_day: int = 0  # the weekday nearest to this day of the month, 0 = any day the fields name
+    timezone: str = UTC_ZONE
 
     def next_after(self, at: float) -> float | None:
         """Return the first time after `at`, both in epoch seconds; None if there is none any more."""
+        zone = _zone(self.timezone)
+        start = datetime.fromtimestamp(at, zone)
+        for shown in self._shown_after(start.replace(tzinfo=None)):
+            found = shown.replace(tzinfo=zone)
+            comes = found.astimezone(UTC).astimezone(zone).replace(tzinfo=None) == shown  # not skipped in spring
+            if comes and found.timestamp() > at:
+                return found.timestamp()
+        return None
+
+    def _shown_after(self, start: datetime | None) -> Iterator[datetime]:
+        """Yield the times after `start` as a clock on the wall shows them, without a time zone."""
         from cronsim import CronSim
 
-        start: datetime | None = datetime.fromtimestamp(at, UTC)
         while start is not None:
+            next_start = None
             for found in CronSim(" ".join(self.fields), start):
                 if self.years and found.year not in self.years:
+                    next_start = self._before_next_year(found.year)
                     break
                 if not self.near_day or found.day == _nearest_weekday(found.year, found.month, self.near_day):
-                    return found.timestamp()
-            else:
-                return None
-            start = self._before_next_year(found.year)
-        return None
+                    yield found
+            start = next_start
 
     def _before_next_year(self, year: int) -> datetime | None:
         later = [known for known in self.years if known >= year]
-        return datetime(min(later) - 1, 12, 31, 23, 59, 59, tzinfo=UTC) if later else None
+        return datetime(min(later) - 1, 12, 31, 23, 59, 59) if later else None
 
 
 Schedule = Rate | Cron
 
 
-def parse(text: str) -> Schedule:
-    """Return the schedule; UsageError in one sentence for what EventBridge Scheduler would not take."""
+def parse(text: str, timezone: str = "") -> Schedule:
+    """Return the schedule, in UTC unless a time zone is named.
+
+    UsageError in one sentence for what EventBridge Scheduler would not take. `check_comes` looks at the zone, too.
+    """
     form = re.fullmatch(r"(\w+)\((.*)\)", text)  # it goes to AWS letter by letter
     if form is None or len(text) > MAX_CHARS or not text.isascii():
         raise UsageError(f"{_shown(text)} is no schedule.", hint=_HINT)
     if form[1] == "rate":
         return _rate(text, form[2])
     if form[1] == "cron":
-        return _cron(text, form[2].split())
+        return _cron(text, form[2].split(), timezone or UTC_ZONE)
     raise UsageError(f"{_shown(text)} is no schedule: {form[1]}(…) is not known.", hint=_HINT)
+
+
+def check_comes(text: str, timezone: str, now: float) -> None:
+    """Raise UsageError for a time zone that is not known, and for a schedule that never comes after `now`."""
+    _zone(timezone or UTC_ZONE)
+    if text and parse(text, timezone).next_after(now) is None:
+        raise UsageError(
+            f"{_shown(text)} never comes.", hint="Mend its day, month and year, or leave the schedule out."
+        )
+
+
+def _zone(name: str) -> tzinfo:
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        hint = 'Name it as the IANA database does, as in "Europe/Berlin"; without one, times are in UTC.'
+        raise UsageError(f"{_shown(name)} is no time zone that this machine knows.", hint=hint) from None
 
 
 def name_of(at: float) -> str:
@@ -150,7 +186,7 @@ _DAY, _MONTH = _Field("day of month", 1, 31), _Field("month", 1, 12, _MONTHS)
 _WEEKDAY, _YEAR = _Field("day of week", 1, 7, _DAYS), _Field("year", 1970, 2199)
 
 
-def _cron(text: str, fields: list[str]) -> Cron:
+def _cron(text: str, fields: list[str], timezone: str) -> Cron:
     if len(fields) != 6:
         raise UsageError(f"{_shown(text)} has {len(fields)} fields and not 6.", hint=_HINT)
     if (fields[2] == "?") == (fields[4] == "?"):
@@ -171,39 +207,40 @@ def _cron(text: str, fields: list[str]) -> Cron:
         ),
         () if fields[5] == "*" else tuple(_values(text, _YEAR, fields[5])),
         near_day,
+        timezone,
     )
 
 
-def _day_of_month(text: str, said: str, months: list[int]) -> tuple[str, int]:
+def _day_of_month(text: str, field_text: str, months: list[int]) -> tuple[str, int]:
     """Return cronsim's field, and the day whose nearest weekday is meant (0 = none)."""
-    if said in ("?", "*"):
+    if field_text in ("?", "*"):
         return "*", 0
-    if said in ("L", "LW"):
-        return said, 0
-    if near := re.fullmatch(r"(\d{1,2})W", said):
+    if field_text in ("L", "LW"):
+        return field_text, 0
+    if near := re.fullmatch(r"(\d{1,2})W", field_text):
         day = _value(text, _DAY, near[1])
         return ",".join(map(str, range(max(1, min(day, 28) - 2), min(31, day + 2) + 1))), day
-    days = _values(text, _DAY, said)
+    days = _values(text, _DAY, field_text)
     if min(days) > max(_LONGEST[month - 1] for month in months):
         raise UsageError(f"{_shown(text)} never comes: no such month has a day {min(days)}.")
     return _listed(days, _DAY), 0
 
 
-def _day_of_week(text: str, said: str) -> str:
-    if said in ("?", "*"):
+def _day_of_week(text: str, field_text: str) -> str:
+    if field_text in ("?", "*"):
         return "*"
-    if said == "L":  # the last day of the week
+    if field_text == "L":  # the last day of the week
         return "6"
-    if last := re.fullmatch(r"(\w+)L", said):
+    if last := re.fullmatch(r"(\w+)L", field_text):
         return f"{_value(text, _WEEKDAY, last[1]) - 1}L"
-    if nth := re.fullmatch(r"(\w+)#([1-5])", said):
+    if nth := re.fullmatch(r"(\w+)#([1-5])", field_text):
         return f"{_value(text, _WEEKDAY, nth[1]) - 1}#{nth[2]}"
-    return ",".join(str(day - 1) for day in _values(text, _WEEKDAY, said))
+    return ",".join(str(day - 1) for day in _values(text, _WEEKDAY, field_text))
 
 
-def _values(text: str, field: _Field, said: str) -> list[int]:
+def _values(text: str, field: _Field, field_text: str) -> list[int]:
     """Return the values a field names, in order."""
-    return sorted({value for item in said.split(",") for value in _item(text, field, item)})
+    return sorted({value for item in field_text.split(",") for value in _item(text, field, item)})
 
 
 def _item(text: str, field: _Field, item: str) -> range:

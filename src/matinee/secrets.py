@@ -85,13 +85,13 @@ def read(folder: Path) -> dict[str, str]:
 
 
 def of_predictor(
-    predictor: str, names: Iterable[str], kept: Mapping[str, str], environ: Mapping[str, str] = os.environ
+    predictor: str, names: Iterable[str], from_file: Mapping[str, str], environ: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
-    """Return the values of a predictor's secrets: those `kept` in `.env`, else this process's own variables.
+    """Return the values of a predictor's secrets: those `from_file` (`.env`), else its own variables.
 
     UsageError for one that is in neither.
     """
-    found = {name: kept.get(name) or environ.get(name, "") for name in names}
+    found = {name: from_file.get(name) or environ.get(name, "") for name in names}
     for name, value in found.items():
         if not value:
             raise UsageError(

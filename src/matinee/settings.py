@@ -34,6 +34,7 @@ APP = "MATINEE_APP"
 STAGE = "MATINEE_STAGE"
 DATA = "MATINEE_DATA"  # the data folder: state.db, files/, logs/
 LAMBDA_ENDPOINT = "MATINEE_LAMBDA_ENDPOINT"  # of the local Lambda service
+LAMBDA_SECRET = "MATINEE_LAMBDA_SECRET"  # noqa: S105 - of this start of that service: who calls it is this user
 FUNCTION_PREFIX = "MATINEE_FUNCTION_PREFIX"  # "matinee-APP-STAGE-" on AWS
 TABLE = "MATINEE_TABLE"
 BUCKET = "MATINEE_BUCKET"
@@ -58,6 +59,7 @@ SUBNETS = "MATINEE_SUBNETS"  # with commas
 SECURITY_GROUPS = "MATINEE_SECURITY_GROUPS"  # with commas
 JOB_QUEUE = "MATINEE_JOB_QUEUE"  # of AWS Batch
 SPOT = "MATINEE_SPOT"  # "0": never
+PUBLIC_IP = "MATINEE_PUBLIC_IP"  # "0": workers get no public address, since their subnets have a NAT gateway
 
 # --- the UI and who may use it ---------------------------------------------------------------------------------------
 AUTH = "MATINEE_AUTH"  # `[auth]` as JSON, for a UI that is to ask otherwise than the live release says
@@ -97,6 +99,7 @@ class _Fields(NamedTuple):
     files: str
     invoker: str
     launcher: str
+    lambda_secret: str
 
 
 class Settings(_Fields):
@@ -127,6 +130,7 @@ class Settings(_Fields):
         files: str = "",
         invoker: str = "",
         launcher: str = "",
+        lambda_secret: str = "",
     ) -> Settings:
         """Raise UsageError for a backend that there is not."""
         from pathlib import Path
@@ -135,7 +139,7 @@ class Settings(_Fields):
         _check(LOGS, logs, ("", "folder"))
         return super().__new__(
             cls, backend, app, Path(data), lambda_endpoint, function_prefix, component, Path(source), Path(manifest),
-            predictor, slot_token, slot_number, lifeline_fd, logs, store, files, invoker, launcher,
+            predictor, slot_token, slot_number, lifeline_fd, logs, store, files, invoker, launcher, lambda_secret,
         )  # fmt: skip
 
     @classmethod
@@ -158,7 +162,7 @@ class Settings(_Fields):
 
     def environment(self) -> dict[str, str]:
         """Return the variables that carry these settings; a port's own backend only where it has one."""
-        apart = ("store", "files", "invoker", "launcher")
+        apart = ("store", "files", "invoker", "launcher", "lambda_secret")
         fields = {name: value for name, value in self._asdict().items() if value or name not in apart}
         return {PREFIX + name.upper(): str(value) for name, value in fields.items()}
 
@@ -184,6 +188,7 @@ class Settings(_Fields):
             files=text(FILES, ""),
             invoker=text(INVOKER, ""),
             launcher=text(LAUNCHER, ""),
+            lambda_secret=text(LAMBDA_SECRET, ""),
         )
 
 
@@ -227,6 +232,7 @@ class LaunchSettings(NamedTuple):
     security_groups: tuple[str, ...] = ()
     job_queue: str = ""
     spot: bool = True
+    public_ip: bool = True
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> LaunchSettings:
@@ -237,12 +243,16 @@ class LaunchSettings(NamedTuple):
             security_groups=_names(environ.get(SECURITY_GROUPS, "")),
             job_queue=environ.get(JOB_QUEUE, ""),
             spot=is_on(environ, SPOT, default=True),
+            public_ip=is_on(environ, PUBLIC_IP, default=True),
         )
 
     def environment(self) -> dict[str, str]:
         """Return the variables that carry these settings."""
         groups = ",".join(self.security_groups)
-        return launch_environment(self.cluster, ",".join(self.subnets), groups, self.job_queue, spot=self.spot)
+        subnets = ",".join(self.subnets)
+        return launch_environment(
+            self.cluster, subnets, groups, self.job_queue, spot=self.spot, public_ip=self.public_ip
+        )
 
 
 class UiSettings(NamedTuple):
@@ -310,11 +320,12 @@ def predictor_environment(predictor: str, label: Any) -> dict[str, Any]:
 
 
 def launch_environment(
-    cluster: Any, subnets: Any, security_groups: Any, job_queue: Any, *, spot: bool
+    cluster: Any, subnets: Any, security_groups: Any, job_queue: Any, *, spot: bool, public_ip: bool = True
 ) -> dict[str, Any]:
     """Return what the dispatcher has beside it."""
     where = {CLUSTER: cluster, SUBNETS: subnets, SECURITY_GROUPS: security_groups}
-    return {**where, JOB_QUEUE: job_queue, SPOT: _switch(spot)}
+    private = {} if public_ip else {PUBLIC_IP: _switch(public_ip)}
+    return {**where, JOB_QUEUE: job_queue, SPOT: _switch(spot), **private}
 
 
 def ui_environment(trusted_proxies: Any, *, https: bool, behind_cloudfront: bool) -> dict[str, Any]:

@@ -6,7 +6,7 @@
     ui           the UI and the API, in the UI's image
     dispatcher   a Lambda function too, in the UI's image
 
-Each runs in this process: a container has one. As the first process of a container it is told to end by SIGTERM,
+Each runs in this process: a container has one. As the first process of a container it is asked to end by SIGTERM,
 which the kernel drops there unless a handler is set (https://man7.org/linux/man-pages/man7/pid_namespaces.7.html).
 """
 
@@ -52,7 +52,7 @@ def _function(handler: str) -> int:
         )
         return 2
     _end_with_lifeline()
-    from awslambdaric.__main__ import main as serve
+    from matinee.runtime.lambda_client import serve
 
     serve(["awslambdaric", handler])
     return 0
@@ -113,13 +113,13 @@ def _end_at_sigterm(*, in_native_code: bool) -> None:
         return
     import threading
 
-    heard, told = os.pipe()
-    os.set_blocking(told, False)
+    read_fd, write_fd = os.pipe()
+    os.set_blocking(write_fd, False)
     signal.signal(signal.SIGTERM, lambda *_: None)
-    signal.set_wakeup_fd(told, warn_on_full_buffer=False)
+    signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
 
     def wait() -> None:
-        while signal.SIGTERM not in os.read(heard, 64):
+        while signal.SIGTERM not in os.read(read_fd, 64):
             pass
         os._exit(ENDED_BY_SIGTERM)
 

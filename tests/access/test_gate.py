@@ -10,8 +10,9 @@ import pytest
 
 from matinee.access import people
 from matinee.access.gate import FREE, LONGEST_QUEUE_S, LONGEST_S, Gate, Throttle
-from matinee.access.modes import check_reach, make_sign_in
+from matinee.access.modes import make_sign_in
 from matinee.access.people import Person, Users, clean_name, generate_password
+from matinee.access.reach import check_reach
 from matinee.access.tokens import Cookies, read_cookie_secret
 from matinee.backends.local.store import SqliteStore
 from matinee.errors import AccessError, ConflictError, NotFoundError, ProjectError, RateError, UsageError

@@ -126,7 +126,18 @@ def test_an_input_refers_to_ones_own_files_alone(people, wrap, change):
         people["ben"].feedback(own.id, corrected=stolen)
 
 
-@pytest.mark.parametrize("key", ["inputs/RUN.json", "results/RUN/1.json", "uploads/../inputs/RUN.json", "state.db", ""])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "inputs/now/RUN.json",
+        "inputs/now/RUN/0.png",
+        "inputs/RUN.json",
+        "results/RUN/1.json",
+        "uploads/../inputs/RUN.json",
+        "state.db",
+        "",
+    ],
+)
 def test_no_key_leads_to_what_others_gave_or_got(people, key):
     run = people["ada"].predict("now", {"value": BIG})
     blob = {"$blob": "application/json", "name": "x", "key": key.replace("RUN", run.id), "run": run.id}

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from matinee.api import openapi, routes
+from matinee.api import openapi
 from matinee.api.operations import operations
+from matinee.api.routes import FOLDER
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.project.model import Limits
 
@@ -72,7 +73,7 @@ def test_the_limits_are_told(ada, document, host):
 def test_whether_a_token_is_needed_is_told(served, document, host):
     assert document["security"] == [{"bearer": []}, {}]
     live = host.backend.store.release()
-    host.publish(replace(live, details={**live.details, "auth": {"mode": "users"}}))
+    host.publish(replace(live, details={**live.details, "auth": {"mode": "password"}}))
     try:
         assert served.as_("ada").get("/openapi.json").json()["security"] == [{"bearer": []}]
     finally:
@@ -86,7 +87,7 @@ def test_the_page_asks_no_other_host_and_lets_nothing_else_run(served):
     assert "unsafe" not in answer.headers["content-security-policy"]
     for name in ("docs.css", "docs.js"):
         assert served.stranger.get(f"/docs/{name}").status_code == 200
-    for file in Path(routes.FOLDER).iterdir():
+    for file in Path(FOLDER).iterdir():
         assert not re.search(r"https?://|innerHTML|@import", file.read_text()), file.name
 
 

@@ -106,6 +106,9 @@ def test_feedback_is_kept_changed_and_checked(ada):
     said = ada.put(f"/runs/{run}/feedback", json={"rating": -1, "comment": "no", "corrected": right}).json()
     assert (said["user"], said["rating"], said["comment"], said["corrected"]) == ("ada", -1, "no", right)
     assert ada.put(f"/runs/{run}/feedback", json={"rating": 5, "scale": "stars"}).json()["rating"] == 5
+    after = ada.get(f"/runs/{run}/feedback").json()["feedback"][0]
+    assert (after["comment"], after["corrected"]) == ("no", right), "a later thumb erases nothing"
+    assert ada.put(f"/runs/{run}/feedback", json={"corrected": None}).json()["corrected"] is None
     assert [item["rating"] for item in ada.get(f"/runs/{run}/feedback").json()["feedback"]] == [5]
 
 

@@ -40,6 +40,8 @@ def test_a_batch_predictor_far_away_is_submitted_waited_for_and_has_logs_and_fee
     said = run.feedback(1, "fine", {"Ada": "Hi!"})
     assert [(f.rating, f.comment, f.corrected) for f in app.client.feedback_of(run.id)] == [(1, "fine", {"Ada": "Hi!"})]
     assert said.user == "remy"
+    later = run.feedback(-1)
+    assert (later.rating, later.comment, later.corrected) == (-1, "fine", {"Ada": "Hi!"})
     assert (run.feedback(5, scale="stars").rating, app.client.feedback_of(run.id)[0].scale) == (5, "stars")
 
 
@@ -56,6 +58,8 @@ def test_the_same_idempotency_key_is_the_same_run_far_away(app):
 
 def test_a_run_far_away_is_cancelled(app):
     run = app.greet_all.submit(names=["x"] * 100, seconds_each=0.5)
+    with pytest.raises(TimeoutError, match=rf"Run {run.id} is still (queued|running) after 0 s: it (is the|has)"):
+        run.result(timeout_s=0)
     run.cancel()
     with pytest.raises(UsageError, match="was cancelled"):
         run.result(timeout_s=30)

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from matinee.client.host import DevRecord
+from matinee.backends.local.dev_record import DevRecord
 from matinee.testing.harness import Dev, running_app, wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -44,7 +44,13 @@ DEPLOYED = "rehearse"
 
 @pytest.fixture(scope="module")
 def dev(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
-    """The example named by the module's EXAMPLE, running from a copy of its folder."""
+    """The example named by the module's EXAMPLE, run from a copy of its folder; or its SOURCE, an app of one file."""
+    if source := getattr(request.module, "SOURCE", ""):
+        file = tmp_path_factory.mktemp("apps") / "app.py"
+        file.write_text(source)
+        with running_app(file, timeout_s=240) as running:
+            yield running
+        return
     name, way = request.module.EXAMPLE, getattr(request, "param", "")
     if way == "--containers":
         request.getfixturevalue("engine")
@@ -137,6 +143,11 @@ def token_of(dev: Dev) -> Callable[[str], str]:
         return str(json.loads(done.stdout)["secret"])
 
     return make
+
+
+def wait_for(page: Any, script: str, *arguments: Any) -> None:
+    """Wait until a script of the test gives something true; the page's own policy forbids Playwright's way to wait."""
+    wait_until(lambda: page.evaluate(script, *arguments), timeout_s=PATIENCE_MS / 1000, what=script)
 
 
 @pytest.fixture

@@ -8,6 +8,8 @@ import pytest
 
 from matinee.testing.harness import running_app
 
+from .conftest import wait_for
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 APP = '''
@@ -40,9 +42,7 @@ def test_a_chart_has_its_bars_and_costs_the_ui_no_pandas(open_tab, loaded_by_ui)
     page.get_by_role("button", name="Predict").click()
     chart = page.get_by_test_id("stVegaLiteChart")
     chart.wait_for()
-    page.wait_for_function(
-        "document.querySelector('[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg')"
-    )
+    wait_for(page, "document.querySelector('[data-testid=stVegaLiteChart] canvas, [data-testid=stVegaLiteChart] svg')")
     box = chart.bounding_box()
     assert box is not None
     assert box["width"] > 500

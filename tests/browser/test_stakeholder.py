@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from .conftest import wait_for
+
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 EXAMPLE = "activity"
@@ -20,13 +22,6 @@ PATIENCE_MS = 60_000  # for ninety predictions on a busy machine
 
 def choose(page: Any, label: str) -> None:
     page.get_by_role("radio", name=label, exact=True).click()
-
-
-def fill_date(page: Any, label: str, digits: str) -> None:
-    """Type eight digits into the date's parts, year first."""
-    page.get_by_role("group", name=label, exact=True).get_by_role("spinbutton").first.click()
-    page.keyboard.type(digits)
-    page.keyboard.press("Escape")  # closes the calendar
 
 
 def test_recommend_and_rate_it(open_tab):
@@ -50,8 +45,8 @@ def test_recommend_and_rate_it(open_tab):
 def test_an_end_before_the_start_is_said_at_the_field(open_tab):
     page = open_tab("plan")
     choose(page, "Male")
-    fill_date(page, "Start", "20260601")
-    fill_date(page, "End", "20260530")
+    page.get_by_label("Start", exact=True).fill("2026-06-01")
+    page.get_by_label("End", exact=True).fill("2026-05-30")
     page.get_by_role("button", name="Start run").click()
     page.get_by_text("End must be after start.").wait_for()
 
@@ -59,8 +54,8 @@ def test_an_end_before_the_start_is_said_at_the_field(open_tab):
 def test_plan_watch_close_the_tab_and_find_it_again(open_tab, tmp_path, loaded_by_ui):
     page = open_tab("plan")
     choose(page, "Undisclosed")
-    fill_date(page, "Start", "20260101")
-    fill_date(page, "End", "20260401")
+    page.get_by_label("Start", exact=True).fill("2026-01-01")
+    page.get_by_label("End", exact=True).fill("2026-04-01")
     page.get_by_role("button", name="Start run").click()
     page.get_by_text("the run goes on and stays in History").wait_for()
     page.close()
@@ -83,16 +78,17 @@ def test_plan_watch_close_the_tab_and_find_it_again(open_tab, tmp_path, loaded_b
 def test_progress_is_live_and_a_run_can_be_cancelled(open_tab):
     page = open_tab("plan")
     choose(page, "Male")
-    fill_date(page, "Start", "20000101")
-    fill_date(page, "End", "20250101")
+    page.get_by_label("Start", exact=True).fill("2000-01-01")
+    page.get_by_label("End", exact=True).fill("2025-01-01")
     page.get_by_role("button", name="Start run").click()
     bar = page.get_by_role("progressbar")
     bar.wait_for()
     first = bar.text_content() or bar.get_attribute("aria-valuenow")
-    page.wait_for_function(
+    wait_for(
+        page,
         "first => { const bar = document.querySelector('[role=progressbar]');"
         " return bar && (bar.textContent || bar.ariaValueNow) !== first }",
-        arg=first,
+        first,
     )
     page.get_by_role("button", name="Cancel").click()
     page.get_by_text("This run was cancelled.").wait_for()
@@ -106,7 +102,7 @@ def test_what_is_filled_in_is_kept_while_one_looks_elsewhere(open_tab):
     page.get_by_role("heading", name="History").wait_for()
     page.get_by_role("link", name="Recommend").click()
     page.get_by_label("Past activity").wait_for()
-    page.wait_for_function("document.querySelector('input[aria-label^=\"Past activity\"]').value === 'rowing'")
+    wait_for(page, "document.querySelector('input[aria-label^=\"Past activity\"]').value === 'rowing'")
     assert page.get_by_role("radio", name="Female", exact=True).is_checked()
 
 

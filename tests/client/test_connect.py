@@ -56,6 +56,7 @@ def test_a_submitted_run_has_status_progress_logs_and_feedback(app):
     assert any("greeting 1 in attempt 1" in line.message for line in run.logs())
     run.feedback(1, "fine")
     run.feedback(-1, "on second thoughts")
+    run.feedback(corrected={"Ada": "Hi!"})
     assert [(f.rating, f.comment) for f in app.client.feedback_of(run.id)] == [(-1, "on second thoughts")]
     run.feedback(4, scale="stars")
     assert [(f.rating, f.scale) for f in app.client.feedback_of(run.id)] == [(4, "stars")]
@@ -63,6 +64,19 @@ def test_a_submitted_run_has_status_progress_logs_and_feedback(app):
         run.feedback(4)
     with pytest.raises(UsageError, match="There is no scale 'smileys'"):
         run.feedback(1, scale="smileys")
+
+
+def test_a_wait_that_takes_too_long_says_what_the_run_waits_for_or_how_far_it_is(app):
+    runs = [app.greet_all.submit(names=["Ada"] * 200, seconds_each=0.1) for _ in range(4)]  # for two workers
+    wait_until(lambda: runs[0].progress.fraction and runs[1].status == "running", what="the progress")
+    with pytest.raises(TimeoutError, match=r"is still running after 0 s: it has reported \d+% Greeting"):
+        runs[0].result(timeout_s=0)
+    with pytest.raises(TimeoutError, match=r"is still queued after 0 s: 1 run starts before it\."):
+        runs[3].result(timeout_s=0)
+    with pytest.raises(TimeoutError, match="is still queued after 0 s: it is the next one"):
+        runs[2].result(timeout_s=0)
+    for run in runs:
+        run.cancel()
 
 
 def test_the_same_idempotency_key_is_the_same_run(app):

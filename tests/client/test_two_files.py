@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 import matinee
-from matinee.client.host import DevRecord, LocalHost, adopt_data, dev_lock, running_dev, write_dev_record
+from matinee.backends.local.dev_record import dev_lock, running_dev, write_dev_record
+from matinee.client.host import LocalHost, adopt_data
 from matinee.errors import MatineeError
 from matinee.operate.runs import list_runs
 from matinee.ports import RunQuery
@@ -27,9 +28,9 @@ def folder(tmp_path):
 def dev_of_v1(folder):
     """What `matinee dev v1.py` is to others on this machine."""
     project = load(folder / "v1.py")
-    with dev_lock(project), LocalHost(project) as host:
+    with dev_lock(project.data), LocalHost(project) as host:
         host.reload(project)
-        write_dev_record(project, DevRecord(0, host.service.endpoint))
+        write_dev_record(project.data, host.dev_record())
         yield project
 
 
@@ -45,8 +46,8 @@ def test_a_dev_is_found_by_every_path_of_its_file_and_by_no_other_file(folder, d
     (folder / "link.py").symlink_to(folder / "v1.py")
     monkeypatch.chdir(folder)
     for path in ("v1.py", "./v1.py", "link.py", folder / "v1.py", f"../{folder.name}/v1.py"):
-        assert running_dev(load(path)) is not None, path
-    assert running_dev(load("v2.py")) is None
+        assert running_dev(load(path).data) is not None, path
+    assert running_dev(load("v2.py").data) is None
 
 
 def test_a_file_is_another_app_than_the_folder_it_belongs_to(folder):

@@ -12,6 +12,7 @@ from matinee.stack.inventory import COSTS_NOTHING, PRICED, awake_hours, take
 
 H = 730
 TICKS = 60 * H  # of the dispatcher, one a minute
+TICKS_GB = TICKS * 0.6 / 1024**2  # of its log lines, kept for a month
 WEEK = OfficeHours(("MON", "TUE", "WED", "THU", "FRI"), "08:00", "18:00", "Europe/Berlin")
 
 
@@ -30,7 +31,11 @@ def ui(hours=H, vcpu=prices.FARGATE_ARM_VCPU_H, gb=prices.FARGATE_ARM_GB_H, size
 
 def always(images=3):
     """What every layout has: the table is read by the dispatcher each minute, images are kept."""
-    return TICKS * 4 * prices.DYNAMODB_READ.usd + images * 5 * 0.3 * prices.IMAGE_GB.usd
+    return (
+        TICKS * 4 * prices.DYNAMODB_READ.usd
+        + TICKS_GB * prices.LOG_KEPT_GB.usd
+        + images * 5 * 0.3 * prices.IMAGE_GB.usd
+    )
 
 
 def test_the_default_layout_idle_is_a_small_task_its_address_and_an_internal_load_balancer(make):
@@ -50,15 +55,32 @@ def test_fifty_hours_a_week_cost_that_share_of_the_task_and_its_address_but_the_
     assert any(line.note == "awake 217 of 730 h" for line in bill.lines)
 
 
-def test_a_public_load_balancer_has_an_address_in_every_subnet(make):
-    three = network = 3
-    expected = ui() + H * prices.ADDRESS_H.usd + H * prices.BALANCER_H.usd + three * H * prices.ADDRESS_H.usd + always()
+def test_a_public_load_balancer_has_an_address_in_each_of_its_two_subnets_however_many_the_network_has(make):
+    expected = ui() + H * prices.ADDRESS_H.usd + H * prices.BALANCER_H.usd + 2 * H * prices.ADDRESS_H.usd + always()
     assert bill_of(make(edge="alb"), IDLE).total_usd == money(expected)
-    own = make(edge="alb", vpc="vpc-1", subnets=("subnet-1", "subnet-2"))
-    two = bill_of(own, IDLE).total_usd
-    assert two == money(expected - (network - 2) * H * prices.ADDRESS_H.usd), (
-        "unknown subnets: the two that AWS insists on"
-    )
+    own = make(edge="alb", vpc="vpc-1", subnets=("subnet-1", "subnet-2", "subnet-3"))
+    assert bill_of(own, IDLE).total_usd == money(expected)
+
+
+def test_alarms_are_counted_as_they_are_made_and_metrics_as_they_are_written(make):
+    lines = {line.item: line.quantity for line in bill_of(make(alarms_to="me@example.com"), IDLE).lines}
+    assert lines["alarms"] == 2 + 4 + 2 * 2, "two of the function, four of the app, two for each way to scale"
+    assert lines["metrics made of log lines"] == 2, "a filter for each predictor writes the same metric"
+
+
+def test_log_lines_are_kept_for_as_long_as_the_groups_say(make):
+    def kept(**aws):
+        [line] = [line for line in bill_of(make(**aws), Usage()).lines if line.item == "log lines kept"]
+        return line.quantity
+
+    assert kept(log_retention_days=90) == money(3 * kept())
+
+
+def test_the_month_is_what_is_paid_idle_and_what_use_adds(make):
+    report = compared(make(), Usage())
+    assert report.idle_usd == bill_of(make(), IDLE).total_usd
+    assert report.bill.total_usd == money(report.idle_usd + report.use_usd)
+    assert 0 < report.use_usd < 1 < report.idle_usd
 
 
 def test_x86_instead_of_arm_and_a_larger_ui_of_three_tasks_two_of_them_on_spot(make):
@@ -73,6 +95,7 @@ def test_x86_instead_of_arm_and_a_larger_ui_of_three_tasks_two_of_them_on_spot(m
 def test_provisioned_capacity_of_the_table_counts_its_three_indexes_too(make):
     units = 4 * H * (2 * prices.DYNAMODB_READ_H.usd + 3 * prices.DYNAMODB_WRITE_H.usd)
     expected = ui() + H * (prices.ADDRESS_H.usd + prices.BALANCER_H.usd) + units + 3 * 5 * 0.3 * prices.IMAGE_GB.usd
+    expected += TICKS_GB * prices.LOG_KEPT_GB.usd
     assert bill_of(make(table=Capacity(2, 3)), IDLE).total_usd == money(expected)
 
 
@@ -92,8 +115,9 @@ def test_a_month_of_use_is_the_sum_of_its_parts(make):
     reads = (TICKS * 4 + 2_000 * 20_000) * prices.DYNAMODB_READ.usd
     kept_gb = 2_000_000 * 10 / 1024**2 + 1_000 * 1 / 1024
     kept = usd(kept_gb / 2, prices.DYNAMODB_GB) + kept_gb / 2 * (prices.DYNAMODB_RECOVERY_GB.usd + prices.S3_GB.usd)
-    files = (2_000_000 + 2_000) * prices.S3_PUT.usd + (4_000_000 + 4_000) * prices.S3_GET.usd
-    log_gb = 2_000_000 * 2 / 1024**2 + 1_000 * 0.1 / 1024
+    out = usd(1_000 * 1 / 1024, prices.DATA_OUT_GB)
+    files = out + (2_000_000 + 2_000) * prices.S3_PUT.usd + (4_000_000 + 4_000) * prices.S3_GET.usd
+    log_gb = 2_000_000 * 2 / 1024**2 + 1_000 * 0.1 / 1024 + TICKS_GB + 2_000 * 1 / 1024
     logs = usd(log_gb, prices.LOG_IN_GB) + log_gb * prices.LOG_KEPT_GB.usd
     sent_gb = 2_000 * 100 / 1024
     pages = (
@@ -158,7 +182,7 @@ def test_a_switch_saves_the_difference_of_two_bills(make):
     asleep = by_line['office_hours = { days = "MON-FRI", start = "08:00", end = "18:00" }']
     assert asleep.monthly_usd == money(bill_of(make(office_hours=WEEK), Usage()).total_usd)
     assert asleep.saves_usd == money(now - asleep.monthly_usd)
-    assert by_line['edge = "alb"'].saves_usd < -10
+    assert by_line['edge = "alb"'].saves_usd < -7
     assert [switch.saves_usd for switch in report.switches] == sorted(
         (s.saves_usd for s in report.switches), reverse=True
     )

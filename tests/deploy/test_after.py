@@ -90,10 +90,10 @@ def test_a_part_of_the_calls_goes_to_the_new_version(recorded: Cloud, answers: A
     weighted = {**given, "FunctionVersion": "6", "RoutingConfig": {"AdditionalVersionWeights": {"7": 0.1}}}
     client.add_response("update_alias", {}, weighted)
     versions.point_alias(recorded, "recommend", "7", share=0.1, former="6")
-    whole = {**given, "FunctionVersion": "7", "RoutingConfig": {"AdditionalVersionWeights": {}}}
-    client.add_response("update_alias", {}, whole)
+    read_whole_release = {**given, "FunctionVersion": "7", "RoutingConfig": {"AdditionalVersionWeights": {}}}
+    client.add_response("update_alias", {}, read_whole_release)
     versions.point_alias(recorded, "recommend", "7", former="6")
-    client.add_response("update_alias", {}, whole)
+    client.add_response("update_alias", {}, read_whole_release)
     versions.point_alias(recorded, "recommend", "7", share=0.1, former="$LATEST")  # there is no version to share with
 
 

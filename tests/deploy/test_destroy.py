@@ -12,7 +12,7 @@ from matinee.deploy import current_state
 from matinee.deploy import destroy as deploy_destroy
 from matinee.deploy.cloud import Cloud, open_cloud
 from matinee.deploy.destroy import Loss, destroy
-from matinee.deploy.drain import quieten
+from matinee.deploy.drain import drain_stage
 from matinee.deploy.pipeline import deploy
 from matinee.deploy.plan import DeployOptions
 from matinee.deploy.releases import rollback
@@ -150,7 +150,7 @@ def test_a_stage_whose_destruction_was_broken_off_starts_workers_again_with_the_
 ) -> None:
     folder = app()
     deploy(folder, DeployOptions(), pretend.tools)
-    quieten(cloud, lambda _: None)
+    drain_stage(cloud, lambda _: None)
     deploy(folder, DeployOptions(), pretend.tools)
     dispatcher = cloud.names.resource("matinee-dispatcher")
     kept = cloud.call("lambda", "get_function_concurrency", FunctionName=dispatcher)

@@ -8,15 +8,19 @@ from pathlib import Path
 import pytest
 from pretending import Pretend
 
+from matinee.access.tokens import list_tokens
+from matinee.backends.local.dev_record import dev_lock, write_dev_record
 from matinee.client.connect import open_stage
 from matinee.client.core import Client
-from matinee.client.host import DevRecord, LocalHost, dev_lock, open_client, write_dev_record
+from matinee.client.host import LocalHost, open_client
 from matinee.deploy import current_state
 from matinee.deploy.cloud import Cloud
 from matinee.deploy.pipeline import deploy
 from matinee.deploy.plan import DeployOptions
 from matinee.errors import ConflictError, NotFoundError
+from matinee.operate import access, runs, status
 from matinee.operate.dev import data_of
+from matinee.ports import RunQuery
 from matinee.project.load import load
 from matinee.runs import Status
 
@@ -57,7 +61,7 @@ def test_what_runs_here_keeps_its_runs_and_files_on_aws(
         run = client.wait(client.submit("all", {"names": ["Ada", "Bob"]}).id, timeout_s=60)
         assert (run.status, client.result(run)) == (Status.SUCCEEDED, ["Hello Ada", "Hello Bob"])
         assert "at work" in [line.message for line in client.logs(run.id)], "logs are kept here"
-    there = current_state.nothing_live(cloud)
+    there = current_state.no_release(cloud)
     assert there.store.run(run.id).status is Status.SUCCEEDED
     assert there.store.release().components == release.components
     stage = open_stage(project, "dev")
@@ -75,12 +79,32 @@ def test_a_command_beside_it_reaches_the_same_data(app: Callable[..., Path], clo
     deploy(folder, DeployOptions(data_only=True), pretend.tools)
     project = load(folder)
     place = data_of(project, "dev")
-    with dev_lock(project), LocalHost(project, place=place) as host:
+    with dev_lock(project.data), LocalHost(project, place=place) as host:
         host.reload(project)
-        write_dev_record(project, DevRecord(1, host.service.endpoint, "", place.aws._asdict()))
+        write_dev_record(project.data, host.dev_record())
         with open_client(project) as client:
             run = client.predict("hello", {"name": "Ada"})
-    assert current_state.nothing_live(cloud).store.run(run.id).status is Status.SUCCEEDED
+    assert current_state.no_release(cloud).store.run(run.id).status is Status.SUCCEEDED
+
+
+def test_every_command_beside_it_reads_the_stage(app: Callable[..., Path], cloud: Cloud, pretend: Pretend) -> None:
+    folder = app()
+    deploy(folder, DeployOptions(data_only=True), pretend.tools)
+    project = load(folder)
+    place = data_of(project, "dev")
+    with dev_lock(project.data), LocalHost(project, place=place) as host:
+        host.reload(project)
+        write_dev_record(project.data, host.dev_record())
+        with open_client(project) as client:
+            run = client.predict("hello", {"name": "Ada"})
+        assert [row.id for row in runs.list_runs(folder, RunQuery())] == [run.id]
+        assert runs.show(folder, run.id).run.id == run.id
+        access.create_token(folder, "ci")
+        assert status.status_of(folder).release == host.backend.store.release().number
+    (stored,) = list_tokens(current_state.no_release(cloud).store)
+    assert stored.person.name == "ci", "tokens are the stage's too"
+    assert not (project.data / "state.db").exists(), "nothing was made in the folder"
+    assert runs.list_runs(folder, RunQuery()) == (), "without the dev the folder's own are read"
 
 
 def test_where_there_is_no_data_or_an_app_it_is_said(app: Callable[..., Path], cloud: Cloud, pretend: Pretend) -> None:

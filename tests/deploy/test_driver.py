@@ -142,7 +142,7 @@ def status_of(cloud: Cloud) -> str:
     return describe(cloud, cloud.names.base).status
 
 
-def settled(cloud: Cloud, status: str) -> None:
+def look_and_settle(cloud: Cloud, status: str) -> None:
     while status_of(cloud) != status:
         cloud.pause()
 
@@ -151,7 +151,7 @@ def test_a_stack_left_in_rollback_complete_is_removed_and_made_anew(cloud: Cloud
     app = cloud.names.app
     cloud.call("ssm", "put_parameter", Name=f"/{app}/taken", Type="String", Value="mine")
     raw_create(cloud, spec(cloud, Taken=parameter(f"/{app}/taken")))
-    settled(cloud, "ROLLBACK_COMPLETE")
+    look_and_settle(cloud, "ROLLBACK_COMPLETE")
     notes: list[object] = []
     assert apply(cloud, one, notes.append).status == "CREATE_COMPLETE"
     assert Note(f"The first creation of {one.name} had failed (ROLLBACK_COMPLETE): what it left is removed.") in notes

@@ -121,7 +121,10 @@ def test_machines_get_one_document(matinee: Callable[..., Said], folder: Path, p
 
 BAD = {
     "nobody to ask": (("deploy",), "error: Nobody is here to be asked."),
-    "a stage that can be none": (("deploy", "--stage", "My-Stage", "--yes"), "error: 'My-Stage' cannot be a stage."),
+    "a stage that can be none": (
+        ("deploy", "--stage", "My-Stage", "--yes"),
+        "error: There can be no stage 'My-Stage'.",
+    ),
     "a part of nothing": (("deploy", "--traffic", "10%"), "error: --traffic is for one component."),
     "no part": (("deploy", "--only", "recommend", "--traffic", "lots"), "error: 'lots' is no part of the calls."),
     "no such place": (("plan", "--build", "moon"), "error: Images are not built 'moon'."),

@@ -46,7 +46,7 @@ def test_the_first_deployment_makes_everything_and_a_release(
     assert {c.name: c.image for c in release.components}["hello"] == aws["images"]["hello"].partition("@")[2]
     assert alias(cloud) == {"FunctionVersion": "1"}
     steps = [event.text for event in go.told if isinstance(event, Step)]
-    assert steps[2:6] == ["The network", "What is kept: images, table, bucket", steps[4], "What runs"]
+    assert steps[2:6] == ["What is kept: images, table, bucket", "The network", steps[4], "What runs"]
     assert any(isinstance(e, ResourceMoved) and e.resource == "function FunctionHello" for e in go.told)
 
 
@@ -220,7 +220,7 @@ def test_a_component_goes_back_to_a_version_and_the_whole_app_to_a_release(
 BACK = {
     "a version that is not kept": ({"name": "hello", "to": "v9"}, "There is no version v9 of hello. There is: v1"),
     "a version that is live": ({"name": "hello", "to": "v1"}, "hello v1 is live already."),
-    "a component there is not": ({"name": "hullo"}, "There is no component or predictor 'hullo' on this stage."),
+    "a component there is not": ({"name": "hullo"}, "There is no component or predictor 'hullo'."),
     "a version of nothing": ({"to": "v1"}, "'v1' is a component's version. Name the component"),
     "a release there is not": ({"to": "7"}, "There is no release 7 to go back to. There is: 1."),
     "nothing before": ({}, "There is no release before the one that is live."),

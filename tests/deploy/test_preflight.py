@@ -12,15 +12,16 @@ from botocore.stub import ANY, Stubber
 
 from matinee import settings
 from matinee.backends.aws.session import Session
-from matinee.deploy import cloud, preflight
-from matinee.deploy.cloud import Cloud, Tools
+from matinee.deploy import account, cloud, preflight
+from matinee.deploy.cloud import Cloud, Finding, Tools, refuse
 from matinee.deploy.destroy import destroy
-from matinee.deploy.preflight import Finding, check_names, check_permissions, check_region, principal_of, refuse
+from matinee.deploy.preflight import check_names, check_permissions, check_region, find_principal
 from matinee.deploy.registry import EngineImages
 from matinee.errors import BackendError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Resources
 from matinee.names import Names
-from matinee.settings import PASSWORD, AwsSettings
+from matinee.project.aws import Aws
+from matinee.settings import AwsSettings
 from matinee.stack.blueprint import Blueprint
 
 Answers = Callable[[str], Stubber]
@@ -127,7 +128,7 @@ def test_a_missing_permission_is_named(recorded: Cloud, answers: Answers) -> Non
     for number in range(8):
         denied = [answer("lambda:PublishVersion", "implicitDeny")] if number == 3 else []
         given = {"EvaluationResults": [answer("x:Y", "allowed"), *denied]}
-        wanted = {"PolicySourceArn": recorded.caller, "ActionNames": ANY, "ResourceArns": ANY}
+        wanted = {"PolicySourceArn": recorded.caller, "ActionNames": ANY, "ResourceArns": ANY, "ContextEntries": []}
         answers("iam").add_response("simulate_principal_policy", given, wanted)
     said = sentence(check_permissions(recorded))
     assert said.startswith("ada may not deploy: lambda:PublishVersion is not allowed. `matinee iam-policy` prints ")
@@ -140,36 +141,106 @@ def test_who_may_not_simulate_is_not_kept_from_trying(recorded: Cloud, answers: 
     assert not finding.stops
 
 
-def test_a_role_is_found_behind_its_session_and_root_may_everything(recorded: Cloud) -> None:
-    assert principal_of("arn:aws:sts::12:assumed-role/ci/run-7") == "arn:aws:iam::12:role/ci"
+def simulate(answers: Answers, count: int = 8, entries: object = ANY, **result: object) -> None:
+    """Have the simulation answer so many times; `result` is what the fourth says of an action."""
+    for number in range(count):
+        denied = [{"EvalActionName": "iam:CreateRole", "EvalDecision": "implicitDeny", **result}] if number == 3 else []
+        given = {"EvaluationResults": [{"EvalActionName": "x:Y", "EvalDecision": "allowed"}, *denied]}
+        wanted = {"PolicySourceArn": ANY, "ActionNames": ANY, "ResourceArns": ANY, "ContextEntries": entries}
+        answers("iam").add_response("simulate_principal_policy", given, wanted)
+
+
+def test_a_policy_that_asks_for_a_permissions_boundary_is_told_of_it(recorded: Cloud, answers: Answers) -> None:
+    boundary = "arn:aws:iam::123456789012:policy/bound"
+    entry = {"ContextKeyName": "iam:PermissionsBoundary", "ContextKeyValues": [boundary], "ContextKeyType": "string"}
+    simulate(answers, entries=[entry], EvalDecision="allowed")
+    assert check_permissions(recorded, boundary) == []
+
+
+def test_what_the_simulation_cannot_tell_is_a_note_and_never_a_stop(recorded: Cloud, answers: Answers) -> None:
+    simulate(answers, MissingContextValues=["aws:RequestTag/team"])
+    (finding,) = check_permissions(recorded)
+    assert (finding.stops, finding.message) == (
+        False,
+        "Whether ada may deploy could not be checked whole: iam:CreateRole is allowed on conditions.",
+    )
+
+
+ROLE = {"RoleId": "A" * 16, "CreateDate": "2026-11-26T00:00:00Z"}
+SSO = "AWSReservedSSO_Admin_0123456789abcdef"
+SSO_ARN = f"arn:aws:iam::12:role/aws-reserved/sso.amazonaws.com/eu-west-1/{SSO}"
+
+
+def test_a_role_of_sso_is_simulated_by_its_real_arn(recorded: Cloud, answers: Answers) -> None:
+    listed = {"Roles": [{"Path": "/aws-reserved/", "RoleName": SSO, "Arn": SSO_ARN, **ROLE}]}
+    answers("iam").add_response("list_roles", listed, {"PathPrefix": "/aws-reserved/sso.amazonaws.com/"})
+    assert find_principal(replace(recorded, caller=f"arn:aws:sts::12:assumed-role/{SSO}/ada")) == SSO_ARN
+
+
+def test_a_role_with_a_path_is_found_behind_its_session(recorded: Cloud, answers: Answers) -> None:
+    role = {"Path": "/teams/", "RoleName": "ci", "Arn": "arn:aws:iam::12:role/teams/ci", **ROLE}
+    answers("iam").add_response("get_role", {"Role": role}, {"RoleName": "ci"})
+    session = replace(recorded, caller="arn:aws:sts::12:assumed-role/ci/run-7")
+    assert find_principal(session) == "arn:aws:iam::12:role/teams/ci"
+
+
+def test_a_role_that_may_not_look_at_itself_is_simulated_without_a_path(recorded: Cloud, answers: Answers) -> None:
+    answers("iam").add_client_error("get_role", "AccessDenied", "no")
+    session = replace(recorded, caller="arn:aws:sts::12:assumed-role/ci/run-7")
+    assert find_principal(session) == "arn:aws:iam::12:role/ci"
+
+
+def test_root_may_everything(recorded: Cloud) -> None:
     assert check_permissions(replace(recorded, caller="arn:aws:iam::123456789012:root")) == []
 
 
 # --- quotas (correction 5) --------------------------------------------------------------------------------------
 
 
-def concurrency(answers: Answers, limit: int) -> None:
-    answers("lambda").add_response("get_account_settings", {"AccountLimit": {"ConcurrentExecutions": limit}})
+def concurrency(answers: Answers, limit: int, unreserved: int | None = None) -> None:
+    limits = {
+        "ConcurrentExecutions": limit,
+        "UnreservedConcurrentExecutions": limit if unreserved is None else unreserved,
+    }
+    answers("lambda").add_response("get_account_settings", {"AccountLimit": limits})
 
 
 def test_correction_5_ten_concurrent_executions_cannot_be_reserved(recorded: Cloud, answers: Answers) -> None:
     concurrency(answers, 10)
-    said = sentence(preflight.check_lambda(recorded, [predictor("recommend", concurrency=2)]))
+    said = sentence(account.check_lambda(recorded, [predictor("recommend", concurrency=2)]))
     assert said.startswith("Lambda lets this account run 10 functions at once and keeps 10 of them unreserved, but ")
-    assert "asks for 2 (recommend 2). Leave `concurrency` out, or raise the quota L-B99A9384" in said
+    assert "ask for 2 (recommend 2). Leave them out, or raise the quota L-B99A9384" in said
+
+
+def test_warm_processes_are_refused_beforehand_where_the_account_has_none(recorded: Cloud, answers: Answers) -> None:
+    concurrency(answers, 10)
+    (finding,) = account.check_lambda(recorded, [predictor("recommend", provisioned=1)])
+    assert (finding.stops, "ask for 1 (recommend 1)" in finding.message) == (True, True)
+
+
+def test_what_other_functions_have_reserved_is_not_free_and_what_the_stage_has_is(
+    recorded: Cloud, answers: Answers
+) -> None:
+    now = [predictor("recommend", concurrency=50)]
+    concurrency(answers, 1000, unreserved=150)
+    said = sentence(account.check_lambda(recorded, [predictor("recommend", concurrency=60)]))
+    assert "keeps 100 of them unreserved" in said
+    assert "Other functions have reserved 850." in said
+    concurrency(answers, 1000, unreserved=150)
+    assert account.check_lambda(recorded, [predictor("recommend", concurrency=60)], now) == []
 
 
 def test_correction_5_ten_concurrent_executions_are_said_even_if_none_is_reserved(
     recorded: Cloud, answers: Answers
 ) -> None:
     concurrency(answers, 10)
-    (finding,) = preflight.check_lambda(recorded, [predictor("recommend")])
+    (finding,) = account.check_lambda(recorded, [predictor("recommend")])
     assert (finding.stops, "more people than that will wait" in finding.message) == (False, True)
 
 
 def test_a_grown_account_has_nothing_to_hear(recorded: Cloud, answers: Answers) -> None:
     concurrency(answers, 1000)
-    assert preflight.check_lambda(recorded, [predictor("recommend", concurrency=20)]) == []
+    assert account.check_lambda(recorded, [predictor("recommend", concurrency=20)]) == []
 
 
 def quota(answers: Answers, service: str, code: str, value: float) -> None:
@@ -178,22 +249,22 @@ def quota(answers: Answers, service: str, code: str, value: float) -> None:
 
 
 def test_a_fargate_quota_that_is_too_low(recorded: Cloud, answers: Answers) -> None:
-    quota(answers, "fargate", preflight.FARGATE, 2)
-    said = sentence(preflight.check_fargate(recorded, [predictor("plan", "batch", cpu=2)], 0.25))
+    quota(answers, "fargate", account.FARGATE, 2)
+    said = sentence(account.check_fargate(recorded, [predictor("plan", "batch", cpu=2)], 0.25))
     assert said.startswith(
         "Fargate gives this account 2 vCPU at once, and the app needs 2.5. Raise the quota L-3032A538"
     )
 
 
 def test_workers_that_will_wait_are_said(recorded: Cloud, answers: Answers) -> None:
-    quota(answers, "fargate", preflight.FARGATE, 6)
-    (finding,) = preflight.check_fargate(recorded, [predictor("plan", "batch", cpu=2, max_workers=4)], 0.25)
+    quota(answers, "fargate", account.FARGATE, 6)
+    (finding,) = account.check_fargate(recorded, [predictor("plan", "batch", cpu=2, max_workers=4)], 0.25)
     assert (finding.stops, finding.message[:45]) == (False, "All workers at once would take 8.5 vCPU, and ")
 
 
 def test_gpu_quotas_start_at_zero(recorded: Cloud, answers: Answers) -> None:
-    quota(answers, "ec2", preflight.GPU_FAMILIES, 0)
-    said = sentence(preflight.check_gpu(recorded, [predictor("paint", "batch", gpu=1)]))
+    quota(answers, "ec2", account.GPU_FAMILIES, 0)
+    said = sentence(account.check_gpu(recorded, [predictor("paint", "batch", gpu=1)]))
     assert said.startswith("paint asks for a GPU: a machine with one has 4 vCPU at least, and this account may run 0 ")
     assert "L-DB2E81BA" in said
 
@@ -201,8 +272,88 @@ def test_gpu_quotas_start_at_zero(recorded: Cloud, answers: Answers) -> None:
 def test_correction_5_five_networks_a_region(recorded: Cloud, answers: Answers) -> None:
     answers("ec2").add_response("describe_vpcs", {"Vpcs": [{"VpcId": f"vpc-{n}"} for n in range(5)]})
     answers("service-quotas").add_client_error("get_service_quota", "AccessDeniedException")
-    said = sentence(preflight.check_vpcs(recorded))
+    said = sentence(account.check_vpcs(recorded))
     assert said.startswith("This region has 5 networks (VPCs) of 5, and Matinee's would be one more. Remove one")
+
+
+# --- a network of one's own -------------------------------------------------------------------------------------
+
+VPC, FIRST, SECOND = "vpc-1", "subnet-1", "subnet-2"
+OPEN, PRIVATE = {"GatewayId": "igw-1"}, {"NatGatewayId": "nat-1"}
+
+
+def network(
+    answers: Answers,
+    *,
+    zones: tuple[str, str] = ("eu-central-1a", "eu-central-1b"),
+    ids: tuple[str, str] = ("euc1-az2", "euc1-az3"),
+    gateway: bool = True,
+    route: dict[str, str] | None = OPEN,
+    until: str = "",
+) -> None:
+    """Have EC2 answer what the network is like; `until` is the last that is asked."""
+    subnets = [
+        {"SubnetId": name, "VpcId": VPC, "AvailabilityZone": zone, "AvailabilityZoneId": ident}
+        for name, zone, ident in zip((FIRST, SECOND), zones, ids, strict=True)
+    ]
+    routes = [{"DestinationCidrBlock": "0.0.0.0/0", **route}] if route else []
+    said = {
+        "describe_subnets": {"Subnets": subnets},
+        "describe_vpcs": {"Vpcs": [{"VpcId": VPC}]},
+        "describe_internet_gateways": {"InternetGateways": [{"InternetGatewayId": "igw-1"}] if gateway else []},
+        "describe_route_tables": {"RouteTables": [{"Associations": [{"Main": True}], "Routes": routes}]},
+    }
+    for operation, answer in said.items():
+        answers("ec2").add_response(operation, answer)
+        if operation == until:
+            return
+
+
+def own(**more: object) -> Aws:
+    return Aws(vpc=VPC, subnets=(FIRST, SECOND), **more)
+
+
+GATEWAYS = "describe_internet_gateways"
+NETWORKS = {
+    "zones": ({"zones": ("a", "a"), "until": GATEWAYS}, {}, "The subnets are all in a: a load balancer takes two"),
+    "zone without origins": (
+        {"ids": ("use1-az3", "use1-az1"), "until": GATEWAYS},
+        {},
+        "subnet-1 is in a zone in which",
+    ),
+    "gateway": ({"gateway": False, "until": GATEWAYS}, {}, "has no internet gateway, which edge"),
+    "route": ({"route": None}, {}, "subnet-1, subnet-2 has no route to the internet"),
+    "private": ({"route": PRIVATE}, {}, "Add public_ip = false under [aws]."),
+    "public": ({}, {"public_ip": False}, "and public_ip is false."),
+    "alb": ({"route": PRIVATE}, {"public_ip": False, "edge": "alb"}, "must be in public subnets"),
+    "subnet": (
+        {"until": "describe_vpcs"},
+        {"subnets": (FIRST, "subnet-9")},
+        "The network vpc-1 has no subnet subnet-9.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("is_like", "asks", "said"), NETWORKS.values(), ids=NETWORKS)
+def test_a_network_that_would_fail_half_way_is_refused_beforehand(
+    recorded: Cloud, answers: Answers, is_like, asks, said: str
+) -> None:
+    network(answers, **is_like)
+    assert said in sentence(account.check_own_network(recorded, replace(own(), **asks)))
+
+
+@pytest.mark.parametrize(("route", "public_ip"), [(OPEN, True), (PRIVATE, False)])
+def test_a_network_of_public_or_of_private_subnets_is_taken(
+    recorded: Cloud, answers: Answers, route: dict[str, str], public_ip: bool
+) -> None:
+    network(answers, route=route)
+    assert account.check_own_network(recorded, own(public_ip=public_ip)) == []
+
+
+def test_a_network_that_there_is_not_is_named(recorded: Cloud, answers: Answers) -> None:
+    answers("ec2").add_response("describe_subnets", {"Subnets": []})
+    answers("ec2").add_client_error("describe_vpcs", "InvalidVpcID.NotFound")
+    assert sentence(account.check_own_network(recorded, own())).startswith("There is no network vpc-1 in ")
 
 
 # --- service-linked roles ---------------------------------------------------------------------------------------
@@ -239,7 +390,7 @@ def test_a_secret_that_only_a_person_can_give_is_asked_for(recorded: Cloud, answ
 def test_a_password_that_is_made_is_shown_once_and_never_in_a_repr(recorded: Cloud, answers: Answers) -> None:
     wanted = {"Name": "/matinee/activity/prod/MATINEE_PASSWORD", "Type": "SecureString", "Value": ANY, "Tags": ANY}
     answers("ssm").add_response("put_parameter", {}, wanted)
-    made = preflight.make_secrets(recorded, [PASSWORD])
+    made = preflight.make_secrets(recorded, [settings.PASSWORD])
     assert len(made.password) >= 12
     assert made.password not in repr(made)
 
@@ -255,13 +406,13 @@ def test_all_quotas_are_asked_before_a_change_and_what_stops_it_is_raised(record
     component = ComponentManifest("paint", "1f", predictors=(predictor("paint", "batch", gpu=1),))
     blueprint = Blueprint(recorded.names, "Activity", (component,))
     concurrency(answers, 10)
-    quota(answers, "fargate", preflight.FARGATE, 6)
-    quota(answers, "ec2", preflight.GPU_FAMILIES, 0)
+    quota(answers, "fargate", account.FARGATE, 6)
+    quota(answers, "ec2", account.GPU_FAMILIES, 0)
     with pytest.raises(UsageError, match="paint asks for a GPU"):
         preflight.before_a_change(recorded, blueprint, pytest.fail)
     concurrency(answers, 10)
-    quota(answers, "fargate", preflight.FARGATE, 6)
-    quota(answers, "ec2", preflight.GPU_FAMILIES, 8)
+    quota(answers, "fargate", account.FARGATE, 6)
+    quota(answers, "ec2", account.GPU_FAMILIES, 8)
     told = []
     preflight.before_a_change(recorded, blueprint, told.append)
     assert ["more people than that will wait" in note.text for note in told] == [True]

@@ -23,6 +23,7 @@ from matinee.deploy.remote_build import RemoteImages, build_spec, project_of
 from matinee.deploy.stack_changes import apply, delete_stack
 from matinee.deploy.stack_state import StackState
 from matinee.errors import BackendError
+from matinee.images.plan import resolve_base
 from matinee.manifest import ComponentManifest
 
 Answers = Callable[[str], Stubber]
@@ -73,6 +74,19 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RemoteImages:
     state = StackState("id", "matinee-activity-prod-build", "CREATE_COMPLETE")
     monkeypatch.setattr(remote_build, "apply", lambda *_: state)
     return made
+
+
+BASES = {
+    "python:3.12-slim": "public.ecr.aws/docker/library/python:3.12-slim",
+    "docker.io/library/python:3.12": "public.ecr.aws/docker/library/python:3.12",
+    "nvidia/cuda:12.4.1-runtime-ubuntu22.04": "nvidia/cuda:12.4.1-runtime-ubuntu22.04",
+    "registry.example.com/team/base:7": "registry.example.com/team/base:7",
+}
+
+
+@pytest.mark.parametrize(("name", "reference"), BASES.items(), ids=BASES)
+def test_a_base_is_taken_from_amazon_s_registry_where_docker_hub_refuses_codebuild(name: str, reference: str) -> None:
+    assert resolve_base(None, name, "linux/arm64").reference == reference
 
 
 def repository(monkeypatch: pytest.MonkeyPatch, *lists: dict[str, str]) -> None:

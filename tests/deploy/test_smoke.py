@@ -27,7 +27,7 @@ def works(result: int | None = None, why: str = "") -> Callable[[Cloud, str], No
     """Return a worker that answers the next run with a result, or fails it."""
 
     def work(cloud: Cloud, predictor: str) -> None:
-        store = current_state.nothing_live(cloud).store
+        store = current_state.no_release(cloud).store
         run, _ = claim_next(store, "worker", time.time(), predictor=predictor)
         failure = Failure("exception", why, "", "")
         if why:
@@ -94,7 +94,7 @@ def test_a_run_that_no_worker_takes_says_why(
     monkeypatch.setattr(publish, "LONGEST_SMOKE_S", 0.0)
 
     def refuse(cloud: Cloud, predictor: str) -> None:
-        current_state.nothing_live(cloud).store.note(predictor, "AWS has no Fargate capacity at the moment.")
+        current_state.no_release(cloud).store.note(predictor, "AWS has no Fargate capacity at the moment.")
 
     pretend.worker = refuse
     with pytest.raises(BackendError, match="AWS has no Fargate capacity at the moment"):

@@ -117,6 +117,7 @@ def test_the_aws_cli_and_boto3_call_a_predictor_as_their_page_says(
     with matinee.connect(tmp_path / "app") as app:
         port = app.client.settings.lambda_endpoint.rpartition(":")[2]
         script = "set -eu\n" + shell.replace("$ ", "").replace("PORT", port)
+        script = script.replace("=SECRET ", f"={app.client.settings.lambda_secret} ")
         script += f"{shlex.quote(sys.executable)} - <<'END'\n{python}END\n"
         environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
         done = subprocess.run(

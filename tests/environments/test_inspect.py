@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,7 @@ from matinee.errors import ProjectError
 from matinee.manifest import Trouble
 from matinee.project import model
 from matinee.project.load import load
+from matinee.testing.harness import wait_until
 
 IMPORT = "from matinee import batch, realtime\n"
 GOOD = IMPORT + "@realtime(memory_mb=256)\ndef {name}(x: int) -> int:\n    return x\n"
@@ -73,10 +78,48 @@ def test_a_crash_says_how_it_ended(tmp_path: Path) -> None:
     assert "killed by signal 9" in wrong.message
 
 
+def test_an_inspection_that_is_killed_once_is_no_trouble(tmp_path: Path) -> None:
+    killed_once = f"""
+import os, pathlib
+mark = pathlib.Path({str(tmp_path / "killed")!r})
+if not mark.exists():
+    mark.touch()
+    os.kill(os.getpid(), 9)
+"""
+    found = inspected(app(tmp_path, one=IMPORT + killed_once + "@realtime\ndef f(x: int) -> int: ...\n"))["one"]
+    assert [p.name for p in found.manifest.predictors] == ["f"]
+    assert not found.was_killed
+
+
+def test_one_that_is_killed_again_and_again_is_known_to_pass(tmp_path: Path) -> None:
+    assert inspected(app(tmp_path, one=BROKEN["a kill"]))["one"].was_killed
+    assert not inspected(app(tmp_path, one=BROKEN["a crash"]))["one"].was_killed
+
+
 def test_a_component_that_hangs_is_ended(tmp_path: Path) -> None:
     text = IMPORT + "import time; time.sleep(600)\n@realtime\ndef f(x: int) -> int: ...\n"
     found = inspected(app(tmp_path, one=text), deadline_s=1.5)
     assert "did not finish importing within 1.5 s" in trouble(found["one"]).message
+
+
+def test_an_interruption_ends_an_import_at_once_with_all_it_started(tmp_path: Path) -> None:
+    text = f"""
+import pathlib, subprocess, time
+pathlib.Path({str(tmp_path / "new")!r}).write_text(str(subprocess.Popen(["sleep", "60"]).pid))
+pathlib.Path({str(tmp_path / "new")!r}).rename({str(tmp_path / "started")!r})
+time.sleep(600)
+"""
+    folder = app(tmp_path, one=IMPORT + text + "@realtime\ndef f(x: int) -> int: ...\n", two=GOOD.format(name="g"))
+    code = "import sys; from matinee.cli import main; sys.exit(main.run(['inspect', '--app', sys.argv[1]]))"
+    process = subprocess.Popen([sys.executable, "-c", code, str(folder)], stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: (tmp_path / "started").exists(), what="the import")
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - began < 5
+    assert (process.returncode, "Traceback" in errors) == (130, False)
+    started = int((tmp_path / "started").read_text())
+    wait_until(lambda: not Path(f"/proc/{started}").exists(), what="the end of what it started")
 
 
 def test_what_a_component_prints_is_no_part_of_the_answer(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import uv
 
-from matinee.environments.prepare import READY, Environment, locked, prepare, runtime_requirements
+from matinee.environments.prepare import READY, Environment, locked, prepare, run_uv, runtime_requirements
 from matinee.errors import BackendError, ComponentError
 from matinee.project.model import Component
 
@@ -123,6 +124,22 @@ def test_an_environment_whose_python_is_gone_is_made_anew(tmp_path: Path, index:
     environment = prepare(component(tmp_path, "tiny"))
     environment.python.unlink()
     assert run(prepare(component(tmp_path, "tiny")), "import tiny; print(tiny.VERSION)") == "99.0"
+
+
+@pytest.mark.parametrize("kills", [1, 100])
+def test_a_uv_that_is_killed_is_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int) -> None:
+    runs, real = tmp_path / "runs", uv.find_uv_bin()
+    script = tmp_path / "uv"
+    script.write_text(
+        f'#!/bin/sh\necho x >> {runs}\nif [ $(wc -l < {runs}) -le {kills} ]; then kill -9 $$; fi\nexec {real} "$@"\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr("uv.find_uv_bin", lambda: str(script))
+    if kills == 1:
+        assert run_uv("--version").returncode == 0
+        return
+    with pytest.raises(BackendError, match="uv was killed by signal 9"):
+        run_uv("--version")
 
 
 def test_a_lock_is_held_against_other_threads(tmp_path: Path) -> None:

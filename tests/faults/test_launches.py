@@ -93,6 +93,8 @@ def make(tmp_path, monkeypatch):
 
     def app(*, spot=False):
         made.append(App(tmp_path, session, spot=spot))
+        if spot:
+            made[-1].says("ListTasks", taskArns=[])  # none was interrupted before
         return made[-1]
 
     yield app
@@ -129,7 +131,8 @@ def test_run_task_without_capacity_leaves_the_run_queued_with_the_reason_until_t
     assert app.act()["launched"] == 1
     app.works()
     assert app.store.run(run_id).status is Status.SUCCEEDED
-    providers = [sent.body["capacityProviderStrategy"][0]["capacityProvider"] for sent in app.wire.sent]
+    launches = [sent.body for sent in app.wire.sent if sent.operation == "RunTask"]
+    providers = [body["capacityProviderStrategy"][0]["capacityProvider"] for body in launches]
     assert providers == ["FARGATE_SPOT", "FARGATE", "FARGATE"]
 
 

@@ -28,7 +28,7 @@ def local(request):
     for name in NAMES:
         command = [sys.executable, "-m", request.param, f"matinee.testing.invoker_functions.{name}"]
         service.put_function(LocalFunction(PREFIX + name, command, timeout_s=TIMEOUT_S.get(name, 30), concurrency=2))
-    yield LambdaInvoker(service.endpoint, REGION, PREFIX, qualifier="live")
+    yield LambdaInvoker(service.endpoint, REGION, PREFIX, qualifier="live", secret=service.secret)
     service.stop()
 
 

@@ -54,7 +54,7 @@ def service():
 
 @pytest.fixture
 def invoker(service):
-    return LambdaInvoker(service.endpoint)
+    return LambdaInvoker(service.endpoint, secret="any")
 
 
 def test_one_connection_serves_one_call_after_the_other(service, invoker):

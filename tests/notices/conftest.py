@@ -138,7 +138,7 @@ def finish(store: SqliteStore) -> Callable[..., Run]:
         assert entry
         change = claim(run, entry, owner="w", version="v1", now=NOW)
         assert store.apply(change)
-        running, held = change.recorded, change.kept
+        running, held = change.recorded, change.recorded_entry
         if failure:
             change = fail(running, held, failure=failure, now=NOW + 60, retries=0, delay_s=0)
         else:

@@ -161,6 +161,22 @@ def test_many_dispatchers_at_once_send_once(store, client_of, run, finish):
     assert (len(hook.sent), len(mail.sent)) == (1, 1)
 
 
+def test_what_another_sends_while_this_one_sends_the_other_way_is_left_alone(store, client_of, run, finish):
+    notices.tell(client_of(), run.id, webhook="http://127.0.0.1:9/", email="ana@example.com")
+    finish(run)
+    hook, mail = Flaky(), Flaky()
+
+    class Meanwhile(Flaky):
+        def send(self, message):
+            super().send(message)
+            deliver(store, LATER, {"webhook": hook, "email": mail})  # a second dispatcher, at this very moment
+
+    slow_hook, slow_mail = Meanwhile(), Meanwhile()
+    deliver(store, LATER, {"webhook": slow_hook, "email": slow_mail})
+    assert len(hook.sent) + len(slow_hook.sent) == 1
+    assert len(mail.sent) + len(slow_mail.sent) == 1
+
+
 def test_after_a_crash_in_the_middle_it_is_sent_again_under_the_same_id(store, client_of, run, finish):
     notices.tell(client_of(), run.id, webhook="http://127.0.0.1:9/")
     finish(run)

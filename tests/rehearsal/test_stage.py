@@ -28,7 +28,7 @@ from matinee.rehearsal.iam import statements_of
 from matinee.rehearsal.images import FolderSource
 from matinee.rehearsal.rehearsal import Rehearsal, make_deployer, working_as
 from matinee.rehearsal.world import world
-from matinee.runs import Slot, Status
+from matinee.runs import Slot, Status, new_run_id
 from matinee.settings import DISPATCHER, AwsSettings, LaunchSettings, Settings
 from matinee.testing.harness import wait_until
 from support.emulators import skip_if_unavailable
@@ -205,7 +205,6 @@ def test_the_rest_of_each_roles_work(stage, acting_as):
     """What these examples have no need of, and their roles are for: large values, uploads, a missing file."""
     mine = dict(roles(stage).items())
     ui = acting_as(mine.pop(stage.names.resource("ui")))
-    ui.backend.files.put("inputs/R1.json", b"{}")
     ui.backend.files.put("results/R1/0.json", b"{}")
     ui.backend.files.put("uploads/ada/photo.png", b"png")
     assert ui.backend.files.read("uploads/ada/photo.png") == b"png"
@@ -216,19 +215,22 @@ def test_the_rest_of_each_roles_work(stage, acting_as):
     ui.logs(ui.runs(RunQuery())[0].id)
     for name, arn in mine.items():
         files = acting_as(arn).backend.files
+        own = f"inputs/{name.removeprefix(stage.names.prefix).removesuffix('-worker')}"
+        ui.backend.files.put(f"{own}/R1.json", b"{}")
         if name.endswith(DISPATCHER):
             lost = Slot("plan", 0, "nobodys", "", taken_at=0.0)  # its dispatcher died before it wrote the handle
             launcher = EcsLauncher(acting_as(arn).session, LaunchSettings(stage.names.base), str)
             assert launcher.status([lost])[lost.token].ended
-        if name.endswith("-worker"):  # a predictor may submit runs of another
-            acting_as(arn).submit(examples(stage, "batch")[0].name, examples(stage, "batch")[0].examples[0])
-        kept = "results" if not name.endswith((DISPATCHER, "scheduler", "-execution")) else "inputs"
+        batch = examples(stage, "batch")[0]
+        if name == stage.names.resource(f"{batch.name}-worker"):
+            acting_as(arn).submit(batch.name, batch.examples[0], parent=new_run_id())
+        written = own if name.endswith(DISPATCHER) else "results"
         if not name.endswith(("scheduler", "-execution")):
             acting_as(arn).backend.store.state_get("seen")
-            files.put(f"{kept}/R1/1.json", b"{}")
-            assert files.read("inputs/R1.json") == b"{}"
+            files.put(f"{written}/R1/1.json", b"{}")
+            assert files.read(f"{own}/R1.json") == b"{}"
             with pytest.raises(NotFoundError):
-                files.read("inputs/missing")
+                files.read(f"{own}/missing")
 
 
 def test_every_statement_of_every_role_is_necessary(stage, capsys):

@@ -147,28 +147,28 @@ TWO = {"properties": {"past_activity": {}, "n": {}}, "required": ["past_activity
     "column", ["past_activity", "Past Activity", "PAST-ACTIVITY", "pastActivity", " past__activity"]
 )
 def test_a_column_is_found_by_its_name_ignoring_case_spaces_and_underscores(column: str) -> None:
-    assert rows_inputs.automatic(TWO, ["id", column]) == {"past_activity": column}
+    assert rows_inputs.match_columns(TWO, ["id", column]) == {"past_activity": column}
 
 
 def test_the_very_same_name_wins_over_a_like_one_and_no_column_is_taken_twice() -> None:
-    assert rows_inputs.automatic(TWO, ["Past Activity", "past_activity"]) == {"past_activity": "past_activity"}
+    assert rows_inputs.match_columns(TWO, ["Past Activity", "past_activity"]) == {"past_activity": "past_activity"}
     both = {"properties": {"a_b": {}, "ab": {}}}
-    assert rows_inputs.automatic(both, ["ab"]) == {"ab": "ab"}
+    assert rows_inputs.match_columns(both, ["ab"]) == {"ab": "ab"}
 
 
 def test_people_may_choose_otherwise_or_leave_a_column_out() -> None:
-    assert rows_inputs.chosen_mapping(TWO, ["past_activity", "n", "x"], {"n": "x"}) == {
+    assert rows_inputs.choose_columns(TWO, ["past_activity", "n", "x"], {"n": "x"}) == {
         "past_activity": "past_activity",
         "n": "x",
     }
-    assert rows_inputs.chosen_mapping(TWO, ["past_activity", "n"], {"n": None}) == {"past_activity": "past_activity"}
+    assert rows_inputs.choose_columns(TWO, ["past_activity", "n"], {"n": None}) == {"past_activity": "past_activity"}
     assert rows_inputs.missing_parameters(TWO, {"n": "x"}) == ("past_activity",)
 
 
 @pytest.mark.parametrize(("choice", "words"), [({"m": "n"}, "is not a parameter"), ({"n": "zz"}, "no column 'zz'")])
 def test_a_choice_of_what_there_is_not_says_what_there_is(choice: dict[str, str | None], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        rows_inputs.chosen_mapping(TWO, ["n"], choice)
+        rows_inputs.choose_columns(TWO, ["n"], choice)
 
 
 @given(
@@ -177,7 +177,7 @@ def test_a_choice_of_what_there_is_not_says_what_there_is(choice: dict[str, str 
 )
 def test_the_automatic_choice_names_only_what_there_is(names: list[str], columns: list[str]) -> None:
     parameters = {"properties": {name: {} for name in names}}
-    found = rows_inputs.automatic(parameters, columns)
+    found = rows_inputs.match_columns(parameters, columns)
     assert set(found) <= set(names)
     assert set(found.values()) <= set(columns)
     assert {name for name in names if name in columns} <= set(found)

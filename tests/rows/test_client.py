@@ -90,7 +90,7 @@ def test_a_submitted_table_is_one_queued_run_with_its_rows_in_files(client: Clie
     assert (run.kind, run.predictor, run.status, run.inputs["$rows"]["total"]) == ("batch", "greet", "queued", 2)
     assert run.inputs["$rows"]["name"] == "people.csv"
     assert client.queue_position(run) == 0
-    upload = storage.load_results(client.backend.files, run.inputs["$rows"]["key"])
+    upload = storage.load_upload(client.backend.files, run.inputs["$rows"]["key"])
     rows = storage.read_rows(client.backend.files.read, storage.chain_chunks(client.backend.files, upload.key))
     assert list(rows) == [["Ada", "36", "a"], ["Bo", "x", "b"]]
 
@@ -224,6 +224,6 @@ def test_a_table_stored_before_columns_had_readings_is_read_as_it_was(client: Cl
         "name": "", "decimal_comma": True,
     }  # fmt: skip
     client.backend.files.put("uploads/old/table.json", json.dumps(table).encode(), media_type="application/json")
-    upload = storage.load_results(client.backend.files, "uploads/old")
+    upload = storage.load_upload(client.backend.files, "uploads/old")
     number = {"properties": {"age": {"type": "number"}}}
     assert upload.cells(number).inputs(["1.234,5"]) == {"age": 1234.5}

@@ -73,7 +73,7 @@ def test_a_column_of_another_name_is_chosen(page: AppTest, client: Client) -> No
     assert "The row fits." in texts(page)
     page.button(key="rows:go").click().run()
     run = newest(client)
-    upload = storage.load_results(client.backend.files, run.inputs["$rows"]["key"])
+    upload = storage.load_upload(client.backend.files, run.inputs["$rows"]["key"])
     assert upload.mapping == {"name": "who", "past_activity": "Past Activity"}
 
 
@@ -136,7 +136,7 @@ def test_a_column_of_two_readings_is_asked_with_what_each_gives(page: AppTest, c
     assert not page.exception, page.exception
     assert "All 2 rows fit." in texts(page)
     page.button(key="rows:go").click().run()
-    upload = storage.load_results(client.backend.files, newest(client).inputs["$rows"]["key"])
+    upload = storage.load_upload(client.backend.files, newest(client).inputs["$rows"]["key"])
     assert upload.readings == {"age": "comma"}
     predictor = client.predictor("greet")
     assert upload.cells(predictor.parameters).inputs(["Ada", "1.234"]) == {"name": "Ada", "age": 1234}

@@ -17,7 +17,7 @@ from matinee.runs import (
     first_run_id,
     lose,
     new_run_id,
-    next_turn,
+    next_fair_share_rank,
     release,
     request_cancel,
     succeed,
@@ -83,7 +83,7 @@ def test_a_run_whose_cancel_was_requested_is_cancelled_instead_of_queued(name):
 
 def test_a_claim_grows_the_attempt_and_moves_the_pools_turn():
     change = TRANSITIONS["claim"](a_run("queued", failure=NO), an_entry(owner=""))
-    assert (change.after.attempt, change.entry.attempt, change.turn) == (2, 2, 7)
+    assert (change.after.attempt, change.entry.attempt, change.fair_share_rank) == (2, 2, 7)
     assert (change.after.owner, change.entry.owner, change.after.failure) == ("me", "me", None)
 
 
@@ -116,8 +116,8 @@ def test_a_finished_run_knows_its_duration():
 
 
 def test_a_newcomers_turn_is_the_one_being_served():
-    assert next_turn(pool_turn=41, users_last_turn=0) == 42
-    assert next_turn(pool_turn=41, users_last_turn=1041) == 1042
+    assert next_fair_share_rank(pool_rank=41, users_last_rank=0) == 42
+    assert next_fair_share_rank(pool_rank=41, users_last_rank=1041) == 1042
 
 
 def test_run_ids_sort_by_time_and_within_a_millisecond():

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from matinee.errors import UsageError
-from matinee.schedule import Cron, Rate, check, inputs_of, name_of, parse
+from matinee.schedule import Cron, Rate, check, check_comes, inputs_of, name_of, parse
 
 
 def times(text, start, count=3):
@@ -155,3 +155,64 @@ def test_a_realtime_predictor_has_no_schedule():
     check("", "greet", "realtime", {}, [])
     with pytest.raises(UsageError, match="greet has a schedule, and it is a realtime predictor"):
         check("rate(1 day)", "greet", "realtime", {}, [])
+
+
+# --- time zones -------------------------------------------------------------------------------------------------
+
+
+def in_berlin(expression, after, many):
+    """The next times of an expression in Berlin, as UTC says them."""
+    schedule, at, found = parse(expression, "Europe/Berlin"), datetime.fromisoformat(after).timestamp(), []
+    for _ in range(many):
+        at = schedule.next_after(at)
+        found.append(datetime.fromtimestamp(at, UTC).strftime("%m-%d %H:%M"))
+    return found
+
+
+def test_nine_in_berlin_is_another_time_in_summer_and_in_winter():
+    assert in_berlin("cron(0 9 * * ? *)", "2026-03-28T00:00+00:00", 2) == ["03-28 08:00", "03-29 07:00"]
+    assert in_berlin("cron(0 9 * * ? *)", "2026-10-24T00:00+00:00", 2) == ["10-24 07:00", "10-25 08:00"]
+
+
+def test_a_time_that_the_clock_skips_in_spring_does_not_come_on_that_day():
+    assert in_berlin("cron(30 2 * * ? *)", "2026-03-28T00:00+00:00", 2) == ["03-28 01:30", "03-30 00:30"]
+
+
+def test_a_time_that_the_clock_shows_twice_in_autumn_comes_once():
+    assert in_berlin("cron(30 2 * * ? *)", "2026-10-24T00:00+00:00", 3) == ["10-24 00:30", "10-25 00:30", "10-26 01:30"]
+
+
+def test_within_the_hour_that_comes_twice_the_next_time_is_never_in_the_past():
+    second = datetime.fromisoformat("2026-10-25T01:10+00:00").timestamp()  # 02:10 for the second time
+    for expression in ("cron(0/15 * * * ? *)", "cron(30 2 * * ? *)", "cron(0 3 * * ? *)"):
+        assert parse(expression, "Europe/Berlin").next_after(second) > second
+
+
+def test_a_rate_is_the_same_in_every_zone():
+    assert parse("rate(1 day)", "Asia/Tokyo").next_after(5.0) == parse("rate(1 day)").next_after(5.0)
+
+
+@pytest.mark.parametrize(
+    ("expression", "now", "comes"),
+    [
+        ("cron(0 9 1 JAN ? 2020)", "2026-11-30T00:00+00:00", False),
+        ("cron(0 9 29 FEB ? 2027)", "2026-11-30T00:00+00:00", False),
+        ("cron(0 9 29 FEB ? 2028)", "2026-11-30T00:00+00:00", True),
+        ("cron(0 9 30 NOV ? 2026)", "2026-11-30T08:30+00:00", False),  # nine in Berlin was half an hour ago
+        ("rate(1 day)", "2026-11-30T00:00+00:00", True),
+        ("", "2026-11-30T00:00+00:00", True),
+    ],
+)
+def test_a_schedule_that_never_comes_is_refused(expression, now, comes):
+    at = datetime.fromisoformat(now).timestamp()
+    if comes:
+        check_comes(expression, "Europe/Berlin", at)
+        return
+    with pytest.raises(UsageError, match="never comes"):
+        check_comes(expression, "Europe/Berlin", at)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlinn", "../etc/passwd", "CET+99", " "])
+def test_a_time_zone_that_nobody_knows_is_refused_in_words(zone):
+    with pytest.raises(UsageError, match="is no time zone"):
+        check_comes("rate(1 day)", zone, 0.0)

@@ -39,6 +39,22 @@ def test_the_decorator_s_schedule_is_checked_with_file_and_line(write_app, optio
     assert trouble.hint
 
 
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ('(schedule="cron(0 9 1 JAN ? 2020)", examples=[{"days": 1}])', "plan: 'cron(0 9 1 JAN ? 2020)' never comes."),
+        (
+            '(schedule="rate(1 day)", timezone="Berlin", examples=[{"days": 1}])',
+            "plan: 'Berlin' is no time zone that this machine knows.",
+        ),
+    ],
+)
+def test_a_schedule_that_never_comes_and_an_unknown_zone_are_trouble_of_the_component(write_app, options, says):
+    trouble = troubled(write_app(plan=NEEDS.replace("{options}", options)))
+    assert trouble.message == says
+    assert trouble.hint
+
+
 def test_matinee_toml_may_not_say_nonsense_either(write_app):
     source = NEEDS.replace("{options}", '(examples=[{"days": 1}])')
     folder = write_app('[stages.prod.predictors.plan]\nschedule = "daily"', plan=source)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -169,7 +170,7 @@ def test_the_thread_submits_and_ends(backend, clock):
         wait_until(lambda: submitted(backend))
     finally:
         one.stop()
-    assert not one._thread.is_alive()
+    assert "matinee-schedules" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_a_scheduled_run_is_worked_off_as_any_other(write_app, clock):

@@ -18,6 +18,7 @@ WHOLE = Settings(
     app="activity",
     data=Path("/data"),
     lambda_endpoint="http://127.0.0.1:1",
+    lambda_secret="of this start",
     function_prefix="matinee-activity-dev-",
     component="one",
     source=Path("/app/one.py"),

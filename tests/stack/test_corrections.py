@@ -285,3 +285,15 @@ def test_who_is_told_of_money_can_change_though_a_budget_with_a_name_cannot_be_r
 
     assert name("me@example.com") == name("me@example.com") != name("you@example.com")
     assert name("me@example.com").startswith("matinee-shop-dev-")
+
+
+def test_a_schedule_goes_by_the_clock_of_its_time_zone(make):
+    b = make()
+    (report,) = b.scheduled
+    zoned = replace(report, resources=replace(report.resources, timezone="Europe/Berlin"))
+    components = tuple(
+        replace(c, predictors=tuple(zoned if p == report else p for p in c.predictors)) for c in b.components
+    )
+    schedules = of_type(app_template(replace(b, components=components)), "AWS::Scheduler::Schedule")
+    zones = {name: found["Properties"]["ScheduleExpressionTimezone"] for name, found in schedules.items()}
+    assert zones == {"BackstopSchedule": "UTC", "ScheduleWeeklyReport": "Europe/Berlin"}

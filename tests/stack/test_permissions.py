@@ -26,8 +26,8 @@ FILES = "arn:aws:s3:::shop-files/"
 MODULES = {  # service → the files that call it
     "dynamodb": "backends/aws/store*.py",
     "s3": "backends/aws/files*.py",
-    "ecs": "backends/aws/launcher_ecs.py",
-    "batch": "backends/aws/launcher_batch.py",
+    "ecs": "backends/aws/launcher.py",
+    "batch": "backends/aws/launcher.py",
     "logs": "backends/aws/logs.py",
     "lambda": "lambda_api/invoker.py",
 }
@@ -227,9 +227,25 @@ def test_a_function_that_submits_batch_runs_uses_the_queue_as_a_worker_does(make
     chat = replace(b.components[2].predictors[0], calls=("plan",))
     b = replace(b, components=(*b.components[:2], replace(b.components[2], predictors=(chat,))))
     template = app_template(b)
-    assert allows(template, "RoleChat", "dynamodb:ConditionCheckItem", TABLE)
+    for key in ("Q#plan", "POOL#plan", "TURN#plan#ada", "RUN#1", "ONCE#1", "STATE#x"):
+        assert allows(template, "RoleChat", "dynamodb:ConditionCheckItem", TABLE, dynamodb__LeadingKeys=[key]), key
+    for key in ("Q#weekly_report", "Q#planning", "DOC#user", "RELEASE"):
+        assert not allows(template, "RoleChat", "dynamodb:PutItem", TABLE, dynamodb__LeadingKeys=[key]), key
     dispatcher = ARN.format("lambda", "function:matinee-shop-dev-matinee-dispatcher:live")
     assert allows(template, "RoleChat", "lambda:InvokeFunction", dispatcher)
+
+
+def test_a_worker_reaches_its_queue_and_those_it_submits_to_and_never_users_tokens_or_release(template):
+    def may(action, *keys, role="WorkerRolePlan"):
+        return allows(template, role, f"dynamodb:{action}", TABLE, dynamodb__LeadingKeys=list(keys))
+
+    for key in ("Q#plan", "POOL#plan", "POOL#plan#3", "TURN#plan#ada", "RUN#1", "Q#recommend", "POOLS", "STATE#x"):
+        assert may("UpdateItem", key) and may("Query", key), key
+    assert may("GetItem", "RELEASE") and not may("PutItem", "RELEASE")
+    for key in ("DOC#user", "DOC#token", "Q#chat", "POOL#weekly_report", "Q#planning"):
+        assert not may("GetItem", key) and not may("UpdateItem", "Q#plan", key), key
+    assert not allows(template, "WorkerRolePlan", "dynamodb:Query", TABLE + "/index/by_user")
+    assert allows(template, "UiRole", "dynamodb:Query", TABLE + "/index/by_user")
 
 
 def test_files_are_reached_by_their_prefixes(template):
@@ -240,14 +256,20 @@ def test_files_are_reached_by_their_prefixes(template):
     assert may("RoleRecommend", "PutObject", "results/r/1.json")
     assert not may("RoleRecommend", "PutObject", "uploads/u/photo.png"), "nobody changes what people gave"
     assert may("UiRole", "DeleteObject", "uploads/u/table") and not may("UiRole", "DeleteObject", "results/r/1.json")
-    assert may("WorkerRolePlan", "PutObject", "inputs/r/0.bin") and not may(
+    assert may("RoleRecommend", "GetObject", "inputs/recommend/r.json")
+    assert not may("RoleRecommend", "GetObject", "inputs/plan/r.json"), "of another predictor"
+    assert not may("RoleChat", "GetObject", "inputs/recommend/r.json"), "what it calls reads its own inputs"
+    assert may("RoleChat", "PutObject", "inputs/recommend/r.json")
+    assert may("WorkerRolePlan", "PutObject", "inputs/recommend/r/0.bin") and not may(
         "WorkerRolePlan", "DeleteObject", "inputs/r"
     )
     for role in ("UiRole", "RoleRecommend", "WorkerRolePlan", "DispatcherRole"):
         for key in ("deploy/template.json", "edge/sleeping.html", "other"):
             assert not any(may(role, action, key) for action in ("GetObject", "PutObject", "DeleteObject"))
         bucket = FILES.rstrip("/")
-        assert allows(template, role, "s3:ListBucket", bucket, s3__prefix="inputs/r/"), "or a missing key is a 403"
+        assert allows(template, role, "s3:ListBucket", bucket, s3__prefix="results/r/") or role == "DispatcherRole", (
+            "or a missing key is a 403"
+        )
         assert not allows(template, role, "s3:ListBucket", bucket, s3__prefix="")
 
 

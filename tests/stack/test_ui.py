@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from matinee.access.modes import SignIn, check_reach, make_sign_in
+from matinee.access.modes import SignIn, make_sign_in
 from matinee.access.people import Users
+from matinee.access.reach import check_reach
 from matinee.project.sections import Auth
 from matinee.stack.templates import app_template
 

@@ -34,7 +34,7 @@ from matinee.names import Names
 from matinee.project.load import load
 from matinee.rehearsal.world import ACCOUNT, REGION
 from matinee.runs import Slot
-from matinee.settings import AWS_ENDPOINT, DISPATCHER, LAMBDA_ENDPOINT, STAGE, AwsSettings, Settings
+from matinee.settings import AWS_ENDPOINT, DISPATCHER, LAMBDA_ENDPOINT, LAMBDA_SECRET, STAGE, AwsSettings, Settings
 from support.emulators import make_bucket, make_table
 
 Through = Callable[[str], str]  # from an address to that of something before it
@@ -94,7 +94,11 @@ class EmulatedStage:
     def environment(self) -> dict[str, str]:
         """The variables of a laptop that reaches the emulator instead of AWS."""
         settings = self.session.settings
-        endpoints = {AWS_ENDPOINT: settings.endpoint, LAMBDA_ENDPOINT: self.lambda_endpoint}
+        endpoints = {
+            AWS_ENDPOINT: settings.endpoint,
+            LAMBDA_ENDPOINT: self.lambda_endpoint,
+            LAMBDA_SECRET: self.service.secret,
+        }
         return {**endpoints, "AWS_REGION": settings.region, **_CREDENTIALS}
 
     def release(self) -> Release:
@@ -168,6 +172,7 @@ class EmulatedStage:
             backend="aws",
             app=self.project.name,
             lambda_endpoint=self.lambda_endpoint,
+            lambda_secret=self.service.secret,
             function_prefix=self.names.prefix,
             component=component,
             source=inspected.component.source,

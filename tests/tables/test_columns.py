@@ -7,8 +7,18 @@ from typing import Any
 import pytest
 
 from matinee.errors import InputError, UsageError
-from matinee.tables.columns import COMMA, DAY_FIRST, MIXED, MONTH_FIRST, POINT, Survey, boolean, date_text, number_text
-from matinee.tables.read import AmbiguousTableError, read_frame
+from matinee.tables.columns import (
+    COMMA,
+    DAY_FIRST,
+    MIXED,
+    MONTH_FIRST,
+    POINT,
+    Survey,
+    date_text,
+    number_text,
+    parse_boolean,
+)
+from matinee.tables.uploads import AmbiguousTableError, read_frame
 
 
 def reading(*texts: str, delimiter: str = "") -> str:
@@ -104,7 +114,7 @@ def test_a_date_is_read_in_a_reading_or_not_at_all(text: str, how: str, expected
 
 
 def test_words_of_yes_and_no_are_those_of_spreadsheets() -> None:
-    assert [boolean(word) for word in ("ja", "Nein", "WAHR", "FALSCH", "yes", "non", "vielleicht")] == [
+    assert [parse_boolean(word) for word in ("ja", "Nein", "WAHR", "FALSCH", "yes", "non", "vielleicht")] == [
         True, False, True, False, True, False, None,
     ]  # fmt: skip
 

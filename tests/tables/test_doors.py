@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from matinee.cli.options import read_inputs, table_options
 from matinee.errors import InputError, UsageError
-from matinee.tables.read import read_frame
+from matinee.tables.uploads import read_frame
 from matinee.values import decode, encode
 
 GERMAN = "id;betrag;tag;ja;quote\n007;1.234;31.01.1998;ja;12 %\n008;1.234,5;01.02.1998;nein;3,5 %\n"
@@ -45,7 +45,7 @@ def test_the_command_line_says_how_to_answer_and_takes_the_answer(tmp_path: Path
 def form() -> None:
     import streamlit as st
 
-    from matinee.tables.read import AmbiguousTableError
+    from matinee.tables.uploads import AmbiguousTableError
     from matinee.ui import tables
 
     data = b"id;price\na;1.234\nb;5.678\n"

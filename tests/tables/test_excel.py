@@ -13,7 +13,8 @@ import openpyxl
 import pytest
 
 from matinee.errors import InputError
-from matinee.tables.read import open_table, read_frame, sheet_names
+from matinee.tables.read import open_table
+from matinee.tables.uploads import read_frame, sheet_names
 
 
 def workbook(**sheets: list[list[Any]]) -> bytes:
@@ -49,7 +50,7 @@ def test_cells_have_the_types_of_the_workbook() -> None:
 
 def test_a_sheet_is_chosen_and_the_first_that_holds_anything_is_the_default() -> None:
     data = workbook(Empty=[], People=[["name"], ["Ada"]], Other=[[], ["n"], [1]])
-    assert sheet_names(data) == ("Empty", "People", "Other")
+    assert sheet_names(data) == ("People", "Empty", "Other"), "the one that is read stands first"
     with open_table(data) as table:
         assert list(table.rows) == [["Ada"]]
         assert "The sheet People is read; there is also Empty, Other." in table.notes

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from matinee.errors import UsageError
 from matinee.tables.columns import Column
-from matinee.tables.read import read_frame
+from matinee.tables.uploads import read_frame
 from matinee.tables.write import FORMATS, format_of, write
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import html
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -251,6 +253,19 @@ def signed_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "gate", ShutGate)
 
 
+@pytest.fixture
+def fault_is_expected() -> None:
+    """A test of what a page says when it breaks down."""
+
+
+@pytest.fixture(autouse=True)
+def no_fault(request: pytest.FixtureRequest, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """No page of a test breaks down unseen: a person reads a sentence, and the log has the traceback."""
+    yield
+    if "fault_is_expected" not in request.fixturenames:
+        assert "A page could not be drawn" not in caplog.text
+
+
 def _script() -> None:
     from matinee.ui.app import main
 
@@ -290,7 +305,10 @@ def shown() -> Callable[[AppTest], str]:
             page.text,
             page.code,
         )
-        return "\n".join(str(element.value) for kind in kinds for element in kind).replace("\\", "")
+        texts = [str(element.value) for kind in kinds for element in kind]
+        tables = [e.proto.body for e in page.get("html") if "<table" in e.proto.body]
+        cells = [html.unescape(re.sub("<[^>]*>", "|", table)) for table in tables]
+        return "\n".join([*texts, *cells]).replace("\\", "")
 
     return read
 

@@ -72,7 +72,7 @@ def test_items_are_added_and_removed(answer, send):
     page = answer({"type": "array", "items": DATE}, example=["2026-06-01", "2026-06-02"])
     next(button for button in page.button if button.icon == ":material/close:").click().run()
     next(button for button in page.button if button.label == "Add").click().run()
-    page.date_input[1].set_value(page.date_input[0].value.replace(day=9))
+    page.text_input[1].set_value("2026-06-09")
     assert send(page) == ["2026-06-02", "2026-06-09"]
 
 
@@ -91,8 +91,8 @@ def test_text_that_cannot_be_read_is_said_at_its_field(answer, shown, fake):
         ("plain", "plain"),
         (1234567, "1,234,567"),
         ({"3": 0.9, "8": 0.1}, ""),
-        (TABLE, "| 1 |"),
-        ([{"a": 1, "b": "x|y"}], "| 1 | x|y |"),
+        (TABLE, "|1|"),
+        ([{"a": 1, "b": "x|y"}], "|1||x|y|"),
         ({"accuracy": 0.98, "metrics": TABLE, "picture": PICTURE}, "metrics"),
         ({"$figure": "vega-lite", "spec": {"mark": "bar", "data": {"values": []}}}, ""),
         ({"$figure": "plotly", "spec": {"data": [], "layout": {}}}, ""),

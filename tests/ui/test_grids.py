@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from matinee.tables.columns import Column
-from matinee.tables.read import read_frame
-from matinee.tables.write import frame, write
-from matinee.ui.grids import from_columns, to_columns
+from matinee.tables.uploads import read_frame
+from matinee.tables.write import columns_and_rows, write
+from matinee.ui.grids import from_columns, to_columns, with_edits
 
 TABLE = {
     "$table": [
@@ -32,6 +32,25 @@ def test_values_survive_the_editor_and_empty_rows_go():
     assert edited == {**TABLE, "rows": [TABLE["rows"][0], TABLE["rows"][2]]}
 
 
+UNTOUCHED = {"edited_rows": {}, "added_rows": [], "deleted_rows": []}
+
+
+def test_a_table_that_nobody_edited_is_what_it_was():
+    garbled = [["?"] * 6] * 3  # what a browser made of it
+    assert with_edits(TABLE, garbled, UNTOUCHED) == TABLE
+
+
+def test_only_the_edited_cells_change():
+    edits = {"edited_rows": {2: {"text": "new"}}, "added_rows": [{"n": 5}, {}], "deleted_rows": [0]}
+    after = [["?"] * 6, ["?", "?", "?", "?", "?", "new"], [5, *[None] * 5], [None] * 6]
+    edited = with_edits(TABLE, after, edits)
+    assert edited["rows"] == [TABLE["rows"][1], [*TABLE["rows"][2][:5], "new"], [5, *[None] * 5]]
+
+
+def test_whole_numbers_that_a_browser_would_round_are_edited_as_text():
+    assert list(to_columns(TABLE)["n"]) == ["1", None, str(2**53 + 1)]
+
+
 def test_columns_that_somebody_named_are_read_as_a_csv_would_be():
     empty = {"$table": [{"name": "day", "type": "unknown"}, {"name": "n", "type": "unknown"}], "rows": []}
     frame = to_columns(empty)
@@ -42,7 +61,7 @@ def test_columns_that_somebody_named_are_read_as_a_csv_would_be():
 
 
 def test_values_survive_parquet():
-    again = read_frame(b"".join(write("parquet", *frame(TABLE))))
+    again = read_frame(b"".join(write("parquet", *columns_and_rows(TABLE))))
     assert again == TABLE
 
 

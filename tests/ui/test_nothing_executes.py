@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import replace
 
@@ -91,6 +92,20 @@ def test_short_values_are_text_in_our_own_html(fake, open_page, nasty):
     assert set(re.findall("<[^>]*>?", values)) <= {'<dl class="matinee-values">', "</dl>"} | {
         f"<{end}{tag}>" for end in ("", "/") for tag in ("div", "dt", "dd")
     }
+
+
+def test_a_table_is_text_in_our_own_html(fake, open_page, nasty):
+    fake.answers["recommend"] = {"rows": [{nasty: nasty * 40, "n": 1}, {nasty: nasty, "n": 2}]}
+    page = open_page("run", id=fake.predict("recommend", {"gender": "female"}).id)
+    [table] = [e.proto.body for e in page.get("html") if "<table" in e.proto.body]
+    number = ' class="matinee-number"'
+    assert set(re.findall("<[^>]*>?", table)) <= {
+        *('<div class="matinee-scroll" role="region" aria-label="Table" tabindex="0">', "</div>"),
+        *('<table class="matinee-table">', "</table>", "<thead>", "</thead>", "<tbody>", "</tbody>", "<tr>", "</tr>"),
+        *('<th scope="col">', f'<th scope="col"{number}>', "</th>", "<td>", f"<td{number}>", "</td>"),
+        *("<details>", "</details>", "<summary>", "</summary>"),
+    }
+    assert html.escape(nasty * 40) in table, "all of it can be read"
 
 
 def test_a_predictors_markdown_cannot_hold_html(fake, open_page, nasty):

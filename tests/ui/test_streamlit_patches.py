@@ -18,7 +18,7 @@ from streamlit.runtime.runtime import SessionClientDisconnectedError
 from streamlit.runtime.scriptrunner_utils.run_descriptor import RunDescriptor
 
 from matinee.ui import streamlit_patches
-from matinee.ui.site import Look, put_on
+from matinee.ui.site import Look, apply_theme
 from matinee.ui.streamlit_patches import VERSIONS, EventBuffer
 
 ASK = """
@@ -238,10 +238,10 @@ def test_a_changed_theme_reaches_every_session(created):
     session = a_session()
     begin_run(session)
     try:
-        assert put_on(Look(primary_color="#00ff00"))
+        assert apply_theme(Look(primary_color="#00ff00"))
         begin_run(session)
-        assert not put_on(Look(primary_color="#00ff00"))
+        assert not apply_theme(Look(primary_color="#00ff00"))
         begin_run(session)
     finally:
-        put_on(Look())
+        apply_theme(Look())
     assert created == ["a", "a"]

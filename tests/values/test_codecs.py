@@ -308,7 +308,7 @@ class Files:
 
 def test_large_bytes_go_to_files_under_safe_keys_and_come_back() -> None:
     files = Files()
-    put = blobs.writer(files, "results/r/1", inline_limit_bytes=3)
+    put = blobs.blob_writer(files, "results/r/1", inline_limit_bytes=3)
     assert "base64" in put(b"abc", "text/plain", "small.txt")
     large = put(b"abcd", "text/plain", "../ü b.txt")
     assert large == {"$blob": "text/plain", "name": "../ü b.txt", "key": "results/r/1/0-.._ü_b.txt", "size_bytes": 4}

@@ -25,7 +25,7 @@ from pydantic import BaseModel, Field, FilePath, HttpUrl, SecretStr
 
 import matinee
 from matinee.errors import ComponentError
-from matinee.values import registry
+from matinee.values import registry, validate
 from matinee.values.describe import describe
 
 
@@ -195,7 +195,7 @@ REFUSED = [
     (stream, "stream() has an annotation that is not supported: "),
     (none_default, "none_default() has a default that does not fit: a must be a whole number."),
     (low_default, "low_default() has a default that does not fit: a must be at least 1."),
-    (odd_default, "odd_default() has a default that has no JSON form: a: is a Odd"),
+    (odd_default, "odd_default() has a default that cannot be stored: a: is a Odd"),
     (field_default, "field_default() has Field(…) as the default of a"),
     (later, "later() is async or a generator"),
     (one_by_one, "one_by_one() is async or a generator"),
@@ -271,3 +271,30 @@ def test_a_default_in_a_record_is_as_it_travels() -> None:
     parts = parameter(Letter)["properties"]
     assert parts["sheet"]["default"] == {"$blob": "text/plain", "name": "a.txt", "base64": "YWJj"}
     assert parts["price"]["default"] == "1.50"
+
+
+def large_default(kind: type, tmp_path: pathlib.Path) -> Any:
+    path = tmp_path / "weights.bin"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)  # a terabyte that nobody reads
+    return path if kind is pathlib.Path else matinee.File(b"x" * 300_000, "weights.bin")
+
+
+@pytest.mark.parametrize("kind", [pathlib.Path, matinee.File])
+def test_a_default_that_is_a_large_file_is_refused_before_it_is_read(kind: type, tmp_path: pathlib.Path) -> None:
+    def predict(weights): ...
+
+    predict.__annotations__ = {"weights": kind, "return": None}
+    predict.__defaults__ = (large_default(kind, tmp_path),)
+    with pytest.raises(ComponentError, match=r"weights: is a file of [\d,]+ kB, and at most 256 kB stand in") as error:
+        describe(predict)
+    assert "read the file inside the function" in error.value.hint
+
+
+def test_keys_with_a_pattern_are_names_with_a_pattern() -> None:
+    found = parameter(dict[Annotated[str, Field(pattern="^[a-z]+$")], int])
+    assert found["propertyNames"] == {"type": "string", "pattern": "^[a-z]+$"}
+    assert [str(p) for p in validate.problems(found, {"A": 1, "b": "x"})] == [
+        "A: has a name that must match the pattern ^[a-z]+$",
+        "b: must be a whole number",
+    ]

@@ -129,7 +129,7 @@ def travel(annotation: Any, value: Any, read_blob: Callable[[dict], bytes]) -> A
     assert validate.problems(result, sent) == []
     shown = records.from_json(result, sent, read_blob)
     assert json.loads(json.dumps(encode.to_json(shown), allow_nan=False)) == sent, "what a caller gets is what was sent"
-    return decode.arguments(function, validate.check(parameters, {"it": sent}), read_blob)["it"]
+    return decode.decode_arguments(function, validate.check(parameters, {"it": sent}), read_blob)["it"]
 
 
 def comparable(value: Any) -> Any:
@@ -247,7 +247,7 @@ def test_no_value_of_any_shape_is_an_error_of_ours(annotation: Any, value: Any) 
     if not found:
         with blobs.Reader(None) as read_blob:
             try:
-                decode.arguments(function, {"it": value}, read_blob)
+                decode.decode_arguments(function, {"it": value}, read_blob)
             except InputError as error:
                 assert error.problems
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from matinee.errors import InputError
@@ -242,3 +246,47 @@ def test_true_is_not_one_of_the_same_items() -> None:
 )
 def test_which_of_two_values_is_later(later: object, earlier: object, is_later: bool) -> None:
     assert is_after(later, earlier) is is_later
+
+
+CATASTROPHIC = {r"^(a+)+$": "a" * 50_000 + "!", r"^(a|a)*b": "a" * 50_000, r"(.*,){20}x": "a," * 20_000}
+
+
+@pytest.mark.parametrize("pattern", CATASTROPHIC)
+def test_a_pattern_takes_linear_time_whatever_the_text(pattern: str) -> None:
+    began = time.process_time()
+    found = problems({"type": "string", "pattern": pattern}, CATASTROPHIC[pattern])
+    assert [problem.message for problem in found] == [f"must match the pattern {pattern}"]
+    assert time.process_time() - began < 2
+
+
+def test_a_pattern_that_only_the_model_can_check_is_left_to_it() -> None:
+    assert problems({"type": "string", "pattern": r"^(?=.*\d)"}, "no digit") == []
+
+
+def nested(levels: int, kind: type = list) -> Any:
+    value: Any = kind()
+    for _ in range(levels - 1):
+        value = [value] if kind is list else {"in": value}
+    return value
+
+
+OPEN: dict[str, tuple[dict[str, Any], Callable[[Any], Any]]] = {
+    "any list": ({"type": "array"}, lambda value: [value]),
+    "any object": ({"type": "object"}, lambda value: {"a": value}),
+    "anything in a record": ({"type": "object", "properties": {"a": {}}}, lambda value: {"a": value}),
+    "a figure": ({"x-matinee": "figure"}, lambda value: {"$figure": "plotly", "spec": {"a": value}}),
+    "a table": (
+        {"x-matinee": "table"}, lambda value: {"$table": [{"name": "a", "type": "json"}], "rows": [[value]]},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [list, dict])
+@pytest.mark.parametrize(("schema", "wrap"), OPEN.values(), ids=OPEN)
+def test_what_a_schema_leaves_open_is_at_most_a_hundred_levels_deep(
+    schema: dict[str, Any], wrap: Callable[[Any], Any], kind: type
+) -> None:
+    assert problems(schema, wrap(nested(98, kind))) == []
+    for levels in (102, 100_000):
+        (problem,) = problems(schema, wrap(nested(levels, kind)))
+        assert problem.message == "is nested more than 100 levels deep"

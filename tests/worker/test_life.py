@@ -75,6 +75,26 @@ def test_the_child_and_what_it_started_end_with_a_killed_supervisor(rig: MakeRig
     wait_until(lambda: not any(map(alive, pids)), timeout_s=3, what="the end of all")
 
 
+@pytest.mark.parametrize("end", ["os._exit(3)", "os.kill(os.getpid(), signal.SIGKILL)", "time.sleep(60)", "pass"])
+def test_what_has_left_its_session_ends_with_its_predictor(rig: MakeRig, end: str) -> None:
+    made = rig(
+        f"""
+        @batch
+        def work(n: int) -> Any:
+            code = "import subprocess; print(subprocess.Popen(['sleep', '60'], start_new_session=True, stdout=-3).pid)"
+            found = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+            Path("orphan").write_text(found.stdout)
+            {end}
+            return n
+        """,
+        timeout_s=2,
+    )
+    (run,) = made.submit(1)
+    made.finished(run)
+    orphan = int((made.folder / "orphan").read_text())
+    wait_until(lambda: not alive(orphan), what="the end of the orphan")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_supervisors_killed_at_random_moments_lose_and_repeat_nothing(rig: MakeRig, seed: int) -> None:

@@ -23,7 +23,7 @@ KILLED, SEGMENTATION_FAULT = -9, -11
 )
 def test_a_process_that_was_killed_ran_out_of_memory_or_not(exit_code, peak_mb, had_no_memory, kind, words):
     failure = job.crashed(
-        PREDICTOR, exit_code, peak_bytes=peak_mb * 2**20, had_no_memory=had_no_memory, last_words="", ready=True
+        PREDICTOR, exit_code, peak_bytes=peak_mb * 2**20, had_no_memory=had_no_memory, last_lines="", ready=True
     )
     assert failure.kind == kind
     assert words in failure.message

@@ -14,7 +14,9 @@ from typing import Literal
 from matinee.ports import LogLine
 
 ACCESS = "matinee-access"  # who wrote the lines; no component may be called so
-Event = Literal["signed in", "signed out", "sign-in refused", "token refused", "export", "export refused"]
+Event = Literal[
+    "signed in", "signed out", "sign-in refused", "token refused", "export", "export refused", "request refused"
+]
 LONGEST = 200  # characters of what somebody else chose
 _log = logging.getLogger("matinee.access")
 

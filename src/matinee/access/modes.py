@@ -5,7 +5,6 @@ A way to sign in is a row of `project.sections.SIGN_IN_MODES` and a class here; 
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -323,20 +322,3 @@ def make_sign_in(
     if auth.mode not in MODES:
         raise UsageError(f"There is no sign-in mode {auth.mode!r}.", hint=f"Choose one of: {', '.join(MODES)}.")
     return MODES[auth.mode](auth, environ, users, clock)
-
-
-def check_reach(mode: SignIn, host: str, *, without_sign_in: bool) -> None:
-    """Raise UsageError if the app would be open to others without sign-in, and nobody said so."""
-    if mode.is_open and not is_this_machine(host) and not without_sign_in:
-        raise UsageError(
-            f"Everybody who reaches {host} could use this app: it has no sign-in.",
-            hint="Use `matinee dev --lan`, set [auth] mode in matinee.toml, or say --without-sign-in.",
-        )
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether an address to listen on is reached from this machine alone."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"

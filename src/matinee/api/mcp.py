@@ -61,13 +61,13 @@ class McpEndpoint:
         loop = asyncio.get_running_loop()
         async with self._starting:
             if self._served is None or self._served[0] is not loop or self._served[2].done():
-                manager = await self._gate.in_thread(self._made, release)
+                manager = await self._gate.in_thread(self._make_manager, release)
                 begun = asyncio.Event()
-                self._served = (loop, manager, loop.create_task(_keep(manager, begun)))
+                self._served = (loop, manager, loop.create_task(_run_manager(manager, begun)))
                 await begun.wait()
             return self._served[1]
 
-    def _made(self, release: Release) -> StreamableHTTPSessionManager:
+    def _make_manager(self, release: Release) -> StreamableHTTPSessionManager:
         try:
             from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
         except ImportError as error:
@@ -79,7 +79,7 @@ class McpEndpoint:
         return StreamableHTTPSessionManager(tools, json_response=True, stateless=True, max_request_body_size=BODY_BYTES)
 
 
-async def _keep(manager: StreamableHTTPSessionManager, begun: asyncio.Event) -> None:
+async def _run_manager(manager: StreamableHTTPSessionManager, begun: asyncio.Event) -> None:
     async with manager.run():
         begun.set()
         await asyncio.Event().wait()
@@ -87,8 +87,8 @@ async def _keep(manager: StreamableHTTPSessionManager, begun: asyncio.Event) -> 
 
 def is_on(release: Release) -> bool:
     """Whether `[api] mcp = true`."""
-    told: Any = release.details.get("api") or {}
-    return bool(told.get("mcp"))
+    settings: Any = release.details.get("api") or {}
+    return bool(settings.get("mcp"))
 
 
 # --- mcp tools --------------------------------------------------------------------------------------------------------
@@ -109,7 +109,10 @@ _FILE: Json = {
 }
 _TABLE: Json = {
     "type": "object",
-    "properties": {"$table": {"type": "array", "items": {"type": "object"}}, "rows": {"type": "array"}},
+    "properties": {
+        "$table": {"type": "array", "items": {"type": "object"}},
+        "rows": {"type": "array", "items": {"type": "array", "items": {}}},
+    },
     "required": ["$table", "rows"],
     "description": 'Columns as {"name", "type"} (string, integer, number, boolean, date, datetime), rows as lists.',
 }
@@ -123,7 +126,7 @@ def server(release: Release, gate: Gate, later: Later, rates: Rates, wait_s: flo
         release.app,
         title=release.title,
         version=str(release.number),
-        on_list_tools=tools.listed,
+        on_list_tools=tools.list_tools,
         on_call_tool=tools.call,
     )
 
@@ -135,7 +138,7 @@ class _Tools:
         self._rates = rates
         self._wait_s = wait_s
 
-    async def listed(self, context: Context, _: types.PaginatedRequestParams | None) -> types.ListToolsResult:
+    async def list_tools(self, context: Context, _: types.PaginatedRequestParams | None) -> types.ListToolsResult:
         release = await self._gate.in_thread(_call(context).client.release)
         return types.ListToolsResult(tools=[*map(_tool, release.predictors), _reader()])
 
@@ -155,14 +158,14 @@ class _Tools:
             return await in_thread(_read, call, inputs)
         predictor = await in_thread(call.client.predictor, name)
         if predictor.kind == "batch":
-            return await in_thread(lambda: _goes_on(call, call.client.submit(name, inputs)))
+            return await in_thread(lambda: _answer_unfinished(call, call.client.submit(name, inputs)))
         limit = call.limits.predictions_per_minute
         spend: Callable[[], None] = lambda: self._rates.spend(call.person.name, limit)  # noqa: E731
         prediction = await in_thread(self._later.start, call.client, name, inputs, "", spend)
         try:
             await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(prediction.future)), self._wait_s)
         except TimeoutError:
-            run = await in_thread(prediction.tell)
+            run = await in_thread(prediction.announce)
             return await in_thread(_outcome, call, run)
         return await in_thread(_outcome, call, prediction.future.result())
 
@@ -210,7 +213,7 @@ def _read(call: Call, inputs: Json) -> types.CallToolResult:
 
 def _outcome(call: Call, run: Run) -> types.CallToolResult:
     if not run.status.is_final:
-        return _goes_on(call, run)
+        return _answer_unfinished(call, run)
     if run.status is not Status.SUCCEEDED:
         failure = run.failure
         return _refused(
@@ -237,10 +240,10 @@ def _pictures(call: Call, schema: Json, result: Json) -> list[Any]:
     ]
 
 
-def _goes_on(call: Call, run: Run) -> types.CallToolResult:
-    told = live_run(call.client, run, place=True)
+def _answer_unfinished(call: Call, run: Run) -> types.CallToolResult:
+    shown_run = live_run(call.client, run, place=True)
     text = f"Run {run.id} is {run.status}. Read it with {READ_RUN}, in a while."
-    shown = {"run": run.id, "status": str(run.status), "progress": told["progress"]}
+    shown = {"run": run.id, "status": str(run.status), "progress": shown_run["progress"]}
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)], structured_content=shown)
 
 

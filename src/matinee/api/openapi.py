@@ -18,7 +18,7 @@ from matinee.values.registry import COLUMN_TYPES, FIGURE_KINDS, MARKED
 
 Json = Any
 _EVERYWHERE = (401, 422, 503)
-_SAYS = {
+_DESCRIPTIONS = {
     400: "The request cannot be read or served.",
     401: "No token, or one that is not valid.",
     403: "Seen, but not yours to do.",
@@ -85,7 +85,7 @@ def _paths(release: Release, table: Sequence[Operation]) -> Iterator[tuple[str, 
 
 def _operation(operation: Operation, path: str, predictor: PredictorManifest | None, limits: Limits) -> Json:
     suffix = f"_{predictor.name}" if predictor else ""
-    said: dict[str, Json] = {
+    described: dict[str, Json] = {
         "operationId": operation.id + suffix,
         "summary": f"{operation.summary} ({predictor.name})" if predictor else operation.summary,
         "tags": [predictor.name if predictor else operation.path.split("/")[1]],
@@ -93,10 +93,10 @@ def _operation(operation: Operation, path: str, predictor: PredictorManifest | N
         "responses": _responses(operation, predictor),
     }
     if predictor and predictor.doc:
-        said["description"] = predictor.doc
+        described["description"] = predictor.doc
     if operation.body:
-        said["requestBody"] = _body(operation, predictor, limits)
-    return said
+        described["requestBody"] = _body(operation, predictor, limits)
+    return described
 
 
 def _parameters(operation: Operation, path: str) -> list[Json]:
@@ -131,14 +131,18 @@ def _body(operation: Operation, predictor: PredictorManifest | None, limits: Lim
 def _responses(operation: Operation, predictor: PredictorManifest | None) -> Json:
     found = {str(status): _answer(operation, status, name, predictor) for status, name in operation.answers.items()}
     for status in sorted({*_EVERYWHERE, *operation.errors}):
-        said: dict[str, Json] = {"description": _SAYS[status], "content": {MEDIA_TYPE: {"schema": ref("Problem")}}}
-        found[str(status)] = _with_header(said, status)
+        described: dict[str, Json] = {
+            "description": _DESCRIPTIONS[status],
+            "content": {MEDIA_TYPE: {"schema": ref("Problem")}},
+        }
+        found[str(status)] = _with_header(described, status)
     return found
 
 
 def _answer(operation: Operation, status: int, name: str, predictor: PredictorManifest | None) -> Json:
     if name == "Bytes":
-        return {"description": "The file.", "content": {"*/*": {}}}
+        file = {"type": "string", "format": "binary"}
+        return {"description": "The file, of its own type.", "content": {"application/octet-stream": {"schema": file}}}
     schema = ref(name)
     if name == "Prediction" and predictor is not None:
         result = {"result": ref(component_name(f"{predictor.name}.result"))}
@@ -150,11 +154,11 @@ def _answer(operation: Operation, status: int, name: str, predictor: PredictorMa
     return _with_header({"description": what, "content": content}, status if name == "Run" else 0)
 
 
-def _with_header(said: dict[str, Json], status: int) -> dict[str, Json]:
+def _with_header(described: dict[str, Json], status: int) -> dict[str, Json]:
     if status in _HEADERS:
         schema = {"type": "integer", "minimum": 1} if status == 429 else {"type": "string"}
-        said["headers"] = {_HEADERS[status]: {"schema": schema}}
-    return said
+        described["headers"] = {_HEADERS[status]: {"schema": schema}}
+    return described
 
 
 # --- schemas ----------------------------------------------------------------------------------------------------------
@@ -264,7 +268,7 @@ _CARRIERS = {  # how a marked value travels → its schema here
     "array": {"type": "array", "items": {}},
     "markdown": {"type": "string", "contentMediaType": "text/markdown"},
 }
-_KEPT = ("title", "description", "default", "deprecated")
+_COPIED = ("title", "description", "default", "deprecated")
 
 
 def component_name(*parts: str) -> str:
@@ -273,15 +277,23 @@ def component_name(*parts: str) -> str:
 
 
 def as_components(schema: Schema, name: str) -> dict[str, Schema]:
-    """Return a predictor's schema and its definitions as components `name`, `name.DEFINITION`."""
+    """Return a predictor's schema and its definitions as components `name`, `name.DEFINITION`.
+
+    They have no titles: programs that make clients name a class by its title, and two predictors may have a `Result`.
+    """
     defs = schema.get("$defs", {})
-    found = {component_name(name, key): _rewritten(item, name) for key, item in defs.items()}
-    return {component_name(name): _rewritten({k: v for k, v in schema.items() if k != "$defs"}, name), **found}
+    found = {component_name(name, key): _component(item, name) for key, item in defs.items()}
+    return {component_name(name): _component(schema, name), **found}
 
 
-def _rewritten(value: Json, name: str) -> Json:
+def _component(schema: Schema, name: str) -> Schema:
+    found: Schema = _rewrite({key: item for key, item in schema.items() if key not in ("$defs", "title")}, name)
+    return found
+
+
+def _rewrite(value: Json, name: str) -> Json:
     if isinstance(value, list):
-        return [_rewritten(item, name) for item in value]
+        return [_rewrite(item, name) for item in value]
     if isinstance(value, str) and value.startswith("#/$defs/"):
         return ref(component_name(name, value.removeprefix("#/$defs/")))["$ref"]
     if not isinstance(value, dict):
@@ -290,7 +302,7 @@ def _rewritten(value: Json, name: str) -> Json:
     if isinstance(mark, str) and mark in MARKED:
         return {
             **_CARRIERS[MARKED[mark].carrier],
-            **{key: value[key] for key in _KEPT if key in value},
+            **{key: value[key] for key in _COPIED if key in value},
             "x-matinee": mark,
         }
-    return {key: item if key == "default" else _rewritten(item, name) for key, item in value.items()}
+    return {key: item if key == "default" else _rewrite(item, name) for key, item in value.items()}

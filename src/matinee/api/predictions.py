@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import re
 import tempfile
 import threading
@@ -27,7 +28,6 @@ from matinee.api.responses import (
     csv_answer,
     live_run,
     predictor_json,
-    schema_of,
     wants_csv,
     with_blobs,
 )
@@ -42,9 +42,11 @@ from matinee.errors import (
     RateError,
     UsageError,
 )
+from matinee.ports import Store
 from matinee.runs import Failure, Run, Status, new_run_id
 from matinee.values import blobs, validate
 
+log = logging.getLogger(__name__)
 Json = Any
 LONGEST_KEY = 200
 
@@ -85,8 +87,8 @@ class Predicting:
             await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(prediction.future)), self._wait_s)
         except TimeoutError:
             if not prediction.future.done():
-                return await self._gate.in_thread(_accepted_prediction, call, prediction)
-        return await self._gate.in_thread(_predicted, call, prediction)
+                return await self._gate.in_thread(_answer_unfinished, call, prediction)
+        return await self._gate.in_thread(_answer_prediction, call, prediction)
 
     def _start(self, call: Call) -> Prediction:
         inputs = _object(call.json())
@@ -99,7 +101,7 @@ class Predicting:
         return self._later.start(call.client, name, inputs, key, lambda: self._rates.spend(call.person.name, limit))
 
 
-def _predicted(call: Call, prediction: Prediction) -> Response:
+def _answer_prediction(call: Call, prediction: Prediction) -> Response:
     run = prediction.future.result()
     if run.status is not Status.SUCCEEDED:
         return responses.failure_of(run)
@@ -110,17 +112,17 @@ def _predicted(call: Call, prediction: Prediction) -> Response:
         response.headers.update(headers)
         return response
     address = f"{call.base}/runs/{run.id}/files"
-    schema = schema_of(call.client, run, "result")
+    schema = prediction.predictor.result
     shown = with_blobs(schema, result, call.query["blobs"], address, call.client.read_blob)
     return answer({**live_run(call.client, run), "result": shown}, headers=headers)
 
 
-def _accepted_prediction(call: Call, prediction: Prediction) -> Response:
-    run = prediction.tell()
-    return _predicted(call, prediction) if run.status.is_final else accepted(call, run)
+def _answer_unfinished(call: Call, prediction: Prediction) -> Response:
+    run = prediction.announce()
+    return _answer_prediction(call, prediction) if run.status.is_final else answer_accepted(call, run)
 
 
-def accepted(call: Call, run: Run) -> Response:
+def answer_accepted(call: Call, run: Run) -> Response:
     """Return the answer for a run that goes on: where to look."""
     location = f"{call.base}/runs/{run.id}"
     return answer(live_run(call.client, run, place=True), 202, {"Location": location, "Matinee-Run": run.id})
@@ -131,7 +133,7 @@ def submit(call: Call) -> Response:
     key = idempotency_key(call.request)
     inputs = _object(call.json())
     run = call.client.submit(call.path("name"), inputs, idempotency_key=key)
-    return accepted(call, run)
+    return answer_accepted(call, run)
 
 
 def submit_many(call: Call) -> Response:
@@ -261,8 +263,8 @@ def _put(call: Call, stream: Any, media_type: str, name: str, size: int) -> Resp
 
 KIND = "prediction"  # the kind of the documents
 AT_ONCE = 64  # predictions that run for callers of this process
-REMEMBERED = 2_000  # idempotency keys, each with its run: some kilobytes
-REMEMBERED_S = 3600.0
+KEYS_REMEMBERED = 2_000  # idempotency keys, each with its run: some kilobytes
+KEYS_REMEMBERED_S = 3600.0
 _GRACE_S = 120.0  # after its time limit a prediction that nobody recorded is lost
 
 
@@ -277,43 +279,48 @@ class Prediction:
         self.created_at = time.time()
         self.future: Future[Run] = Future()
         self._lock = threading.Lock()
-        self._is_told = False
+        self._is_announced = False
 
     def work(self) -> None:
         """Predict, and record what nobody waits for any more."""
         try:
             run = self.client.predict(self.predictor.name, self.inputs, run_id=self.run_id)
         except BaseException as error:
-            self._refuse(error)
+            self._end(self.future.set_exception, error, record=self._make_failed(error))
         else:
-            self.future.set_result(run)
-        with self._lock:
-            self.inputs = None  # it may be large, and its key is remembered for long
-            if self._is_told:
-                self.client.backend.store.put_document(KIND, self.run_id, None)
+            self._end(self.future.set_result, run, is_lost=bool(run.warning))
+        self.inputs = None  # it may be large, and its key is remembered for long
 
-    def _refuse(self, error: BaseException) -> None:
-        with self._lock:  # either `tell` finds the future done, or this finds that it told
-            try:
-                if self._is_told:
-                    self.client.backend.store.record(self._failed(error))
-            finally:
-                self.future.set_exception(error)
+    def _end(
+        self, settle: Callable[[Any], None], outcome: Any, *, record: Run | None = None, is_lost: bool = False
+    ) -> None:
+        with self._lock:  # either `announce` finds the future done, or this finds that it was announced
+            if self._is_announced and record is not None:
+                self._keep_in_store(lambda store: store.record(record))
+            settle(outcome)
+        if self._is_announced and not is_lost:
+            self._keep_in_store(lambda store: store.put_document(KIND, self.run_id, None))
 
-    def tell(self) -> Run:
+    def _keep_in_store(self, keep: Callable[[Store], None]) -> None:
+        try:
+            keep(self.client.backend.store)
+        except MatineeError as problem:
+            log.warning("What became of run %s could not be kept: %s", self.run_id, problem)
+
+    def announce(self) -> Run:
         """Say in the store that it runs on, unless it has just ended; return the run as it is now."""
         with self._lock:
             if not self.future.done():
-                self._is_told = True
+                self._is_announced = True
                 deadline = self.created_at + self.predictor.resources.timeout_s + _GRACE_S
-                told = {"predictor": self.predictor.name, "user": self.client.user, "created_at": self.created_at}
-                self.client.backend.store.put_document(KIND, self.run_id, {**told, "deadline": deadline})
+                document = {"predictor": self.predictor.name, "user": self.client.user, "created_at": self.created_at}
+                self.client.backend.store.put_document(KIND, self.run_id, {**document, "deadline": deadline})
         return self.future.result() if self.future.done() else self._run()
 
     def _run(self, **changes: Any) -> Run:
         return _running(self.run_id, self.predictor.name, self.client.user, self.created_at, self.inputs, **changes)
 
-    def _failed(self, error: BaseException) -> Run:
+    def _make_failed(self, error: BaseException) -> Run:
         kind = "invalid_input" if isinstance(error, InputError) else "start"
         known = error if isinstance(error, MatineeError) else MatineeError("The prediction could not be made.")
         failure = Failure(kind, known.message, known.hint)
@@ -368,8 +375,8 @@ class Later:
             self._places.release()
 
     def _forget(self) -> None:
-        old = time.monotonic() - REMEMBERED_S
-        while self._known and (len(self._known) > REMEMBERED or next(iter(self._known.values()))[0] < old):
+        old = time.monotonic() - KEYS_REMEMBERED_S
+        while self._known and (len(self._known) > KEYS_REMEMBERED or next(iter(self._known.values()))[0] < old):
             self._known.popitem(last=False)
 
 
@@ -378,14 +385,16 @@ def find_submitted(client: Client, run_id: str) -> Run:
     try:
         return client.run(run_id)
     except NotFoundError:
-        told = client.backend.store.document(KIND, run_id)
-        if told is None or not (client.owner or told["user"] == client.user):
+        document = client.backend.store.document(KIND, run_id)
+        if document is None or not (client.owner or document["user"] == client.user):
             raise
-    if time.time() < told["deadline"]:
-        return _running(run_id, told["predictor"], told["user"], told["created_at"], None)
-    lost = Failure("lost", "The app was stopped while this prediction ran.", "Predict again.")
-    times = {"finished_at": told["deadline"], "status": Status.FAILED, "failure": lost}
-    return _running(run_id, told["predictor"], told["user"], told["created_at"], None, **times)
+    if time.time() < document["deadline"]:
+        return _running(run_id, document["predictor"], document["user"], document["created_at"], None)
+    lost = Failure(
+        "lost", "The app was stopped while this prediction ran, or its result could not be recorded.", "Predict again."
+    )
+    times = {"finished_at": document["deadline"], "status": Status.FAILED, "failure": lost}
+    return _running(run_id, document["predictor"], document["user"], document["created_at"], None, **times)
 
 
 def _running(run_id: str, predictor: str, user: str, created_at: float, inputs: Json, **changes: Any) -> Run:

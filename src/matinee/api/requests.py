@@ -6,10 +6,11 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import anyio
 from starlette.requests import Request
@@ -17,6 +18,7 @@ from starlette.requests import Request
 from matinee.access.events import record_event
 from matinee.access.modes import SignIn, make_sign_in
 from matinee.access.people import LOCAL, Person, Users
+from matinee.access.reach import is_this_machine, names_of, refusal
 from matinee.access.tokens import find_token_person
 from matinee.api.responses import ApiError
 from matinee.client.core import Client, limits_of
@@ -31,8 +33,15 @@ OpenClient = Callable[[Person], Client]
 THREADS = 32  # blocking calls at once; predictions have threads of their own
 MEGABYTE = 1_000_000
 _JSON_ROOM = 1.4  # a file within JSON is longer by a third, and there is more than the file
-_LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
+BODIES_BYTES = 160 * MEGABYTE  # of all JSON bodies at once, with what they become
+VALUE_BYTES = 100 * MEGABYTE  # what the values of one body may become
+MOST_DEPTH = 100
+_COSTS = {b",": 40, b":": 60, b"[": 72, b"{": 250}  # bytes that CPython takes for one more value, key, list, object
+_TEXTS = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)', re.DOTALL)  # possessive: in linear time
+_PIECE_BYTES = 256 * 1024  # looked through at once
+_END = b"\n"
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
@@ -68,6 +77,7 @@ class Gate:
         self.open_client = open_client
         self._sign_in = sign_in
         self._threads = anyio.CapacityLimiter(THREADS)
+        self.bodies = Bodies()
 
     async def in_thread(self, work: Callable[..., T], *arguments: object) -> T:
         """Run blocking work without holding the event loop."""
@@ -128,38 +138,61 @@ def _refuse(request: Request, message: str, error: str) -> ApiError:
 
 def _is_here(request: Request) -> bool:
     """Whether a program on this machine asks: no proxy, and no page of another site in this machine's browser."""
-    headers = request.headers
-    if any(name in headers for name in _FORWARDED) or request.client is None:
+    if any(name in request.headers for name in _FORWARDED) or request.client is None:
         return False
-    host = headers.get("host", "")
-    if host.rpartition(":")[0] not in _LOOPBACK_NAMES and host not in _LOOPBACK_NAMES:
-        return False  # a name of somebody's that leads to this machine
-    origin = headers.get("origin")
-    if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
-        return False
-    return _is_loopback(request.client.host) and (origin is None or origin.partition("://")[2] == host)
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ip_address(address).is_loopback
-    except ValueError:
-        return False
+    is_by_this_machine = is_this_machine(urlsplit(f"//{request.headers.get('host', '')}").hostname or "")
+    is_of_this_machine = is_this_machine(request.client.host)
+    return is_by_this_machine and is_of_this_machine and not refusal(request.headers, names_of("localhost"))
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------------
 
 
-async def read_body(request: Request, limit_mb: float) -> bytes:
-    """Return the body of a JSON request; LimitError as soon as it is longer than files of `limit_mb` within JSON."""
+class Bodies:
+    """The memory that the JSON bodies of all present requests may take together. Thread-safe."""
+
+    def __init__(self, most_bytes: int = BODIES_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._lock = threading.Lock()
+        self._bytes = 0
+
+    @contextmanager
+    def reserve(self) -> Iterator[Callable[[int], None]]:
+        """Give a function that takes so many bytes for the block, or raises BackendError (503): others need them.
+
+        A request that is alone is never refused: its own limits bound it.
+        """
+        mine = 0
+
+        def take(size: int) -> None:
+            nonlocal mine
+            with self._lock:
+                if self._bytes > mine and self._bytes + size > self._most_bytes:
+                    raise BackendError("Too many large requests came at once.", hint="Ask again in a moment.")
+                self._bytes += size
+                mine += size
+
+        try:
+            yield take
+        finally:
+            with self._lock:
+                self._bytes -= mine
+
+
+async def read_body(request: Request, limit_mb: float, take: Callable[[int], None]) -> bytes:
+    """Return the body of a JSON request; LimitError as soon as it is longer than files of `limit_mb` within JSON.
+
+    `take` is called for each piece and may refuse it.
+    """
     limit = int(limit_mb * _JSON_ROOM * MEGABYTE) + MEGABYTE
-    if (told := request.headers.get("content-length", "0")).isdecimal() and int(told) > limit:
+    if (length := request.headers.get("content-length", "0")).isdecimal() and int(length) > limit:
         raise _too_long(limit)
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > limit:
             raise _too_long(limit)
+        take(len(chunk))
         chunks.append(chunk)
     return b"".join(chunks)
 
@@ -171,14 +204,46 @@ def _too_long(limit: int) -> LimitError:
     )
 
 
+def json_bytes(body: bytes) -> int:
+    """Return about how many bytes the values of a JSON body take, told by its punctuation before anything is decoded.
+
+    Raises ApiError 400 for one that is nested deeper than MOST_DEPTH, LimitError for one of more than VALUE_BYTES.
+    """
+    size = depth = 0
+    for marks in _punctuation(body):
+        size += sum(marks.count(mark) * cost for mark, cost in _COSTS.items())
+        for mark in marks.translate(None, delete=_NO_BRACKETS):
+            depth += 1 if mark in b"[{" else -1
+            if depth > MOST_DEPTH:
+                raise ApiError(400, f"The body is nested too deeply: at most {MOST_DEPTH} levels are read.")
+        if size > VALUE_BYTES:
+            raise LimitError(
+                f"The values in the body take more than {VALUE_BYTES // MEGABYTE} MB of memory.",
+                hint="Send large tables and arrays as files to /api/v1/uploads and name them here.",
+            )
+    return size
+
+
+def _punctuation(body: bytes) -> Iterator[bytes]:
+    """Yield the body without its texts, piece by piece."""
+    begun = b""  # of a text that a piece has not ended
+    for start in range(0, len(body), _PIECE_BYTES):
+        piece = begun + body[start : start + _PIECE_BYTES]
+        marks = _TEXTS.sub(b"", piece + _END)  # a text that does not end takes the mark of the end with it
+        is_cut = not marks.endswith(_END)
+        ends_in_escape = (len(piece) - len(piece.rstrip(b"\\"))) % 2
+        begun = b'"' + b"\\" * ends_in_escape if is_cut else b""
+        yield marks
+
+
 def read_json(body: bytes, content_type: str) -> Json:
     """Return the JSON value of a body. ApiError 415 for another type, 400 for what JSON has not: NaN, half letters."""
     media_type = content_type.partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
-        told = f"not {media_type}" if media_type else "and no type was given"
-        raise ApiError(415, f"The body must be application/json, {told}.", headers={"Accept": "application/json"})
+        type_sent = f"not {media_type}" if media_type else "and no type was given"
+        raise ApiError(415, f"The body must be application/json, {type_sent}.", headers={"Accept": "application/json"})
     try:
-        value = json.loads(body.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, parse_float=_read_finite)
         if _SURROGATE.search(body):
             json.dumps(value, ensure_ascii=False).encode()
         return value
@@ -193,11 +258,11 @@ def read_json(body: bytes, content_type: str) -> Json:
     raise ApiError(400, f"The body is not valid JSON: {reason}.", hint='Write it as {"name": "value"}.')
 
 
-def _no_constant(name: str) -> float:
+def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON value")
 
 
-def _finite(text: str) -> float:
+def _read_finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
         raise ValueError(f"{text[:20]} is too large a number")
@@ -207,7 +272,7 @@ def _finite(text: str) -> float:
 # --- rates ------------------------------------------------------------------------------------------------------------
 # How many predictions a person may ask for in a minute: one token bucket each, in memory.
 
-KEPT = 10_000  # people remembered; a full bucket is as good as none
+PEOPLE_REMEMBERED = 10_000  # people remembered; a full bucket is as good as none
 
 
 class Rates:
@@ -236,7 +301,7 @@ class Rates:
             self._forget(now, per_second, per_minute)
 
     def _forget(self, now: float, per_second: float, per_minute: int) -> None:
-        if len(self._buckets) > KEPT:
+        if len(self._buckets) > PEOPLE_REMEMBERED:
             full = [n for n, (left, at) in self._buckets.items() if left + (now - at) * per_second >= per_minute]
             for name in full:
                 del self._buckets[name]

@@ -150,8 +150,8 @@ def problem(
 ) -> Response:
     """Return one problem; empty members are left out."""
     body = {"type": TYPE + type_, "title": title, "status": status, "detail": detail}
-    kept = {name: value for name, value in more.items() if value not in ("", None)}
-    return JSONResponse({**body, **kept}, status, headers, media_type=MEDIA_TYPE)
+    members = {name: value for name, value in more.items() if value not in ("", None)}
+    return JSONResponse({**body, **members}, status, headers, media_type=MEDIA_TYPE)
 
 
 def problem_json(found: Any) -> dict[str, str]:

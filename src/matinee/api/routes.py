@@ -21,7 +21,7 @@ from matinee.access.modes import SignIn
 from matinee.api import openapi
 from matinee.api.operations import Operation, operations
 from matinee.api.predictions import Later, Predicting, Uploading
-from matinee.api.requests import Call, Gate, OpenClient, Rates, read_body
+from matinee.api.requests import Call, Gate, OpenClient, Rates, json_bytes, read_body
 from matinee.api.responses import answer, of_error
 from matinee.errors import InputError, NotFoundError, Problem
 from matinee.values import validate
@@ -46,11 +46,11 @@ def routes(
     table = operations(predicting, Uploading(gate))
     app = Starlette(
         routes=[
-            *(Route(path, _guarded(_index), methods=["GET"]) for path in ("/v1", "/v1/")),
-            Route("/v1/docs", _guarded(show_docs_page), methods=["GET"]),
-            Route("/v1/docs/{name}", _guarded(show_docs_asset), methods=["GET"]),
+            *(Route(path, _answer_errors(_index), methods=["GET"]) for path in ("/v1", "/v1/")),
+            Route("/v1/docs", _answer_errors(show_docs_page), methods=["GET"]),
+            Route("/v1/docs/{name}", _answer_errors(show_docs_asset), methods=["GET"]),
             Route("/v1/openapi.json", _document(gate, table), methods=["GET"]),
-            *_routed(gate, table),
+            *_routes_of(gate, table),
         ],
         exception_handlers={HTTPException: _http_error},
     )
@@ -68,7 +68,7 @@ async def _index(request: Request) -> Response:
     return RedirectResponse(f"{request.scope.get('root_path', '')}/v1/docs", 307)
 
 
-def _guarded(handler: Handler) -> Handler:
+def _answer_errors(handler: Handler) -> Handler:
     async def handle(request: Request) -> Response:
         try:
             return await handler(request)
@@ -87,10 +87,10 @@ def _document(gate: Gate, table: tuple[Operation, ...]) -> Handler:
 
         return await gate.in_thread(work)
 
-    return _guarded(handle)
+    return _answer_errors(handle)
 
 
-def _routed(gate: Gate, table: tuple[Operation, ...]) -> Iterator[Route]:
+def _routes_of(gate: Gate, table: tuple[Operation, ...]) -> Iterator[Route]:
     """Yield one route for each address, so that a wrong method is told all the right ones."""
     by_path: dict[str, dict[str, Handler]] = {}
     for operation in table:
@@ -110,13 +110,17 @@ def _handler(gate: Gate, operation: Operation) -> Handler:
     async def handle(request: Request) -> Response:
         person, client, limits = await gate.in_thread(gate.admit, request)
         query = _query(operation, request)
-        body = await read_body(request, limits.upload_mb) if operation.body == "json" else b""
-        call = Call(request, person, client, limits, query, body)
-        if _is_async(operation.work):
-            return await cast(Awaitable[Response], operation.work(call))
-        return await gate.in_thread(cast(Callable[[Call], Response], operation.work), call)
+        with gate.bodies.reserve() as take:
+            body = b""
+            if operation.body == "json":
+                body = await read_body(request, limits.upload_mb, take)
+                take(await gate.in_thread(json_bytes, body))
+            call = Call(request, person, client, limits, query, body)
+            if _is_async(operation.work):
+                return await cast(Awaitable[Response], operation.work(call))
+            return await gate.in_thread(cast(Callable[[Call], Response], operation.work), call)
 
-    return _guarded(handle)
+    return _answer_errors(handle)
 
 
 def _is_async(work: Any) -> bool:
@@ -125,19 +129,19 @@ def _is_async(work: Any) -> bool:
 
 def _query(operation: Operation, request: Request) -> dict[str, Json]:
     """Return the query's values by their schemas, defaults filled in; InputError for what does not fit."""
-    given: dict[str, Json] = {}
+    values: dict[str, Json] = {}
     twice = [name for name in request.query_params if len(request.query_params.getlist(name)) > 1]
     for name, text in request.query_params.items():
-        given[name] = _typed(operation.query.get(name, {}).get("type", ""), text)
+        values[name] = _read_text(operation.query.get(name, {}).get("type", ""), text)
     schema = {"type": "object", "properties": operation.query, "additionalProperties": False}
-    found = [Problem(f"query.{p.path}", p.message) for p in validate.problems(schema, given)]
+    found = [Problem(f"query.{p.path}", p.message) for p in validate.problems(schema, values)]
     found += [Problem(f"query.{name}", "is given more than once") for name in dict.fromkeys(twice)]
     if found:
         raise InputError(problems=tuple(found))
-    return cast(dict[str, Json], validate.check(schema, given))
+    return cast(dict[str, Json], validate.check(schema, values))
 
 
-def _typed(kind: str, text: str) -> Json:
+def _read_text(kind: str, text: str) -> Json:
     if kind == "boolean":
         return {"true": True, "false": False}.get(text, text)
     if kind == "integer" and text.removeprefix("-").isascii() and text.removeprefix("-").isdecimal() and len(text) < 19:

@@ -34,12 +34,11 @@ FEEDBACK: dict[str, Json] = {
     "properties": {
         "rating": {
             "anyOf": [{"enum": [-1, 1, 2, 3, 4, 5], "type": "integer"}, {"type": "null"}],
-            "default": None,
             "description": "1 is good and -1 is bad; 1 to 5 on the scale of stars.",
         },
         "scale": {"type": "string", "enum": ["thumbs", "stars"], "default": "thumbs"},
-        "comment": {"type": "string", "maxLength": LONGEST_COMMENT, "default": ""},
-        "corrected": {"description": "The right result, in the shape of the predictor's own.", "default": None},
+        "comment": {"type": "string", "maxLength": LONGEST_COMMENT},
+        "corrected": {"description": "The right result, in the shape of the predictor's own."},
     },
     "additionalProperties": False,
 }
@@ -134,22 +133,22 @@ def cancel(call: Call) -> Response:
 
 
 def give_feedback(call: Call) -> Response:
-    """Say what is right or wrong; replaces what this person said before."""
+    """Say what is right or wrong; fields that are not named stay as this person said them before."""
     run = call.client.run(call.path("run"))
-    said = validate.check(FEEDBACK, call.json())
-    if not isinstance(said, dict):
+    statement = validate.check(FEEDBACK, call.json())
+    if not isinstance(statement, dict):
         raise InputError("", "must be an object")
-    if said["corrected"] is not None:
+    if statement.get("corrected") is not None:
         schema = call.client.predictor(run.predictor).result
-        found = validate.problems(schema, said["corrected"])
+        found = validate.problems(schema, statement["corrected"])
         if found:
             raise InputError(problems=tuple(Problem(f"corrected.{p.path}".rstrip("."), p.message) for p in found))
-    rating = None if said["rating"] is None else int(said["rating"])
-    if rating not in (None, *RATINGS[said["scale"]]):
-        raise InputError("rating", f"is none of {', '.join(map(str, RATINGS[said['scale']]))}")
-    return answer(
-        feedback_json(call.client.feedback(run.id, rating, said["comment"], said["corrected"], scale=said["scale"]))
-    )
+    if statement.get("rating") is not None:
+        statement["rating"] = int(statement["rating"])
+        ratings = RATINGS[statement["scale"]]
+        if statement["rating"] not in ratings:
+            raise InputError("rating", f"is none of {', '.join(map(str, ratings))}")
+    return answer(feedback_json(call.client.feedback(run.id, **statement)))
 
 
 def list_feedback(call: Call) -> Response:

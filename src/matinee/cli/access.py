@@ -41,15 +41,15 @@ def set_secret(
     from matinee.operate.access import set_secret as put
 
     matinee_secrets.check_name(name)
-    kept = put(app, name, _value(name), stage=stage)
+    changed = put(app, name, _value(name), stage=stage)
     if as_json:
-        output.print_json({"name": kept.name, "where": kept.where})
-    output.say(f"{kept.name} is set in {kept.where}.")
+        output.print_json({"name": changed.name, "where": changed.where})
+    output.say(f"{changed.name} is set in {changed.where}.")
     if stage:
         output.next_step("Processes that start from now on have it; those that run keep what they had until they end.")
-        if kept.replace_ui:
-            output.next_step(f"The UI's tasks are replaced by: {kept.replace_ui}")
-    elif kept.is_ignored is False:
+        if changed.replace_ui:
+            output.next_step(f"The UI's tasks are replaced by: {changed.replace_ui}")
+    elif changed.is_ignored is False:
         output.say("git does not ignore .env: add a line .env to .gitignore, or the secret will be committed.")
 
 
@@ -87,10 +87,10 @@ def remove_secret(name: SecretName, stage: OfStage = "", app: App = HERE, as_jso
     """Remove a secret."""
     from matinee.operate.access import remove_secret
 
-    kept = remove_secret(app, name, stage=stage)
+    changed = remove_secret(app, name, stage=stage)
     if as_json:
-        output.print_json({"name": kept.name, "where": kept.where})
-    output.say(f"{kept.name} is removed from {kept.where}.")
+        output.print_json({"name": changed.name, "where": changed.where})
+    output.say(f"{changed.name} is removed from {changed.where}.")
 
 
 def _value(name: str) -> str:
@@ -163,13 +163,13 @@ def revoke(
     """Revoke a token: from now on it is refused."""
     from matinee.operate import access
 
-    gone = access.revoke_token(app, which, stage=stage)
+    revoked = access.revoke_token(app, which, stage=stage)
     if as_json:
-        output.print_json([_json(token) for token in gone])
+        output.print_json([_json(token) for token in revoked])
         return
-    for token in gone:
+    for token in revoked:
         output.print_text(token.id)
-    output.next_step(f"Revoked: {', '.join(f'{token.id} of {token.person.name}' for token in gone)}.")
+    output.next_step(f"Revoked: {', '.join(f'{token.id} of {token.person.name}' for token in revoked)}.")
 
 
 def _json(token: Token) -> dict[str, Json]:

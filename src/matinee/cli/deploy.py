@@ -11,10 +11,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from matinee.cli import output
 from matinee.cli.options import HERE, App, AsJson
+from matinee.cli.output import escape
 from matinee.errors import UsageError
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def ask_to_deploy(question: str) -> bool:
     """Ask on stderr; UsageError where nobody is at the keyboard."""
     if not sys.stdin.isatty():
         raise UsageError("Nobody is here to be asked.", hint="Look at it with `matinee plan`, then add --yes.")
-    return typer.confirm(question, err=True)
+    return typer.confirm(output.show_controls(question), err=True)
 
 
 def show_summary(summary: Summary) -> None:
@@ -301,8 +301,8 @@ def _show_lines(effect: str, lines: list[Line]) -> None:
     console = output.stderr()
     if len(lines) > _SHOWN:
         kinds = Counter(line.kind for line in lines)
-        told = ", ".join(f"{count} {_plural(kind)}" if count > 1 else kind for kind, count in kinds.most_common())
-        console.print(f"  {_SIGNS[effect]} {len(lines)} resources {_WORDS[effect]}: {escape(told)}")
+        text = ", ".join(f"{count} {_plural(kind)}" if count > 1 else kind for kind, count in kinds.most_common())
+        console.print(f"  {_SIGNS[effect]} {len(lines)} resources {_WORDS[effect]}: {escape(text)}")
         return
     for line in lines:
         why = f" ({', '.join(line.because)})" if line.because else ""

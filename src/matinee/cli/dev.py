@@ -70,7 +70,7 @@ def _print_event(event: Any) -> None:
     shown = {name: str(v) if isinstance(v, Exception) else v for name, v in vars(event).items() if name != "release"}
     if hasattr(event, "release"):
         shown["release"] = asdict(event.release)
-    output.print_text(json.dumps({"event": type(event).__name__, **shown}, ensure_ascii=False, default=str))
+    output.print_json({"event": type(event).__name__, **shown}, indent=None)
 
 
 def _renderer() -> Callable[[Any], None]:
@@ -297,7 +297,6 @@ def _show_measured(measured: Sequence[Measured]) -> None:
 
 
 def _show_test(tested: Tested) -> None:
-    import json
 
     from matinee.cli import output
 

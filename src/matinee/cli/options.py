@@ -14,7 +14,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from matinee.errors import InputError, UsageError
-from matinee.tables.columns import boolean
+from matinee.tables.columns import parse_boolean
 from matinee.values.blobs import inline_blob, media_type_of
 from matinee.values.registry import MARKED
 from matinee.values.validate import resolve
@@ -89,7 +89,7 @@ class TableOptions(NamedTuple):
 
 def table_options(words: list[str], sheet: str) -> TableOptions:
     """Return what `--reading column=reading` and `--sheet` say; UsageError for a word that is neither."""
-    from matinee.tables.read import check_readings
+    from matinee.tables.uploads import check_readings
 
     readings = {}
     for word in words:
@@ -161,8 +161,8 @@ def _value(key: str, text: str, branches: list[Schema], tables: TableOptions) ->
         return None
     if "string" in kinds:
         return text
-    if "boolean" in kinds and boolean(text) is not None and not kinds & {"integer", "number"}:
-        return boolean(text)
+    if "boolean" in kinds and parse_boolean(text) is not None and not kinds & {"integer", "number"}:
+        return parse_boolean(text)
     if kinds & {"array", "object"} or not kinds:
         return _json(key, text, strict=bool(kinds))
     return _number(text) if kinds & {"integer", "number"} else text
@@ -207,7 +207,7 @@ def _file(key: str, file: Path, carriers: set[str], branches: list[Schema], tabl
         raise InputError(key, f"{file} cannot be read: {error.strerror or error}") from error
     is_json = file.suffix.lower() == ".json"
     if "table" in carriers and not is_json:
-        from matinee.tables.read import read_frame
+        from matinee.tables.uploads import read_frame
 
         how = "Say which it is: --reading {column}={reading}"
         return read_frame(data, key, readings=tables.readings, sheet=tables.sheet, how=how)

@@ -1,8 +1,13 @@
-"""Where output goes: data to stdout, progress and hints to stderr."""
+"""Where output goes: data to stdout, progress and hints to stderr.
+
+What people and predictors wrote may hold terminal escapes, which could hide or forge lines. They are shown, not obeyed:
+every text passes `show_controls` here. Only a result that goes to a file or a pipe stays byte for byte.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -10,8 +15,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from matinee.dataclass_json import to_json
@@ -37,14 +42,34 @@ def stderr() -> Console:
     return Console(file=sys.stderr, highlight=False, soft_wrap=True)
 
 
-def print_json(value: Json) -> None:
-    """Print one JSON document to stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+# Control characters but tab and newline, C1 too; and what turns the direction of text.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def show_controls(text: str) -> str:
+    """Return the text with control characters as people read them, by their numbers."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
+
+
+def escape(text: str) -> str:
+    """Return the text as `Console.print` is to show it: without markup, without control characters."""
+    return markup.escape(show_controls(text))
+
+
+def print_json(value: Json, *, indent: int | None = 2) -> None:
+    """Print one JSON document to stdout; with `indent=None` on one line."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+    sys.stdout.write(_CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def print_text(text: str) -> None:
-    """Print data that is already text to stdout."""
-    sys.stdout.write(text + "\n")
+    """Print a line for people to stdout."""
+    sys.stdout.write(show_controls(text) + "\n")
+
+
+def print_data(text: str) -> None:
+    """Print a result that is text to stdout: as it is into a file or a pipe."""
+    sys.stdout.write((show_controls(text) if sys.stdout.isatty() else text) + "\n")
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:
@@ -149,7 +174,7 @@ def show_result(run: Run, result: Json, saved_to: Path | None = None) -> None:
     elif is_blob(result):
         _show_blob(run, result)
     elif isinstance(result, str):
-        print_text(result)
+        print_data(result)
     else:
         print_json(result)
 

@@ -48,6 +48,8 @@ def predict(
     if as_json:
         output.print_json(output.run_json(answer.run, result=answer.result))
         raise typer.Exit(1 if answer.run.failure else 0)
+    if answer.run.warning:
+        output.say(answer.run.warning)
     output.show_result(answer.run, answer.result, save_to)
     output.next_step(f"Run {answer.run.id} in {output.took(answer.run.duration_s)}")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from dataclasses import asdict
@@ -135,7 +134,7 @@ def _print(line: LogLine, *, as_json: bool) -> None:
     from dataclasses import asdict
 
     if as_json:
-        output.print_text(json.dumps(asdict(line), ensure_ascii=False))
+        output.print_json(asdict(line), indent=None)
     else:
         moment = datetime.fromtimestamp(line.at).astimezone()
         clock = moment.strftime("%H:%M:%S.%f" if time.time() - line.at < 43_200 else "%m-%d %H:%M:%S.%f")[:-3]
@@ -169,8 +168,19 @@ def cost(
     if as_json:
         output.print_json(_json(found))
         return
+    _print_headline(found)
     _print_bill(found.bill, every_line=every_line)
     _print_comparison(found)
+
+
+def _print_headline(found: CostReport) -> None:
+    usage = found.bill.usage
+    output.say(f"US $ {found.bill.total_usd:.2f} a month: {found.idle_usd:.2f} idle + {found.use_usd:.2f} of use.")
+    output.say(
+        f"Use: {usage.users} people, {usage.predictions:,} predictions of {usage.prediction_s:g} s, {usage.runs} runs "
+        f"of {usage.run_s:g} s."
+    )
+    output.say("")
 
 
 def _print_bill(bill: Bill, *, every_line: bool) -> None:
@@ -209,13 +219,9 @@ def _number(quantity: float) -> str:
 def _print_comparison(found: CostReport) -> None:
     from matinee.prices import AS_OF, REGION
 
-    usage = found.bill.usage
     output.say("")
     output.say(f"Prices of {REGION}, {AS_OF}; elsewhere typically 10 to 30 % more. Free tiers are the account's own.")
-    output.say(
-        f"With {usage.users} people, {usage.predictions:,} predictions of {usage.prediction_s:g} s, {usage.runs} runs "
-        f"of {usage.run_s:g} s. The load balancer and public addresses cost the same without anybody."
-    )
+    output.say("The load balancer and public addresses cost the same without anybody.")
     output.say("")
     output.say("In [aws] of the matinee.toml:")
     for switch in found.switches:
@@ -241,6 +247,8 @@ def _json(found: CostReport) -> Json:
         "stage": found.stage,
         "usage": asdict(found.bill.usage),
         "bill": bill(found.bill),
+        "idle_usd": found.idle_usd,
+        "use_usd": found.use_usd,
         "switches": [asdict(switch) for switch in found.switches],
         "default_usd": found.default_usd,
         "of_2020": {**bill(found.of_2020), "claimed_usd": list(found.claimed_2020_usd)},

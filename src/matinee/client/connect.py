@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from matinee.backends.factory import open_backend
 from matinee.client.core import Client, Verbs, provided
-from matinee.client.host import Report, adopt_data, open_client
+from matinee.client.host import Report, adopt_data, open_client, open_data
 from matinee.client.rows import RowsResult, row_verbs, summary_of_rows
 from matinee.errors import BackendError, InputError, MatineeError, NotFoundError, PredictionError, UsageError
 from matinee.manifest import PredictorManifest, Release
@@ -20,7 +21,7 @@ from matinee.names import Names, check_stage
 from matinee.ports import LogLine, RunQuery, Store
 from matinee.project.load import load
 from matinee.project.model import Project
-from matinee.runs import Entry, Feedback, Json, Progress, Run, Scale, Status
+from matinee.runs import UNCHANGED, Entry, Feedback, Json, Progress, Run, Scale, Status, Unchanged
 from matinee.settings import STAGE, TOKEN, Settings
 from matinee.tables.read import Source
 from matinee.values import records
@@ -142,6 +143,8 @@ class Predictor:
         if self.manifest.kind == "batch":
             return self.submit(**inputs).result(show_progress=True)
         run = self._client.predict(self.manifest.name, self._json(inputs))
+        if run.warning:
+            warnings.warn(run.warning, stacklevel=2)
         return RunHandle(self._client, run).result()
 
     def submit(self, *, idempotency_key: str = "", **inputs: Any) -> RunHandle:
@@ -240,7 +243,8 @@ class RunHandle:
     def result(self, *, timeout_s: float | None = None, show_progress: bool = False) -> Any:
         """Wait for the result and return it as read-only records.
 
-        Raises PredictionError when the run failed, UsageError when it was cancelled, TimeoutError after `timeout_s`.
+        Raises PredictionError when the run failed, UsageError when it was cancelled, TimeoutError after `timeout_s`,
+        which says what the run waits for or how far it is.
         """
         if not self._run.status.is_final:
             watch = _bar(self._run.predictor) if show_progress and sys.stderr.isatty() else None
@@ -252,11 +256,28 @@ class RunHandle:
         if run.status is Status.CANCELLED:
             raise UsageError(f"Run {run.id} was cancelled.", hint="Submit it again to get a result.")
         if not run.status.is_final:
-            raise TimeoutError(f"Run {run.id} is still {run.status} after {timeout_s:g} s.")
+            raise TimeoutError(f"Run {run.id} is still {run.status} after {timeout_s:g} s: {self._why_unfinished()}")
         if summary_of_rows(run):
             return RowsResult(row_verbs(self._client), run)
         schema = self._client.predictor(run.predictor).result
         return records.from_json(schema, self._client.result(run), self._client.read_blob)
+
+    def _why_unfinished(self) -> str:
+        client, run = self._client, self._run
+        if run.status is Status.RUNNING:
+            entry = client.entry(run)
+            progress = entry.progress if entry else Progress()
+            how_far = "" if progress.fraction is None else f"{progress.fraction:.0%} "
+            reported = f"{how_far}{progress.message}".strip()
+            return f"it has reported {reported}." if reported else "it has reported no progress."
+        if reason := client.why_waiting(run):
+            return reason
+        if run.failure is not None:
+            return f"its last attempt failed, and it is tried again after a pause. {run.failure.message}"
+        before = client.queue_position(run)
+        if not before:
+            return "it is the next one, and a worker is starting."
+        return f"{before:,} {'run starts' if before == 1 else 'runs start'} before it."
 
     def cancel(self) -> None:
         """Cancel it; ConflictError if it is finished."""
@@ -267,10 +288,16 @@ class RunHandle:
         return self._client.logs(self.id)
 
     def feedback(
-        self, rating: int | None = None, comment: str = "", corrected: Any = None, *, scale: Scale = "thumbs"
+        self,
+        rating: int | Unchanged | None = UNCHANGED,
+        comment: str | Unchanged = UNCHANGED,
+        corrected: Any = UNCHANGED,
+        *,
+        scale: Scale = "thumbs",
     ) -> Feedback:
-        """Rate it: 1 is good, -1 is bad, on the scale "stars" 1 to 5. Replaces what this user said before."""
-        return self._client.feedback(self.id, rating, comment, self._client.to_json(corrected), scale=scale)
+        """Rate it: 1 is good, -1 is bad, on the scale "stars" 1 to 5. What is not named stays as it was said before."""
+        value = corrected if corrected is UNCHANGED else self._client.to_json(corrected)
+        return self._client.feedback(self.id, rating, comment, value, scale=scale)
 
 
 def _bar(name: str) -> Callable[[Run, Entry | None], None]:
@@ -303,8 +330,7 @@ def open_store_of(project: Project, stage: str = "") -> Iterator[Store]:
         store = client.backend.store
     else:
         adopt_data(project)
-        project.data.mkdir(parents=True, exist_ok=True)
-        store = open_backend(Settings.of_folder(project.name, project.data)).store
+        store = open_data(project)[0].store
     try:
         yield store
     finally:
@@ -340,8 +366,10 @@ def open_stage(project: Project, stage: str, *, region: str = "", user: str = ""
     store = open_store(session=session)
     try:
         session = session.with_bucket(_bucket(store, names, session))
-        emulator = Settings.from_environment().lambda_endpoint if session.settings.endpoint else ""
-        app = Settings("aws", project.name, lambda_endpoint=emulator, function_prefix=names.prefix)
+        app = Settings("aws", project.name, function_prefix=names.prefix)
+        if session.settings.endpoint:  # of an emulator
+            here = Settings.from_environment()
+            app = app._replace(lambda_endpoint=here.lambda_endpoint, lambda_secret=here.lambda_secret)
         return Client(open_backend(app, session, store), app, user or caller_name(session), owner=True)
     except BaseException:
         session.close()
@@ -357,9 +385,9 @@ def session_on(project: Project, stage: str, *, region: str = "") -> tuple[Names
     from matinee.settings import AwsSettings
 
     check_stage(stage)
-    names, told = Names(project.name, stage), AwsSettings.from_environment()
-    region = region or project.for_stage(stage).aws.region or told.region
-    return names, Session(told._replace(table=names.base, bucket="", region=region))
+    names, environment = Names(project.name, stage), AwsSettings.from_environment()
+    region = region or project.for_stage(stage).aws.region or environment.region
+    return names, Session(environment._replace(table=names.base, bucket="", region=region))
 
 
 def _bucket(store: Store, names: Names, session: Session) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,21 +17,25 @@ from typing import Any, Protocol
 from matinee.backends.factory import Backend
 from matinee.client import rows as client_rows
 from matinee.client.history import RecordedRuns, Visibility
-from matinee.errors import InputError, NotFoundError, RateError, UsageError
+from matinee.errors import InputError, MatineeError, NotFoundError, RateError, UsageError
 from matinee.lambda_api.outcome import read_result
 from matinee.manifest import PredictorManifest, Release
 from matinee.ports import Invocation, LogLine, RunQuery, Store
 from matinee.project.model import Limits
 from matinee.queue.dispatch import cancel
 from matinee.rows.inputs import RowsCheck
-from matinee.runs import Entry, Feedback, Json, Run, Scale, Status, new_run_id
+from matinee.runs import UNCHANGED, Entry, Feedback, Json, Run, Scale, Status, Unchanged, inputs_key, new_run_id
 from matinee.schedule import inputs_of
 from matinee.settings import DISPATCHER, Settings
 from matinee.tables.read import Source
 from matinee.values import blobs, validate
 
 INLINE_BYTES = 4096  # larger inputs and results travel through Files: a store is billed by the whole item
+NOT_RECORDED = "This result is not in the history and has no link: it could not be recorded."
 PAYLOAD_BYTES = 5_500_000  # Lambda takes 6 MB; the rest is room for escapes
+
+
+log = logging.getLogger(__name__)
 
 
 def used_key() -> InputError:
@@ -96,38 +101,62 @@ class Client(RecordedRuns):
     def predict(self, name: str, inputs: Json, *, parent: str = "", run_id: str = "") -> Run:
         """Call a realtime predictor and record the run (as `run_id` if given), whether it succeeded or failed.
 
+        An answer that was computed is returned, even if it cannot be recorded: then the run's `warning` says so.
         Raises InputError (also when the predictor itself rejects a value), NotFoundError, UsageError for a batch
-        predictor, BackendError when it could not be reached.
+        predictor, BackendError when it could not be reached, UnansweredError when it may have run.
         """
-        predictor = self._of_kind(name, "realtime")
-        checked = self._checked(predictor, inputs)
-        run = self._new(predictor, checked, Status.RUNNING, parent=parent)
+        predictor = self._predictor_of_kind(name, "realtime")
+        checked = self._check_inputs(predictor, inputs)
+        run = self._make_run(predictor, checked, Status.RUNNING, parent=parent)
         run = replace(run, id=run_id or run.id, started_at=run.created_at, attempt=1)
         answer = self._invoke(predictor, run, checked)
         result, failure = read_result(answer, predictor)
         finished = replace(
             run,
-            inputs=self._kept(f"inputs/{run.id}.json", checked),
             status=Status.FAILED if failure else Status.SUCCEEDED,
             failure=failure,
-            result=None if failure else self._kept(f"results/{run.id}/1.json", result),
-            version=self._version(run, answer),
+            result=None if failure else result,
             finished_at=self.clock(),
         )
-        self.backend.store.record(finished)
-        return self._shown(finished)
+        return self._hide_traceback(self._record(finished, answer.version))
 
-    def _version(self, run: Run, answer: Invocation) -> str:
-        """Return what answered: on AWS a function's own number, which is the label's when it is the released one."""
-        if self.release().aws.functions.get(run.predictor, "") == answer.version:
-            return run.version
-        return answer.version or run.version
+    def _record(self, run: Run, version: str) -> Run:
+        """Put a finished run into the store; return it as it is there, or whole and with a warning if it is not."""
+        try:
+            recorded = replace(
+                run,
+                inputs=self._store_if_large(f"{inputs_key(run.predictor, run.id)}.json", run.inputs),
+                result=self._store_if_large(f"results/{run.id}/1.json", run.result),
+                version=self._label_of(run, version),
+            )
+            self.backend.store.record(recorded)
+            return recorded
+        except MatineeError as error:
+            log.warning("Run %s of %s is not recorded: %s", run.id, run.predictor, error)
+            return replace(run, warning=f"{NOT_RECORDED} {error}")
+
+    def _label_of(self, run: Run, version: str) -> str:
+        """Return the label of the version that answered. On AWS it is a function's number, which a release explains.
+
+        A deployment or a rollback may be newer than the release this process has in memory: then it is read anew. A
+        number of which no release tells is better than a label that belongs to other code.
+        """
+        for read in (self.release, self._read_release):
+            release = read()
+            component = release.component_of(run.predictor)
+            if component and release.aws.functions.get(run.predictor, "") == version:
+                return component.label
+            if not release.aws.functions:  # here a function's number is the component's
+                return f"v{version}" if version.isdecimal() else run.version
+        return version or run.version
 
     def _invoke(self, predictor: PredictorManifest, run: Run, checked: Json) -> Invocation:
         sent = checked["event"] if predictor.plain else checked
         body = json.dumps(sent, separators=(",", ":")).encode()
         if len(body) > PAYLOAD_BYTES and not predictor.plain:  # whoever takes an event as it is knows no reference
-            reference = blobs.store_large(self.backend.files, f"inputs/{run.id}.json", checked, INLINE_BYTES)
+            reference = blobs.store_large(
+                self.backend.files, f"{inputs_key(run.predictor, run.id)}.json", checked, INLINE_BYTES
+            )
             body = json.dumps(reference).encode()
         context = {"run": run.id, "user": run.user, "parent": run.parent, "attempt": "1"}
         return self.backend.invoker.invoke(run.predictor, body, context=context)
@@ -140,31 +169,34 @@ class Client(RecordedRuns):
         Raises InputError (also for a key that was used with other inputs), NotFoundError, UsageError for a realtime
         predictor, RateError when this person's place in the queue is full.
         """
-        predictor = self._of_kind(name, "batch")
-        return self._submit(predictor, [self._queued(predictor, inputs, idempotency_key, parent)])[0]
+        predictor = self._predictor_of_kind(name, "batch")
+        return self._submit(predictor, [self._make_queued(predictor, inputs, idempotency_key, parent)])[0]
 
     def submit_many(self, name: str, rows: Sequence[Json], *, idempotency_key: str = "") -> list[Run]:
         """Queue many batch runs, all or none of them; they take turns with other people's.
 
         The same key gives the same runs, row by row. Raises what `submit` does.
         """
-        predictor = self._of_kind(name, "batch")
+        predictor = self._predictor_of_kind(name, "batch")
         keys = [f"{idempotency_key}/{number}" if idempotency_key else "" for number in range(len(rows))]
         return self._submit(
-            predictor, [self._queued(predictor, row, key, "") for row, key in zip(rows, keys, strict=True)]
+            predictor, [self._make_queued(predictor, row, key, "") for row, key in zip(rows, keys, strict=True)]
         )
 
-    def _queued(self, predictor: PredictorManifest, inputs: Json, key: str, parent: str) -> Run:
-        run = self._new(predictor, self._checked(predictor, inputs), Status.QUEUED, parent=parent)
+    def _make_queued(self, predictor: PredictorManifest, inputs: Json, key: str, parent: str) -> Run:
+        run = self._make_run(predictor, self._check_inputs(predictor, inputs), Status.QUEUED, parent=parent)
         return replace(run, idempotency_key=key)
 
     def _submit(self, predictor: PredictorManifest, runs: Sequence[Run]) -> list[Run]:
         check_queue(self.backend.store, limits_of(self.release()), runs)
-        kept = [replace(run, inputs=self._kept(f"inputs/{run.id}.json", run.inputs)) for run in runs]
-        submitted = self.backend.store.submit(kept)
+        small = [
+            replace(run, inputs=self._store_if_large(f"{inputs_key(run.predictor, run.id)}.json", run.inputs))
+            for run in runs
+        ]
+        submitted = self.backend.store.submit(small)
         self._check_keys(runs, submitted)
         self.poke(predictor.name)
-        return [self._shown(run) for run in submitted]
+        return [self._hide_traceback(run) for run in submitted]
 
     def _check_keys(self, runs: Sequence[Run], submitted: Sequence[Run]) -> None:
         """Raise InputError if a key stands for a run with other inputs; what is new beside that run is cancelled."""
@@ -211,9 +243,9 @@ class Client(RecordedRuns):
         Raises InputError, ConflictError when the file is not the checked one, RateError.
         """
         predictor = self._for_rows(name)
-        run = replace(self._new(predictor, None, Status.QUEUED, parent=""), kind="batch")
+        run = replace(self._make_run(predictor, None, Status.QUEUED, parent=""), kind="batch")
         files, key, limit = self.backend.files, f"{self.visibility.uploads}{run.id}", limits_of(self.release()).rows
-        with client_rows.kept(files, key, source, checked, name=file_name, limit=limit) as upload:
+        with client_rows.store_table(files, key, source, checked, name=file_name, limit=limit) as upload:
             queued = replace(run, inputs=upload.reference, idempotency_key=idempotency_key)
             submitted = self._submit(predictor, [queued])[0]
         if submitted.id != run.id:
@@ -221,7 +253,7 @@ class Client(RecordedRuns):
         return submitted
 
     def _for_rows(self, name: str) -> PredictorManifest:
-        predictor = self._of_kind(name, "realtime")
+        predictor = self._predictor_of_kind(name, "realtime")
         if predictor.plain:
             raise UsageError(
                 f"{name} takes events as they are, no tables.",
@@ -235,17 +267,20 @@ class Client(RecordedRuns):
         return client_rows.result(self.backend.files, self.see(run), predictor, form, separator)
 
     def poke(self, predictor: str) -> None:
-        """Have the dispatcher look at this predictor's pool."""
-        self.backend.invoker.poke(DISPATCHER, json.dumps({"predictor": predictor}).encode())
+        """Have the dispatcher look at this predictor's pool soon. If it cannot be reached, it looks later by itself."""
+        try:
+            self.backend.invoker.poke(DISPATCHER, json.dumps({"predictor": predictor}).encode())
+        except Exception as error:  # whatever it is: the store has the run, and that is what the caller is told
+            log.warning("The dispatcher was not reached and starts %s later by itself: %s", predictor, error)
 
     # --- helpers ------------------------------------------------------------------------------------------------
 
-    def _checked(self, predictor: PredictorManifest, inputs: Json) -> Json:
+    def _check_inputs(self, predictor: PredictorManifest, inputs: Json) -> Json:
         checked = validate.check(predictor.parameters, inputs)
         self.visibility.check_inputs(checked)
         return checked
 
-    def _of_kind(self, name: str, kind: str) -> PredictorManifest:
+    def _predictor_of_kind(self, name: str, kind: str) -> PredictorManifest:
         predictor = self.predictor(name)
         if predictor.kind != kind:
             way = "Submit it" if predictor.kind == "batch" else "Predict with it"
@@ -253,13 +288,13 @@ class Client(RecordedRuns):
             raise UsageError(f"{name} is a {predictor.kind} predictor.", hint=f"{way}: matinee {verb} {name} …")
         return predictor
 
-    def _new(self, predictor: PredictorManifest, inputs: Json, status: Status, *, parent: str) -> Run:
+    def _make_run(self, predictor: PredictorManifest, inputs: Json, status: Status, *, parent: str) -> Run:
         now = self.clock()
         component = self.release().component_of(predictor.name)
         version = component.label if component else ""
         return Run(new_run_id(now), predictor.name, predictor.kind, self.user, status, inputs, now, version, parent)
 
-    def _kept(self, key: str, value: Json) -> Json:
+    def _store_if_large(self, key: str, value: Json) -> Json:
         return blobs.store_large(self.backend.files, key, value, INLINE_BYTES)
 
 
@@ -283,7 +318,7 @@ def check_queue(store: Store, limits: Limits, runs: Sequence[Run]) -> None:
     if not mine:
         return
     room = limits.queue_per_user - store.unfinished(mine[0].user)
-    if len(mine) <= room or len(mine) - _repeated(store, mine, limits.queue_per_user) <= room:
+    if len(mine) <= room or len(mine) - _count_repeated(store, mine, limits.queue_per_user) <= room:
         return
     most = limits.queue_per_user
     raise RateError(
@@ -294,7 +329,7 @@ def check_queue(store: Store, limits: Limits, runs: Sequence[Run]) -> None:
     )
 
 
-def _repeated(store: Store, runs: Sequence[Run], limit: int) -> int:
+def _count_repeated(store: Store, runs: Sequence[Run], limit: int) -> int:
     keys = {run.idempotency_key for run in runs} - {""}
     if not keys:
         return 0
@@ -322,6 +357,8 @@ class Verbs(Protocol):
     def run(self, run_id: str) -> Run: ...
     def runs(self, query: RunQuery) -> list[Run]: ...
     def entry(self, run: Run) -> Entry | None: ...
+    def queue_position(self, run: Run) -> int | None: ...
+    def why_waiting(self, run: Run) -> str: ...
     def inputs(self, run: Run) -> Json: ...
     def result(self, run: Run) -> Json: ...
     def read_blob(self, blob: Json) -> bytes: ...
@@ -334,9 +371,9 @@ class Verbs(Protocol):
     def feedback(
         self,
         run_id: str,
-        rating: int | None = None,
-        comment: str = "",
-        corrected: Json = None,
+        rating: int | Unchanged | None = UNCHANGED,
+        comment: str | Unchanged = UNCHANGED,
+        corrected: Json = UNCHANGED,
         *,
         scale: Scale = "thumbs",
     ) -> Feedback: ...
@@ -347,18 +384,18 @@ class Verbs(Protocol):
 # --- inside -----------------------------------------------------------------------------------------------------------
 # Where `connect()` is called inside a process that already serves the app: a custom page gets who looks at it.
 
-_give: Callable[[], Verbs] | None = None
+_current_client: Callable[[], Verbs] | None = None
 
 
 def provide(give: Callable[[], Verbs] | None) -> None:
     """Have `connect()` return an App on the client that `give` returns, each time it is called; None ends it."""
-    global _give
-    _give = give
+    global _current_client
+    _current_client = give
 
 
 def provided() -> Verbs | None:
     """Return the client for whoever is served now, None outside such a process."""
-    return _give() if _give else None
+    return _current_client() if _current_client else None
 
 
 # --- scheduled --------------------------------------------------------------------------------------------------------

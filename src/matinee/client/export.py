@@ -71,14 +71,14 @@ def _cell(value: Json, kind: str) -> Json:
 
 def records(client: Client, what: What) -> Iterator[Record]:
     """Yield the records, by the names of `COLUMNS`."""
-    pairs = _said(client, what) if what.feedback_only else _all(client, what)
+    pairs = _pairs_by_feedback(client, what) if what.feedback_only else _all(client, what)
     for run, feedback in pairs:
         yield _record(client, run, feedback)
 
 
 def _all(client: Client, what: What) -> Iterator[tuple[Run, Feedback | None]]:
     """Runs, each with every feedback on it. Which have any is read first: most have none."""
-    rated = {feedback.run_id for feedback in said_since(client, what.since)}
+    rated = {feedback.run_id for feedback in feedback_since(client, what.since)}
     before = ""
     while True:
         query = RunQuery(
@@ -97,8 +97,8 @@ def _all(client: Client, what: What) -> Iterator[tuple[Run, Feedback | None]]:
         before = page[-1].id
 
 
-def _said(client: Client, what: What) -> Iterator[tuple[Run, Feedback | None]]:
-    for feedback in said_since(client, what.since):
+def _pairs_by_feedback(client: Client, what: What) -> Iterator[tuple[Run, Feedback | None]]:
+    for feedback in feedback_since(client, what.since):
         try:
             run = client.run(feedback.run_id)
         except NotFoundError:
@@ -107,7 +107,7 @@ def _said(client: Client, what: What) -> Iterator[tuple[Run, Feedback | None]]:
             yield run, feedback
 
 
-def said_since(client: Client, since: float) -> Iterator[Feedback]:
+def feedback_since(client: Client, since: float) -> Iterator[Feedback]:
     """All that was said since: nobody can speak of a run before it was made."""
     last: Feedback | None = None
     while page := client.backend.store.feedback_since(since, after=last, limit=PAGE):

@@ -12,7 +12,20 @@ from matinee.backends.factory import Backend
 from matinee.errors import AccessError, ConflictError, InputError, NotFoundError, UsageError
 from matinee.ports import Files, LogLine, RunQuery, Store
 from matinee.queue.dispatch import cancel
-from matinee.runs import RATINGS, Entry, Feedback, Json, Run, Scale, Status, new_run_id
+from matinee.runs import (
+    RATINGS,
+    UNCHANGED,
+    Entry,
+    Feedback,
+    Json,
+    Run,
+    Scale,
+    Status,
+    Unchanged,
+    inputs_key,
+    new_run_id,
+    run_of_key,
+)
 from matinee.settings import Settings
 from matinee.values import blobs, encode
 
@@ -50,7 +63,7 @@ class RecordedRuns:
         """Return a run as this user sees it (a traceback is the owner's); NotFoundError if it is not theirs to see."""
         if not self.visibility.sees(run):
             raise _no_run(run.id)
-        return self._shown(run)
+        return self._hide_traceback(run)
 
     def runs(self, query: RunQuery) -> list[Run]:
         """Return a page of runs, newest first: their own; an owner's query may be of everybody."""
@@ -58,7 +71,7 @@ class RecordedRuns:
             if query.user not in (None, self.user):
                 return []
             query = replace(query, user=self.user)
-        return [self._shown(run) for run in self.backend.store.runs(query)]
+        return [self._hide_traceback(run) for run in self.backend.store.runs(query)]
 
     def entry(self, run: Run) -> Entry | None:
         """Return the queue entry (live progress) of an unfinished run."""
@@ -106,14 +119,14 @@ class RecordedRuns:
 
     def upload(self, data: bytes, media_type: str, name: str) -> Json:
         """Return the bytes as a blob value; large ones are put into Files, as this user's."""
-        return self._upload()(data, media_type, name)
+        return self._blob_writer()(data, media_type, name)
 
     def to_json(self, value: Any) -> Json:
         """Return any supported Python value as JSON; large files of it are put into Files."""
-        return encode.to_json(value, self._upload())
+        return encode.to_json(value, self._blob_writer())
 
-    def _upload(self) -> blobs.PutBlob:
-        return blobs.writer(self.backend.files, f"{self.visibility.uploads}{new_run_id()}")
+    def _blob_writer(self) -> blobs.PutBlob:
+        return blobs.blob_writer(self.backend.files, f"{self.visibility.uploads}{new_run_id()}")
 
     def wait(
         self, run_id: str, *, timeout_s: float | None = None, watch: Callable[[Run, Entry | None], None] | None = None
@@ -135,19 +148,19 @@ class RecordedRuns:
 
         Raises AccessError for a run that was only shared with this user.
         """
-        run = self._own(run_id, "cancel")
+        run = self._run_of_own(run_id, "cancel")
         if run.status.is_final:
             raise ConflictError(f"Run {run.id} has already {_ENDED[run.status]}.", hint="There is nothing to cancel.")
-        return self._shown(cancel(self.backend.store, run.id, self.clock()))
+        return self._hide_traceback(cancel(self.backend.store, run.id, self.clock()))
 
     def share(self, run_id: str) -> None:
         """Let everybody who may use the app see and rate the run; AccessError unless it is this user's."""
-        run = self._own(run_id, "share")
+        run = self._run_of_own(run_id, "share")
         self.backend.store.put_document(SHARE, run.id, {"by": self.user, "at": self.clock()})
 
     def unshare(self, run_id: str) -> None:
         """Keep the run to oneself (and the owner) again; AccessError unless it is this user's."""
-        self.backend.store.put_document(SHARE, self._own(run_id, "share").id, None)
+        self.backend.store.put_document(SHARE, self._run_of_own(run_id, "share").id, None)
 
     def is_shared(self, run_id: str) -> bool:
         """Whether everybody may see the run."""
@@ -160,36 +173,39 @@ class RecordedRuns:
     def feedback(
         self,
         run_id: str,
-        rating: int | None = None,
-        comment: str = "",
-        corrected: Json = None,
+        rating: int | Unchanged | None = UNCHANGED,
+        comment: str | Unchanged = UNCHANGED,
+        corrected: Json = UNCHANGED,
         *,
         scale: Scale = "thumbs",
     ) -> Feedback:
-        """Store what this user says of the run, replacing what they said before.
+        """Store what this user says of the run; what is not named here stays as they said it before.
 
-        `rating` is 1 or -1, on the scale of stars 1 to 5, or None. Raises UsageError for any other, or another scale.
+        `rating` is 1 or -1, on the scale of stars 1 to 5, or None: not rated. Raises UsageError for any other rating or
+        scale, InputError for a right value that refers to a file that is not theirs.
         """
         if scale not in RATINGS:
             raise UsageError(f"There is no scale {scale!r}.", hint=f"There is: {', '.join(RATINGS)}.")
-        if rating not in (None, *RATINGS[scale]):
+        if rating is not UNCHANGED and rating not in (None, *RATINGS[scale]):
             allowed = "1 or -1" if scale == "thumbs" else "1 to 5 stars"
             raise UsageError(f"A rating is {allowed}, not {rating!r}.", hint="Leave it out to store only a comment.")
-        self.visibility.check_inputs({"corrected": corrected})
-        feedback = Feedback(self.run(run_id).id, self.user, rating, comment, corrected, self.clock(), scale)
-        self.backend.store.put_feedback(feedback)
-        return feedback
+        changes = named_fields(rating=rating, comment=comment, corrected=corrected)
+        self.visibility.check_inputs({"corrected": changes.get("corrected")})
+        if "rating" in changes:
+            changes["scale"] = scale
+        changes["updated_at"] = self.clock()
+        return self.backend.store.change_feedback(self.run(run_id).id, self.user, changes)
 
     def feedback_of(self, run_id: str) -> list[Feedback]:
         """Return what this user said of the run; an owner sees what everybody said."""
-        said = self.backend.store.feedback(self.run(run_id).id)
-        return [feedback for feedback in said if self.owner or feedback.user == self.user]
+        everybodys = self.backend.store.feedback(self.run(run_id).id)
+        return [feedback for feedback in everybodys if self.owner or feedback.user == self.user]
 
     def close(self) -> None:
         """Let go of connections."""
         self.backend.store.close()
 
-    def _own(self, run_id: str, verb: str) -> Run:
+    def _run_of_own(self, run_id: str, verb: str) -> Run:
         run = self.run(run_id)
         if not self.visibility.owns(run):
             raise AccessError(
@@ -197,10 +213,15 @@ class RecordedRuns:
             )
         return run
 
-    def _shown(self, run: Run) -> Run:
+    def _hide_traceback(self, run: Run) -> Run:
         if self.owner or run.failure is None or not run.failure.traceback:
             return run
         return replace(run, failure=replace(run.failure, traceback=""))
+
+
+def named_fields(**fields: Json) -> dict[str, Json]:
+    """Return the fields that a caller has named."""
+    return {name: value for name, value in fields.items() if value is not UNCHANGED}
 
 
 def _no_run(run_id: str) -> NotFoundError:
@@ -211,7 +232,7 @@ def _no_run(run_id: str) -> NotFoundError:
 # Who sees what: the one rule for runs and for the files they refer to.
 #
 # A person sees and changes their own runs; a shared run everybody sees and may rate; an owner sees and changes all.
-# A file belongs to whoever uploaded it (`uploads/PERSON/…`) or to the run it was made for (`inputs/RUN…`,
+# A file belongs to whoever uploaded it (`uploads/PERSON/…`) or to the run it was made for (`inputs/PREDICTOR/RUN…`,
 # `results/RUN…`).
 # A run may also refer to an upload of somebody else, as after "run again": then the reference names that run
 # (`"run": id`), and whoever may see the run may read the file.
@@ -243,14 +264,14 @@ class Visibility:
 
     def check_key(self, key: str, run_id: str = "") -> None:
         """Raise NotFoundError unless they may read the file; `run_id` is the run that refers to it, if known."""
-        if self._owner or (_is_plain(key) and (key.startswith(self.uploads) or self._reads(key, run_id))):
+        if self._owner or (_is_plain(key) and (key.startswith(self.uploads) or self._may_read(key, run_id))):
             return
         raise NotFoundError(f"There is no file {key!r}.")
 
-    def _reads(self, key: str, run_id: str) -> bool:
-        top, _, rest = key.partition("/")
+    def _may_read(self, key: str, run_id: str) -> bool:
+        top = key.partition("/")[0]
         if top in ("inputs", "results"):
-            run = self._store.run(rest.partition("/")[0].removesuffix(".json"))
+            run = self._store.run(run_of_key(key))
             return run is not None and self.sees(run)
         run = self._store.run(run_id) if top == "uploads" and run_id else None
         return run is not None and self.sees(run) and key in self._keys_of(run)
@@ -276,17 +297,17 @@ class Visibility:
 
     def inputs(self, run: Run) -> Json:
         """Return the run's inputs; references to somebody else's upload name the run, so that they can be read."""
-        inputs = self._loaded(run.inputs, f"inputs/{run.id}.")
-        return inputs if self._owner else _named(inputs, run.id, self.uploads)
+        inputs = self._load_payload(run.inputs, f"{inputs_key(run.predictor, run.id)}.", f"inputs/{run.id}.")
+        return inputs if self._owner else _with_run_named(inputs, run.id, self.uploads)
 
     def result(self, run: Run) -> Json:
         """Return the run's result."""
-        return self._loaded(run.result, f"results/{run.id}/")
+        return self._load_payload(run.result, f"results/{run.id}/")
 
-    def _loaded(self, value: Json, prefix: str) -> Json:
+    def _load_payload(self, value: Json, *prefixes: str) -> Json:
         """Load a payload of this run alone: a result may be made of what a person typed."""
         key = value.get("$payload") if isinstance(value, dict) else None
-        is_own = isinstance(key, str) and key.startswith(prefix) and _is_plain(key)
+        is_own = isinstance(key, str) and key.startswith(prefixes) and _is_plain(key)
         return blobs.load_payload(self._files, value) if is_own else value
 
 
@@ -296,7 +317,7 @@ def _is_plain(key: str) -> bool:
 
 def _references(value: Json) -> Iterator[dict[str, Json]]:
     """Yield every reference to a file in a value: what has a key, and is marked as a file or as rows."""
-    waiting = [value] if _holds(value) else []
+    waiting = [value] if _is_container(value) else []
     while waiting:
         item = waiting.pop()
         if isinstance(item, dict):
@@ -304,14 +325,14 @@ def _references(value: Json) -> Iterator[dict[str, Json]]:
                 yield item
             if isinstance(rows := item.get("$rows"), dict) and "key" in rows:
                 yield rows
-        waiting += [inner for inner in (item.values() if isinstance(item, dict) else item) if _holds(inner)]
+        waiting += [inner for inner in (item.values() if isinstance(item, dict) else item) if _is_container(inner)]
 
 
-def _holds(value: Json) -> bool:
+def _is_container(value: Json) -> bool:
     return isinstance(value, dict | list)
 
 
-def _named(value: Json, run_id: str, own: str) -> Json:
+def _with_run_named(value: Json, run_id: str, own: str) -> Json:
     """Return the value, changed only where it refers to uploads of others."""
     for reference in _references(value):
         key = str(reference["key"])

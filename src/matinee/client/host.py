@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from matinee import secrets
 from matinee.backends.factory import Backend, open_backend, open_launcher
+from matinee.backends.local.dev_record import DevRecord, running_dev
 from matinee.backends.local.lambda_service.function import LocalFunction
+from matinee.backends.local.lambda_service.guests import ACCESS_KEY_ID
 from matinee.backends.local.lambda_service.service import LambdaService
 from matinee.backends.local.launcher import LaunchCommand, ProcessLauncher
 from matinee.backends.local.logs import FolderLogs
@@ -27,35 +30,28 @@ from matinee.client.processes import Housing, Processes, StageData
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.environments.prepare import locked
 from matinee.environments.snapshots import SnapshotFolder
-from matinee.errors import BackendError, DiskError, MatineeError, UsageError
+from matinee.errors import BackendError, UsageError
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Trouble
+from matinee.private_files import make_private_folder, open_private
 from matinee.project.load import FILE
 from matinee.project.model import Project, details
 from matinee.runs import Slot
 from matinee.settings import DISPATCHER, AwsSettings, Settings
 
+FIRST_RELEASE_S = 900.0  # that a client waits for the first release of a dev: it may have to make environments
 _STORE = "state.db"
-_MOVED = ("files", "logs", "cookie.secret")
+_ADOPTED = ("files", "logs", "cookie.secret")
 Report = Callable[[str, str], None]  # component ("" = the app), line
-
-
-@dataclass(frozen=True)
-class DevRecord:
-    """What a running `matinee dev` tells others on this machine, in `.matinee/dev.json`."""
-
-    pid: int
-    lambda_endpoint: str
-    url: str = ""
-    aws: dict[str, str] | None = None  # where its data is, if on AWS
 
 
 @contextmanager
 def open_client(project: Project, *, user: str = "local", report: Report | None = None) -> Iterator[Client]:
     """Give a client on this app: at its running dev, else at a host of its own that ends with the block."""
     adopt_data(project)
-    running = running_dev(project)
+    running = wait_for_release(project.data, report)
     if running:
         settings = Settings.of_folder(project.name, project.data, running.lambda_endpoint)
+        settings = settings._replace(lambda_secret=running.aws_secret_access_key)
         place = StageData(AwsSettings(**running.aws)) if running.aws else None
         settings = place.settings(settings) if place else settings
         backend = place.open(settings) if place else open_backend(settings)
@@ -76,6 +72,8 @@ def adopt_data(project: Project) -> None:
     It goes to the file that was live there last; nothing is moved while a `dev` runs on it.
     """
     shared, own = project.data_root, project.data
+    make_private_folder(shared)
+    make_private_folder(own)
     if own == shared or (own / _STORE).exists() or not (shared / _STORE).exists() or (project.folder / FILE).exists():
         return
     with suppress(BlockingIOError), (shared / "dev.lock").open("ab") as lock:
@@ -85,30 +83,33 @@ def adopt_data(project: Project) -> None:
         store.close()  # as the last one: what is in its log is now in the file
         if live is None or [component.name for component in live.components] != [project.components[0].name]:
             return
-        _make_folder(own)
         for path in sorted(shared.iterdir()):
-            if path.name in _MOVED or path.name.startswith(_STORE):
+            if path.name in _ADOPTED or path.name.startswith(_STORE):
                 path.rename(own / path.name)
 
 
-def running_dev(project: Project) -> DevRecord | None:
-    """Return the record of the dev that runs on this app, if one does: it holds the lock as long as it lives."""
-    try:
-        with (project.data / "dev.lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        return None
-    except FileNotFoundError:
-        return None
-    except BlockingIOError:
-        with suppress(OSError, ValueError, TypeError):
-            return DevRecord(**json.loads((project.data / "dev.json").read_text()))
-        return None
+def wait_for_release(
+    data: Path, report: Report | None = None, *, timeout_s: float = FIRST_RELEASE_S
+) -> DevRecord | None:
+    """Return the record of the dev that runs here once its first release is live; None when none runs.
+
+    Raises BackendError when it takes longer than `timeout_s`.
+    """
+    deadline, was_reported = time.monotonic() + timeout_s, False
+    while (running := running_dev(data)) is not None and not running.is_ready:
+        if time.monotonic() > deadline:
+            raise BackendError("`matinee dev` has no release yet.", hint="Look at its terminal: it says what it does.")
+        if report and not was_reported:
+            report("", "Waiting for the first release of `matinee dev` …")
+        was_reported = True
+        time.sleep(0.05)
+    return running
 
 
 class LocalHost:
     """The app's backend side on this machine. `reload` makes what is on disk live; `stop` ends all it started.
 
-    `housing` says how components are started: as processes, unless told otherwise. `data` is another folder than the
+    `housing` says how components are started: as processes, by default. `data` is another folder than the
     app's own; `place` a stage's table and bucket, in which runs and files are kept instead of there.
     """
 
@@ -126,17 +127,18 @@ class LocalHost:
         if place is not None:
             self._housing = place.housing(self._housing)
         self._place = place
-        self.told = place.environment() if place else {}  # what the UI's process is told beside the settings
+        self.ui_environment = place.environment() if place else {}  # what the UI's process gets beside the settings
         data = data or project.data
         self._report = report or (lambda _component, _line: None)
         self._functions: dict[str, LocalFunction] = {}
         self._components: dict[str, InspectedComponent] = {}
         self._secrets: dict[str, dict[str, str]] = {}  # by predictor: name → value
-        _make_folder(data)
+        make_private_folder(data)
         self._logs = HostedLogs(FolderLogs(data / "logs"), self._report)
         self.service = LambdaService(on_log=self._logs.take)
         self.service.start()
         self.settings = Settings.of_folder(project.name, data.resolve(), self.service.endpoint)
+        self.settings = self.settings._replace(lambda_secret=self.service.secret)
         if place is not None:
             self.settings = place.settings(self.settings)
         try:
@@ -160,9 +162,9 @@ class LocalHost:
     def reload(self, project: Project) -> Release:
         """Inspect what changed, replace exactly the functions that changed, and make the release."""
         self.project = project
-        kept = secrets.read(project.folder)
+        secret_values = secrets.read(project.folder)
         report = lambda component, line: self._report(component, line)  # noqa: E731
-        found = tuple(self._with_secrets(item, kept) for item in inspect_app(project, report))
+        found = tuple(self._with_secrets(item, secret_values) for item in inspect_app(project, report))
         inspected = self._housing.settle(project, found, report)
         release = self._release(inspected)
         live = {component.name: component for component in release.components}
@@ -185,6 +187,17 @@ class LocalHost:
         """Whether a component does not load."""
         return any(item.manifest.trouble for item in self._components.values())
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether a component has trouble because its inspection was killed: it may come right by itself."""
+        return any(item.was_killed for item in self._components.values())
+
+    def dev_record(self, url: str = "", *, is_ready: bool = True) -> DevRecord:
+        """Return what others of this user need to reach this host; `url` is the UI's."""
+        aws = self._place.aws._asdict() if self._place else None
+        key = self.service.secret
+        return DevRecord(os.getpid(), self.service.endpoint, url, aws, ACCESS_KEY_ID, key, is_ready)
+
     def publish(self, release: Release) -> None:
         """Make this live; clients of this process see it at once."""
         self.backend.store.put_release(release)
@@ -192,20 +205,21 @@ class LocalHost:
 
     def stop(self) -> None:
         """End workers (their runs go back to the queue), the dispatcher and the Lambda service."""
-        self.delivering.stop()
-        self.dispatching.stop()
-        if isinstance(self.launcher, ProcessLauncher):
-            self.launcher.close()
-        self.service.stop()
-        self._housing.close()
-        self._logs.stop()
-        self.backend.store.close()
+        with ExitStack() as steps:  # from the last to the first; one that fails keeps no other from its end
+            steps.callback(self.backend.store.close)
+            steps.callback(self._logs.stop)
+            steps.callback(self._housing.close)
+            steps.callback(self.service.stop)
+            if isinstance(self.launcher, ProcessLauncher):
+                steps.callback(self.launcher.close)
+            steps.callback(self.dispatching.stop)
+            steps.callback(self.delivering.stop)
 
-    def _with_secrets(self, item: InspectedComponent, kept: Mapping[str, str]) -> InspectedComponent:
+    def _with_secrets(self, item: InspectedComponent, secret_values: Mapping[str, str]) -> InspectedComponent:
         """Keep the values of its predictors' secrets; a component that lacks one has trouble."""
         try:
             for p in item.manifest.predictors:
-                self._secrets[p.name] = secrets.of_predictor(p.name, p.resources.secrets, kept)
+                self._secrets[p.name] = secrets.of_predictor(p.name, p.resources.secrets, secret_values)
         except UsageError as error:
             trouble = Trouble(error.message, error.hint)
             return replace(item, manifest=replace(item.manifest, predictors=(), trouble=trouble))
@@ -256,7 +270,7 @@ class LocalHost:
             timeout_s=predictor.resources.timeout_s,
             concurrency=predictor.resources.concurrency,
             cwd=start.cwd,
-            version=component.label,
+            version=component.label.removeprefix("v"),
             contained=start.contained,
         )
 
@@ -276,9 +290,9 @@ class LocalHost:
         if live is None:
             raise BackendError(f"The predictor {slot.predictor} is not live.", hint="Its component may not load.")
         predictor = live[0]
-        told = self.settings._replace(slot_token=slot.token, slot_number=slot.number)
+        settings = self.settings._replace(slot_token=slot.token, slot_number=slot.number)
         start = self._housing.worker(
-            self._components[predictor.component], predictor, told, self._secrets.get(predictor.name, {})
+            self._components[predictor.component], predictor, settings, self._secrets.get(predictor.name, {})
         )
         return LaunchCommand(start.command, start.environment, start.cwd)
 
@@ -316,7 +330,8 @@ class VersionNumbers:
             yield cls(known)
             if json.dumps(known) != before:
                 partial = file.with_suffix(".tmp")
-                partial.write_text(json.dumps(known))
+                with open_private(partial, "wb") as unfinished:
+                    unfinished.write(json.dumps(known).encode())
                 partial.replace(file)
 
     def label(self, component: ComponentManifest, last: ComponentManifest | None) -> ComponentManifest:
@@ -328,36 +343,17 @@ class VersionNumbers:
         return replace(component, label=f"v{number}")
 
 
-def _make_folder(data: Path) -> None:
-    try:
-        data.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DiskError(
-            f"The data folder {data} cannot be made: {error.strerror}.",
-            hint="Make the app's folder writable, or copy the app to one that is.",
-        ) from None
+# --- the data of the app here -----------------------------------------------------------------------------------------
 
 
-def write_dev_record(project: Project, record: DevRecord) -> None:
-    """Tell others on this machine where this dev is."""
-    (project.data / "dev.json").write_text(json.dumps(asdict(record)))
+def stage_data(project: Project) -> StageData | None:
+    """Return where a running `dev --data STAGE` keeps the data of this app, None when it is in the folder."""
+    running = running_dev(project.data)
+    return StageData(AwsSettings(**running.aws)) if running and running.aws else None
 
 
-@contextmanager
-def dev_lock(project: Project) -> Iterator[None]:
-    """Hold the app's dev lock; MatineeError when another dev runs on this app."""
-    adopt_data(project)
-    _make_folder(project.data)
-    with (project.data / "dev.lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            running = running_dev(project)
-            where = f" at {running.url}" if running and running.url else ""
-            raise MatineeError(
-                f"`matinee dev` already runs on this app{where}.", hint="Use that one, or end it first."
-            ) from None
-        try:
-            yield
-        finally:
-            (project.data / "dev.json").unlink(missing_ok=True)
+def open_data(project: Project) -> tuple[Backend, Settings]:
+    """Open the data of the app here: what the running dev has, on this machine or on a stage, else the folder's."""
+    place, settings = stage_data(project), Settings.of_folder(project.name, project.data)
+    settings = place.settings(settings) if place else settings
+    return (place.open(settings) if place else open_backend(settings)), settings

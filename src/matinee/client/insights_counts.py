@@ -180,8 +180,8 @@ class Opinions:
 
     def of(self, days: Iterable[int]) -> list[Opinion]:
         """Return the opinions on runs made on these days."""
-        wanted = set(days)
-        return [opinion for opinion in self._known.values() if opinion.day in wanted]
+        asked_days = set(days)
+        return [opinion for opinion in self._known.values() if opinion.day in asked_days]
 
     def _hear(self, feedback: Feedback) -> None:
         self._newest = max(self._newest, feedback.updated_at)

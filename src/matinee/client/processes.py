@@ -19,6 +19,7 @@ from matinee.backends.local.lambda_service.function import NOBODY, passed_on, wo
 from matinee.environments.inspect import InspectedComponent
 from matinee.environments.prepare import Report
 from matinee.manifest import AwsRelease, ComponentManifest, PredictorManifest, Trouble, to_json
+from matinee.private_files import open_private
 from matinee.project.model import Project
 from matinee.settings import HANDLER, AwsSettings, Settings
 
@@ -101,7 +102,7 @@ def _start(
     settings: Settings,
     secrets: Mapping[str, str],
 ) -> Start:
-    told = settings._replace(
+    settings = settings._replace(
         component=item.component.name,
         predictor=predictor.name,
         source=item.code.source,
@@ -110,7 +111,7 @@ def _start(
     variables = item.environment.variables if item.environment else {}
     handler = {HANDLER: item.component.handler} if item.component.handler else {}
     own = {**predictor.resources.environment, **secrets}
-    environment = {**passed_on(), **NOBODY, **variables, **own, **told.environment(), **handler}
+    environment = {**passed_on(), **NOBODY, **variables, **own, **settings.environment(), **handler}
     return Start(command, environment, str(item.code.folder))
 
 
@@ -130,7 +131,8 @@ def write_manifest(data: Path, component: ComponentManifest) -> Path:
     if not path.exists() or path.read_text() != text:
         path.parent.mkdir(exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.tmp")
-        partial.write_text(text)
+        with open_private(partial, "wb") as file:
+            file.write(text.encode())
         partial.replace(path)
     return path
 
@@ -172,7 +174,7 @@ class StageData:
         return AwsRelease(bucket=self.aws.bucket, region=self.aws.region)
 
     def housing(self, inner: Housing) -> Housing:
-        """Return a housing whose processes are told of the data."""
+        """Return a housing whose processes get the variables of the data."""
         return _OnStage(inner, self.environment())
 
 
@@ -181,7 +183,7 @@ class _OnStage:
     """Implements `Housing` by another one, with variables more."""
 
     inner: Housing
-    told: Mapping[str, str]
+    variables: Mapping[str, str]
 
     def settle(
         self, project: Project, inspected: Sequence[InspectedComponent], report: Report
@@ -191,16 +193,16 @@ class _OnStage:
     def realtime(
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
-        return self._told(self.inner.realtime(item, predictor, settings, secrets))
+        return self._add_variables(self.inner.realtime(item, predictor, settings, secrets))
 
     def worker(
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
-        return self._told(self.inner.worker(item, predictor, settings, secrets))
+        return self._add_variables(self.inner.worker(item, predictor, settings, secrets))
 
     def close(self) -> None:
         self.inner.close()
 
-    def _told(self, start: Start) -> Start:
+    def _add_variables(self, start: Start) -> Start:
         rest = {name: value for name, value in start.environment.items() if name not in NOBODY}
-        return replace(start, environment={**rest, **self.told})
+        return replace(start, environment={**rest, **self.variables})

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from matinee.client.core import Watch
+from matinee.client.history import named_fields
 from matinee.dataclass_json import from_json
 from matinee.errors import (
     AccessError,
@@ -28,7 +29,7 @@ from matinee.errors import (
 from matinee.manifest import ComponentManifest, PredictorManifest, Release, Resources
 from matinee.ports import LogLine, RunQuery
 from matinee.retry import Backoff, retry
-from matinee.runs import Entry, Feedback, Json, Progress, Run, Scale, Status
+from matinee.runs import UNCHANGED, Entry, Feedback, Json, Progress, Run, Scale, Status, Unchanged
 from matinee.values import encode
 from matinee.values.blobs import INLINE_LIMIT_BYTES, inline_blob
 
@@ -57,8 +58,8 @@ class RemoteClient:
         """Return what is live there, at most RELEASE_TTL_S old."""
         app = self._app()
         by_component: dict[str, list[PredictorManifest]] = {}
-        for told in app["predictors"]:
-            by_component.setdefault(told["component"], []).append(_predictor(told))
+        for predictor in app["predictors"]:
+            by_component.setdefault(predictor["component"], []).append(_predictor(predictor))
         components = tuple(ComponentManifest(name, "", "", tuple(found)) for name, found in by_component.items())
         return Release(app["app"], app["title"], app["release"], 0.0, components)
 
@@ -84,8 +85,8 @@ class RemoteClient:
             if error.run is None:
                 raise
             return _run(error.run)
-        told = answer.json()
-        return self.wait(told["id"]) if answer.status == 202 else _run(told, told["result"])
+        run = answer.json()
+        return self.wait(run["id"]) if answer.status == 202 else _run(run, run["result"])
 
     def submit(self, name: str, inputs: Json, *, idempotency_key: str = "") -> Run:
         """Queue a batch run; the same key gives the same run."""
@@ -98,13 +99,13 @@ class RemoteClient:
             return []
         path = f"/predictors/{quote(name, safe='')}/submit-many"
         answer = self._http.ask("POST", path, body={"rows": list(rows)}, key=idempotency_key or _key())
-        return [_run(told) for told in answer.json()["runs"]]
+        return [_run(run) for run in answer.json()["runs"]]
 
     # --- runs ---------------------------------------------------------------------------------------------------
 
     def run(self, run_id: str) -> Run:
         """Return the run; NotFoundError if there is none."""
-        return _run(self._told(run_id))
+        return _run(self._ask_run(run_id))
 
     def runs(self, query: RunQuery) -> list[Run]:
         """Return a page of runs, newest first; several requests when it asks for more than the API lists at once."""
@@ -115,13 +116,22 @@ class RemoteClient:
             asked["status"] = next(iter(query.statuses)).value if len(query.statuses) == 1 else ""
             asked["everybody"] = "true" if query.user != self.user else ""
             page = self._http.ask("GET", "/runs", query=asked).json()
-            found += [run for run in map(_run, page["runs"]) if _is_asked(run, query)]
+            found += [run for run in map(_run, page["runs"]) if _matches(run, query)]
             before = page["next"]
         return found
 
     def entry(self, run: Run) -> Entry | None:
         """Return the live progress of an unfinished run."""
-        return None if run.status.is_final else _entry(self._told(run.id))
+        return None if run.status.is_final else _entry(self._ask_run(run.id))
+
+    def queue_position(self, run: Run) -> int | None:
+        """Return how many runs will start before this one; None when it does not wait."""
+        position: int | None = self._ask_run(run.id).get("queue_position")
+        return position
+
+    def why_waiting(self, run: Run) -> str:
+        """Return why no worker starts, "" when nothing is wrong."""
+        return str(self._ask_run(run.id).get("why_waiting") or "")
 
     def inputs(self, run: Run) -> Json:
         """Return the run's inputs as they were checked."""
@@ -156,10 +166,10 @@ class RemoteClient:
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         pause_s = 0.05
         while True:
-            told = self._told(run_id)
-            run = _run(told)
+            answer = self._ask_run(run_id)
+            run = _run(answer)
             if watch:
-                watch(run, _entry(told))
+                watch(run, _entry(answer))
             if run.status.is_final or (deadline is not None and time.monotonic() >= deadline):
                 return run
             time.sleep(pause_s if deadline is None else max(0.0, min(pause_s, deadline - time.monotonic())))
@@ -179,33 +189,35 @@ class RemoteClient:
 
     def logs(self, run_id: str) -> list[LogLine]:
         """Return what the run wrote, in order."""
-        told = self._http.ask("GET", f"/runs/{quote(run_id, safe='')}/logs").json()
-        return [from_json(LogLine, line) for line in told["lines"]]
+        answer = self._http.ask("GET", f"/runs/{quote(run_id, safe='')}/logs").json()
+        return [from_json(LogLine, line) for line in answer["lines"]]
 
     def feedback(
         self,
         run_id: str,
-        rating: int | None = None,
-        comment: str = "",
-        corrected: Json = None,
+        rating: int | Unchanged | None = UNCHANGED,
+        comment: str | Unchanged = UNCHANGED,
+        corrected: Json = UNCHANGED,
         *,
         scale: Scale = "thumbs",
     ) -> Feedback:
-        """Say what is right or wrong, replacing what this person said before."""
-        said = {"rating": rating, "comment": comment, "corrected": corrected, "scale": scale}
-        answer = self._http.ask("PUT", f"/runs/{quote(run_id, safe='')}/feedback", body=said)
+        """Say what is right or wrong; what is not named stays as this person said it before."""
+        statement = named_fields(rating=rating, comment=comment, corrected=corrected)
+        if "rating" in statement:
+            statement["scale"] = scale
+        answer = self._http.ask("PUT", f"/runs/{quote(run_id, safe='')}/feedback", body=statement)
         return from_json(Feedback, answer.json())
 
     def feedback_of(self, run_id: str) -> list[Feedback]:
         """Return what was said of the run."""
-        told = self._http.ask("GET", f"/runs/{quote(run_id, safe='')}/feedback").json()
-        return [from_json(Feedback, item) for item in told["feedback"]]
+        answer = self._http.ask("GET", f"/runs/{quote(run_id, safe='')}/feedback").json()
+        return [from_json(Feedback, item) for item in answer["feedback"]]
 
     def close(self) -> None:
         """Let go of connections."""
         self._http.close()
 
-    def _told(self, run_id: str) -> Json:
+    def _ask_run(self, run_id: str) -> Json:
         return self._http.ask("GET", f"/runs/{quote(run_id, safe='')}").json()
 
 
@@ -213,22 +225,26 @@ def _key() -> str:
     return os.urandom(16).hex()  # a request that got no answer is sent again, and must not count twice
 
 
-def _predictor(told: Json) -> PredictorManifest:
-    kept = {name: told[name] for name in ("name", "kind", "component", "doc", "parameters", "result")}
-    return PredictorManifest(**kept, resources=Resources(timeout_s=told["timeout_s"]), examples=tuple(told["examples"]))
+def _predictor(answer: Json) -> PredictorManifest:
+    fields = {name: answer[name] for name in ("name", "kind", "component", "doc", "parameters", "result")}
+    return PredictorManifest(
+        **fields, resources=Resources(timeout_s=answer["timeout_s"]), examples=tuple(answer["examples"])
+    )
 
 
-def _run(told: Json, result: Json = None) -> Run:
-    shown = {name: value for name, value in told.items() if name not in ("inputs", "result")}  # asked for by themselves
+def _run(answer: Json, result: Json = None) -> Run:
+    shown = {
+        name: value for name, value in answer.items() if name not in ("inputs", "result")
+    }  # asked for by themselves
     return from_json(Run, shown, inputs=None, result=result)
 
 
-def _entry(told: Json) -> Entry:
-    progress = from_json(Progress, told["progress"]) if told.get("progress") else Progress()
-    return Entry(told["predictor"], told["id"], told["user"], 0, 0.0, progress=progress)
+def _entry(answer: Json) -> Entry:
+    progress = from_json(Progress, answer["progress"]) if answer.get("progress") else Progress()
+    return Entry(answer["predictor"], answer["id"], answer["user"], 0, 0.0, progress=progress)
 
 
-def _is_asked(run: Run, query: RunQuery) -> bool:
+def _matches(run: Run, query: RunQuery) -> bool:
     return query.user in (None, run.user) and (not query.statuses or run.status in query.statuses)
 
 
@@ -323,8 +339,8 @@ def _encoded(body: Json) -> bytes:
 
 
 def _query(values: Mapping[str, Json] | None) -> str:
-    given = {name: value for name, value in (values or {}).items() if value not in ("", None)}
-    return f"?{urlencode(given)}" if given else ""
+    present = {name: value for name, value in (values or {}).items() if value not in ("", None)}
+    return f"?{urlencode(present)}" if present else ""
 
 
 class RemotePredictionError(PredictionError):
@@ -335,21 +351,21 @@ class RemotePredictionError(PredictionError):
 
 def _error(origin: str, answer: Answer) -> MatineeError:
     try:
-        said = answer.json()
-        kind = str(said["type"]).rpartition(":")[2]
-        message, hint = str(said["detail"]), str(said.get("hint", ""))
+        problem = answer.json()
+        kind = str(problem["type"]).rpartition(":")[2]
+        message, hint = str(problem["detail"]), str(problem.get("hint", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
         return BackendError(
             f"{origin} answered {answer.status}, and not as an app of Matinee does.", hint="Is the address right?"
         )
     if kind == "invalid-input":
-        problems = tuple(Problem(p["path"], p["message"]) for p in said.get("errors", ()))
+        problems = tuple(Problem(p["path"], p["message"]) for p in problem.get("errors", ()))
         return InputError("", message, problems=problems, hint=hint)
     if kind == "too-many":
         return RateError(message, hint=hint, retry_after_s=float(answer.headers.get("Retry-After") or 0))
     if kind == "prediction-failed":
-        failed = RemotePredictionError(message, kind=str(said.get("kind", "exception")), hint=hint)
-        failed.run = said.get("run")
+        failed = RemotePredictionError(message, kind=str(problem.get("kind", "exception")), hint=hint)
+        failed.run = problem.get("run")
         return failed
     if kind in ("unauthorized", "forbidden"):
         return AccessError(message, hint=hint, signed_in=kind == "forbidden")

@@ -16,17 +16,18 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from matinee.errors import ConflictError, InputError, UsageError
 from matinee.rows import storage
-from matinee.rows.inputs import RowsCheck, counted
+from matinee.rows.inputs import RowsCheck, limit_rows
 from matinee.rows.inputs import check as check_table
 from matinee.rows.storage import Layout, Upload, export
 from matinee.runs import Json, Run, Status
-from matinee.tables.read import Source, file_name, open_table
+from matinee.tables.read import Source, file_name
+from matinee.tables.uploads import open_upload
 from matinee.tables.write import format_of
 
 if TYPE_CHECKING:
     from matinee.manifest import PredictorManifest
     from matinee.ports import Files
-_NOT_REACHED = {
+_WHY_NO_RESULT = {
     Status.QUEUED: "not predicted yet",
     Status.RUNNING: "not predicted yet",
     Status.CANCELLED: "not predicted: the run was cancelled",
@@ -48,7 +49,9 @@ def check(
 
 
 @contextmanager
-def kept(files: Files, key: str, source: Source, checked: RowsCheck, *, name: str, limit: int) -> Iterator[Upload]:
+def store_table(
+    files: Files, key: str, source: Source, checked: RowsCheck, *, name: str, limit: int
+) -> Iterator[Upload]:
     """Put the table under `key` for the block, and for good when the block succeeds.
 
     Raises InputError when nothing of it can start, ConflictError when it is not the table that was checked.
@@ -64,8 +67,8 @@ def kept(files: Files, key: str, source: Source, checked: RowsCheck, *, name: st
 
 def _put(files: Files, key: str, source: Source, checked: RowsCheck, name: str, limit: int) -> Upload:
     writer = storage.Writer(files, key)
-    with open_table(source, checked.sheet) as table:
-        for row in counted(table, limit):
+    with open_upload(source, checked.sheet) as table:
+        for row in limit_rows(table, limit):
             writer.add(row)
             if writer.is_full:
                 writer.flush()
@@ -81,7 +84,7 @@ def _put(files: Files, key: str, source: Source, checked: RowsCheck, name: str, 
 def is_equal(files: Files, one: Json, other: Json) -> bool:
     """Whether the inputs of two runs of many rows are the same table, read in the same way."""
     uploads = [
-        storage.load_results(files, str(item["key"])) for item in map(storage.results_reference, (one, other)) if item
+        storage.load_upload(files, str(item["key"])) for item in map(storage.rows_reference, (one, other)) if item
     ]
     if len(uploads) < 2:
         return False
@@ -97,12 +100,12 @@ def discard(files: Files, key: str) -> None:
 
 def summary_of_rows(run: Run) -> dict[str, Json] | None:
     """Return `{"key", "total", "name"}` of a run of many rows, with `failed` once it is done; None for other runs."""
-    given = storage.results_reference(run.inputs)
-    return None if given is None else {**given, **{k: v for k, v in _done(run).items() if k == "failed"}}
+    reference = storage.rows_reference(run.inputs)
+    return None if reference is None else {**reference, **{k: v for k, v in _done(run).items() if k == "failed"}}
 
 
 def _done(run: Run) -> dict[str, Json]:
-    return storage.results_reference(run.result) or {}
+    return storage.rows_reference(run.result) or {}
 
 
 def result(
@@ -112,11 +115,11 @@ def result(
 
     Raises UsageError for a run that is not of many rows, or a format there is not.
     """
-    given = storage.results_reference(run.inputs)
-    if given is None or run.kind != "batch":
+    reference = storage.rows_reference(run.inputs)
+    if reference is None or run.kind != "batch":
         raise UsageError(f"Run {run.id} is not one of many rows.", hint="Its result is in `result`.")
-    upload = storage.load_results(files, str(given["key"]))
-    unfinished = _NOT_REACHED.get(run.status, "not predicted")
+    upload = storage.load_upload(files, str(reference["key"]))
+    unfinished = _WHY_NO_RESULT.get(run.status, "not predicted")
     rows = storage.read_outcomes(files, upload, run.id, unfinished)
     return export(Layout(upload.columns, predictor.result if predictor else {}), rows, form, separator)
 

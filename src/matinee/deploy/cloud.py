@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from matinee.backends.aws.errors import explained
 from matinee.backends.aws.session import Session
 from matinee.environments.inspect import InspectedComponent
+from matinee.errors import MatineeError, UsageError
 from matinee.lambda_api.invoker import LambdaInvoker
 from matinee.lambda_api.sdk import code_of
 from matinee.manifest import ComponentManifest
@@ -60,7 +61,7 @@ class Cloud:
         return self.session.settings.endpoint
 
     def call(
-        self, service: str, operation: str, /, *, absent: Container[str] = (), on: str = "", **given: Json
+        self, service: str, operation: str, /, *, absent: Container[str] = (), on: str = "", **arguments: Json
     ) -> Json:
         """Call AWS and return its answer, None where it answers one of the codes in `absent`.
 
@@ -69,17 +70,17 @@ class Cloud:
         action = f"{service}:{''.join(word.capitalize() for word in operation.split('_'))}"
         with explained(_CALLED.get(service, f"AWS ({service})"), action, on or self.names.base):
             try:
-                return getattr(self.session.client(service), operation)(**given)
+                return getattr(self.session.client(service), operation)(**arguments)
             except Exception as error:
                 if code_of(error) in absent:
                     return None
                 raise
 
-    def pages(self, service: str, operation: str, key: str, /, **given: Json) -> Iterator[Json]:
+    def pages(self, service: str, operation: str, key: str, /, **arguments: Json) -> Iterator[Json]:
         """Yield the items under `key` of all pages."""
         action = f"{service}:{''.join(word.capitalize() for word in operation.split('_'))}"
         with explained(_CALLED.get(service, f"AWS ({service})"), action, self.names.base):
-            for page in self.session.client(service).get_paginator(operation).paginate(**given):
+            for page in self.session.client(service).get_paginator(operation).paginate(**arguments):
                 yield from page.get(key, [])
 
     def pause(self) -> None:
@@ -127,7 +128,7 @@ class ImageSource(Protocol):
         `architecture_of(component)` is "arm64" or "x86_64". Raises ComponentError for what cannot become an image.
         """
 
-    def push(self, wanted: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
+    def push(self, images: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
         """Build and upload these, in parallel; return their digests ("sha256:…") by component."""
 
 
@@ -215,3 +216,32 @@ Report = Callable[[Event], None]
 
 def silent(_: Event) -> None:
     """Report to nobody."""
+
+
+# --- findings ---------------------------------------------------------------------------------------------------------
+# What a check finds before a deployment: what stops it, and what a person should know.
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A sentence and what to do. `stops`: a deployment cannot succeed."""
+
+    message: str
+    hint: str = ""
+    stops: bool = True
+
+
+def refuse(findings: Sequence[Finding]) -> None:
+    """Raise one error for all findings that stop a deployment."""
+    stopping = [finding for finding in findings if finding.stops]
+    if not stopping:
+        return
+    if len(stopping) == 1:
+        raise UsageError(stopping[0].message, hint=stopping[0].hint)
+    lines = [f"  - {finding.message}{f' {finding.hint}' if finding.hint else ''}" for finding in stopping]
+    raise UsageError("\n".join([f"{len(stopping)} things stand in the way:", *lines]))
+
+
+def finding_of(error: MatineeError, *, stops: bool = True) -> Finding:
+    """Return an error as a finding."""
+    return Finding(error.message, error.hint, stops)

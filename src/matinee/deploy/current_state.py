@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
@@ -13,8 +13,8 @@ from matinee.backends.aws.files import S3Files
 from matinee.backends.aws.store import DynamoStore
 from matinee.deploy import registry
 from matinee.deploy import versions as deploy_versions
-from matinee.deploy.cloud import Cloud, Note, Report, Tools, open_cloud
-from matinee.deploy.preflight import check_region, refuse
+from matinee.deploy.cloud import Cloud, Note, Report, Tools, open_cloud, refuse
+from matinee.deploy.preflight import check_region
 from matinee.deploy.registry import KeptImage
 from matinee.deploy.stack_changes import settle
 from matinee.deploy.stack_state import StackState, describe
@@ -27,14 +27,14 @@ Look = Callable[[Cloud, str], StackState | None]
 
 
 @dataclass(frozen=True)
-class Ground:
+class CurrentState:
     """A stack is None where there is none. `network` is None too where the app has a network of its own."""
 
     network: StackState | None
     data: StackState | None
     app: StackState | None
     edge: StackState | None
-    live: Live
+    live: CurrentRelease
     images: Mapping[str, KeptImage]
 
 
@@ -60,24 +60,24 @@ def _known_regions() -> list[str]:
     ]
 
 
-def settled(report: Report, *, may_wait: bool = True) -> Look:
+def look_and_settle(report: Report, *, may_wait: bool = True) -> Look:
     """Return a look that brings a stuck stack out of its state first, for what changes it."""
-    return partial(_settled, report, may_wait)
+    return partial(_look_and_settle, report, may_wait)
 
 
-def _settled(report: Report, may_wait: bool, cloud: Cloud, stack: str) -> StackState | None:
+def _look_and_settle(report: Report, may_wait: bool, cloud: Cloud, stack: str) -> StackState | None:
     return settle(cloud, stack, report, may_wait=may_wait)
 
 
-def survey(cloud: Cloud, look: Look = describe, *, shared_network: bool = True) -> Ground:
-    """Return the ground: at most ten calls, three where nothing is deployed yet."""
+def read_current_state(cloud: Cloud, look: Look = describe, *, shared_network: bool = True) -> CurrentState:
+    """Return where a deployment starts: at most ten calls, three where nothing is deployed yet."""
     data = look(cloud, cloud.names.data_stack)
-    return Ground(
+    return CurrentState(
         look(cloud, NETWORK_STACK) if shared_network else None,
         data,
         look(cloud, cloud.names.base),
         look(cloud, cloud.names.edge_stack),
-        read_release(cloud) if data is not None else nothing_live(cloud),
+        read_release(cloud) if data is not None else no_release(cloud),
         registry.images(cloud) if data is not None else {},
     )
 
@@ -106,7 +106,10 @@ class PastComponent:
 
 @dataclass(frozen=True)
 class Past:
-    """A release that was live, or is. `note` says how it came about, as in "rollback of plan to v3"."""
+    """A release that was live, or is. `note` says how it came about, as in "rollback of plan to v3".
+
+    `functions` are function versions by predictor; None in what an older Matinee wrote.
+    """
 
     number: int
     created_at: float
@@ -114,6 +117,7 @@ class Past:
     components: tuple[PastComponent, ...]
     images: tuple[str, ...] = ()  # digests of all images, the UI's too
     note: str = ""
+    functions: Mapping[str, str] | None = None
 
     def component(self, name: str) -> PastComponent | None:
         """Return the component of that name."""
@@ -129,9 +133,9 @@ class History:
 
     def with_release(self, past: Past) -> History:
         """Return the history with one release more, and no more than KEPT."""
-        kept = [known for known in self.releases if known.number < past.number]
+        releases = [known for known in self.releases if known.number < past.number]
         numbers = {c.name: max(self.highest.get(c.name, 0), _number(c.label)) for c in past.components}
-        return History((*kept, past)[-KEPT_RELEASES:], {**self.highest, **numbers})
+        return History((*releases, past)[-KEPT_RELEASES:], {**self.highest, **numbers})
 
     def live_at(self, number: int) -> History:
         """Return the history without what never went live."""
@@ -158,7 +162,7 @@ class History:
             f"There is no {what} before the one that is live.", hint="`matinee versions` lists what there is."
         )
 
-    def labelled(self, name: str, label: str) -> Past:
+    def with_label(self, name: str, label: str) -> Past:
         """Return the newest release with this version of a component; NotFoundError names those there are."""
         found = [p for p in self.releases if (c := p.component(name)) and c.label == label]
         if found:
@@ -189,7 +193,7 @@ def history_document(store: Store) -> Json:
 def history_of(written: Json) -> History:
     """Return a history from how it is written."""
     known = written or {}
-    return History(tuple(map(_past, known.get("releases", []))), known.get("highest", {}))
+    return History(tuple(map(_past_from_json, known.get("releases", []))), known.get("highest", {}))
 
 
 def read_history(store: Store) -> History:
@@ -197,9 +201,10 @@ def read_history(store: Store) -> History:
     return history_of(history_document(store))
 
 
-def _past(data: Mapping[str, Json]) -> Past:
+def _past_from_json(data: Mapping[str, Json]) -> Past:
     components = tuple(PastComponent(**item) for item in data["components"])
-    return Past(**{**data, "components": components, "images": tuple(data["images"])})
+    known = {field.name: data[field.name] for field in fields(Past) if field.name in data}
+    return Past(**{**known, "components": components, "images": tuple(data["images"])})
 
 
 def record_release(store: Store, files: Files, release: Release, *, before: Json, by: str, note: str = "") -> History:
@@ -221,17 +226,18 @@ def past_of(release: Release, by: str = "", note: str = "") -> Past:
     """Return a release as the history has it."""
     components = tuple(PastComponent(c.name, c.hash, c.label, c.image) for c in release.components)
     images = {image.rpartition("@")[2] for image in release.aws.images.values()}
-    return Past(release.number, release.created_at, by, components, tuple(sorted(images)), note)
+    functions = dict(release.aws.functions)
+    return Past(release.number, release.created_at, by, components, tuple(sorted(images)), note, functions)
 
 
-def _forget(files: Files, kept: Sequence[Past]) -> None:
+def _forget(files: Files, releases: Sequence[Past]) -> None:
     """Delete the files of releases that are too old; one call a deployment, as there is one more each time."""
-    oldest = kept[0].number - 1
+    oldest = releases[0].number - 1
     if oldest >= 1:
         files.delete([_file(oldest)])
 
 
-def whole(files: Files, past: Past) -> Release:
+def read_whole_release(files: Files, past: Past) -> Release:
     """Return a release as it was; NotFoundError when its file is gone."""
     return release_from_json(json.loads(files.read(_file(past.number))))
 
@@ -245,7 +251,7 @@ def needed_images(history: History) -> set[str]:
     return {digest for past in history.releases for digest in past.images}
 
 
-def labelled(history: History, components: Iterable[ComponentManifest]) -> tuple[ComponentManifest, ...]:
+def label_components(history: History, components: Iterable[ComponentManifest]) -> tuple[ComponentManifest, ...]:
     """Return the components with what their versions are called."""
     return tuple(replace(component, label=history.label_of(component)) for component in components)
 
@@ -255,12 +261,12 @@ def now() -> float:
     return time.time()
 
 
-# --- live -------------------------------------------------------------------------------------------------------------
-# What is live: reading it, and the one step that makes a release live, or takes it back.
+# --- current release --------------------------------------------------------------------------------------------------
+# Reading what is live, and the one step that makes a release live, or takes it back.
 
 
 @dataclass(frozen=True)
-class Live:
+class CurrentRelease:
     """The stage's table and bucket, with what was live when it was looked at. None and empty before the first time.
 
     `written` is the history as it stands, `history` without what never went live: a release whose process was killed.
@@ -291,14 +297,14 @@ class Live:
         return past_of(self.release)
 
 
-def nothing_live(cloud: Cloud) -> Live:
+def no_release(cloud: Cloud) -> CurrentRelease:
     """Return what is live where there is no table yet."""
-    return Live(DynamoStore(cloud.session), S3Files(cloud.session))
+    return CurrentRelease(DynamoStore(cloud.session), S3Files(cloud.session))
 
 
-def read_release(cloud: Cloud) -> Live:
+def read_release(cloud: Cloud) -> CurrentRelease:
     """Return what is live."""
-    empty = nothing_live(cloud)
+    empty = no_release(cloud)
     document, release = history_document(empty.store), empty.store.release()
     written = history_of(document)
     past = written.live_at(release.number) if release else History()
@@ -307,7 +313,7 @@ def read_release(cloud: Cloud) -> Live:
 
 def go_live(
     cloud: Cloud,
-    live: Live,
+    live: CurrentRelease,
     release: Release,
     versions: Mapping[str, str],
     report: Report,
@@ -342,7 +348,7 @@ def _take_back(cloud: Cloud, former: Mapping[str, str], versions: Mapping[str, s
                 report(Note(f"{name} could not be pointed back at version {version}: {error.message}", error.hint))
 
 
-def tell_url(store: DynamoStore, url: str) -> None:
+def record_url(store: DynamoStore, url: str) -> None:
     """Have the live release say where the app is open: known only after the release, the first time."""
     release = store.release()
     if release is None or not url or release.aws.url == url:

@@ -1,3 +1,5 @@
+"""What a deployment is to reach: the app as it is on disk, its versions and images, and the stacks that follow."""
+
 from __future__ import annotations
 
 import hashlib
@@ -9,14 +11,14 @@ from typing import Any
 
 from matinee.cost import Usage, bill_of
 from matinee.deploy import current_state, registry
-from matinee.deploy.cloud import UI_COMPONENT, Cloud, ImageMoved, Report, Tools, WantedImage
-from matinee.deploy.current_state import Ground
-from matinee.deploy.preflight import check_names, of, refuse
+from matinee.deploy.cloud import UI_COMPONENT, Cloud, ImageMoved, Report, Tools, WantedImage, finding_of, refuse
+from matinee.deploy.current_state import CurrentState
+from matinee.deploy.preflight import check_names
 from matinee.deploy.stack_state import StackSpec, StackState
 from matinee.environments.inspect import InspectedComponent, inspect_app
 from matinee.errors import BackendError, ComponentError, NotFoundError, UsageError
 from matinee.manifest import AwsRelease, ComponentManifest, Release
-from matinee.names import NETWORK_STACK, Names
+from matinee.names import NETWORK_STACK, Names, check_stage
 from matinee.project.load import load
 from matinee.project.model import Project, details
 from matinee.settings import PASSWORD
@@ -63,25 +65,37 @@ class App:
 
     def component(self, name: str) -> ComponentManifest:
         """Return the component of that name, or that holds the predictor of that name; NotFoundError names them."""
-        for component in self.components:
-            if component.name == name or any(p.name == name for p in component.predictors):
-                return component
-        known = [c.name for c in self.components]
-        raise NotFoundError(f"There is no component or predictor {name!r}.", hint=f"There is: {', '.join(known)}.")
+        return find_component(self.components, name)
 
 
-def read_app(path: Path, stage: str, tools: Tools, report: Report) -> App:
-    """Read, inspect and check the app; AWS is not asked yet.
+def read_app(path: Path, stage: str, tools: Tools, report: Report, *, name: str = "", with_images: bool = True) -> App:
+    """Read, inspect and check the app; AWS is not asked yet, and an engine for images last.
 
-    Raises ProjectError, ComponentError for a component that does not load, UsageError for what AWS has no place for.
+    `name` is a component or predictor that must be in it. Without `with_images` no engine is needed, and images have no
+    tags. Raises ProjectError, ComponentError for a component that does not load, UsageError for what AWS has no place
+    for, NotFoundError for a name that is not in the app.
     """
+    check_stage(stage)
     project = load(path).for_stage(stage)
     inspected = inspect_app(project, lambda component, line: report(ImageMoved(component, line)))
     check_loads(inspected)
     manifests = tuple(item.manifest for item in inspected)
+    if name:
+        find_component(manifests, name)
     _check(project, stage, manifests)
-    sketch = Blueprint.of(project, stage, manifests)
-    return App(project, stage, tools.images.plan(project, inspected, sketch.architecture))
+    if not with_images:
+        return App(project, stage, tuple(WantedImage(manifest.name, "", manifest) for manifest in manifests))
+    blueprint = Blueprint.of(project, stage, manifests)
+    return App(project, stage, tools.images.plan(project, inspected, blueprint.architecture))
+
+
+def find_component(components: Sequence[ComponentManifest], name: str) -> ComponentManifest:
+    """Return the component of that name, or that holds the predictor of that name; NotFoundError names them."""
+    for component in components:
+        if component.name == name or any(p.name == name for p in component.predictors):
+            return component
+    known = ", ".join(component.name for component in components)
+    raise NotFoundError(f"There is no component or predictor {name!r}.", hint=f"There is: {known}.")
 
 
 def check_loads(inspected: Sequence[InspectedComponent]) -> None:
@@ -96,7 +110,7 @@ def check_loads(inspected: Sequence[InspectedComponent]) -> None:
 def _check(project: Project, stage: str, manifests: Sequence[ComponentManifest]) -> None:
     predictors = [p for manifest in manifests for p in manifest.predictors]
     findings = check_names(Names(project.name, stage), [p.name for p in predictors])
-    findings += map(of, problems(project.aws.ui, predictors))
+    findings += map(finding_of, problems(project.aws.ui, predictors))
     refuse(findings)
 
 
@@ -104,22 +118,21 @@ def secrets_of(app: App) -> Mapping[str, str]:
     """Return the secrets that the stage must have, with who needs each."""
     blueprint = app.blueprint()
     elsewhere = {PASSWORD} if is_password_in_secrets_manager(blueprint) else set()
-    wanted = dict.fromkeys((name for name in blueprint.ui_secrets if name not in elsewhere), "the UI")
+    users = dict.fromkeys((name for name in blueprint.ui_secrets if name not in elsewhere), "the UI")
     for predictor in blueprint.predictors:
-        wanted |= dict.fromkeys(predictor.resources.secrets, predictor.name)
-    return wanted
+        users |= dict.fromkeys(predictor.resources.secrets, predictor.name)
+    return users
 
 
-# --- target -----------------------------------------------------------------------------------------------------------
-# What a deployment aims at: versions with their labels, images with their digests, and the stacks that follow.
+# --- desired state ----------------------------------------------------------------------------------------------------
+# Versions with their labels and images with their digests, seen from where the stage is.
 
 Json = Any
 UNBUILT = "sha256:" + "0" * 64  # the digest of an image that a plan does not build
-APP_FOLDER = "/app"  # where the UI's image has the app's files
 
 
 @dataclass(frozen=True)
-class Target:
+class DesiredState:
     """`blueprint` has labelled components. `missing` are images that are not in the repository yet."""
 
     app: App
@@ -133,30 +146,52 @@ class Target:
         return self.blueprint.components
 
 
-def aim(app: App, ground: Ground, optional_secrets: tuple[str, ...] = ()) -> Target:
-    """Return the target, seen from where the stage is."""
+def plan_desired_state(app: App, current: CurrentState, optional_secrets: tuple[str, ...] = ()) -> DesiredState:
+    """Return what is to be, seen from where the stage is."""
     blueprint = app.blueprint(optional_secrets)
-    components = current_state.labelled(ground.live.written, blueprint.components)
-    missing = tuple(image for image in app.images if image.tag not in ground.images)
-    return Target(app, replace(blueprint, components=components), missing, _versions(ground, components, missing))
+    components = current_state.label_components(current.live.written, blueprint.components)
+    missing = tuple(image for image in app.images if image.tag not in current.images)
+    return DesiredState(
+        app, replace(blueprint, components=components), missing, _versions(current, components, missing)
+    )
 
 
 def _versions(
-    ground: Ground, components: tuple[ComponentManifest, ...], missing: tuple[WantedImage, ...]
+    current: CurrentState, components: tuple[ComponentManifest, ...], missing: tuple[WantedImage, ...]
 ) -> tuple[Version, ...]:
-    live = {c.name: c.label for c in ground.live.release.components} if ground.live.release else {}
+    live = {c.name: c.label for c in current.live.release.components} if current.live.release else {}
     to_build = {image.component for image in missing}
     new = [Version(c.name, live.get(c.name, ""), c.label, c.name in to_build) for c in components]
-    gone = [Version(name, label, "") for name, label in live.items() if name not in {c.name for c in components}]
-    return (*new, *gone)
+    removed = [Version(name, label, "") for name, label in live.items() if name not in {c.name for c in components}]
+    return (*new, *removed)
 
 
-def digests(target: Target, ground: Ground, pushed: Mapping[str, str]) -> dict[str, str]:
+def digests(desired: DesiredState, current: CurrentState, pushed: Mapping[str, str]) -> dict[str, str]:
     """Return the digests of all images by component: those just pushed, and those that were there."""
     known = {
-        image.component: ground.images[image.tag].digest for image in target.app.images if image not in target.missing
+        image.component: current.images[image.tag].digest
+        for image in desired.app.images
+        if image not in desired.missing
     }
-    return {**{image.component: UNBUILT for image in target.missing}, **known, **pushed}
+    return {**{image.component: UNBUILT for image in desired.missing}, **known, **pushed}
+
+
+def with_dropped(blueprint: Blueprint, current: CurrentState) -> tuple[Blueprint, Mapping[str, str]]:
+    """Return the blueprint with the predictors that are live and are not in it, and the images of components that went.
+
+    A dropped predictor answers until the new release is live: its function, its workers and their roles stay so long.
+    """
+    release = current.live.release
+    if release is None or current.app is None or release.aws.stack != current.app.id:
+        return blueprint, {}
+    names = {predictor.name for predictor in blueprint.predictors}
+    dropped = {c.name: tuple(p for p in c.predictors if p.name not in names) for c in release.components}
+    if not any(dropped.values()):
+        return blueprint, {}
+    remaining = [replace(c, predictors=(*c.predictors, *dropped.pop(c.name, ()))) for c in blueprint.components]
+    former = [replace(c, predictors=dropped[c.name]) for c in release.components if dropped.get(c.name)]
+    images = {c.name: release.aws.images[c.name] for c in former}
+    return replace(blueprint, components=(*remaining, *former)), images
 
 
 def references(cloud: Cloud, digests: Mapping[str, str]) -> dict[str, str]:
@@ -164,12 +199,14 @@ def references(cloud: Cloud, digests: Mapping[str, str]) -> dict[str, str]:
     return {component: registry.reference(cloud, digest) for component, digest in digests.items()}
 
 
-def facts(cloud: Cloud, target: Target, network: StackState | None, data: StackState | None) -> dict[str, str] | None:
-    """Return what the app's stack is told of the others; None while one that tells it is not there."""
-    blueprint = target.blueprint
+def stack_inputs(
+    cloud: Cloud, desired: DesiredState, network: StackState | None, data: StackState | None
+) -> dict[str, str] | None:
+    """Return the app's parameters that come from other stacks; None while one of these is not there."""
+    blueprint = desired.blueprint
     if data is None or (network is None and not blueprint.aws.vpc):
         return None
-    found = network_facts(cloud, blueprint, network)
+    found = network_inputs(cloud, blueprint, network)
     if stack_blueprint.is_password_in_secrets_manager(blueprint):
         if stack_blueprint.PASSWORD_SECRET not in data.outputs:
             return None
@@ -182,7 +219,7 @@ def monthly_usd(blueprint: Blueprint) -> float:
     return round(bill_of(blueprint, Usage()).total_usd, 2)
 
 
-def content(target: Target, spec: StackSpec, stack_id: str) -> str:
+def content(desired: DesiredState, spec: StackSpec, stack_id: str) -> str:
     """Return the hash of all that a release is made of: the same content need not go live twice.
 
     A stack that was made anew has another id, and nothing in it is live yet.
@@ -191,17 +228,17 @@ def content(target: Target, spec: StackSpec, stack_id: str) -> str:
         "stack": stack_id,
         "template": spec.mark,
         "parameters": dict(spec.parameters),
-        "components": [component.hash for component in target.components],
-        "details": details(target.app.project, APP_FOLDER),
-        "title": target.app.project.title,
+        "components": [component.hash for component in desired.components],
+        "details": details(desired.app.project, stack_blueprint.APP_FOLDER),
+        "title": desired.app.project.title,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def release_of(
     cloud: Cloud,
-    target: Target,
-    ground: Ground,
+    desired: DesiredState,
+    current: CurrentState,
     *,
     digests: Mapping[str, str],
     functions: Mapping[str, str],
@@ -211,7 +248,7 @@ def release_of(
     url: str,
 ) -> Release:
     """Return the release that is to go live."""
-    components = tuple(replace(c, image=digests[c.name]) for c in target.components)
+    components = tuple(replace(c, image=digests[c.name]) for c in desired.components)
     aws = AwsRelease(
         stage=cloud.names.stage,
         region=cloud.region,
@@ -223,26 +260,31 @@ def release_of(
         url=url,
         content=mark,
         stack=stack_id,
-        monthly_usd=monthly_usd(target.blueprint),
+        monthly_usd=monthly_usd(desired.blueprint),
     )
     return Release(
         app=cloud.names.app,
-        title=target.app.project.title,
-        number=ground.live.number + 1,
+        title=desired.app.project.title,
+        number=current.live.number + 1,
         created_at=current_state.now(),
         components=components,
-        details=details(target.app.project, APP_FOLDER),
+        details=details(desired.app.project, stack_blueprint.APP_FOLDER),
     ).with_aws(aws)
 
 
-# --- specs ------------------------------------------------------------------------------------------------------------
-# The four stacks as they are to be: each template with what it is told, from the app and what AWS has already.
+# --- stack specifications ---------------------------------------------------------------------------------------------
+# The four stacks as they are to be: each template with its parameters, from the app and what AWS has already.
 
 ZONES = 3
-# VPC origins of CloudFront are not to be had in these zones (as AWS listed them in 2025; not seen on an account):
-# https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-vpc-origins.html
-_WITHOUT_ORIGINS = frozenset({"use1-az3", "usw1-az2", "apne1-az3", "apne2-az1", "cac1-az3"})
+FORMAT_TAG = "matinee:network-format"
+NETWORK_FORMAT = 1  # goes up with every change of the network's template: see `is_newer_network`
 _PREFIX_LIST = "com.amazonaws.global.cloudfront.origin-facing"
+
+
+def is_newer_network(network: StackState | None) -> bool:
+    """Whether a newer Matinee made the shared network: an older one leaves it as it is."""
+    made_by = network.tags.get(FORMAT_TAG, "") if network else ""
+    return made_by.isdigit() and int(made_by) > NETWORK_FORMAT
 
 
 def network_spec(cloud: Cloud, tools: Tools, now: StackState | None) -> StackSpec:
@@ -253,7 +295,8 @@ def network_spec(cloud: Cloud, tools: Tools, now: StackState | None) -> StackSpe
         else _zones(cloud)
     )
     template = tools.adapt(NETWORK_STACK, network_template(len(zones)))
-    return StackSpec(NETWORK_STACK, template, {stack_blueprint.ZONES: ",".join(zones)}, {"matinee:network": "shared"})
+    tags = {"matinee:network": "shared", FORMAT_TAG: str(NETWORK_FORMAT)}
+    return StackSpec(NETWORK_STACK, template, {stack_blueprint.ZONES: ",".join(zones)}, tags)
 
 
 def _zones(cloud: Cloud) -> list[str]:
@@ -262,7 +305,11 @@ def _zones(cloud: Cloud) -> list[str]:
         "describe_availability_zones",
         Filters=[{"Name": "state", "Values": ["available"]}, {"Name": "zone-type", "Values": ["availability-zone"]}],
     )
-    usable = [z["ZoneName"] for z in answer["AvailabilityZones"] if z.get("ZoneId") not in _WITHOUT_ORIGINS]
+    usable = [
+        z["ZoneName"]
+        for z in answer["AvailabilityZones"]
+        if z.get("ZoneId") not in stack_blueprint.ZONES_WITHOUT_ORIGINS
+    ]
     return sorted(usable)[:ZONES]
 
 
@@ -276,8 +323,8 @@ def data_spec(cloud: Cloud, tools: Tools, blueprint: Blueprint) -> StackSpec:
     )
 
 
-def network_facts(cloud: Cloud, blueprint: Blueprint, network: StackState | None) -> dict[str, str]:
-    """Return what the app is told of the network: the shared one's, or the one that `[aws]` names."""
+def network_inputs(cloud: Cloud, blueprint: Blueprint, network: StackState | None) -> dict[str, str]:
+    """Return the app's parameters of the network: the shared one's, or the one that `[aws]` names."""
     aws = blueprint.aws
     if aws.vpc:
         found = cloud.call("ec2", "describe_vpcs", on=aws.vpc, VpcIds=[aws.vpc])["Vpcs"]
@@ -297,16 +344,16 @@ def app_spec(
     tools: Tools,
     blueprint: Blueprint,
     now: StackState | None,
-    facts: Mapping[str, str],
+    stack_inputs: Mapping[str, str],
     images: Mapping[str, str],
 ) -> StackSpec:
     """Return what runs. `facts`: outputs of the network and the data; `images`: references by component, the UI's too.
 
     The blueprint's components have the labels of their versions. Raises UsageError for another network than it is in.
     """
-    _check_network(blueprint, now, facts)
+    _check_network(blueprint, now, stack_inputs)
     known: dict[str, str] = {
-        **facts,
+        **stack_inputs,
         stack_blueprint.BUCKET: cloud.bucket,
         stack_blueprint.image_parameter(UI_COMPONENT): images[UI_COMPONENT],
     }
@@ -318,17 +365,17 @@ def app_spec(
             now.parameters.get(stack_blueprint.PREFIX_LIST) if now else ""
         ) or _prefix_list(cloud)
     name = cloud.names.base
-    told = {one.name: known[one.name] for one in stack_blueprint.app_parameters(blueprint)}
-    return StackSpec(name, tools.adapt(name, app_template(blueprint)), told, tags_of(blueprint))
+    parameters = {one.name: known[one.name] for one in stack_blueprint.app_parameters(blueprint)}
+    return StackSpec(name, tools.adapt(name, app_template(blueprint)), parameters, tags_of(blueprint))
 
 
-def _check_network(blueprint: Blueprint, now: StackState | None, facts: Mapping[str, str]) -> None:
+def _check_network(blueprint: Blueprint, now: StackState | None, stack_inputs: Mapping[str, str]) -> None:
     """Load balancer and security groups cannot move to another network, and CloudFormation would find out half-way."""
     before = now.parameters.get(stack_blueprint.VPC) if now else None
-    if before and before != facts[stack_blueprint.VPC]:
+    if before and before != stack_inputs[stack_blueprint.VPC]:
         stage = blueprint.names.stage
         raise UsageError(
-            f"The stage {stage} is in the network {before} and cannot move to {facts[stack_blueprint.VPC]}.",
+            f"The stage {stage} is in the network {before} and cannot move to {stack_inputs[stack_blueprint.VPC]}.",
             hint=f"Leave `vpc` under [aws] as it was, or make the stage anew: matinee destroy --stage {stage} "
             "(its data is kept), then deploy it.",
         )
@@ -359,12 +406,12 @@ def edge_spec(cloud: Cloud, tools: Tools, blueprint: Blueprint, app: StackState)
     if not adapted.get("Resources"):
         return None  # an emulator takes nothing of it
     known = {**app.outputs, stack_blueprint.BUCKET: cloud.bucket}
-    told = {one.name: known[one.name] for one in stack_blueprint.edge_parameters(blueprint)}
-    return StackSpec(name, adapted, told, tags_of(blueprint))
+    parameters = {one.name: known[one.name] for one in stack_blueprint.edge_parameters(blueprint)}
+    return StackSpec(name, adapted, parameters, tags_of(blueprint))
 
 
-def sketch(tools: Tools, blueprint: Blueprint) -> tuple[StackSpec, ...]:
-    """Return the app's stack and the edge's without what they are told: enough to say what they will make."""
+def preview_specs(tools: Tools, blueprint: Blueprint) -> tuple[StackSpec, ...]:
+    """Return the app's stack and the edge's without parameters: enough to say what they will make."""
     names = blueprint.names
     app = StackSpec(names.base, tools.adapt(names.base, app_template(blueprint)))
     template = edge_template(blueprint)

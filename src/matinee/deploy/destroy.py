@@ -16,7 +16,7 @@ from typing import Any
 
 from matinee.deploy.cloud import Cloud, Note, Report, Step, Tools, silent
 from matinee.deploy.current_state import open_stage
-from matinee.deploy.drain import quieten
+from matinee.deploy.drain import drain_stage
 from matinee.deploy.remote_build import build_stack
 from matinee.deploy.stack_changes import delete_stack
 from matinee.deploy.stack_events import follow
@@ -79,14 +79,14 @@ def destroy(
         raise NotFoundError(f"There is nothing of the stage {stage} of {names.app} in {cloud.region}.")
     if not confirm(_loss(cloud, [name for name, state in found.items() if state], with_data=with_data)):
         return Destroyed(stage, declined=True)
-    gone = _remove(cloud, found, report, with_data=with_data)
-    kept = _kept_by(cloud) if not with_data else ()
-    return Destroyed(stage, gone, kept, _left(cloud, kept))
+    removed = _remove(cloud, found, report, with_data=with_data)
+    kept = _list_kept(cloud) if not with_data else ()
+    return Destroyed(stage, removed, kept, _list_leftovers(cloud, kept))
 
 
 def _remove(cloud: Cloud, found: dict[str, StackState | None], report: Report, *, with_data: bool) -> tuple[str, ...]:
     names = cloud.names
-    gone: list[str] = []
+    removed: list[str] = []
 
     def remove(name: str, what: str) -> None:
         state = found[name]
@@ -97,11 +97,11 @@ def _remove(cloud: Cloud, found: dict[str, StackState | None], report: Report, *
             report(Note(f"The stack {name} is being changed ({state.status}): waiting until that is done."))
             state = follow(cloud, state.id, report).state
         delete_stack(cloud, state, report)
-        gone.append(name)
+        removed.append(name)
 
     remove(names.edge_stack, "The public address")
     report(Step("No launches, schedules off, tasks stopped"))
-    quieten(cloud, report)
+    drain_stage(cloud, report)
     remove(names.base, "What runs")
     remove(build_stack(names), "What built images")
     remove_definitions(cloud)
@@ -110,21 +110,21 @@ def _remove(cloud: Cloud, found: dict[str, StackState | None], report: Report, *
         empty_bucket(cloud)
         remove(names.data_stack, "What was kept: table, bucket, images, logs")
         remove_kept(cloud)
-        gone += _network(cloud, report)
-    return tuple(gone)
+        removed += _remove_network(cloud, report)
+    return tuple(removed)
 
 
-def _network(cloud: Cloud, report: Report) -> list[str]:
+def _remove_network(cloud: Cloud, report: Report) -> list[str]:
     """Remove the network all apps share, if no app is left in this account and region."""
     state = describe(cloud, NETWORK_STACK)
-    if state is None or _others(cloud):
+    if state is None or _has_other_apps(cloud):
         return []
     report(Step("The network: this was its last app"))
     delete_stack(cloud, state, report)
     return [NETWORK_STACK]
 
 
-def _others(cloud: Cloud) -> bool:
+def _has_other_apps(cloud: Cloud) -> bool:
     stacks = cloud.pages("cloudformation", "describe_stacks", "Stacks")
     return any("matinee:app" in {tag["Key"] for tag in stack.get("Tags", [])} for stack in stacks)
 
@@ -143,7 +143,7 @@ def _loss(cloud: Cloud, stacks: list[str], *, with_data: bool) -> Loss:
     return Loss(*where, True, items, int((listed or {}).get("KeyCount", 0)), len(registry.images(cloud)))
 
 
-def _kept_by(cloud: Cloud) -> tuple[str, ...]:
+def _list_kept(cloud: Cloud) -> tuple[str, ...]:
     """Return what is kept on purpose: the data's stack, what it made, and the secrets."""
     return tuple(arn for arn in tagged_resources(cloud) if _is_data(cloud, arn))
 
@@ -154,7 +154,7 @@ def _is_data(cloud: Cloud, arn: str) -> bool:
     return service in kinds or (service == "cloudformation" and f"stack/{cloud.names.data_stack}/" in resource)
 
 
-def _left(cloud: Cloud, kept: tuple[str, ...]) -> tuple[str, ...]:
+def _list_leftovers(cloud: Cloud, kept: tuple[str, ...]) -> tuple[str, ...]:
     """Return what AWS still lists beside what is kept; what is gone may be listed for a while."""
     begun = cloud.clock()
     while left := tuple(arn for arn in tagged_resources(cloud) if arn not in kept):
@@ -165,7 +165,7 @@ def _left(cloud: Cloud, kept: tuple[str, ...]) -> tuple[str, ...]:
     return left
 
 
-# --- remains ----------------------------------------------------------------------------------------------------------
+# --- cleanup ----------------------------------------------------------------------------------------------------------
 # What stacks leave behind on purpose, and the tool removes: task definitions, and with `--data` what is kept.
 #
 # INACTIVE definitions cannot run, so the stack retains them; the table and the bucket outlive their stack; a bucket is

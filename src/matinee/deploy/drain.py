@@ -1,4 +1,4 @@
-"""Brings a stage to rest before it is removed: no launches, schedules disabled, tasks stopped. And back.
+"""Drain a stage before it is removed (no launches, schedules disabled, tasks stopped), and resume it.
 
 A stack is not deleted while tasks of its cluster run, and their network interfaces hold its security groups.
 """
@@ -21,14 +21,14 @@ LONGEST_DRAIN_S = 300.0  # Fargate gives a task two minutes to end, and then end
 AT_ONCE = 100
 
 
-def quieten(cloud: Cloud, report: Report) -> None:
-    """Stop whatever starts things, then what runs; a stage that is at rest already is no error."""
-    _no_launches(cloud)
-    _no_schedules(cloud)
+def drain_stage(cloud: Cloud, report: Report) -> None:
+    """Stop whatever starts things, then what runs; a stage that is drained already is no error."""
+    _stop_launches(cloud)
+    _disable_schedules(cloud)
     _stop_tasks(cloud, report)
 
 
-def _no_launches(cloud: Cloud) -> None:
+def _stop_launches(cloud: Cloud) -> None:
     """Let the dispatcher run no more: it alone launches, whoever asks it."""
     cloud.call(
         "lambda",
@@ -39,7 +39,7 @@ def _no_launches(cloud: Cloud) -> None:
     )
 
 
-def _no_schedules(cloud: Cloud) -> None:
+def _disable_schedules(cloud: Cloud) -> None:
     """Disable what calls the dispatcher by the clock and when a task ends: the rules and schedules of the stack."""
     _set_schedules(cloud, "DISABLED")
 
@@ -61,13 +61,13 @@ def _set_schedule(cloud: Cloud, name: str, state: str) -> None:
     found = cloud.call("scheduler", "get_schedule", absent=_ABSENT, on=name, **at)
     if found is None or found.get("State") == state:
         return
-    kept = ("ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow", "Target")
-    given = {key: found[key] for key in kept if found.get(key)}
-    cloud.call("scheduler", "update_schedule", absent=_ABSENT, on=name, State=state, **at, **given)
+    keys = ("ScheduleExpression", "ScheduleExpressionTimezone", "FlexibleTimeWindow", "Target")
+    settings = {key: found[key] for key in keys if found.get(key)}
+    cloud.call("scheduler", "update_schedule", absent=_ABSENT, on=name, State=state, **at, **settings)
 
 
-def rouse(cloud: Cloud, report: Report) -> None:
-    """Undo `quieten` where a destruction was begun and left: the stack knows nothing of it, so no update would.
+def resume_stage(cloud: Cloud, report: Report) -> None:
+    """Undo `drain_stage` where a destruction was begun and left: the stack knows nothing of it, so no update would.
 
     The dispatcher comes last, since it is asked first.
     """
@@ -112,7 +112,7 @@ def _workers(cloud: Cloud) -> list[str]:
     return found
 
 
-# --- wake -------------------------------------------------------------------------------------------------------------
+# --- an update of a UI that sleeps ------------------------------------------------------------------------------------
 # A UI that sleeps outside its office hours is woken for a deployment, and sleeps again afterwards.
 #
 # At no tasks at all, ECS calls a new version well without ever having started it: its circuit breaker proves nothing.

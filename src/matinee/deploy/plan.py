@@ -12,8 +12,8 @@ from typing import Any
 
 from matinee.deploy import desired_state, preflight
 from matinee.deploy.cloud import Cloud, Note, Report, Step, Tools, silent
-from matinee.deploy.current_state import Ground, open_stage, survey
-from matinee.deploy.desired_state import App, Target, Version, aim, read_app, secrets_of
+from matinee.deploy.current_state import CurrentState, open_stage, read_current_state
+from matinee.deploy.desired_state import App, DesiredState, Version, plan_desired_state, read_app, secrets_of
 from matinee.deploy.stack_changes import discard, make_change_set
 from matinee.deploy.stack_events import kind_of
 from matinee.deploy.stack_state import USABLE, Change, Effect, StackSpec, StackState
@@ -25,56 +25,65 @@ def plan(path: Path, stage: str, tools: Tools, report: Report = silent) -> Summa
     app = read_app(path, stage, tools, report)
     cloud = open_stage(app.names, app.project.aws.region, tools)
     report(Step(f"Looking at {app.names.base} in account {cloud.account}, {cloud.region}"))
-    ground = survey(cloud, shared_network=not app.project.aws.vpc)
+    current = read_current_state(cloud, shared_network=not app.project.aws.vpc)
     optional, _ = preflight.secrets_or_refuse(cloud, secrets_of(app))
-    aimed = aim(app, ground, optional)
-    if ground.app is None:
-        makes_network = ground.network is None and not aimed.blueprint.aws.vpc
-        preflight.before_the_first(cloud, aimed.blueprint, makes_network=makes_network, report=report)
-    lines = (*_base(cloud, tools, aimed, ground, report), *_app(cloud, tools, aimed, ground, report))
-    summary = _summary(app, cloud, ground, aimed)
+    desired = plan_desired_state(app, current, optional)
+    if current.app is None:
+        makes_network = current.network is None and not desired.blueprint.aws.vpc
+        preflight.before_the_first(cloud, desired.blueprint, makes_network=makes_network, report=report)
+    lines = (*_base_lines(cloud, tools, desired, current, report), *_app_lines(cloud, tools, desired, current, report))
+    summary = _summarise(app, cloud, current, desired)
     return replace(summary, lines=lines)
 
 
-def _summary(app: App, cloud: Cloud, ground: Ground, aimed: Target) -> Summary:
-    is_first = ground.app is None
-    warnings = preflight.warnings_of(aimed.blueprint) if is_first else ()
+def _summarise(app: App, cloud: Cloud, current: CurrentState, desired: DesiredState) -> Summary:
+    is_first = current.app is None
+    warnings = preflight.warnings_of(desired.blueprint) if is_first else ()
     return Summary(
         app.stage,
         cloud.account,
         cloud.region,
         is_first,
         (),
-        aimed.versions,
-        ground.live.aws.monthly_usd,
-        desired_state.monthly_usd(aimed.blueprint),
+        desired.versions,
+        current.live.aws.monthly_usd,
+        desired_state.monthly_usd(desired.blueprint),
         warnings,
     )
 
 
-def _base(cloud: Cloud, tools: Tools, aimed: Target, ground: Ground, report: Report) -> tuple[Line, ...]:
-    lines = _lines(cloud, desired_state.data_spec(cloud, tools, aimed.blueprint), ground.data, report)
-    if aimed.blueprint.aws.vpc:
+def _base_lines(
+    cloud: Cloud, tools: Tools, desired: DesiredState, current: CurrentState, report: Report
+) -> tuple[Line, ...]:
+    lines = _compare(cloud, desired_state.data_spec(cloud, tools, desired.blueprint), current.data, report)
+    if desired.blueprint.aws.vpc or desired_state.is_newer_network(current.network):
         return lines
-    return (*_lines(cloud, desired_state.network_spec(cloud, tools, ground.network), ground.network, report), *lines)
+    return (
+        *_compare(cloud, desired_state.network_spec(cloud, tools, current.network), current.network, report),
+        *lines,
+    )
 
 
-def _app(cloud: Cloud, tools: Tools, aimed: Target, ground: Ground, report: Report) -> tuple[Line, ...]:
-    told = desired_state.facts(cloud, aimed, ground.network, ground.data)
-    if ground.app is None or told is None:
-        return tuple(line for spec in desired_state.sketch(tools, aimed.blueprint) for line in all_of(spec))
-    images = desired_state.references(cloud, desired_state.digests(aimed, ground, {}))
-    spec = desired_state.app_spec(cloud, tools, aimed.blueprint, ground.app, told, images)
-    lines = _lines(cloud, spec, ground.app, report)
-    if ground.edge is not None and aimed.blueprint.aws.edge != "cloudfront":
-        return (*lines, address_goes(cloud.names.edge_stack))
-    edge = desired_state.edge_spec(cloud, tools, aimed.blueprint, ground.app)
-    return (*lines, *(_lines(cloud, edge, ground.edge, report) if edge else ()))
+def _app_lines(
+    cloud: Cloud, tools: Tools, desired: DesiredState, current: CurrentState, report: Report
+) -> tuple[Line, ...]:
+    inputs = desired_state.stack_inputs(cloud, desired, current.network, current.data)
+    if current.app is None or inputs is None:
+        return tuple(
+            line for spec in desired_state.preview_specs(tools, desired.blueprint) for line in additions_of(spec)
+        )
+    images = desired_state.references(cloud, desired_state.digests(desired, current, {}))
+    spec = desired_state.app_spec(cloud, tools, desired.blueprint, current.app, inputs, images)
+    lines = _compare(cloud, spec, current.app, report)
+    if current.edge is not None and desired.blueprint.aws.edge != "cloudfront":
+        return (*lines, address_removal(cloud.names.edge_stack))
+    edge = desired_state.edge_spec(cloud, tools, desired.blueprint, current.app)
+    return (*lines, *(_compare(cloud, edge, current.edge, report) if edge else ()))
 
 
-def _lines(cloud: Cloud, spec: StackSpec, state: StackState | None, report: Report) -> tuple[Line, ...]:
+def _compare(cloud: Cloud, spec: StackSpec, state: StackState | None, report: Report) -> tuple[Line, ...]:
     """Return what would change of one stack; a stack that is stuck or busy is said and not compared."""
-    if state is not None and state.is_as(spec):
+    if state is not None and state.matches(spec):
         return ()
     if state is not None and state.status not in USABLE:
         report(Note(f"The stack {spec.name} is in {state.status}: `matinee deploy` brings it out of that first."))
@@ -155,12 +164,12 @@ def lines_of(spec: StackSpec, changes: Iterable[Change]) -> tuple[Line, ...]:
     )
 
 
-def address_goes(stack: str) -> Line:
+def address_removal(stack: str) -> Line:
     """Return that CloudFront's address goes with its stack."""
     return Line("remove", "public address", "CloudFront", stack)
 
 
-def all_of(spec: StackSpec) -> tuple[Line, ...]:
+def additions_of(spec: StackSpec) -> tuple[Line, ...]:
     """Return what a stack adds that does not exist yet."""
     found = spec.template.get("Resources", {}).items()
     return lines_of(spec, (Change("add", name, resource["Type"]) for name, resource in found))
@@ -172,7 +181,7 @@ def _name(logical: str, resource: Mapping[str, Json], physical: str) -> str:
     return own or (physical if physical and ":" not in physical else "") or logical
 
 
-# --- work -------------------------------------------------------------------------------------------------------------
+# --- deploy context ---------------------------------------------------------------------------------------------------
 # What all steps of one deployment share, and what comes of it.
 
 Confirm = Callable[[Summary], bool]
@@ -216,14 +225,14 @@ class Deployed:
 
 
 @dataclass(frozen=True)
-class Work:
+class DeployContext:
     """One deployment on its way."""
 
     cloud: Cloud
     tools: Tools
     report: Report
     app: App
-    ground: Ground
+    current: CurrentState
     options: DeployOptions
 
     @property
@@ -237,6 +246,6 @@ def who(cloud: Cloud) -> str:
     return cloud.caller.rpartition("/")[2].rpartition(":")[2]
 
 
-def agreed(_: Summary) -> bool:
+def agree_always(_: Summary) -> bool:
     """Agree to everything."""
     return True

@@ -1,105 +1,76 @@
-"""What a check finds, and what it is told."""
+"""What is checked before a deployment: names, permissions, secrets; and the roles that AWS's services want."""
 
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from matinee.deploy.cloud import Cloud, Note, Report
-from matinee.errors import BackendError, MatineeError, UsageError
+from matinee.deploy.account import check_own_network, check_quotas, check_vpcs
+from matinee.deploy.cloud import Cloud, Finding, Note, Report, refuse
+from matinee.errors import BackendError
 from matinee.lambda_api.sdk import code_of
 from matinee.manifest import PredictorManifest
-from matinee.names import RESERVED_STAGES, STAGE, STAGE_RULE, Names, partition_of
+from matinee.names import RESERVED_STAGES, STAGE, STAGE_RULE, Names
 from matinee.project.sections import SIGN_IN_MODES
 from matinee.settings import COOKIE_SECRET, DISPATCHER
 from matinee.stack.blueprint import UI, Blueprint
 
-
-@dataclass(frozen=True)
-class Finding:
-    """A sentence and what to do. `stops`: a deployment cannot succeed."""
-
-    message: str
-    hint: str = ""
-    stops: bool = True
-
-
-def refuse(findings: Sequence[Finding]) -> None:
-    """Raise one error for all findings that stop a deployment."""
-    stopping = [finding for finding in findings if finding.stops]
-    if not stopping:
-        return
-    if len(stopping) == 1:
-        raise UsageError(stopping[0].message, hint=stopping[0].hint)
-    lines = [f"  - {finding.message}{f' {finding.hint}' if finding.hint else ''}" for finding in stopping]
-    raise UsageError("\n".join([f"{len(stopping)} things stand in the way:", *lines]))
-
-
-def of(error: MatineeError, *, stops: bool = True) -> Finding:
-    """Return an error as a finding."""
-    return Finding(error.message, error.hint, stops)
-
-
-# --- checks -----------------------------------------------------------------------------------------------------------
+# --- all checks, in the order in which a person would want to hear of them --------------------------------------------
 # The checks together, in the order in which a person would want to hear of them.
 
 
-def secrets_or_refuse(cloud: Cloud, wanted_by: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def secrets_or_refuse(cloud: Cloud, users: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the optional secrets that are there, and those that are missing and can be made.
 
     Raises UsageError for one that only a person can give.
     """
-    if not wanted_by:
+    if not users:
         return (), ()
-    found = find_secrets(cloud, (*wanted_by, *optional_names()))
+    found = find_secrets(cloud, (*users, *optional_names()))
     missing = [name for name in found.missing if name not in optional_names()]
-    refuse(check_secrets(cloud.names.stage, missing, wanted_by))
+    refuse(check_secrets(cloud.names.stage, missing, users))
     there = tuple(name for name in found.there if name in optional_names())
     return there, makeable(missing)
 
 
 def before_the_first(cloud: Cloud, blueprint: Blueprint, *, makes_network: bool, report: Report) -> None:
-    """Check what a first deployment is stopped by: permissions and quotas. Raises UsageError that names all of it."""
-    findings = check_permissions(cloud)
+    """Check what a first deployment is stopped by: permissions, quotas, a network of one's own.
+
+    Raises UsageError that names all of it.
+    """
+    findings = check_permissions(cloud, blueprint.aws.permissions_boundary)
     if makes_network and not cloud.endpoint:
         findings += check_vpcs(cloud)
-    _tell([*findings, *_quotas(cloud, blueprint)], report)
+    if not cloud.endpoint:
+        findings += check_own_network(cloud, blueprint.aws)
+    _refuse_or_report([*findings, *check_quotas(cloud, blueprint)], report)
 
 
-def before_a_change(cloud: Cloud, blueprint: Blueprint, report: Report) -> None:
-    """Check what a change of the app can be stopped by: the quotas of what it now asks for. Raises UsageError."""
-    _tell(_quotas(cloud, blueprint), report)
+def before_a_change(cloud: Cloud, blueprint: Blueprint, report: Report, live: Iterable[PredictorManifest] = ()) -> None:
+    """Check what a change of the app can be stopped by: the quotas of what it now asks for. Raises UsageError.
+
+    `live` are the predictors that run now: what they have reserved is free for what comes in their place.
+    """
+    _refuse_or_report(check_quotas(cloud, blueprint, live), report)
 
 
-def _tell(findings: list[Finding], report: Report) -> None:
+def _refuse_or_report(findings: list[Finding], report: Report) -> None:
     refuse(findings)
     for finding in findings:
         report(Note(finding.message, finding.hint))
 
 
-def _quotas(cloud: Cloud, blueprint: Blueprint) -> list[Finding]:
-    if cloud.endpoint:
-        return []  # emulators have none
-    predictors = blueprint.predictors
-    return [
-        *check_lambda(cloud, predictors),
-        *check_fargate(cloud, predictors, blueprint.aws.ui.cpu),
-        *check_gpu(cloud, predictors),
-    ]
-
-
 def make_roles(cloud: Cloud, blueprint: Blueprint, report: Report) -> None:
     """Make the service-linked roles that the app's services want."""
-    wanted = [*ROLES_ALWAYS]
+    services = [*ROLES_ALWAYS]
     if blueprint.aws.edge == "cloudfront":
-        wanted.append(CLOUDFRONT_ROLE)
+        services.append(CLOUDFRONT_ROLE)
     if blueprint.on_gpu:
-        wanted += GPU_ROLE
-    ensure_roles(cloud, tuple(wanted), report)
+        services += GPU_ROLE
+    ensure_roles(cloud, tuple(services), report)
 
 
 def warnings_of(blueprint: Blueprint) -> tuple[str, ...]:
@@ -191,15 +162,21 @@ _SHOWN = 4  # actions by name
 _UNKNOWN = frozenset({"AccessDenied", "AccessDeniedException", "NoSuchEntity", "InvalidInput", "ValidationError"})
 
 
-def check_permissions(cloud: Cloud) -> list[Finding]:
-    """Return the actions that are denied. Who may not simulate is told so, and finds out on the way."""
-    principal = principal_of(cloud.caller)
+def check_permissions(cloud: Cloud, boundary: str = "") -> list[Finding]:
+    """Return the actions that are denied. What the simulation cannot tell is no reason to stop: it is said.
+
+    `boundary` is the policy that bounds every role, where the app has one: a policy that asks for it is told of it.
+    """
+    principal = find_principal(cloud)
     if not principal:
         return []
     denied: list[str] = []
+    unclear: list[str] = []
+    partition = cloud.caller.split(":")[1]
     for pattern, actions in _NEEDED.items():
-        place = pattern.format(r=cloud.region, a=cloud.account, n=cloud.names.base, b=cloud.bucket)
-        resource = f"arn:{partition_of(cloud.region)}:{place}"
+        resource = f"arn:{partition}:" + pattern.format(
+            r=cloud.region, a=cloud.account, n=cloud.names.base, b=cloud.bucket
+        )
         answer = cloud.call(
             "iam",
             "simulate_principal_policy",
@@ -207,133 +184,63 @@ def check_permissions(cloud: Cloud) -> list[Finding]:
             PolicySourceArn=principal,
             ActionNames=list(actions),
             ResourceArns=[resource],
+            ContextEntries=_context_entries(boundary),
         )
         if answer is None:
             text = "Whether you may deploy could not be checked: iam:SimulatePrincipalPolicy is not allowed."
             return [Finding(text, "What is missing will be named when AWS refuses it.", stops=False)]
-        denied += [r["EvalActionName"] for r in answer["EvaluationResults"] if r["EvalDecision"] != "allowed"]
-    if not denied:
-        return []
-    who, more = principal.rpartition("/")[2], denied[_SHOWN:]
-    are = f"and {len(more)} more are" if more else "is" if len(denied) == 1 else "are"
-    return [
-        Finding(
-            f"{who} may not deploy: {', '.join(denied[:_SHOWN])} {are} not allowed.",
-            "`matinee iam-policy` prints the smallest policy that is enough.",
-        )
-    ]
-
-
-def principal_of(arn: str) -> str:
-    """Return the user or role behind a caller's ARN, "" for the root user, who may do everything."""
-    assumed = re.fullmatch(r"(arn:[\w-]+):sts::(\d+):assumed-role/([^/]+)/.+", arn)
-    if assumed:
-        return f"{assumed[1]}:iam::{assumed[2]}:role/{assumed[3]}"
-    return arn if re.search(r":(user|role)/", arn) else ""
-
-
-# --- quotas -----------------------------------------------------------------------------------------------------------
-# Quotas that fresh accounts are caught by: Lambda's concurrency, Fargate's and the GPUs' vCPUs, networks.
-#
-# Quota codes: https://docs.aws.amazon.com/general/latest/gr/aws-service-information.html
-
-LAMBDA = "L-B99A9384"  # Concurrent executions
-FARGATE = "L-3032A538"  # Fargate On-Demand vCPU resource count
-GPU_FAMILIES = "L-DB2E81BA"  # Running On-Demand G and VT instances, in vCPUs
-VPCS = "L-F678F1CE"  # VPCs per Region
-UNRESERVED = 10  # concurrent executions that Lambda keeps for functions without a reservation
-VCPUS_OF_A_GPU = 4  # the smallest machine with one has as many
-_DEFAULT_VPCS = 5
-_UNKNOWN_QUOTA = frozenset(
-    {"AccessDenied", "AccessDeniedException", "NoSuchResourceException", "UnrecognizedClientException", "404"}
-)
-
-
-def check_lambda(cloud: Cloud, predictors: Iterable[PredictorManifest]) -> list[Finding]:
-    """Return what Lambda's concurrency does not allow: new accounts have 10, and 10 cannot be reserved."""
-    reserved = {p.name: p.resources.concurrency for p in predictors if p.kind == "realtime" and p.resources.concurrency}
-    answer = cloud.call("lambda", "get_account_settings", absent=_UNKNOWN_QUOTA)
-    if answer is None:
-        return []
-    limit = int(answer["AccountLimit"]["ConcurrentExecutions"])
-    wanted = sum(reserved.values())
-    if wanted and wanted > limit - UNRESERVED:
-        names = ", ".join(f"{name} {count}" for name, count in reserved.items())
+        for result in answer["EvaluationResults"]:
+            if result["EvalDecision"] != "allowed":
+                (unclear if result.get("MissingContextValues") else denied).append(result["EvalActionName"])
+    who = principal.rpartition("/")[2]
+    if denied:
         return [
             Finding(
-                f"Lambda lets this account run {limit} functions at once and keeps {UNRESERVED} of them unreserved, "
-                f"but `concurrency` asks for {wanted} ({names}).",
-                f"Leave `concurrency` out, or raise the quota {LAMBDA} (Concurrent executions) under Service Quotas.",
+                f"{who} may not deploy: {_list_actions(denied)} not allowed.",
+                "`matinee iam-policy` prints the smallest policy that is enough.",
             )
         ]
-    if limit <= UNRESERVED:
-        text = f"Lambda lets this account run {limit} functions at once: more people than that will wait."
-        return [Finding(text, f"Raise the quota {LAMBDA} (Concurrent executions) under Service Quotas.", stops=False)]
+    if unclear:
+        text = f"Whether {who} may deploy could not be checked whole: {_list_actions(unclear)} allowed on conditions."
+        return [Finding(text, "What is missing will be named when AWS refuses it.", stops=False)]
     return []
 
 
-def check_fargate(cloud: Cloud, predictors: Iterable[PredictorManifest], ui_cpu: float) -> list[Finding]:
-    """Return what Fargate's quota does not allow: the UI twice while it is replaced, and the largest worker."""
-    batch = [p.resources for p in predictors if p.kind == "batch" and not p.resources.gpu]
-    wanted = 2 * ui_cpu + max((r.cpu for r in batch), default=0.0)
-    limit = _quota(cloud, "fargate", FARGATE)
-    if limit is None:
+def _context_entries(boundary: str) -> list[dict[str, object]]:
+    if not boundary:
         return []
-    if wanted > limit:
-        return [
-            Finding(
-                f"Fargate gives this account {limit:g} vCPU at once, and the app needs {wanted:g}.",
-                f"Raise the quota {FARGATE} (Fargate On-Demand vCPU resource count) under Service Quotas.",
-            )
-        ]
-    most = 2 * ui_cpu + sum(r.cpu * r.max_workers for r in batch)
-    if most > limit:
-        text = (
-            f"All workers at once would take {most:g} vCPU, and Fargate gives this account {limit:g}: some will wait."
-        )
-        return [Finding(text, f"Raise the quota {FARGATE} under Service Quotas.", stops=False)]
-    return []
+    key = "iam:PermissionsBoundary"
+    return [{"ContextKeyName": key, "ContextKeyValues": [boundary], "ContextKeyType": "string"}]
 
 
-def check_gpu(cloud: Cloud, predictors: Iterable[PredictorManifest]) -> list[Finding]:
-    """Return what the quota of machines with a GPU does not allow: it usually starts at 0."""
-    wanted = {p.name: p.resources.gpu for p in predictors if p.resources.gpu}
-    if not wanted:
-        return []
-    limit = _quota(cloud, "ec2", GPU_FAMILIES)
-    needed = VCPUS_OF_A_GPU * max(wanted.values())
-    if limit is None or limit >= needed:
-        return []
-    return [
-        Finding(
-            f"{', '.join(wanted)} asks for a GPU: a machine with one has {needed} vCPU at least, and this account "
-            f"may run {math.floor(limit)} of that kind.",
-            f"Raise the quota {GPU_FAMILIES} (Running On-Demand G and VT instances) under Service Quotas: it takes "
-            "days.",
-        )
-    ]
+def _list_actions(actions: Sequence[str]) -> str:
+    more = len(actions) - _SHOWN
+    are = f"and {more} more are" if more > 0 else "is" if len(actions) == 1 else "are"
+    return f"{', '.join(actions[:_SHOWN])} {are}"
 
 
-def check_vpcs(cloud: Cloud) -> list[Finding]:
-    """Return whether there is room for one network more: five a region at first."""
-    answer = cloud.call("ec2", "describe_vpcs", absent=("UnauthorizedOperation",))
-    limit = _quota(cloud, "vpc", VPCS) or _DEFAULT_VPCS
-    if answer is None or len(answer["Vpcs"]) < limit:
-        return []
-    return [
-        Finding(
-            f"This region has {len(answer['Vpcs'])} networks (VPCs) of {limit:g}, and Matinee's would be one more.",
-            f"Remove one, name `vpc` and `subnets` of your own under [aws], or raise the quota {VPCS}.",
-        )
-    ]
+_SSO_ROLES = "/aws-reserved/sso.amazonaws.com/"  # with a region below, which a session's ARN does not say
 
 
-def _quota(cloud: Cloud, service: str, code: str) -> float | None:
-    """Return a quota's value, None when it cannot be read."""
-    answer = cloud.call(
-        "service-quotas", "get_service_quota", absent=_UNKNOWN_QUOTA, ServiceCode=service, QuotaCode=code
-    )
-    return None if answer is None else float(answer["Quota"]["Value"])
+def find_principal(cloud: Cloud) -> str:
+    """Return the ARN of the user or role that deploys, "" for the root user, who may do everything.
+
+    A session's ARN lacks its role's path: a role of IAM Identity Center (SSO) is looked up by its name.
+    """
+    session = re.fullmatch(r"(arn:[\w-]+):sts::(\d+):assumed-role/([^/]+)/.+", cloud.caller)
+    if not session:
+        return cloud.caller if re.search(r":(user|role)/", cloud.caller) else ""
+    partition, account, name = session.groups()
+    if name.startswith("AWSReservedSSO_"):
+        try:
+            roles = list(cloud.pages("iam", "list_roles", "Roles", PathPrefix=_SSO_ROLES))
+        except BackendError:
+            roles = []
+        found = next((str(role["Arn"]) for role in roles if role["RoleName"] == name), "")
+    else:
+        answer = cloud.call("iam", "get_role", absent=_UNKNOWN, on=name, RoleName=name)
+        found = str(answer["Role"]["Arn"]) if answer else ""
+    return found or f"{partition}:iam::{account}:role/{name}"
 
 
 # --- roles ------------------------------------------------------------------------------------------------------------
@@ -404,11 +311,11 @@ def makeable(missing: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in missing if name in generated)
 
 
-def check_secrets(stage: str, missing: Sequence[str], wanted_by: Mapping[str, str]) -> list[Finding]:
+def check_secrets(stage: str, missing: Sequence[str], users: Mapping[str, str]) -> list[Finding]:
     """Return those that only a person can give; `wanted_by` says who needs each."""
     return [
         Finding(
-            f"The secret {name} of {wanted_by.get(name, 'the app')} is not set on the stage {stage}.",
+            f"The secret {name} of {users.get(name, 'the app')} is not set on the stage {stage}.",
             f"matinee secret set {name} --stage {stage}",
         )
         for name in missing

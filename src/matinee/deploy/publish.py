@@ -16,10 +16,10 @@ from matinee.client.core import Client
 from matinee.deploy import current_state, desired_state, registry
 from matinee.deploy import versions as deploy_versions
 from matinee.deploy.cloud import Cloud, Note, Report, Step, Tools, Tried
-from matinee.deploy.current_state import Live
-from matinee.deploy.desired_state import Target
-from matinee.deploy.drain import rouse
-from matinee.deploy.plan import Deployed, Work
+from matinee.deploy.current_state import CurrentRelease
+from matinee.deploy.desired_state import DesiredState
+from matinee.deploy.drain import resume_stage
+from matinee.deploy.plan import DeployContext, Deployed
 from matinee.deploy.stack_changes import apply
 from matinee.deploy.stack_state import StackSpec, StackState
 from matinee.errors import BackendError, MatineeError
@@ -33,132 +33,168 @@ from matinee.stack.edge import sleeping_page
 from matinee.values import validate
 
 
-def finish(work: Work, aimed: Target, spec: StackSpec, state: StackState, digests: Mapping[str, str]) -> Deployed:
-    """Make what the stack now has live, and return what is."""
-    mark = desired_state.content(aimed, spec, state.id)
-    is_live = work.ground.live.aws.content == mark
-    rouse(work.cloud, work.report)
-    if not is_live:
-        _go_live(work, aimed, state, digests, mark)
-    elif work.ground.live.release is not None:
-        _keep_warm(work, work.ground.live.release, None)  # a deployment that was interrupted may have left it undone
-    url, is_new = _edge(work, aimed, state)
-    if url and (is_new or not is_live) and not work.cloud.endpoint:
-        check_answers(work.cloud, url, work.report)
-    forget_images(work)
-    return deployed(work, url=url, changed=not is_live or is_new)
+def finish(
+    context: DeployContext, desired: DesiredState, spec: StackSpec, state: StackState, digests: Mapping[str, str]
+) -> Deployed:
+    """Make what the stack now has live, and return what is.
+
+    The address comes before everything that may fail: a live release never ends without one. A run that fails its
+    example comes last, since it takes the release back.
+    """
+    mark = desired_state.content(desired, spec, state.id)
+    is_live = context.current.live.aws.content == mark
+    resume_stage(context.cloud, context.report)
+    # Nothing to go back to is a release of `dev --data`, and one of before a destruction: its versions went with it.
+    former = context.current.live.release if context.current.live.aws.stack == state.id else None
+    release = former if is_live else _make_release_live(context, desired, state, digests, mark)
+    url, is_new = _update_address(context, desired, state)
+    if release is not None:
+        keep_warm(context, release, None if is_live else former)  # an interrupted deployment may have left it undone
+    if release is not None and not is_live:
+        activate_tag(context.cloud, desired.blueprint, context.report)
+        remove_old_versions(context, release)
+        smoke_test(context, release, former)
+    if url and (is_new or not is_live) and not context.cloud.endpoint:
+        check_answers(context.cloud, url, context.report)
+    forget_images(context)
+    return deployed(context, url=url, changed=not is_live or is_new)
 
 
-def deployed(work: Work, *, url: str, changed: bool) -> Deployed:
+def deployed(context: DeployContext, *, url: str, changed: bool) -> Deployed:
     """Return what is live on the stage."""
-    now = work.ground.live.store.release()
+    now = context.current.live.store.release()
     return Deployed(
-        work.options.stage,
-        work.cloud.account,
-        work.cloud.region,
+        context.options.stage,
+        context.cloud.account,
+        context.cloud.region,
         now.number if now else 0,
         url,
         {c.name: c.label for c in now.components} if now else {},
         changed=changed,
-        sign_in=work.app.project.auth.mode,
+        sign_in=context.app.project.auth.mode,
     )
 
 
-def _go_live(work: Work, aimed: Target, state: StackState, digests: Mapping[str, str], mark: str) -> None:
-    versions = _published(work, aimed, state, digests)
-    # Nothing to go back to is one of `dev --data`, and one of before a destruction: its versions went with its stack.
-    former = work.ground.live.release if work.ground.live.aws.stack == state.id else None
+def _make_release_live(
+    context: DeployContext, desired: DesiredState, state: StackState, digests: Mapping[str, str], mark: str
+) -> Release:
+    versions = _publish_versions(context, desired, state, digests)
     release = desired_state.release_of(
-        work.cloud,
-        aimed,
-        work.ground,
+        context.cloud,
+        desired,
+        context.current,
         digests=digests,
         functions=versions,
-        definitions=_definitions(aimed, state),
+        definitions=_definitions(desired, state),
         mark=mark,
         stack_id=state.id,
-        url=work.ground.live.aws.url,
+        url=context.current.live.aws.url,
     )
-    work.report(Step(f"Release {release.number}"))
-    current_state.go_live(work.cloud, work.ground.live, release, versions, work.report, by=work.who)
-    _keep_warm(work, release, former)
-    activate_tag(work.cloud, aimed.blueprint, work.report)
-    smoke_test(work, release, former)
+    context.report(Step(f"Release {release.number}"))
+    current_state.go_live(context.cloud, context.current.live, release, versions, context.report, by=context.who)
+    return release
 
 
-def _published(work: Work, aimed: Target, state: StackState, digests: Mapping[str, str]) -> dict[str, str]:
+def _publish_versions(
+    context: DeployContext, desired: DesiredState, state: StackState, digests: Mapping[str, str]
+) -> dict[str, str]:
     """Publish a version of every function, and try those that are new."""
-    work.report(Step("Versions"))
-    labels = {component.name: component.label for component in aimed.components}
+    context.report(Step("Versions"))
+    labels = {component.name: component.label for component in desired.components}
     versions: dict[str, str] = {}
-    for predictor in aimed.blueprint.realtime:
-        image = registry.reference(work.cloud, digests[predictor.component])
-        deploy_versions.make_current(work.cloud, predictor.name, image, label=labels[predictor.component])
-        versions[predictor.name] = deploy_versions.publish_version(work.cloud, predictor.name)
-    if work.options.tries:
-        aws = work.ground.live.aws
+    for predictor in desired.blueprint.realtime:
+        image = registry.reference(context.cloud, digests[predictor.component])
+        label = labels[predictor.component]
+        versions[predictor.name] = deploy_versions.publish_version(context.cloud, predictor.name, image, label=label)
+    if context.options.tries:
+        aws = context.current.live.aws
         known = aws.functions if aws.stack == state.id else {}
         new = {name: version for name, version in versions.items() if known.get(name) != version}
-        predictors = {predictor.name: predictor for predictor in aimed.blueprint.realtime}
-        try_versions(work.cloud, work.tools, predictors, new, work.report)
+        predictors = {predictor.name: predictor for predictor in desired.blueprint.realtime}
+        try_versions(context.cloud, context.tools, predictors, new, context.report)
     return versions
 
 
-def _definitions(aimed: Target, state: StackState) -> dict[str, str]:
+def _definitions(desired: DesiredState, state: StackState) -> dict[str, str]:
     """Return what the workers of each predictor run, from the stack's own outputs."""
-    names = [predictor.name for predictor in (*aimed.blueprint.on_fargate, *aimed.blueprint.on_gpu)]
+    names = [predictor.name for predictor in (*desired.blueprint.on_fargate, *desired.blueprint.on_gpu)]
     found = {name: state.outputs.get(stack_blueprint.definition_output(name), "") for name in names}
     return {name: arn for name, arn in found.items() if arn}
 
 
-def _keep_warm(work: Work, release: Release, former: Release | None) -> None:
+def keep_warm(context: DeployContext, release: Release, former: Release | None) -> None:
+    """Have as many processes warm as the release asks for; what AWS refuses is a note, since the release is live."""
     before = {q.name: q.resources.provisioned for q in former.predictors} if former else {}
     for predictor in release.predictors:
-        if predictor.kind == "realtime":
-            wanted = predictor.resources.provisioned
-            deploy_versions.keep_warm(work.cloud, predictor.name, wanted, before=before.get(predictor.name, 0))
+        if predictor.kind != "realtime":
+            continue
+        processes = predictor.resources.provisioned
+        try:
+            deploy_versions.keep_warm(context.cloud, predictor.name, processes, before=before.get(predictor.name, 0))
+        except BackendError as error:
+            text = f"{predictor.name} answers, but its {processes} warm processes could not be had: {error.message}"
+            context.report(Note(text, error.hint or "`provisioned` is tried again at the next deployment."))
 
 
-def smoke_test(work: Work, release: Release, former: Release | None) -> None:
+def remove_old_versions(context: DeployContext, release: Release) -> None:
+    """Delete function versions that no release to go back to runs; what AWS refuses is a note."""
+    history = current_state.read_history(context.current.live.store)
+    if any(past.functions is None for past in history.releases):
+        return  # one of an older Matinee does not say which versions it runs
+    for name, live_version in release.aws.functions.items():
+        needed = {past.functions.get(name, "") for past in history.releases if past.functions is not None}
+        try:
+            deploy_versions.remove_versions(context.cloud, name, needed, below=live_version)
+        except BackendError as error:
+            context.report(Note(f"Old versions of {name} could not be removed: {error.message}", error.hint))
+
+
+def smoke_test(context: DeployContext, release: Release, former: Release | None) -> None:
     """Run one batch example on what is live now. If it fails, what was live before is live again.
 
     Raises BackendError when it fails.
     """
-    predictor = pick_smoke_run(release, former) if work.options.tries else None
+    predictor = pick_smoke_run(release, former) if context.options.tries else None
     if predictor is None:
         return
-    work.report(Step(f"A run of {predictor.name}"))
+    context.report(Step(f"A run of {predictor.name}"))
     try:
-        try_batch(work.cloud, work.tools, work.ground.live, predictor, work.report)
+        try_batch(context.cloud, context.tools, context.current.live, predictor, context.report)
     except MatineeError as error:
         if former is None:
             raise BackendError(f"The app is live, but {error.message}", hint=error.hint) from error
-        take_back(work, release, former)
+        take_back(context, release, former)
         raise BackendError(f"{error.message} What was live before is live again.", hint=error.hint) from error
 
 
-def take_back(work: Work, release: Release, former: Release) -> None:
+def take_back(context: DeployContext, release: Release, former: Release) -> None:
     """Make the former release live again, as one more release."""
     again = replace(former, number=release.number + 1, created_at=current_state.now())
     note = f"release {release.number} taken back"
     versions = again.aws.functions
     current_state.go_live(
-        work.cloud, current_state.read_release(work.cloud), again, versions, work.report, by=work.who, note=note
+        context.cloud,
+        current_state.read_release(context.cloud),
+        again,
+        versions,
+        context.report,
+        by=context.who,
+        note=note,
     )
 
 
-def _edge(work: Work, aimed: Target, state: StackState) -> tuple[str, bool]:
+def _update_address(context: DeployContext, desired: DesiredState, state: StackState) -> tuple[str, bool]:
     """Bring the public address to what is wanted; return it, and whether it is new. The release is told where it is."""
-    put_sleeping_page(work.cloud, aimed.blueprint)
-    spec = desired_state.edge_spec(work.cloud, work.tools, aimed.blueprint, state)
+    put_sleeping_page(context.cloud, desired.blueprint)
+    spec = desired_state.edge_spec(context.cloud, context.tools, desired.blueprint, state)
     url, is_new = state.outputs.get(stack_blueprint.URL, ""), False
     if spec is not None:
-        edge = work.ground.edge
-        if edge is None or not edge.is_as(spec):
-            work.report(Step("The public address (the first time takes minutes)"))
-            edge, is_new = _apply_edge(work, spec), True
+        edge = context.current.edge
+        if edge is None or not edge.matches(spec):
+            context.report(Step("The public address (the first time takes minutes)"))
+            edge, is_new = _apply_edge(context, spec), True
         url = edge.outputs.get(stack_blueprint.URL, "")
-    current_state.tell_url(work.ground.live.store, url)
+    current_state.record_url(context.current.live.store, url)
     return url, is_new
 
 
@@ -179,24 +215,24 @@ def put_sleeping_page(cloud: Cloud, blueprint: Blueprint) -> None:
     )
 
 
-def _apply_edge(work: Work, spec: StackSpec) -> StackState:
+def _apply_edge(context: DeployContext, spec: StackSpec) -> StackState:
     try:
-        return apply(work.cloud, spec, work.report, may_wait=work.options.may_wait)
+        return apply(context.cloud, spec, context.report, may_wait=context.options.may_wait)
     except BackendError as error:
-        what = "The app is live, and has no public address" if work.ground.edge is None else "The app is live"
+        what = "The app is live, and has no public address" if context.current.edge is None else "The app is live"
         raise BackendError(f"{what}. {error.message}", hint=error.hint) from error
 
 
-def forget_images(work: Work) -> None:
+def forget_images(context: DeployContext) -> None:
     """Delete images that none of the kept releases runs, once there are that many."""
-    kept = current_state.read_history(work.ground.live.store)
-    if len(kept.releases) < current_state.KEPT_RELEASES:
+    history = current_state.read_history(context.current.live.store)
+    if len(history.releases) < current_state.KEPT_RELEASES:
         return
-    oldest = kept.releases[0].created_at
-    registry.remove_unneeded(work.cloud, work.ground.images, current_state.needed_images(kept), oldest)
+    oldest = history.releases[0].created_at
+    registry.remove_unneeded(context.cloud, context.current.images, current_state.needed_images(history), oldest)
 
 
-# --- smoke ------------------------------------------------------------------------------------------------------------
+# --- smoke run --------------------------------------------------------------------------------------------------------
 # One batch run on what has just gone live: queue, dispatcher, Fargate, table and bucket, all at once.
 
 START_S = 240.0  # for Fargate to start a task with a large image
@@ -214,7 +250,7 @@ def pick_smoke_run(release: Release, former: Release | None) -> PredictorManifes
     return None
 
 
-def try_batch(cloud: Cloud, tools: Tools, live: Live, predictor: PredictorManifest, report: Report) -> None:
+def try_batch(cloud: Cloud, tools: Tools, live: CurrentRelease, predictor: PredictorManifest, report: Report) -> None:
     """Submit the predictor's first example and wait. Raises BackendError when the run does not succeed."""
     logs = CloudWatchLogs(cloud.session, live.store.run, prefix=cloud.names.prefix)
     backend = Backend(live.store, live.files, tools.invoker_at(cloud, LIVE), logs)
@@ -242,7 +278,7 @@ def try_batch(cloud: Cloud, tools: Tools, live: Live, predictor: PredictorManife
         )
 
 
-def run_version(live: Live) -> str:
+def run_version(live: CurrentRelease) -> str:
     """Return the number of the release that is live."""
     release = live.store.release()
     return f"release {release.number}" if release else ""
@@ -256,7 +292,7 @@ def _problem(client: Client, run: Run) -> str:
     return ""
 
 
-# --- trial ------------------------------------------------------------------------------------------------------------
+# --- canary calls -----------------------------------------------------------------------------------------------------
 # Tries what is about to be live: each realtime predictor's first example, on its new version by number.
 
 Json = Any
@@ -276,13 +312,13 @@ def try_versions(
         if not predictor.examples:
             report(Note(f"{name} has no example, so its new version was not tried.", "Add examples=[{…}] to it."))
             continue
-        _try(cloud, tools, predictor, version, report)
+        _call_example(cloud, tools, predictor, version, report)
 
 
-def _try(cloud: Cloud, tools: Tools, predictor: PredictorManifest, version: str, report: Report) -> None:
+def _call_example(cloud: Cloud, tools: Tools, predictor: PredictorManifest, version: str, report: Report) -> None:
     began = time.monotonic()
     try:
-        problem, hint = _trial_problem(cloud, tools, predictor, version)
+        problem, hint = _canary_problem(cloud, tools, predictor, version)
     except MatineeError as error:
         problem, hint = error.message, error.hint
     report(Tried(predictor.name, version, time.monotonic() - began, problem))
@@ -293,7 +329,7 @@ def _try(cloud: Cloud, tools: Tools, predictor: PredictorManifest, version: str,
         )
 
 
-def _trial_problem(cloud: Cloud, tools: Tools, predictor: PredictorManifest, version: str) -> tuple[str, str]:
+def _canary_problem(cloud: Cloud, tools: Tools, predictor: PredictorManifest, version: str) -> tuple[str, str]:
     example = predictor.examples[0]["event"] if predictor.plain else predictor.examples[0]
     inputs = json.dumps(example, separators=(",", ":")).encode()
     answer = tools.invoker_at(cloud, version).invoke(predictor.name, inputs, context={"user": USER})
@@ -306,7 +342,7 @@ def _trial_problem(cloud: Cloud, tools: Tools, predictor: PredictorManifest, ver
     return (f"The result does not fit its type: {wrong[0]}", "Mend its return annotation.") if wrong else ("", "")
 
 
-# --- health -----------------------------------------------------------------------------------------------------------
+# --- does the address answer ------------------------------------------------------------------------------------------
 # Whether the address answers: the last thing a deployment looks at. A new name takes a while to be known.
 
 PATH = "/_stcore/health"
@@ -331,7 +367,7 @@ def check_answers(cloud: Cloud, url: str, report: Report) -> bool:
         cloud.pause()
 
 
-# --- money ------------------------------------------------------------------------------------------------------------
+# --- the tag of costs -------------------------------------------------------------------------------------------------
 # Costs by tag: budgets and bills of a stage stay empty until its tag is activated for cost allocation.
 #
 # AWS knows a tag for this only a day after something carried it, so the first deployment is usually too early; it is

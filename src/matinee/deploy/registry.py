@@ -84,9 +84,13 @@ def sign_in(cloud: Cloud) -> SignIn:
     return SignIn(address, username, password)
 
 
-def remove_unneeded(cloud: Cloud, kept: Mapping[str, KeptImage], needed: Collection[str], before: float) -> int:
+def remove_unneeded(
+    cloud: Cloud, images_by_tag: Mapping[str, KeptImage], needed: Collection[str], before: float
+) -> int:
     """Delete images whose digest is not needed and that were pushed before that time; return how many."""
-    digests = {image.digest for image in kept.values() if image.digest not in needed and image.pushed_at < before}
+    digests = {
+        image.digest for image in images_by_tag.values() if image.digest not in needed and image.pushed_at < before
+    }
     ids = [{"imageDigest": digest} for digest in sorted(digests)]
     for start in range(0, len(ids), AT_ONCE):
         cloud.call("ecr", "batch_delete_image", repositoryName=cloud.names.base, imageIds=ids[start : start + AT_ONCE])
@@ -101,7 +105,7 @@ PUSHES_AT_ONCE = 3
 
 
 class EngineImages:
-    """Implements `tools.ImageSource`. The engine is looked for when it is needed."""
+    """Implements `cloud.ImageSource`. The engine is looked for when it is needed."""
 
     def __init__(self) -> None:
         self._plans: dict[str, ImagePlan] = {}
@@ -110,21 +114,21 @@ class EngineImages:
     def plan(
         self, project: Project, inspected: Sequence[InspectedComponent], architecture_of: Callable[[str], str]
     ) -> tuple[WantedImage, ...]:
-        """See `ImageSource`. An engine pins bases by digest, so it is asked here already."""
+        """Return the images without building any. An engine pins bases by digest, so it is asked here already."""
         planned = plans_of(project, inspected, architecture_of, self._engine_here())
         self._plans = {plan.name: plan for plan in planned}
         return tuple(WantedImage(plan.name, plan.tag, plan.manifest) for plan in planned)
 
-    def push(self, wanted: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
-        """See `ImageSource`."""
+    def push(self, images: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
+        """Build and upload these, in parallel; return their digests by component."""
         engine = self._engine_here()
-        plans = [self._plans[image.component] for image in wanted]
+        plans = [self._plans[image.component] for image in images]
         built = build_images(engine, plans, lambda component, line: report(ImageMoved(component, line)))
         signed_in = sign_in(cloud)
         engine.login(signed_in.registry, signed_in.username, signed_in.password)
         address = push_address(cloud)
         with ThreadPoolExecutor(max_workers=PUSHES_AT_ONCE) as pool:
-            digests = list(pool.map(lambda image: _pushed(engine, image, address, report), built))
+            digests = list(pool.map(lambda image: _push_image(engine, image, address, report), built))
         return {image.name: digest for image, digest in zip(built, digests, strict=True)}
 
     def _engine_here(self) -> Engine:
@@ -154,7 +158,7 @@ def plans_of(
     return (*(found[item.component.name] for item in inspected), ui)
 
 
-def _pushed(engine: Engine, image: BuiltImage, address: str, report: Report) -> str:
+def _push_image(engine: Engine, image: BuiltImage, address: str, report: Report) -> str:
     report(ImageMoved(image.name, f"Pushing {image.size_bytes / 1e6:.0f} MB"))
     digest = engine.push(image.reference, f"{address}:{image.tag}")
     report(ImageMoved(image.name, f"Pushed {image.tag}"))

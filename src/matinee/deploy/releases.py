@@ -1,7 +1,7 @@
-"""`deploy --only NAME`: one component goes live without a stack update.
+"""Partial deploys and going back: `deploy --only NAME`, `rollback`, `versions`. None of them updates a stack.
 
-push → a new function version, a new revision of its task definitions → try → aliases → release. The next full
-deployment finds the image in the repository and the label in the history, and keeps it.
+A partial deploy: push → a new function version, a new revision of its task definitions → canary call → aliases →
+release. The next full deployment finds the image in the repository and the label in the history, and keeps it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 from matinee.deploy import current_state, registry
 from matinee.deploy import versions as deploy_versions
 from matinee.deploy.cloud import Cloud, Report, Step, Tools, WantedImage, silent
-from matinee.deploy.current_state import History, Live, Past, open_stage
-from matinee.deploy.desired_state import Version
-from matinee.deploy.plan import Confirm, Deployed, Summary, Work, who
-from matinee.deploy.publish import deployed, smoke_test, try_versions
+from matinee.deploy.current_state import CurrentRelease, History, Past, open_stage
+from matinee.deploy.desired_state import Version, find_component
+from matinee.deploy.plan import Confirm, DeployContext, Deployed, Summary, who
+from matinee.deploy.publish import deployed, remove_old_versions, smoke_test, try_versions
 from matinee.deploy.stack_state import describe
 from matinee.errors import BackendError, ConflictError, NotFoundError, UsageError
 from matinee.manifest import ComponentManifest, Release
@@ -28,35 +28,37 @@ from matinee.stack.blueprint import shortened
 Json = Any
 
 
-def deploy_only(work: Work, confirm: Confirm) -> Deployed:
+def deploy_partial(context: DeployContext, confirm: Confirm) -> Deployed:
     """Bring one component live. Raises UsageError when what changed needs the stack."""
-    former = work.ground.live.release
-    if former is None or work.ground.app is None or not work.ground.live.aws.stack:
+    former = context.current.live.release
+    if former is None or context.current.app is None or not context.current.live.aws.stack:
         raise NotFoundError("Nothing is live on this stage yet.", hint="Deploy the whole app first: `matinee deploy`.")
-    wanted = work.app.component(work.options.only)
+    wanted = context.app.component(context.options.only)
     known = next((c for c in former.components if c.name == wanted.name), None)
     check_same_shape(wanted, known)
     assert known is not None, "an unknown component has no shape"
-    url = work.ground.live.aws.url
+    url = context.current.live.aws.url
     if known.hash == wanted.hash:
-        return deployed(work, url=url, changed=_shared_anew(work, known))
-    label = work.ground.live.written.label_of(wanted)
-    if not confirm(_summary(work, Version(wanted.name, known.label, label, _is_missing(work, wanted)))):
-        return Deployed(work.options.stage, work.cloud.account, work.cloud.region, declined=True)
-    digest = _digest(work, wanted)
+        return deployed(context, url=url, changed=_change_share(context, known))
+    label = context.current.live.written.label_of(wanted)
+    if not confirm(_summary(context, Version(wanted.name, known.label, label, _is_missing(context, wanted)))):
+        return Deployed(context.options.stage, context.cloud.account, context.cloud.region, declined=True)
+    digest = _find_or_push(context, wanted)
     component = replace(wanted, label=label, image=digest)
-    _go_live(work, former, component)
-    return deployed(work, url=url, changed=True)
+    _make_component_live(context, former, component)
+    return deployed(context, url=url, changed=True)
 
 
-def _shared_anew(work: Work, component: ComponentManifest) -> bool:
+def _change_share(context: DeployContext, component: ComponentManifest) -> bool:
     """Give a version that has a part of the calls another part, or all of them; return whether it did."""
     changed = False
     for predictor in component.predictors:
-        version = work.ground.live.aws.functions.get(predictor.name, "")
-        former = deploy_versions.shares_with(work.cloud, predictor.name) if version else ""
+        version = context.current.live.aws.functions.get(predictor.name, "")
+        former = deploy_versions.shares_with(context.cloud, predictor.name) if version else ""
         if former:
-            deploy_versions.point_alias(work.cloud, predictor.name, version, share=work.options.share, former=former)
+            deploy_versions.point_alias(
+                context.cloud, predictor.name, version, share=context.options.share, former=former
+            )
             changed = True
     return changed
 
@@ -84,52 +86,54 @@ def check_same_shape(wanted: ComponentManifest, live: ComponentManifest | None) 
         )
 
 
-def _image(work: Work, component: ComponentManifest) -> WantedImage:
-    return next(image for image in work.app.images if image.component == component.name)
+def _image(context: DeployContext, component: ComponentManifest) -> WantedImage:
+    return next(image for image in context.app.images if image.component == component.name)
 
 
-def _is_missing(work: Work, component: ComponentManifest) -> bool:
-    return _image(work, component).tag not in work.ground.images
+def _is_missing(context: DeployContext, component: ComponentManifest) -> bool:
+    return _image(context, component).tag not in context.current.images
 
 
-def _digest(work: Work, component: ComponentManifest) -> str:
-    image = _image(work, component)
-    known = work.ground.images.get(image.tag)
+def _find_or_push(context: DeployContext, component: ComponentManifest) -> str:
+    image = _image(context, component)
+    known = context.current.images.get(image.tag)
     if known:
         return known.digest
-    work.report(Step(f"Image: {component.name}"))
-    return work.tools.images.push((image,), work.cloud, work.report)[component.name]
+    context.report(Step(f"Image: {component.name}"))
+    return context.tools.images.push((image,), context.cloud, context.report)[component.name]
 
 
-def _go_live(work: Work, former: Release, component: ComponentManifest) -> None:
-    image = registry.reference(work.cloud, component.image)
+def _make_component_live(context: DeployContext, former: Release, component: ComponentManifest) -> None:
+    image = registry.reference(context.cloud, component.image)
     aws = former.aws
-    versions = _published(work, component, image, aws.functions)
+    versions = _publish_versions(context, component, image, aws.functions)
     revisions = {
-        predictor.name: deploy_versions.register_with_image(work.cloud, arn, image, component.label)
+        predictor.name: deploy_versions.register_with_image(context.cloud, arn, image, component.label)
         for predictor in component.predictors
         if (arn := aws.definitions.get(predictor.name))
     }
     release = _release(former, component, image, versions, revisions)
-    work.report(Step(f"Release {release.number}"))
+    context.report(Step(f"Release {release.number}"))
     note = f"only {component.name}"
-    share = work.options.share
+    share = context.options.share
     current_state.go_live(
-        work.cloud, work.ground.live, release, versions, work.report, by=work.who, note=note, share=share
+        context.cloud, context.current.live, release, versions, context.report, by=context.who, note=note, share=share
     )
-    smoke_test(work, release, former)
+    remove_old_versions(context, release)
+    smoke_test(context, release, former)
 
 
-def _published(work: Work, component: ComponentManifest, image: str, known: Mapping[str, str]) -> dict[str, str]:
-    work.report(Step("Versions"))
+def _publish_versions(
+    context: DeployContext, component: ComponentManifest, image: str, known: Mapping[str, str]
+) -> dict[str, str]:
+    context.report(Step("Versions"))
     versions = {}
     predictors = {p.name: p for p in component.predictors if p.kind == "realtime"}
     for name in predictors:
-        deploy_versions.make_current(work.cloud, name, image, label=component.label)
-        versions[name] = deploy_versions.publish_version(work.cloud, name)
-    if work.options.tries:
+        versions[name] = deploy_versions.publish_version(context.cloud, name, image, label=component.label)
+    if context.options.tries:
         new = {name: version for name, version in versions.items() if known.get(name) != version}
-        try_versions(work.cloud, work.tools, predictors, new, work.report)
+        try_versions(context.cloud, context.tools, predictors, new, context.report)
     return versions
 
 
@@ -153,8 +157,10 @@ def _release(
     return release.with_aws(aws)
 
 
-def _summary(work: Work, version: Version) -> Summary:
-    return Summary(work.options.stage, work.cloud.account, work.cloud.region, is_first=False, versions=(version,))
+def _summary(context: DeployContext, version: Version) -> Summary:
+    return Summary(
+        context.options.stage, context.cloud.account, context.cloud.region, is_first=False, versions=(version,)
+    )
 
 
 # --- rollback ---------------------------------------------------------------------------------------------------------
@@ -209,11 +215,11 @@ def versions(path: Path, stage: str, tools: Tools) -> Versions:
     return Versions(stage, found.number, tuple(ordered), found.history.releases[::-1])
 
 
-def _open(path: Path, stage: str, tools: Tools) -> tuple[Cloud, Live]:
+def _open(path: Path, stage: str, tools: Tools) -> tuple[Cloud, CurrentRelease]:
     project = load(path).for_stage(stage)
     cloud = open_stage(Names(project.name, stage), project.aws.region, tools)
     is_there = describe(cloud, cloud.names.data_stack) is not None
-    found = current_state.read_release(cloud) if is_there else current_state.nothing_live(cloud)
+    found = current_state.read_release(cloud) if is_there else current_state.no_release(cloud)
     if found.release is None or not found.aws.stack:
         raise NotFoundError(f"Nothing is live on the stage {stage} yet.", hint="`matinee deploy` deploys it.")
     return cloud, found
@@ -229,16 +235,16 @@ def rollback(
     """
     cloud, found = _open(path, stage, tools)
     assert found.release is not None
-    component = _component(found.release, name) if name else ""
-    past = _goal(found.history, found.past, component, to)
-    again = current_state.whole(found.files, past)
+    component = find_component(found.release.components, name).name if name else ""
+    past = _find_goal(found.history, found.past, component, to)
+    again = current_state.read_whole_release(found.files, past)
     if again.aws.stack != found.aws.stack:
         raise ConflictError(
             f"Release {past.number} is of before the stage was destroyed: its versions went with it.",
             hint="Deploy that version from its source.",
         )
-    goal = _merged(found.release, again, component)
-    _check(cloud, found.release, goal)
+    goal = _merge_releases(found.release, again, component)
+    _check_reachable(cloud, found.release, goal)
     report(Step(f"Release {goal.number}: {_labels(goal)}"))
     changed = {
         predictor: version
@@ -251,19 +257,11 @@ def rollback(
     return RolledBack(stage, goal.number, before, after)
 
 
-def _component(release: Release, name: str) -> str:
-    for component in release.components:
-        if component.name == name or any(p.name == name for p in component.predictors):
-            return component.name
-    known = ", ".join(c.name for c in release.components)
-    raise NotFoundError(f"There is no component or predictor {name!r} on this stage.", hint=f"There is: {known}.")
-
-
-def _goal(kept: History, now: Past, component: str, to: str) -> Past:
+def _find_goal(history: History, now: Past, component: str, to: str) -> Past:
     if not to:
-        return kept.before(now, component)
+        return history.before(now, component)
     if component:
-        past = kept.labelled(component, to)
+        past = history.with_label(component, to)
         current, wanted = now.component(component), past.component(component)
         if current and wanted and current.hash == wanted.hash:
             raise ConflictError(f"{component} {to} is live already.", hint="`matinee versions` lists the others.")
@@ -272,16 +270,16 @@ def _goal(kept: History, now: Past, component: str, to: str) -> Past:
         hint = f"Name the component, as in `matinee rollback recommend --to {to}`; the whole app has release numbers."
         raise UsageError(f"{to!r} is a component's version.", hint=hint)
     number = int(to.lstrip("#"))
-    past_release = next((past for past in kept.releases if past.number == number), None)
+    past_release = next((past for past in history.releases if past.number == number), None)
     if past_release is None:
-        known = ", ".join(str(past.number) for past in kept.releases)
+        known = ", ".join(str(past.number) for past in history.releases)
         raise NotFoundError(f"There is no release {number} to go back to.", hint=f"There is: {known}.")
     if past_release.number == now.number:
         raise ConflictError(f"Release {number} is live already.", hint="`matinee versions` lists the others.")
     return past_release
 
 
-def _merged(now: Release, past: Release, component: str) -> Release:
+def _merge_releases(now: Release, past: Release, component: str) -> Release:
     """Return what is live with one component as it was, or with all of them; what belongs to the stack stays."""
     names = {component} if component else {c.name for c in past.components}
     returned = {c.name: c for c in past.components if c.name in names}
@@ -291,8 +289,8 @@ def _merged(now: Release, past: Release, component: str) -> Release:
     images = {name: image for name, image in past.aws.images.items() if name in names}
     aws = replace(
         now.aws,
-        functions=_of(components, now.aws.functions, past.aws.functions, returned),
-        definitions=_of(components, now.aws.definitions, past.aws.definitions, returned),
+        functions=_merge_by_predictor(components, now.aws.functions, past.aws.functions, returned),
+        definitions=_merge_by_predictor(components, now.aws.definitions, past.aws.definitions, returned),
         images={**now.aws.images, **images},
         content="",
     )
@@ -303,7 +301,7 @@ def _merged(now: Release, past: Release, component: str) -> Release:
     return release.with_aws(aws)
 
 
-def _of(
+def _merge_by_predictor(
     components: tuple[ComponentManifest, ...],
     now: Mapping[str, str],
     past: Mapping[str, str],
@@ -314,7 +312,7 @@ def _of(
     return {name: value for name, value in found.items() if value}
 
 
-def _check(cloud: Cloud, now: Release, goal: Release) -> None:
+def _check_reachable(cloud: Cloud, now: Release, goal: Release) -> None:
     """Raise where a part of it is gone: a function that was removed since, a version, a task definition."""
     aws = goal.aws
     for name, version in aws.functions.items():

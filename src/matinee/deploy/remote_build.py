@@ -35,7 +35,7 @@ _ARCHITECTURES = {platform: architecture for architecture, platform in PLATFORMS
 
 
 class RemoteImages:
-    """Implements `tools.ImageSource` by CodeBuild."""
+    """Implements `cloud.ImageSource` by CodeBuild."""
 
     def __init__(self) -> None:
         self._plans: dict[str, ImagePlan] = {}
@@ -43,25 +43,25 @@ class RemoteImages:
     def plan(
         self, project: Project, inspected: Sequence[InspectedComponent], architecture_of: Callable[[str], str]
     ) -> tuple[WantedImage, ...]:
-        """See `ImageSource`. Without an engine, bases are not pinned by digest."""
+        """Return the images without building any. Without an engine, bases are not pinned by digest."""
         planned = plans_of(project, inspected, architecture_of, None)
         self._plans = {plan.name: plan for plan in planned}
         return tuple(WantedImage(plan.name, plan.tag, plan.manifest) for plan in planned)
 
-    def push(self, wanted: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
-        """See `ImageSource`."""
+    def push(self, images: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
+        """Have CodeBuild build these; return their digests by component."""
         tags = {"matinee:app": cloud.names.app, "matinee:stage": cloud.names.stage}
         apply(cloud, build_spec(cloud.names, cloud.bucket, tags), report)
         known = registry.images(cloud)
         builds = {
-            image.component: _started(cloud, self._plans[image.component], known.keys(), report) for image in wanted
+            image.component: _start_build(cloud, self._plans[image.component], known.keys(), report) for image in images
         }
         _await(cloud, builds, report)
         made = registry.images(cloud)
-        return {image.component: made[image.tag].digest for image in wanted}
+        return {image.component: made[image.tag].digest for image in images}
 
 
-def _started(cloud: Cloud, plan: ImagePlan, known: Any, report: Report) -> str:
+def _start_build(cloud: Cloud, plan: ImagePlan, known: Any, report: Report) -> str:
     """Upload what an image is built from, start its build and return the build's id."""
     environment = f"environment-{plan.environment.tag}" if plan.environment else ""
     source: dict[str, Json] = {"sourceTypeOverride": "NO_SOURCE"}
@@ -86,11 +86,11 @@ def _started(cloud: Cloud, plan: ImagePlan, known: Any, report: Report) -> str:
             **source,
         )
     except BackendError as error:
-        raise _refused(error) from error
+        raise _start_failure(error) from error
     return str(build["build"]["id"])
 
 
-def _refused(error: BackendError) -> BackendError:
+def _start_failure(error: BackendError) -> BackendError:
     """Return why no build starts: new accounts have a quota of 0 for a while."""
     if code_of(error.__cause__ or error) != "AccountLimitExceededException":
         return error
@@ -132,7 +132,7 @@ def _await(cloud: Cloud, builds: Mapping[str, str], report: Report) -> None:
             if build["buildStatus"] == "SUCCEEDED":
                 del waiting[component]
             elif build["buildStatus"] != "IN_PROGRESS":
-                raise _failed(cloud, component, build)
+                raise _build_failure(cloud, component, build)
         if cloud.clock() - begun > LONGEST_S:
             names = ", ".join(waiting)
             raise BackendError(f"CodeBuild has built {names} for an hour without an end.", hint="Deploy again.")
@@ -140,13 +140,13 @@ def _await(cloud: Cloud, builds: Mapping[str, str], report: Report) -> None:
             cloud.pause()
 
 
-def _failed(cloud: Cloud, component: str, build: Mapping[str, Json]) -> BackendError:
+def _build_failure(cloud: Cloud, component: str, build: Mapping[str, Json]) -> BackendError:
     contexts = [c.get("message", "") for phase in build.get("phases", []) for c in phase.get("contexts", [])]
     why = next((text for text in contexts if text), build["buildStatus"].lower())
     lines = _log(cloud, build.get("logs", {}))
-    said = "".join(f"\n    {line}" for line in lines)
+    log = "".join(f"\n    {line}" for line in lines)
     return BackendError(
-        f"CodeBuild could not build the image of {component}: {why}{said}",
+        f"CodeBuild could not build the image of {component}: {why}{log}",
         hint=f"`matinee build {component}` builds it here, where there is Docker.",
     )
 

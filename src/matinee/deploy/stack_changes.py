@@ -41,21 +41,21 @@ def make_change_set(cloud: Cloud, spec: StackSpec, *, is_new: bool) -> ChangeSet
     Raises BackendError with CloudFormation's reason when it does not take the template or its parameters.
     """
     try:
-        change_set = _asked(cloud, spec, is_new=is_new)
+        change_set = _request_change_set(cloud, spec, is_new=is_new)
     except BackendError as error:
         if code_of(error.__cause__ or error) != "ValidationError":
             raise
-        raise _refused(spec, str(getattr(error.__cause__, "response", {})["Error"]["Message"])) from error
-    status, reason, changes = _awaited(cloud, change_set)
+        raise _refusal(spec, str(getattr(error.__cause__, "response", {})["Error"]["Message"])) from error
+    status, reason, changes = _await_change_set(cloud, change_set)
     if status == "CREATE_COMPLETE":
         return replace(change_set, changes=changes)
     discard(cloud, change_set)
     if any(text in reason for text in _NOTHING):
         return None
-    raise _refused(spec, reason)
+    raise _refusal(spec, reason)
 
 
-def _asked(cloud: Cloud, spec: StackSpec, *, is_new: bool) -> ChangeSet:
+def _request_change_set(cloud: Cloud, spec: StackSpec, *, is_new: bool) -> ChangeSet:
     made = cloud.call(
         "cloudformation",
         "create_change_set",
@@ -67,18 +67,18 @@ def _asked(cloud: Cloud, spec: StackSpec, *, is_new: bool) -> ChangeSet:
         Tags=[{"Key": name, "Value": value} for name, value in spec.tags.items()],
         Capabilities=["CAPABILITY_NAMED_IAM"],
         **_template(cloud, spec),
-        **_also(spec, is_new=is_new),
+        **_creation_options(spec, is_new=is_new),
     )
     return ChangeSet(made["Id"], made["StackId"], spec.name, is_new, ())
 
 
-def _also(spec: StackSpec, *, is_new: bool) -> dict[str, Json]:
+def _creation_options(spec: StackSpec, *, is_new: bool) -> dict[str, Json]:
     """Return what a first create that fails leaves, nothing, and whether what exists under our names is taken in."""
     adopted = {"ImportExistingResources": True} if spec.adopts else {}
     return {"OnStackFailure": "DELETE", **adopted} if is_new else adopted
 
 
-def _refused(spec: StackSpec, reason: str) -> BackendError:
+def _refusal(spec: StackSpec, reason: str) -> BackendError:
     return BackendError(
         f"CloudFormation does not take the template of {spec.name}: {reason}",
         hint="Look at what was changed last under [aws] in matinee.toml.",
@@ -109,7 +109,7 @@ def _regional(cloud: Cloud) -> str:
     return f"https://{cloud.bucket}.s3.{cloud.region}.{suffix}"
 
 
-def _awaited(cloud: Cloud, change_set: ChangeSet) -> tuple[str, str, tuple[Change, ...]]:
+def _await_change_set(cloud: Cloud, change_set: ChangeSet) -> tuple[str, str, tuple[Change, ...]]:
     while True:
         found = cloud.call("cloudformation", "describe_change_set", on=change_set.stack, ChangeSetName=change_set.id)
         if found["Status"] not in ("CREATE_PENDING", "CREATE_IN_PROGRESS"):
@@ -125,23 +125,23 @@ def _awaited(cloud: Cloud, change_set: ChangeSet) -> tuple[str, str, tuple[Chang
             NextToken=found["NextToken"],
         )
         changes += found.get("Changes", [])
-    told = tuple(_change(item["ResourceChange"]) for item in changes if "ResourceChange" in item)
-    return found["Status"], found.get("StatusReason", ""), told
+    description = tuple(_change(item["ResourceChange"]) for item in changes if "ResourceChange" in item)
+    return found["Status"], found.get("StatusReason", ""), description
 
 
-def _change(told: Json) -> Change:
-    effect = _EFFECTS.get(told["Action"], "change")
-    replacement = told.get("Replacement")
+def _change(description: Json) -> Change:
+    effect = _EFFECTS.get(description["Action"], "change")
+    replacement = description.get("Replacement")
     if effect == "change" and replacement == "True":
         effect = "replace"
-    causes = [detail.get("Target", {}) for detail in told.get("Details", [])]
+    causes = [detail.get("Target", {}) for detail in description.get("Details", [])]
     names = [cause.get("Name") or cause.get("Attribute", "") for cause in causes]
     properties = tuple(dict.fromkeys(name for name in names if name))
     return Change(
         effect,
-        told["LogicalResourceId"],
-        told["ResourceType"],
-        told.get("PhysicalResourceId", ""),
+        description["LogicalResourceId"],
+        description["ResourceType"],
+        description.get("PhysicalResourceId", ""),
         properties,
         may_replace=effect == "change" and replacement == "Conditional",
     )
@@ -159,7 +159,7 @@ def apply(cloud: Cloud, spec: StackSpec, report: Report, *, may_wait: bool = Tru
     Raises BackendError with the first cause; then the stack is as it was before.
     """
     state = settle(cloud, spec.name, report, may_wait=may_wait)
-    if state is not None and state.is_as(spec):
+    if state is not None and state.matches(spec):
         return state
     change_set = make_change_set(cloud, spec, is_new=state is None)
     if change_set is None:
@@ -194,7 +194,7 @@ def delete_stack(cloud: Cloud, state: StackState, report: Report, *, tries: int 
 
     Raises BackendError with what holds it when it is still there after `tries`.
     """
-    followed = _once(cloud, state, report)
+    followed = _delete_once(cloud, state, report)
     for number in range(2, tries + 1):
         if followed is None:
             return
@@ -203,12 +203,12 @@ def delete_stack(cloud: Cloud, state: StackState, report: Report, *, tries: int 
         report(Note(f"The stack {state.name} could not be deleted{what}: try {number} of {tries}."))
         for _ in range(5):
             cloud.pause()
-        followed = _once(cloud, state, report)
+        followed = _delete_once(cloud, state, report)
     if followed is not None:
         raise failure(followed, "deleted")
 
 
-def _once(cloud: Cloud, state: StackState, report: Report) -> Followed | None:
+def _delete_once(cloud: Cloud, state: StackState, report: Report) -> Followed | None:
     """Delete it once; return None when it is gone, else how it ended."""
     if state.status == "REVIEW_IN_PROGRESS":  # never had a resource: it is gone at once, without a history
         cloud.call("cloudformation", "delete_stack", on=state.name, StackName=state.id)
@@ -276,7 +276,7 @@ def _clear(cloud: Cloud, state: StackState, report: Report) -> None:
 def _continue(cloud: Cloud, state: StackState, report: Report) -> None:
     """Continue the roll-back; what still cannot be rolled back is left out, and said."""
     report(Note(f"The roll-back of {state.name} had failed: it is continued."))
-    if _continued(cloud, state, report, ()):
+    if _continue_once(cloud, state, report, ()):
         return
     failed = tuple(
         found["LogicalResourceId"]
@@ -287,11 +287,11 @@ def _continue(cloud: Cloud, state: StackState, report: Report) -> None:
         raise _stuck(state)
     names = ", ".join(failed)
     report(Note(f"What cannot be rolled back is left as it is: {names}.", "The deployment that follows sets it right."))
-    if not _continued(cloud, state, report, failed):
+    if not _continue_once(cloud, state, report, failed):
         raise _stuck(state)
 
 
-def _continued(cloud: Cloud, state: StackState, report: Report, skip: tuple[str, ...]) -> bool:
+def _continue_once(cloud: Cloud, state: StackState, report: Report, skip: tuple[str, ...]) -> bool:
     after = newest_event(cloud, state.id)
     cloud.call(
         "cloudformation", "continue_update_rollback", on=state.name, StackName=state.id, ResourcesToSkip=list(skip)

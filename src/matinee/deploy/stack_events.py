@@ -83,12 +83,12 @@ def _may_be_the_end(event: StackEvent) -> bool:
 
 def _moved(event: StackEvent, first: StackEvent) -> ResourceMoved:
     stack = event.stack_id.split("/")[1] if "/" in event.stack_id else event.stack_id
-    what = f"stack {stack}" if event.is_of_stack else called(event.type, event.resource)
+    what = f"stack {stack}" if event.is_of_stack else describe_resource(event.type, event.resource)
     elapsed_s = max(0.0, (event.at - first.at).total_seconds())
     return ResourceMoved(stack, what, event.status, elapsed_s, event.reason)
 
 
-# --- cause ------------------------------------------------------------------------------------------------------------
+# --- error messages ---------------------------------------------------------------------------------------------------
 # Why an operation on a stack failed: the first thing that went wrong, in plain words, and the likely mend.
 #
 # CloudFormation cancels what else is going on when something fails, and says so of each: the cause is the earliest
@@ -198,12 +198,14 @@ def failure(followed: Followed, doing: str) -> BackendError:
         )
     reason = _without_ids(cause.reason) or cause.status
     tasks = [task for task in followed.tasks if task.service == cause.resource]
-    said = [f"The stack {stack} could not be {doing}: the {called(cause.type, cause.resource)} failed: {reason}"]
+    lines = [
+        f"The stack {stack} could not be {doing}: the {describe_resource(cause.type, cause.resource)} failed: {reason}"
+    ]
     if tasks:
-        said.append(f"Its task stopped: {tasks[0].reason}.")
+        lines.append(f"Its task stopped: {tasks[0].reason}.")
         if tasks[0].log:
-            said.append("It wrote last:\n" + "\n".join(f"    {line}" for line in tasks[0].log[-8:]))
-    return BackendError("\n".join(said), hint=mend_of(" ".join([tasks[0].reason if tasks else "", cause.reason])))
+            lines.append("It wrote last:\n" + "\n".join(f"    {line}" for line in tasks[0].log[-8:]))
+    return BackendError("\n".join(lines), hint=mend_of(" ".join([tasks[0].reason if tasks else "", cause.reason])))
 
 
 def _without_ids(reason: str) -> str:
@@ -213,7 +215,7 @@ def _without_ids(reason: str) -> str:
     return re.sub(r"\s{2,}", " ", text).strip(" ,;(") or reason
 
 
-# --- tasks ------------------------------------------------------------------------------------------------------------
+# --- stopped tasks ----------------------------------------------------------------------------------------------------
 # Why tasks of a service stop, read while it happens: the roll-back takes the service and its history away.
 #
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-errors.html
@@ -301,9 +303,9 @@ def _was_asked(task: Json) -> bool:
 
 
 def _why(task: Json) -> str:
-    said = str(task.get("stoppedReason", ""))
-    if "health check" in said.lower() or "is unhealthy" in said.lower():
-        return f"It did not answer its health check (AWS: {said})"
+    lines = str(task.get("stoppedReason", ""))
+    if "health check" in lines.lower() or "is unhealthy" in lines.lower():
+        return f"It did not answer its health check (AWS: {lines})"
     return why_task_ended(task)
 
 
@@ -327,7 +329,7 @@ def last_lines(cloud: Cloud, task: Json) -> tuple[str, ...]:
     return tuple(re.sub(r"\s+$", "", event["message"]) for event in (answer or {}).get("events", []))
 
 
-# --- words ------------------------------------------------------------------------------------------------------------
+# --- names of resources -----------------------------------------------------------------------------------------------
 # What resources are called among people: their kind from CloudFormation's type, their name from ours.
 
 _KINDS = {
@@ -378,6 +380,6 @@ def kind_of(type_: str) -> str:
     return words.lower()
 
 
-def called(type_: str, logical: str) -> str:
+def describe_resource(type_: str, logical: str) -> str:
     """Return kind and name: "function RecommendFunction"."""
     return f"{kind_of(type_)} {logical}"

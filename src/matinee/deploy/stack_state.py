@@ -59,7 +59,7 @@ class StackState:
         """Whether something is being done to it."""
         return self.status.endswith("_IN_PROGRESS") and self.status != "REVIEW_IN_PROGRESS"
 
-    def is_as(self, spec: StackSpec) -> bool:
+    def matches(self, spec: StackSpec) -> bool:
         """Whether it is exactly what is wanted: then AWS need not be asked for the difference."""
         return (
             self.status in USABLE
@@ -120,7 +120,7 @@ class StackEvent:
         return self.type == STACK and self.physical == self.stack_id
 
 
-# --- state ------------------------------------------------------------------------------------------------------------
+# --- reading CloudFormation -------------------------------------------------------------------------------------------
 # Reads what there is: a stack, its resources, its history.
 
 _ABSENT = frozenset({"ValidationError"})  # how CloudFormation says that there is no such stack

@@ -8,41 +8,108 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-versions.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from matinee.deploy.cloud import Cloud
-from matinee.errors import BackendError
+from matinee.errors import BackendError, ConflictError
 from matinee.settings import LABEL, LIVE
 
 Json = Any
 LONGEST_S = 600.0  # for Lambda to make a large image its own
 
 
-def make_current(cloud: Cloud, predictor: str, image: str, *, label: str = "") -> None:
-    """See to it that the function (its $LATEST) runs this image, whatever a deployment outside the stack had left."""
-    name = cloud.names.resource(predictor)
-    _settled(cloud, name)
-    found = cloud.call("lambda", "get_function", on=name, FunctionName=name)
-    if found["Code"].get("ImageUri") != image:
-        cloud.call("lambda", "update_function_code", on=name, FunctionName=name, ImageUri=image)
-        _settled(cloud, name)
-    variables = dict(found["Configuration"].get("Environment", {}).get("Variables", {}))
-    if label and variables.get(LABEL) != label:
-        environment = {"Variables": {**variables, LABEL: label}}
-        cloud.call("lambda", "update_function_configuration", on=name, FunctionName=name, Environment=environment)
-        _settled(cloud, name)
+_CHANGED_MEANWHILE = frozenset({"PreconditionFailedException"})
 
 
-def publish_version(cloud: Cloud, predictor: str) -> str:
-    """Publish what $LATEST is now and return the version's number once it can be called."""
+def publish_version(cloud: Cloud, predictor: str, image: str, *, label: str = "") -> str:
+    """Have the function run this image, publish that as a version and return its number once it can be called.
+
+    Raises ConflictError when another deployment changes the function meanwhile: what is published is this image, or
+    nothing is.
+    """
     name = cloud.names.resource(predictor)
-    version = str(cloud.call("lambda", "publish_version", on=name, FunctionName=name)["Version"])
-    _settled(cloud, name, version)
+    revision = _make_current(cloud, name, image, label)
+    published = cloud.call(
+        "lambda", "publish_version", absent=_CHANGED_MEANWHILE, on=name, FunctionName=name, **_if_at(revision)
+    )
+    if published is None:
+        raise _changed_meanwhile(name)
+    version = str(published["Version"])
+    _await_settled(cloud, name, version)
     return version
 
 
-def _settled(cloud: Cloud, name: str, version: str = "") -> None:
+def _make_current(cloud: Cloud, name: str, image: str, label: str) -> str:
+    """Have the function's $LATEST run this image under this label, whatever it ran before; return its revision.
+
+    A change that another deployment comes before with is not made: what is there afterwards says so.
+    """
+    at: dict[str, Any] = {"on": name, "FunctionName": name, "absent": _CHANGED_MEANWHILE}
+    found = _look_when_settled(cloud, name)
+    if found["Code"].get("ImageUri") != image:
+        cloud.call("lambda", "update_function_code", ImageUri=image, **at, **_if_at(_revision_of(found)))
+        found = _look_when_settled(cloud, name)
+    variables = _variables_of(found)
+    if label and variables.get(LABEL) != label:
+        environment = {"Variables": {**variables, LABEL: label}}
+        at_revision = _if_at(_revision_of(found))
+        cloud.call("lambda", "update_function_configuration", Environment=environment, **at, **at_revision)
+        found = _look_when_settled(cloud, name)
+    if found["Code"].get("ImageUri") != image or (label and _variables_of(found).get(LABEL) != label):
+        raise _changed_meanwhile(name)
+    return _revision_of(found)
+
+
+def _look_when_settled(cloud: Cloud, name: str) -> Json:
+    _await_settled(cloud, name)
+    return cloud.call("lambda", "get_function", on=name, FunctionName=name)
+
+
+def _if_at(revision: str) -> dict[str, str]:
+    """Return the condition that the function is still at this revision, which an emulator may not know."""
+    return {"RevisionId": revision} if revision else {}
+
+
+def _changed_meanwhile(name: str) -> ConflictError:
+    return ConflictError(
+        f"Another deployment changed the function {name} meanwhile.", hint="Wait until it is done, then run it again."
+    )
+
+
+def _revision_of(function: Json) -> str:
+    return str(function["Configuration"].get("RevisionId", ""))
+
+
+def _variables_of(function: Json) -> dict[str, str]:
+    return dict(function["Configuration"].get("Environment", {}).get("Variables", {}))
+
+
+def remove_versions(cloud: Cloud, predictor: str, needed: Collection[str], *, below: str) -> tuple[str, ...]:
+    """Delete the function's versions that are not needed and older than `below`; return their numbers.
+
+    A newer one may belong to another deployment that is under way.
+    """
+    if not below.isdigit():
+        return ()
+    name = cloud.names.resource(predictor)
+    numbers = [
+        one["Version"] for one in cloud.pages("lambda", "list_versions_by_function", "Versions", FunctionName=name)
+    ]
+    old = tuple(n for n in numbers if n.isdigit() and int(n) < int(below) and n not in needed)
+    for number in old:
+        cloud.call(
+            "lambda",
+            "delete_function",
+            absent=("ResourceNotFoundException",),
+            on=f"{name}:{number}",
+            FunctionName=name,
+            Qualifier=number,
+        )
+    return old
+
+
+def _await_settled(cloud: Cloud, name: str, version: str = "") -> None:
     """Wait until the function is Active and its last update Successful.
 
     Raises BackendError with Lambda's reason, or when it takes longer than LONGEST_S.
@@ -89,14 +156,14 @@ def point_alias(cloud: Cloud, predictor: str, version: str, *, share: float = 1.
     name = cloud.names.resource(predictor)
     partly = share < 1 and former not in ("", "$LATEST", version)
     weights = {version: share} if partly else {}
-    given = {
+    alias = {
         "FunctionName": name,
         "Name": LIVE,
         "FunctionVersion": former if partly else version,
         "RoutingConfig": {"AdditionalVersionWeights": weights},
     }
-    if cloud.call("lambda", "update_alias", absent=("ResourceNotFoundException",), on=name, **given) is None:
-        cloud.call("lambda", "create_alias", on=name, **given)
+    if cloud.call("lambda", "update_alias", absent=("ResourceNotFoundException",), on=name, **alias) is None:
+        cloud.call("lambda", "create_alias", on=name, **alias)
 
 
 def keep_warm(cloud: Cloud, predictor: str, processes: int, *, before: int = 0) -> None:
@@ -140,11 +207,11 @@ def check_version(cloud: Cloud, predictor: str, version: str) -> None:
 #
 # The stack keeps old revisions (`Retain`), since INACTIVE ones cannot run and a former release may be needed again.
 
-_GIVEN_BACK = (  # what DescribeTaskDefinition says and RegisterTaskDefinition does not take
+_READ_ONLY_OF_TASK = (  # what DescribeTaskDefinition says and RegisterTaskDefinition does not take
     *("taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities", "registeredAt"),
     *("registeredBy", "deregisteredAt", "enableFaultInjection"),
 )
-_OF_A_JOB = ("jobDefinitionArn", "revision", "status", "containerOrchestrationType")
+_READ_ONLY_OF_JOB = ("jobDefinitionArn", "revision", "status", "containerOrchestrationType")
 
 
 def is_job(arn: str) -> bool:
@@ -157,20 +224,20 @@ def register_with_image(cloud: Cloud, arn: str, image: str, label: str) -> str:
     if is_job(arn):
         return _job_with_image(cloud, arn, image, label)
     found = cloud.call("ecs", "describe_task_definition", on=arn, taskDefinition=arn, include=["TAGS"])
-    known = {key: value for key, value in found["taskDefinition"].items() if key not in _GIVEN_BACK}
+    known = {key: value for key, value in found["taskDefinition"].items() if key not in _READ_ONLY_OF_TASK}
     tags = {"tags": found["tags"]} if found.get("tags") else {}
-    made = cloud.call("ecs", "register_task_definition", on=arn, **changed(known, image, label), **tags)
+    made = cloud.call("ecs", "register_task_definition", on=arn, **with_image(known, image, label), **tags)
     return str(made["taskDefinition"]["taskDefinitionArn"])
 
 
 def _job_with_image(cloud: Cloud, arn: str, image: str, label: str) -> str:
     found = cloud.call("batch", "describe_job_definitions", on=arn, jobDefinitions=[arn])["jobDefinitions"][0]
-    known = {key: value for key, value in found.items() if key not in _OF_A_JOB}
-    made = cloud.call("batch", "register_job_definition", on=arn, **changed(known, image, label))
+    known = {key: value for key, value in found.items() if key not in _READ_ONLY_OF_JOB}
+    made = cloud.call("batch", "register_job_definition", on=arn, **with_image(known, image, label))
     return str(made["jobDefinitionArn"])
 
 
-def changed(definition: Mapping[str, Json], image: str, label: str) -> dict[str, Json]:
+def with_image(definition: Mapping[str, Json], image: str, label: str) -> dict[str, Json]:
     """Return a definition of ECS or Batch with this image and label in every container."""
 
     def walk(value: Json) -> Json:

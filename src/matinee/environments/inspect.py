@@ -11,14 +11,23 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from matinee import schedule, secrets
-from matinee.environments.prepare import Environment, Report, prepare
+from matinee.environments.prepare import (
+    KILLED,
+    Environment,
+    KilledError,
+    Report,
+    StoppedError,
+    prepare,
+    run_process,
+    threads_that_end_at_once,
+)
 from matinee.environments.snapshots import Snapshot, SnapshotFolder
 from matinee.errors import ComponentError, InputError, MatineeError, ProjectError, UsageError
 from matinee.manifest import (
@@ -30,13 +39,16 @@ from matinee.manifest import (
     to_json,
 )
 from matinee.own_paths import THE_FOLDER, name_own_files
+from matinee.private_files import make_private_folder
 from matinee.project.content import files_of, is_secret
 from matinee.project.load import load
 from matinee.project.model import Component, Project
+from matinee.retry import retry
 from matinee.settings import COMPONENT, HANDLER, SOURCE, Settings
 from matinee.values import encode, validate
 
 Json = Any
+_KILLS = (signal.SIGKILL, signal.SIGTERM)  # by somebody else: other signals are the component's own doing
 _NO_DATA = (".py", ".md", ".toml", ".lock", ".Dockerfile")
 DEADLINE_S = 60.0  # for importing a component; what takes longer hangs
 
@@ -56,6 +68,7 @@ class InspectedComponent:
     code: Component
     files: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
+    was_killed: bool = False  # what made or inspected it was killed, again and again: the trouble may pass by itself
 
 
 def inspect_app(
@@ -63,10 +76,11 @@ def inspect_app(
 ) -> tuple[InspectedComponent, ...]:
     """Inspect all components, in parallel and in their order.
 
-    `report` is called from several threads. Raises ProjectError for two predictors of one name, settings for a
-    predictor that is not there, or a folder that cannot be written.
+    `report` is called from several threads. An interruption (Ctrl-C) ends what runs at once. Raises ProjectError for
+    two predictors of one name, settings for a predictor that is not there, or a folder that cannot be written.
     """
-    with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
+    make_private_folder(project.data_root)
+    with threads_that_end_at_once() as pool:
         inspected = tuple(
             pool.map(lambda c: inspect_component(project, c, report, deadline_s=deadline_s), project.components)
         )
@@ -93,8 +107,13 @@ def inspect_component(
             variables = _variables_at_import(project, component)
             manifest, seen = _manifest_of(snapshot, environment, folder, variables, deadline_s)
             snapshots.check(snapshot)
+            was_killed = False
+        except StoppedError:
+            raise
         except MatineeError as error:
-            manifest, seen = ComponentManifest(component.name, snapshot.hash, trouble=_trouble(error)), frozenset()
+            trouble = _trouble(error, component)
+            manifest, seen = ComponentManifest(component.name, snapshot.hash, trouble=trouble), frozenset()
+            was_killed = isinstance(error, KilledError)
         opened |= seen - snapshot.digests.keys()
         contents = component.contents(opened - {THE_FOLDER})
         if contents.files.keys() == snapshot.digests.keys():
@@ -106,7 +125,7 @@ def inspect_component(
     files = tuple(snapshot.digests)
     manifest = _with_overrides(project, manifest)
     left_out = {**contents.left_out, **_listed_folder(component, files, opened)}
-    return InspectedComponent(component, manifest, environment, snapshot.component, files, left_out)
+    return InspectedComponent(component, manifest, environment, snapshot.component, files, left_out, was_killed)
 
 
 def _listed_folder(component: Component, files: Collection[str], opened: Collection[str]) -> dict[str, str]:
@@ -151,7 +170,9 @@ def _manifest_of(
     app = Path(name_own_files(str(component.app_folder)))  # the user's own, not the snapshot's
     has_more = any(name not in snapshot.digests for name in _data_files(app))
     options = ("--examples",) if has_more else ()  # only then can they open what does not belong to it yet
-    manifest, seen = _ask(component, environment, variables, deadline_s, options)
+    manifest, seen = retry(
+        lambda: _ask(component, environment, variables, deadline_s, options), on=(KilledError,), backoff=KILLED
+    )
     return replace(manifest, hash=snapshot.hash), seen
 
 
@@ -244,19 +265,28 @@ def _shown(project: Project, item: InspectedComponent) -> str:
     return str(item.component.entry.relative_to(project.folder))
 
 
-def _trouble(error: MatineeError) -> Trouble:
+def _trouble(error: MatineeError, component: Component) -> Trouble:
     if isinstance(error, ComponentError):
         return Trouble(error.message, error.hint, error.file, error.line)
-    return Trouble(error.message, error.hint)
+    return Trouble(error.message, error.hint, str(component.entry))
 
 
 def _with_overrides(project: Project, manifest: ComponentManifest) -> ComponentManifest:
+    """Return the manifest with the settings of `matinee.toml`; a schedule that never comes is its trouble."""
+
     def overridden(predictor: PredictorManifest) -> PredictorManifest:
         own = project.overrides.get(predictor.name, {})
         resources = replace(predictor.resources, **{key: own[key] for key in own if key != "examples"})
         return replace(predictor, resources=resources, examples=_examples(predictor, own))
 
-    return replace(manifest, predictors=tuple(map(overridden, manifest.predictors)))
+    manifest = replace(manifest, predictors=tuple(map(overridden, manifest.predictors)))
+    try:
+        for predictor in manifest.predictors:
+            resources = predictor.resources
+            schedule.check_comes(resources.schedule, resources.timezone, time.time())
+    except UsageError as error:
+        return replace(manifest, predictors=(), trouble=Trouble(f"{predictor.name}: {error.message}", error.hint))
+    return manifest
 
 
 # --- the process ------------------------------------------------------------------------------------------------
@@ -273,41 +303,17 @@ def _ask(
     settings = Settings(component=component.name, source=component.source).environment()
     own = {name: settings[name] for name in (COMPONENT, SOURCE)}
     handler = {HANDLER: component.handler} if component.handler else {}
-    process = subprocess.Popen(
-        [str(environment.python), "-m", "matinee.runtime.inspect", *options],
-        cwd=component.folder,
-        env={**os.environ, **environment.variables, **variables, **own, **handler},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
+    command = [str(environment.python), "-m", "matinee.runtime.inspect", *options]
+    variables = {**os.environ, **environment.variables, **variables, **own, **handler}
     try:
-        output, said = process.communicate(timeout=deadline_s)
+        ended = run_process(command, variables, component.folder, timeout_s=deadline_s)
     except subprocess.TimeoutExpired as error:
         raise ComponentError(
             f"Component {component.name} did not finish importing within {deadline_s:g} s.",
             hint="Keep what runs long, or waits, out of the module level.",
             file=str(component.entry),
         ) from error
-    finally:
-        _end(process)
-    return _answer(component, process.returncode, output, said)
-
-
-def _end(process: subprocess.Popen[str]) -> None:
-    """End the inspection and whatever it started: its session is its own."""
-    kill: Callable[[], None] = process.kill
-    if os.name == "posix":
-        kill = lambda: os.killpg(process.pid, signal.SIGKILL)  # noqa: E731
-    try:
-        kill()
-    except (ProcessLookupError, PermissionError):
-        return
-    finally:
-        process.wait()
+    return _answer(component, ended.returncode, ended.stdout, ended.stderr)
 
 
 def _answer(component: Component, code: int, output: str, said: str) -> tuple[ComponentManifest, frozenset[str]]:
@@ -317,6 +323,10 @@ def _answer(component: Component, code: int, output: str, said: str) -> tuple[Co
         seen = frozenset(answer.pop("opened", ()))
         return component_from_json(answer), seen
     except (IndexError, ValueError, KeyError, TypeError) as error:
+        if -code in _KILLS:
+            hint = "Most often memory ran out. `matinee dev` tries again by itself."
+            message = f"The inspection of {component.entry.name} was killed by signal {-code}."
+            raise KilledError(message, hint=hint) from error
         last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         raise ComponentError(

@@ -10,12 +10,14 @@ import os
 import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import metadata
@@ -27,6 +29,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from matinee.errors import BackendError, ComponentError
 from matinee.project.dependencies import Dependencies
 from matinee.project.model import Component
+from matinee.retry import Backoff, retry
 
 PACKAGE = Path(__file__).resolve().parent.parent
 READY = "matinee-ready"  # written last: an environment without it is half-made
@@ -132,7 +135,7 @@ def _make(component: Component, dependencies: Dependencies, request: str, folder
     try:
         make_environment(component.name, request, folder)
         install_packages(component, dependencies, runtime_requirements(), _python(folder))
-    except ComponentError:
+    except (ComponentError, BackendError):
         shutil.rmtree(folder, ignore_errors=True)
         raise
     _add_framework(folder)
@@ -217,9 +220,90 @@ def locked(file: Path) -> Iterator[None]:
         yield
 
 
+# --- processes --------------------------------------------------------------------------------------------------
+# What makes and inspects environments. Each process has a session of its own, so that it is ended with all it started.
+
+_running: set[subprocess.Popen[str]] = set()
+_is_stopping = threading.Event()
+
+
+class KilledError(BackendError):
+    """A process that makes or inspects an environment was killed: the same may work the next time."""
+
+
+class StoppedError(BackendError):
+    """Somebody has interrupted the work, with Ctrl-C for example."""
+
+
+def run_process(
+    command: list[str],
+    environment: Mapping[str, str],
+    folder: Path | None = None,
+    *,
+    stdin: str = "",
+    timeout_s: float | None = None,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end and return what it wrote; what it has started ends with it.
+
+    Raises OSError when it cannot be started, subprocess.TimeoutExpired after `timeout_s`, StoppedError when the work is
+    interrupted meanwhile.
+    """
+    if _is_stopping.is_set():
+        raise StoppedError("The work was interrupted.")
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    _running.add(process)
+    try:
+        output, errors = process.communicate(stdin, timeout=timeout_s)
+    finally:
+        _running.discard(process)
+        _kill(process)
+        process.wait()
+    if _is_stopping.is_set():
+        raise StoppedError("The work was interrupted.")
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+@contextmanager
+def threads_that_end_at_once() -> Iterator[ThreadPoolExecutor]:
+    """Give threads for `run_process`. When the block is interrupted, their processes are killed and so they end."""
+    try:
+        with ThreadPoolExecutor(max_workers=max(2, os.cpu_count() or 1)) as pool:
+            try:
+                yield pool
+            except Exception:
+                raise
+            except BaseException:  # KeyboardInterrupt
+                _is_stopping.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in tuple(_running):
+                    _kill(process)
+                raise
+    finally:
+        _is_stopping.clear()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+
+
 # --- uv ---------------------------------------------------------------------------------------------------------------
 # Calls uv and says in one sentence what it could not do.
 
+KILLED = Backoff(base_s=0.5, tries=3)
 _OFFLINE = r"(?i)dns error|error sending request|connection refused|network connectivity|failed to fetch"
 _NETWORK = "The package index cannot be reached: check the network, then try again."
 _finding = threading.Lock()
@@ -228,7 +312,7 @@ _COMMON = ("--quiet", "--color", "never", "--no-progress")
 
 def make_environment(component: str, request: str, folder: Path) -> None:
     """Make an empty virtual environment with the Python of the request (a path or a version range)."""
-    ended = run_uv("venv", "--no-project", "--python", request, str(folder))
+    ended = run_uv("venv", "--no-project", "--allow-existing", "--python", request, str(folder))
     if ended.returncode:
         offline = re.search(_OFFLINE, ended.stderr)
         why = "none is on this machine and none could be downloaded." if offline else shortened(ended.stderr)
@@ -300,25 +384,29 @@ def shortened(stderr: str, limit: int = 320) -> str:
 
 
 def run_uv(*arguments: str, folder: Path | None = None, stdin: str = "") -> subprocess.CompletedProcess[str]:
-    """Run one command of uv, with its settings from the folder (a private index, for example)."""
+    """Run one command of uv, with its settings from the folder (a private index, for example).
+
+    One that is killed is run again; KilledError when that happens again and again.
+    """
+    return retry(lambda: _run_uv(arguments, folder, stdin), on=(KilledError,), backoff=KILLED)
+
+
+def _run_uv(arguments: tuple[str, ...], folder: Path | None, stdin: str) -> subprocess.CompletedProcess[str]:
     command = [_binary(), *arguments[:1], *_COMMON, *arguments[1:]]
     if arguments[0] == "pip":  # `uv pip install`: options follow the sub-command
         command = [_binary(), *arguments[:2], *_COMMON, *arguments[2:]]
     try:
-        return subprocess.run(
-            command,
-            cwd=folder,
-            env={"UV_SYSTEM_CERTS": "true", **os.environ},  # behind a company's certificate authority too
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        environment = {"UV_SYSTEM_CERTS": "true", **os.environ}  # behind a company's certificate authority too
+        ended = run_process(command, environment, folder, stdin=stdin)
     except OSError as error:
         raise BackendError(f"uv cannot be started: {error}.", hint=f"{sys.executable} -m pip install uv") from error
+    if ended.returncode < 0:
+        raise KilledError(
+            f"uv was killed by signal {-ended.returncode}.", hint="Most often memory ran out: end something, try again."
+        )
+    return ended
 
 
-@lru_cache(maxsize=1)
 def _binary() -> str:
     import sysconfig
 

@@ -271,7 +271,7 @@ def resolve_base(engine: Engine | None, name: str, platform: str, python: str = 
     another Python than `python` ("3.11").
     """
     if engine is None:
-        return Base(name, name)
+        return Base(on_public_ecr(name), name)
     found = engine.inspect(name)
     if found is None or _platform(found) != platform:
         engine.pull(name, platform)
@@ -288,6 +288,16 @@ def resolve_base(engine: Engine | None, name: str, platform: str, python: str = 
         note = f"The base image {name} was made on this engine, so it has no digest to be pinned by."
         return Base(name, str(found["Id"]), note)
     return Base(f"{name.partition('@')[0]}@{pinned}", pinned)
+
+
+def on_public_ecr(name: str) -> str:
+    """Return an official image of Docker Hub by its name in Amazon's public registry; another name as it is.
+
+    What is built without an engine here is built by CodeBuild, whose shared addresses Docker Hub refuses.
+    https://docs.aws.amazon.com/codebuild/latest/userguide/troubleshooting.html
+    """
+    official = name.removeprefix("docker.io/").removeprefix("library/")
+    return name if "/" in official else f"public.ecr.aws/docker/library/{official}"
 
 
 def _check_python(found: dict[str, Any], name: str, python: str) -> None:

@@ -11,13 +11,13 @@ import os
 import select
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from matinee.errors import BackendError, LimitError, MatineeError, NotFoundError, UsageError
+from matinee.errors import BackendError, LimitError, MatineeError, NotFoundError, UnansweredError, UsageError
 from matinee.lambda_api.sdk import identity, local_session, new_session
 from matinee.ports import Invocation
 from matinee.retry import Backoff
@@ -33,7 +33,9 @@ _clients_lock = threading.Lock()
 class LambdaInvoker:
     """Calls functions by `prefix` + name. Thread-safe. `qualifier` is an alias, as in "live".
 
-    `endpoint` "" is AWS; any other is the local Lambda service, or, when calls are `signed`, an emulator of AWS.
+    `endpoint` "" is AWS; any other is the local Lambda service, whose callers know its `secret`, or, when calls are
+    `signed`, an emulator of AWS. `find_service` returns endpoint and secret of the local service that runs now: it is
+    asked when the one that was known cannot be reached any more.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class LambdaInvoker:
         *,
         qualifier: str = "",
         signed: bool = False,
+        secret: str = "",
+        find_service: Callable[[], tuple[str, str] | None] | None = None,
         backoff: Backoff | None = None,
     ) -> None:
         self._endpoint = endpoint
@@ -51,6 +55,8 @@ class LambdaInvoker:
         self._prefix = prefix
         self._qualifier = qualifier
         self._signed = signed or not endpoint
+        self._secret = secret
+        self._find_service = find_service
         self._backoff = backoff or Backoff()
         self._client: Any = None
 
@@ -88,9 +94,20 @@ class LambdaInvoker:
                 return client.invoke(FunctionName=self._prefix + function, **arguments)
             except Exception as error:
                 refusal = refusal_of(error, function, at=self._endpoint or "AWS Lambda")
+            if refusal.is_elsewhere and self._follow_service():
+                client = self._open()
+                continue
             if not (refusal.passes and next(waits)):
                 self._log(function, refusal.cause)
                 raise refusal.error from refusal.cause
+
+    def _follow_service(self) -> bool:
+        """Go to the service that was started since; False if there is none."""
+        found = self._find_service() if self._find_service else None
+        if found is None or found == (self._endpoint, self._secret):
+            return False
+        self._endpoint, self._secret = found
+        return True
 
     def _log(self, function: str, cause: Exception) -> None:
         if self._signed:  # it is AWS that failed, not a service of this machine
@@ -100,7 +117,7 @@ class LambdaInvoker:
 
     def _open(self) -> Any:
         with _clients_lock:
-            at = (self._endpoint, self._region, self._signed)
+            at = (self._endpoint, self._region, self._signed, self._secret)
             key = (*at, *identity()) if self._signed else at
             if key not in _clients:
                 _clients[key] = _make_client(*at)
@@ -108,7 +125,7 @@ class LambdaInvoker:
         return self._client
 
 
-def _make_client(endpoint: str, region: str, signed: bool) -> Any:
+def _make_client(endpoint: str, region: str, signed: bool, secret: str) -> Any:
     from botocore.config import Config
 
     try:
@@ -121,10 +138,10 @@ def _make_client(endpoint: str, region: str, signed: bool) -> Any:
             endpoint_url=endpoint,
             region_name=region or "eu-central-1",
             aws_access_key_id="local",
-            aws_secret_access_key="local",  # noqa: S106 - what the local service takes from anybody
+            aws_secret_access_key="local",  # noqa: S106 - nothing is signed with it
             config=_local_config(Config),
         )
-        client.meta.events.register("before-send.lambda", Loopback(endpoint, READ_TIMEOUT_S))
+        client.meta.events.register("before-send.lambda", Loopback(endpoint, secret, READ_TIMEOUT_S))
         return client
     except Exception as error:
         raise _no_client(error) from error
@@ -143,11 +160,11 @@ def _settings() -> dict[str, Any]:
 
 
 def _local_config(config: type[Config]) -> Config:
-    """Unsigned, since the local service checks no signature: it saves a third of a call. No proxy on loopback."""
+    """Unsigned, since `Loopback` shows the secret itself: it saves a third of a call. No proxy on loopback."""
     from botocore import UNSIGNED
 
-    as_given = {"use_fips_endpoint": False, "use_dualstack_endpoint": False}  # by variables they may be on
-    return config(**_settings(), **as_given, signature_version=UNSIGNED, proxies={})
+    no_variants = {"use_fips_endpoint": False, "use_dualstack_endpoint": False}  # by variables they may be on
+    return config(**_settings(), **no_variants, signature_version=UNSIGNED, proxies={})
 
 
 def _no_client(error: Exception) -> MatineeError:
@@ -180,13 +197,26 @@ _PASSING = {
 }
 
 
+_NO_ACCESS = {
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
+    "UnrecognizedClientException",
+}
+
+
 @dataclass(frozen=True)
 class Refusal:
-    """Why a call was not taken. `passes`: it was not run, and may be taken when asked again."""
+    """Why a call was not taken. `passes`: it was not run, and may be taken when asked again.
+
+    `is_elsewhere`: what answers there, if anything does, is not the service that was known.
+    """
 
     error: MatineeError
     passes: bool
     cause: Exception
+    is_elsewhere: bool = False
 
 
 def refusal_of(error: Exception, function: str, *, at: str) -> Refusal:
@@ -196,30 +226,32 @@ def refusal_of(error: Exception, function: str, *, at: str) -> Refusal:
     if isinstance(error, MatineeError):
         return Refusal(error, passes=False, cause=error)
     if isinstance(error, exceptions.ClientError):
-        return _answered(error, function)
+        return _refusal_of_answer(error, function)
     if isinstance(error, (exceptions.EndpointConnectionError, exceptions.ConnectTimeoutError)):
-        told = BackendError(f"{at} cannot be reached.", hint=_reach_hint(at))
-        return Refusal(told, passes=not at.startswith("http"), cause=error)  # here it is up, or it is not
+        problem = BackendError(f"{at} cannot be reached.", hint=_reach_hint(at))
+        here = at.startswith("http")  # where it is up, or it is not
+        return Refusal(problem, passes=not here, cause=error, is_elsewhere=here)
     if isinstance(error, exceptions.ReadTimeoutError):
-        told = BackendError(f"{function} did not answer.", hint="Look at its logs; then try again.")
-        return Refusal(told, passes=False, cause=error)
+        problem = UnansweredError(f"{function} did not answer.", hint="Look at its logs; then try again.")
+        return Refusal(problem, passes=False, cause=error)
     if isinstance(error, exceptions.HTTPClientError):
-        told = BackendError(f"The connection to {at} broke while {function} ran.", hint="Try again.")
-        return Refusal(told, passes=False, cause=error)
+        problem = UnansweredError(f"The connection to {at} broke while {function} ran.", hint="Try again.")
+        return Refusal(problem, passes=False, cause=error)
     if isinstance(error, exceptions.BotoCoreError):
-        told = BackendError(f"{function} cannot be called: {error}", hint="Check the AWS configuration.")
-        return Refusal(told, passes=False, cause=error)
+        problem = BackendError(f"{function} cannot be called: {error}", hint="Check the AWS configuration.")
+        return Refusal(problem, passes=False, cause=error)
     raise error
 
 
-def _answered(error: Any, function: str) -> Refusal:
+def _refusal_of_answer(error: Any, function: str) -> Refusal:
     code = error.response["Error"].get("Code", "")
     status = error.response["ResponseMetadata"].get("HTTPStatusCode", 0)
     text = error.response["Error"].get("Message", "")
-    return Refusal(_told(code, text, function), passes=code in _PASSING or status >= 500, cause=error)
+    passes = code in _PASSING or status >= 500
+    return Refusal(_error_of_code(code, text, function), passes, error, is_elsewhere=code in _NO_ACCESS)
 
 
-def _told(code: str, text: str, function: str) -> MatineeError:
+def _error_of_code(code: str, text: str, function: str) -> MatineeError:
     if code == "ResourceNotFoundException":
         return NotFoundError(f"There is no function {function}.", hint="Deploy it, or start it with `matinee dev`.")
     if code == "RequestTooLargeException":
@@ -231,7 +263,7 @@ def _told(code: str, text: str, function: str) -> MatineeError:
         return BackendError(f"{function} is not ready yet: {text}", hint="It is being updated or woken: try again.")
     if code == "InvalidRequestContentException":
         return UsageError(f"The inputs of {function} are not JSON: {text}", hint="Send a JSON object.")
-    if code in ("AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException"):
+    if code in _NO_ACCESS:
         hint = "Its role or your credentials lack lambda:InvokeFunction."
         return BackendError(f"Calling {function} is not allowed: {text}", hint=hint)
     return BackendError(f"{function} cannot be called: {text or code} ({code}).", hint="Try again; look at its logs.")
@@ -256,10 +288,10 @@ _CHUNK = 1 << 16
 class Loopback:
     """To be registered for botocore's event `before-send`, which takes an answer in place of sending. Thread-safe."""
 
-    def __init__(self, endpoint: str, read_timeout_s: float) -> None:
+    def __init__(self, endpoint: str, secret: str, read_timeout_s: float) -> None:
         parts = urlsplit(endpoint)
         self._address = (parts.hostname or "127.0.0.1", parts.port or 80)
-        self._host = f"Host: {parts.netloc}\r\n"
+        self._host = f"Host: {parts.netloc}\r\nAuthorization: Bearer {secret}\r\n"
         self._read_timeout_s = read_timeout_s
         self._idle: list[socket.socket] = []
 
@@ -269,11 +301,11 @@ class Loopback:
         from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 
         try:
-            connection = self._kept() or self._opened()
+            connection = self._take_idle() or self._open()
         except OSError as error:
             raise EndpointConnectionError(endpoint_url=request.url, error=error) from error
         try:
-            connection.sendall(self._written(request))
+            connection.sendall(self._encode(request))
             first, headers, body = _read(connection)
             status = int(first[9:12])
         except BaseException as error:
@@ -289,7 +321,7 @@ class Loopback:
             connection.close()
         return AWSResponse(request.url, status, headers, _Body(body))
 
-    def _kept(self) -> socket.socket | None:
+    def _take_idle(self) -> socket.socket | None:
         """Return a connection that the service has not closed meanwhile: nothing is to be read from it."""
         while self._idle:
             try:
@@ -303,13 +335,13 @@ class Loopback:
             connection.close()
         return None
 
-    def _opened(self) -> socket.socket:
+    def _open(self) -> socket.socket:
         connection = socket.create_connection(self._address, CONNECT_S)
         connection.settimeout(self._read_timeout_s)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
-    def _written(self, request: Any) -> bytes:
+    def _encode(self, request: Any) -> bytes:
         parts = urlsplit(request.url)
         target = f"{parts.path}?{parts.query}" if parts.query else parts.path
         lines = (f"{name}: {_text(value)}\r\n" for name, value in request.headers.items())

@@ -34,9 +34,9 @@ def new_session(region: str = "") -> Any:
     """Return a session of its own: boto3's default one must not be shared between threads."""
     import boto3
 
-    told = logging.getLogger("botocore.credentials")
-    if told.level == logging.NOTSET:  # where credentials were found is no line of a predictor's log
-        told.setLevel(logging.WARNING)
+    logger = logging.getLogger("botocore.credentials")
+    if logger.level == logging.NOTSET:  # where credentials were found is no line of a predictor's log
+        logger.setLevel(logging.WARNING)
     return boto3.Session(region_name=region or None)
 
 

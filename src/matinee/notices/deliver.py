@@ -61,7 +61,9 @@ def deliver(store: Store, now: float, senders: Mapping[str, Sender]) -> float | 
         notice = _note_end(store, notice_from_json(data), now)
         if notice is None or not notice.is_done:
             continue
-        for name in _due_channels(notice, now):
+        for name in list(notice.channels):
+            if not _is_due(notice, name, now):  # as it is now: another process may have it meanwhile
+                continue
             if room == 0:
                 return now
             room -= 1
@@ -85,8 +87,9 @@ def _note_end(store: Store, notice: Notice, now: float) -> Notice | None:
     return ended if _swap(store, notice, ended) else None
 
 
-def _due_channels(notice: Notice, now: float) -> list[str]:
-    return [name for name, c in notice.channels.items() if c.state == "waiting" and c.next_at <= now]
+def _is_due(notice: Notice, name: str, now: float) -> bool:
+    channel = notice.channels.get(name)
+    return channel is not None and channel.state == "waiting" and channel.next_at <= now
 
 
 def _send_channel(store: Store, notice: Notice, name: str, now: float, senders: Mapping[str, Sender]) -> Notice | None:

@@ -141,11 +141,11 @@ def _none(name: str, where: str) -> NotFoundError:
 def _write(project: Project, name: str, value: str | None) -> Kept:
     """Set or remove (None) one line of `.env`; everything else in it stays as it is."""
     file = project.folder / secrets.FILE
-    kept = secrets.read(project.folder)
-    if value is None and name not in kept:
+    before = secrets.read(project.folder)
+    if value is None and name not in before:
         raise _none(name, secrets.FILE)
     text = _changed_text(file.read_text("utf-8") if file.exists() else "", name, value)
-    expected = {**kept, name: value} if value is not None else {n: v for n, v in kept.items() if n != name}
+    expected = {**before, name: value} if value is not None else {n: v for n, v in before.items() if n != name}
     partial = file.with_name(f"{secrets.FILE}.{os.getpid()}.partial")
     try:
         with _private(partial) as stream:
@@ -216,15 +216,15 @@ def _put(session: Session, names: Names, name: str, value: str) -> None:
             hint="Keep what is larger in a file of the component, or split it.",
         )
     path, client = names.parameter(name), session.client("ssm")
-    told = {"Name": path, "Value": value, "Type": "SecureString"}
+    parameter = {"Name": path, "Value": value, "Type": "SecureString"}
     tags = [{"Key": "matinee:app", "Value": names.app}, {"Key": "matinee:stage", "Value": names.stage}]
     with explained(f"The secret {path}", "ssm:PutParameter", path):
         try:
-            client.put_parameter(**told, Tags=tags)
+            client.put_parameter(**parameter, Tags=tags)
         except Exception as error:
             if code_of(error) != "ParameterAlreadyExists":
                 raise
-            client.put_parameter(**told, Overwrite=True)
+            client.put_parameter(**parameter, Overwrite=True)
 
 
 def _put_in_manager(session: Session, names: Names, name: str, value: str) -> None:

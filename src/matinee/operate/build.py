@@ -164,7 +164,7 @@ def dockerfile(plan: ImagePlan, environment: str) -> str:
     """
     lines = [
         f"# The image of {plan.name}. Made by `matinee eject`; build it in the folder above:",
-        f"#   docker build --platform {plan.platform} --provenance=false -f {plan.name}/Dockerfile -t {plan.tag} .",
+        f"#   docker build --platform {plan.platform} -f {plan.name}/Dockerfile -t {plan.tag} .",
     ]
     is_installed = False
     for line in environment.splitlines()[1:]:
@@ -189,12 +189,12 @@ def _installed(name: str) -> list[str]:
 
 def _own_lines(plan: ImagePlan) -> list[str]:
     """Return what a Dockerfile of the user's own adds after the environment it starts from."""
-    kept = [
+    lines = [
         line
         for line in plan.dockerfile.splitlines()
         if not line.startswith(("#", f"ARG {ENVIRONMENT}", "FROM ", "COPY app/ /app/"))
     ]
-    return kept if any(line.strip() for line in kept) else []
+    return lines if any(line.strip() for line in lines) else []
 
 
 # --- containers -------------------------------------------------------------------------------------------------------
@@ -276,19 +276,18 @@ class Containers:
         more: Iterable[str] = (),
     ) -> Start:
         inside = settings._replace(data=DATA, component=item.component.name, predictor=predictor.name)
-        told = inside.environment()
+        variables = inside.environment()
         for baked_in in (SOURCE, MANIFEST, LIFELINE_FD):
-            del told[baked_in]
-        told |= {LABEL: item.manifest.label, **secrets}
-        told = {**predictor.resources.environment, **told}
+            del variables[baked_in]
+        variables = {**predictor.resources.environment, **variables, LABEL: item.manifest.label, **secrets}
         command = [
             *self._run(predictor, settings.data),
-            *(word for name in (*told, *more) for word in ("--env", name)),  # values are not for the process list
+            *(word for name in (*variables, *more) for word in ("--env", name)),  # values are not for the process list
             self.built[item.component.name].reference,  # by content, and what `docker ps` shows
             *([] if item.component.image else [role]),  # an image that exists has a command of its own
         ]
         mine = {name: os.environ[name] for name in _OF_THE_ENGINE if name in os.environ}
-        return Start(command, {**mine, **self.engine.variables, **told}, contained=True)
+        return Start(command, {**mine, **self.engine.variables, **variables}, contained=True)
 
     def limits(self, predictor: PredictorManifest) -> list[str]:
         """Return the engine's options that keep a container to what the predictor declares."""

@@ -1,4 +1,4 @@
-"""`matinee dev`: the whole app on this machine, until it is told to end.
+"""`matinee dev`: the whole app on this machine, until it is asked to end.
 
 lock → host (Lambda service, dispatcher) → UI process → inspect and release → schedules → watch files → end everything
 """
@@ -10,32 +10,31 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from watchfiles import DefaultFilter, watch
 
-from matinee.access.modes import check_reach, is_this_machine, make_sign_in
+from matinee.access.modes import make_sign_in
 from matinee.access.people import USER, Users, generate_password
+from matinee.access.reach import check_reach, is_this_machine
+from matinee.backends.local.dev_record import dev_lock, write_dev_record
 from matinee.client.background import Scheduling, schedules_of
 from matinee.client.connect import session_on
-from matinee.client.host import DevRecord, LocalHost, dev_lock, write_dev_record
+from matinee.client.host import LocalHost, adopt_data
 from matinee.client.processes import StageData
 from matinee.deploy import current_state
 from matinee.deploy.cloud import open_cloud
 from matinee.deploy.stack_state import describe
-from matinee.errors import BackendError, ConflictError, MatineeError, NotFoundError, UsageError
+from matinee.errors import ConflictError, MatineeError, NotFoundError, UsageError
 from matinee.images.engine import Engine
 from matinee.manifest import Release
 from matinee.operate.build import Containers
+from matinee.operate.ui_process import UiProcess
 from matinee.project.content import IgnoreRules, file_digest, files_of
 from matinee.project.load import load
 from matinee.project.model import Project
@@ -43,10 +42,9 @@ from matinee.project.sections import LAN_MODE, Auth
 from matinee.schedule import Schedule
 from matinee.settings import AUTH, OWNER_PASSWORD, PASSWORD
 
-UI_START_S = 30.0
-PORTS_TRIED = 50
 _SETTINGS = ("matinee.toml", ".env*", ".gitignore", ".matineeignore")
 _CODE = (".py", "requirements.txt", "pyproject.toml")
+KILLED_RETRY_S = 5.0
 QUIET_MS = 60  # editors write a file in several steps: wait until it is quiet
 
 
@@ -150,7 +148,8 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
         on_disk.auth, os.environ, host=options.host, lan=options.lan, without_sign_in=options.without_sign_in
     )
     project = reach.of(on_disk)
-    with _stop_signals() as stop, dev_lock(project):
+    adopt_data(project)
+    with _stop_signals() as stop, dev_lock(project.data):
         housing = Containers(Engine.detect()) if options.containers else None
         place = data_of(on_disk, options.data) if options.data else None
         host = LocalHost(project, lambda component, line: report(Line(component, line)), housing=housing, place=place)
@@ -158,44 +157,63 @@ def run(options: DevOptions, report: Callable[[Event], None]) -> None:
         ui: UiProcess | None = None
         try:
             if options.ui:
-                ui = UiProcess(host, options.port, reach, report)
-            kept = place.aws._asdict() if place else None
-            write_dev_record(project, DevRecord(os.getpid(), host.service.endpoint, ui.url if ui else "", kept))
+                ui = _start_ui(host, options.port, reach, report)
+            url = ui.url if ui else ""
+            write_dev_record(project.data, host.dev_record(url, is_ready=False))
             before = fingerprint(options.path, project)
-            _reload(host, project, report, is_first=True)
-            schedules.start()
+            with stop.at_once():
+                _reload(host, project, report, is_first=True)
+            write_dev_record(project.data, host.dev_record(url))
+            if not stop.is_set():
+                schedules.start()
             if ui:
                 ui.wait_until_it_answers(stop)
-            url = ui.url if ui else ""
-            report(Ready(url, host.service.endpoint, time.monotonic() - started))
-            if reach.auth.sign_in_mode.has_accounts and not host.backend.store.documents(USER):
-                report(Line("", "Nobody can sign in yet: add somebody with `matinee users add NAME --owner`."))
-            if ui and reach.is_wide:
-                report(_shown(reach, ui.port))
+                ui.keep_alive()
+            if not stop.is_set():
+                _report_ready(host, ui, reach, started, report)
             _follow(host, options, reach, on_disk.auth, before, stop, report)
         finally:
-            if ui:
-                ui.stop()
-            schedules.stop()
-            host.stop()
+            with ExitStack() as steps:  # from the last to the first; one that fails keeps no other from its end
+                steps.callback(host.stop)
+                steps.callback(schedules.stop)
+                if ui:
+                    steps.callback(ui.stop)
     report(Ended(stop.name))
 
 
 class _Stop(threading.Event):
+    """Set when the dev is to end; `name` is the signal's. During `at_once`, KeyboardInterrupt is raised as well."""
+
     name = ""
+    _raises = False
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Have the block interrupted by the signal, where an import or an installation may take minutes."""
+        self._raises = True
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not self.is_set():
+                raise
+        finally:
+            self._raises = False
+
+    def handle(self, number: int, _frame: object) -> None:
+        """Take a signal."""
+        self.name = signal.Signals(number).name
+        self.set()
+        if self._raises:
+            self._raises = False  # once: what ends now is not interrupted again
+            raise KeyboardInterrupt
 
 
 @contextmanager
 def _stop_signals() -> Iterator[_Stop]:
     """Turn the signals that end a dev into an event, so that ending happens in one place."""
     stop = _Stop()
-
-    def handle(number: int, _frame: object) -> None:
-        stop.name = signal.Signals(number).name
-        stop.set()
-
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    former = {number: signal.signal(number, handle) for number in numbers}
+    former = {number: signal.signal(number, stop.handle) for number in numbers}
     try:
         yield stop
     finally:
@@ -203,83 +221,34 @@ def _stop_signals() -> Iterator[_Stop]:
             signal.signal(number, handler)
 
 
-# --- the UI process -------------------------------------------------------------------------------------------------
+def _start_ui(host: LocalHost, first_port: int, reach: Reach, report: Callable[[Event], None]) -> UiProcess:
+    ui = UiProcess(
+        reach.host,
+        first_port,
+        {**host.settings.environment(), **host.ui_environment, **reach.made, AUTH: json.dumps(vars(reach.auth))},
+        lambda component, line: report(Line(component, line)),
+        own_host=reach.own_host,
+        without_sign_in=reach.without_sign_in,
+    )
+    if ui.port != first_port:
+        report(PortTaken(first_port, ui.port))
+    return ui
 
 
-class UiProcess:
-    """The UI in a process of its own: it imports no algorithm and ends with this process (its lifeline is a pipe)."""
-
-    def __init__(self, host: LocalHost, first_port: int, reach: Reach, report: Callable[[Event], None]) -> None:
-        self.port = free_port(reach.host, first_port)
-        if self.port != first_port:
-            report(PortTaken(first_port, self.port))
-        self.url = f"http://{reach.own_host}:{self.port}"
-        lifeline, self._lifeline = os.pipe()
-        command = [sys.executable, "-m", "matinee.ui.serve", "--host", reach.host, "--port", str(self.port)]
-        command += ["--without-sign-in"] if reach.without_sign_in else []
-        told = {**host.settings.environment(), **host.told, **reach.made, AUTH: json.dumps(vars(reach.auth))}
-        self._process = subprocess.Popen(
-            [*command, "--lifeline-fd", str(lifeline)],
-            env={**os.environ, **told},
-            pass_fds=[lifeline],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C is this process's to handle
-            text=True,
-            errors="replace",
-        )
-        os.close(lifeline)
-        self._last_line = ""
-        threading.Thread(target=self._pass_on, args=(report,), name="matinee-ui-log", daemon=True).start()
-
-    def _pass_on(self, report: Callable[[Event], None]) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self._last_line = line.strip() or self._last_line
-            report(Line("ui", line.rstrip("\n")))
-
-    def wait_until_it_answers(self, stop: threading.Event) -> None:
-        """Wait for the health check; BackendError with the last line it wrote when it ends or takes too long."""
-        deadline = time.monotonic() + UI_START_S
-        while not stop.is_set():
-            if self._process.poll() is not None:
-                raise BackendError(f"The UI ended while starting: {self._last_line or 'it wrote nothing'}.")
-            health = f"{self.url}/_stcore/health"
-            with suppress(urllib.error.URLError, OSError), urllib.request.urlopen(health, timeout=2):  # noqa: S310
-                return
-            if time.monotonic() > deadline:
-                raise BackendError(f"The UI did not answer within {UI_START_S:g} s.", hint="Its log lines say why.")
-            stop.wait(0.03)
-
-    def stop(self) -> None:
-        """End the process: SIGTERM, and SIGKILL when it does not listen."""
-        os.close(self._lifeline)
-        self._process.terminate()
-        try:
-            self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+def _report_ready(
+    host: LocalHost, ui: UiProcess | None, reach: Reach, started: float, report: Callable[[Event], None]
+) -> None:
+    report(Ready(ui.url if ui else "", host.service.endpoint, time.monotonic() - started))
+    if reach.auth.sign_in_mode.has_accounts and not host.backend.store.documents(USER):
+        report(Line("", "Nobody can sign in yet: add somebody with `matinee users add NAME --owner`."))
+    if ui and reach.is_wide:
+        report(_shown(reach, ui.port))
 
 
 def _shown(reach: Reach, port: int) -> Shown:
     address = network_address() if reach.host == EVERYWHERE else reach.host
     passwords = (reach.made.get(PASSWORD, ""), reach.made.get(OWNER_PASSWORD, ""))
     return Shown(f"http://{address}:{port}" if address else "", *passwords)
-
-
-def free_port(host: str, first: int) -> int:
-    """Return `first` or the next port that is free; BackendError when none of PORTS_TRIED is."""
-    for port in range(first, min(first + PORTS_TRIED, 65536)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((host, port))
-            except OSError:
-                continue
-            return port
-    raise BackendError(f"No port from {first} on is free on {host}.", hint="Choose another one with --port.")
 
 
 # --- following changes ----------------------------------------------------------------------------------------------
@@ -309,7 +278,7 @@ def _follow(
     reach: Reach,
     started_with: Auth,
     before: str,
-    stop: threading.Event,
+    stop: _Stop,
     report: Callable[[Event], None],
 ) -> None:
     if not options.watch:
@@ -318,8 +287,10 @@ def _follow(
     folder = host.project.folder
     ignore = _Ignore(host.project.data_root)
     # What was saved between the first inspection and the watch is looked for at once.
-    known = _fingerprint_of(options.path, host) if fingerprint(options.path, host.project) == before else ""
+    known = _fingerprint_of(options.path, host)  # first: what is saved between the two is then a change
+    known = known if fingerprint(options.path, host.project) == before else ""
     look_again = True
+    retry_at = _retry_at(host)
     for changes in watch(
         folder,
         watch_filter=ignore,
@@ -329,21 +300,32 @@ def _follow(
         rust_timeout=200,
         yield_on_timeout=True,
     ):
-        if not changes and not look_again:
+        is_retry = time.monotonic() >= retry_at
+        if not (changes or look_again or is_retry):
             continue
         look_again = False
-        if _fingerprint_of(options.path, host) == known:  # what a component or a shell writes here: a log, a cache
+        if (
+            not is_retry and _fingerprint_of(options.path, host) == known
+        ):  # what a component or a shell writes here: a log, a cache
             continue
         before = fingerprint(options.path, host.project)
         try:
             on_disk = load(options.path)
-            _reload(host, reach.of(on_disk), report)
+            with stop.at_once():
+                _reload(host, reach.of(on_disk), report)
             if on_disk.auth != started_with:
                 report(SignInChanged())
         except MatineeError as error:
             report(ReloadFailed(error))
+        retry_at = _retry_at(host)
+        known = _fingerprint_of(options.path, host)
         look_again = fingerprint(options.path, host.project) != before  # it was saved once more meanwhile
-        known = "" if look_again else _fingerprint_of(options.path, host)
+        known = "" if look_again else known
+
+
+def _retry_at(host: LocalHost) -> float:
+    """Return when to inspect again what was killed, by the monotonic clock."""
+    return time.monotonic() + KILLED_RETRY_S if host.was_killed else float("inf")
 
 
 def _fingerprint_of(path: Path, host: LocalHost) -> str:
@@ -366,13 +348,13 @@ def fingerprint(path: Path, last: Project, more: Iterable[Path] = (), *, has_tro
         with suppress(OSError):
             found |= set(component.contents().files.values())
     found.update(more)
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     if has_trouble:
-        told.update("\0".join(name for name, _ in files_of(last.folder)).encode())
+        digest.update("\0".join(name for name, _ in files_of(last.folder)).encode())
     for file in sorted(found):
         with suppress(OSError):
-            told.update(f"{file}\0{file_digest(file)}\n".encode())
-    return told.hexdigest()
+            digest.update(f"{file}\0{file_digest(file)}\n".encode())
+    return digest.hexdigest()
 
 
 class _Ignore(DefaultFilter):

@@ -16,8 +16,10 @@ from typing import Any
 from matinee.backends.aws.session import name_in
 from matinee.client.connect import session_on
 from matinee.deploy import preflight
+from matinee.deploy.account import check_own_network, check_quotas, check_vpcs
 from matinee.deploy.cloud import Cloud, open_cloud
-from matinee.deploy.preflight import Finding as Obstacle
+from matinee.deploy.cloud import Finding as Obstacle
+from matinee.deploy.current_state import read_release
 from matinee.deploy.preflight import check_names, check_permissions, check_region
 from matinee.deploy.stack_state import describe
 from matinee.environments import prepare
@@ -26,7 +28,7 @@ from matinee.environments.prepare import OLDEST, cache_folder
 from matinee.errors import BackendError, MatineeError
 from matinee.images.engine import PLATFORMS, Engine
 from matinee.lambda_api.sdk import code_of
-from matinee.manifest import ComponentManifest, Release
+from matinee.manifest import ComponentManifest, PredictorManifest, Release
 from matinee.names import NETWORK_STACK, Names
 from matinee.operate.status import parts_of_stage
 from matinee.project.load import load
@@ -60,11 +62,11 @@ def examine(checks: Sequence[Callable[[], Finding]] = ()) -> tuple[Finding, ...]
 
 def check_python(version: tuple[int, int] = (sys.version_info[0], sys.version_info[1])) -> Finding:
     """Return whether this Python is new enough."""
-    told = f"Python {platform.python_version()}, {sys.executable}"
+    detail = f"Python {platform.python_version()}, {sys.executable}"
     if version >= OLDEST:
-        return Finding("Python", ok=True, detail=told)
-    wanted = ".".join(map(str, OLDEST))
-    return Finding("Python", ok=False, detail=f"{told} is older than {wanted}", mend=f"uv python install {wanted}")
+        return Finding("Python", ok=True, detail=detail)
+    users = ".".join(map(str, OLDEST))
+    return Finding("Python", ok=False, detail=f"{detail} is older than {users}", mend=f"uv python install {users}")
 
 
 def check_uv() -> Finding:
@@ -83,12 +85,12 @@ def check_disk(engine: Engine | MatineeError | None = None) -> Finding:
     """Return whether there is room where environments and images are kept."""
     rooms = {folder: shutil.disk_usage(folder).free / 1e9 for folder in _folders(engine)}
     folder, free = min(rooms.items(), key=lambda room: room[1])
-    told = f"{free:.0f} GB free in {folder}"
+    detail = f"{free:.0f} GB free in {folder}"
     if free >= ROOM_GB:
-        return Finding("Disk", ok=True, detail=told)
+        return Finding("Disk", ok=True, detail=detail)
     prune = "image prune --all --filter label=matinee.component"
     mend = f"{engine.command} {prune}" if isinstance(engine, Engine) else f"Make room, or rm -r {cache_folder().parent}"
-    return Finding("Disk", ok=False, detail=f"{told}; images need about {ROOM_GB:.0f}", mend=mend)
+    return Finding("Disk", ok=False, detail=f"{detail}; images need about {ROOM_GB:.0f}", mend=mend)
 
 
 def check_emulation(engine: Engine) -> Finding:
@@ -205,34 +207,42 @@ def _region(settings: AwsSettings) -> list[Finding]:
 
 
 def _account(cloud: Cloud, blueprint: Blueprint) -> Iterator[Finding]:
-    yield from _asked("permissions", lambda: check_permissions(cloud), "You may do what a deployment does.")
+    yield from _asked(
+        "permissions",
+        lambda: check_permissions(cloud, blueprint.aws.permissions_boundary),
+        "You may do what a deployment does.",
+    )
     yield from _asked("quotas", lambda: _quotas(cloud, blueprint), "Lambda, Fargate and networks have room for it.")
     yield from _asked("roles", lambda: _roles(cloud, blueprint), "AWS's own roles of the services are there.")
 
 
 def _quotas(cloud: Cloud, blueprint: Blueprint) -> list[Obstacle]:
-    predictors = blueprint.predictors
-    found = [
-        *preflight.check_lambda(cloud, predictors),
-        *preflight.check_fargate(cloud, predictors, blueprint.aws.ui.cpu),
-        *preflight.check_gpu(cloud, predictors),
-    ]
-    if not blueprint.aws.vpc and describe(cloud, NETWORK_STACK) is None:
-        found += preflight.check_vpcs(cloud)
+    found = check_quotas(cloud, blueprint, _live_predictors(cloud))
+    if blueprint.aws.vpc:
+        found += check_own_network(cloud, blueprint.aws)
+    elif describe(cloud, NETWORK_STACK) is None:
+        found += check_vpcs(cloud)
     return found
+
+
+def _live_predictors(cloud: Cloud) -> tuple[PredictorManifest, ...]:
+    """Return what runs on the stage now, () where there is no stage."""
+    is_there = describe(cloud, cloud.names.data_stack) is not None
+    release = read_release(cloud).release if is_there else None
+    return release.predictors if release else ()
 
 
 def _roles(cloud: Cloud, blueprint: Blueprint) -> list[Obstacle]:
     """Return the service-linked roles that are missing: a deployment makes them, if it may."""
-    wanted = [*preflight.ROLES_ALWAYS, *((preflight.CLOUDFRONT_ROLE,) if blueprint.aws.edge == "cloudfront" else ())]
-    wanted += preflight.GPU_ROLE if blueprint.on_gpu else ()
+    users = [*preflight.ROLES_ALWAYS, *((preflight.CLOUDFRONT_ROLE,) if blueprint.aws.edge == "cloudfront" else ())]
+    users += preflight.GPU_ROLE if blueprint.on_gpu else ()
     return [
         Obstacle(
             f"There is no service-linked role of {service} yet; a deployment makes it.",
             f"aws iam create-service-linked-role --aws-service-name {service}",
             stops=False,
         )
-        for service in wanted
+        for service in users
         if not cloud.call("iam", "list_roles", PathPrefix=f"/aws-service-role/{service}/", MaxItems=1)["Roles"]
     ]
 
@@ -257,19 +267,19 @@ def _stage(cloud: Cloud, project: Project, blueprint: Blueprint) -> Iterator[Fin
 
 
 def _secrets(cloud: Cloud, blueprint: Blueprint) -> list[Obstacle]:
-    wanted = dict.fromkeys(blueprint.ui_secrets, "the UI")
+    users = dict.fromkeys(blueprint.ui_secrets, "the UI")
     for predictor in blueprint.predictors:
-        wanted |= dict.fromkeys(predictor.resources.secrets, predictor.name)
-    if not wanted:
+        users |= dict.fromkeys(predictor.resources.secrets, predictor.name)
+    if not users:
         return []
     missing = [
-        name for name in preflight.find_secrets(cloud, tuple(wanted)).missing if name not in blueprint.optional_secrets
+        name for name in preflight.find_secrets(cloud, tuple(users)).missing if name not in blueprint.optional_secrets
     ]
     made = [
         Obstacle(f"{name} is not set; the first deployment makes one.", stops=False)
         for name in preflight.makeable(missing)
     ]
-    return [*preflight.check_secrets(cloud.names.stage, missing, wanted), *made]
+    return [*preflight.check_secrets(cloud.names.stage, missing, users), *made]
 
 
 def _release(cloud: Cloud) -> Release | None:

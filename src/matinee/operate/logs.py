@@ -82,19 +82,19 @@ def _of_run(client: Client, which: Which, poll_s: float) -> Iterator[LogLine]:
 
 
 def _here(project: Project, client: Client, release: Release | None, which: Which) -> Iterator[LogLine]:
-    wanted = _wanted_here(release, which.name)
+    names_read = _names_here(release, which.name)
     logs, offsets, predictors = FolderLogs(project.data / "logs"), dict[Path, int](), dict[str, str]()
     while True:
         for line in logs.new_lines(offsets, which.since):
-            told = _named(line, client, predictors)
-            if not wanted or {told.component, line.component} & wanted:
-                yield told
+            named = _named(line, client, predictors)
+            if not names_read or {named.component, line.component} & names_read:
+                yield named
         if not which.follow:
             return
         which.wait(POLL_HERE_S)
 
 
-def _wanted_here(release: Release | None, name: str) -> set[str]:
+def _names_here(release: Release | None, name: str) -> set[str]:
     """Return the names whose lines are asked for, () for all of them."""
     components = {c.name: [p.name for p in c.predictors] for c in (release.components if release else ())}
     known = {SHORT_ACCESS, *components, *(p for names in components.values() for p in names)}
@@ -137,8 +137,8 @@ def _groups(names: Names, release: Release | None, name: str) -> dict[str, str]:
     known = {SHORT_ACCESS, *parts, *components}
     if name and name not in known:
         raise _unknown(name, known)
-    wanted = [name] if name in parts else components.get(name, list(parts))
-    return {part: names.log_group(parts[part]) for part in wanted}
+    names_read = [name] if name in parts else components.get(name, list(parts))
+    return {part: names.log_group(parts[part]) for part in names_read}
 
 
 def _merged(session: Session, groups: Mapping[str, str], since: float, until: float | None) -> Iterator[LogLine]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from matinee.backends.local.dev_record import running_dev
 from matinee.client.connect import open_app
 from matinee.client.core import Client
-from matinee.client.host import running_dev
 from matinee.errors import InputError, Problem
 from matinee.operate.runs import save_run
 from matinee.project.load import load
@@ -90,7 +90,7 @@ def submit(
     Raises ProjectError, NotFoundError, InputError, UsageError for a realtime predictor.
     """
     project = load(options.path)
-    is_served = bool(options.stage) or running_dev(project) is not None
+    is_served = bool(options.stage) or running_dev(project.data) is not None
     with open_app(project, options.stage, report=report) as client:
         predictor = client.predictor(options.predictor)
         run = client.submit(predictor.name, inputs(predictor.parameters), idempotency_key=options.key)
@@ -134,7 +134,7 @@ def submit_rows(
     Raises InputError when rows do not fit (unless they are to be skipped) or when the file is no table.
     """
     project = load(options.path)
-    is_served = bool(options.stage) or running_dev(project) is not None
+    is_served = bool(options.stage) or running_dev(project.data) is not None
     with open_app(project, options.stage, report=report) as client, _source(options.file) as source:
         check = _check(client, options, source)
         checked(check)
@@ -172,6 +172,6 @@ def _source(file: str) -> Iterator[Source]:
     if file != "-":
         yield file
         return
-    with tempfile.TemporaryFile() as kept:
-        shutil.copyfileobj(sys.stdin.buffer, kept)
-        yield kept
+    with tempfile.TemporaryFile() as copy:
+        shutil.copyfileobj(sys.stdin.buffer, copy)
+        yield copy

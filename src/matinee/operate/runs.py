@@ -13,20 +13,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from matinee.backends.factory import open_backend
 from matinee.backends.local.files import FolderFiles
 from matinee.client.connect import open_app
 from matinee.client.core import Client
-from matinee.client.export import What, export, said_since
-from matinee.client.host import adopt_data
+from matinee.client.export import What, export, feedback_since
+from matinee.client.host import adopt_data, open_data, stage_data
 from matinee.client.rows import RowsResult, summary_of_rows
 from matinee.errors import ConflictError, DiskError, NotFoundError, UsageError
 from matinee.manifest import to_json
 from matinee.ports import LogLine, RunQuery
 from matinee.project.load import load
 from matinee.runs import Entry, Feedback, Run, Status
-from matinee.settings import Settings
-from matinee.tables.write import FORMATS, Form, format_of, frame, write
+from matinee.tables.write import FORMATS, Form, columns_and_rows, format_of, write
 from matinee.values import registry
 from matinee.values.blobs import is_blob
 
@@ -104,11 +102,11 @@ def reader(path: Path, stage: str = "") -> Iterator[Client | None]:
             yield client
         return
     adopt_data(project)
-    if not (project.data / "state.db").exists():
+    if not (project.data / "state.db").exists() and stage_data(project) is None:
         yield None
         return
-    settings = Settings.of_folder(project.name, project.data)
-    client = Client(open_backend(settings), settings, owner=True)
+    backend, settings = open_data(project)
+    client = Client(backend, settings, owner=True)
     try:
         yield client
     finally:
@@ -145,7 +143,7 @@ def save(result: Json, read_blob: Callable[[Json], bytes], file: Path) -> None:
         elif not registry.fault("table", result) and file.suffix.lower() != ".json":
             ending = file.suffix.lower().removeprefix(".")
             with file.open("wb") as stream:
-                stream.writelines(write(ending if ending in FORMATS else "csv", *frame(result)))
+                stream.writelines(write(ending if ending in FORMATS else "csv", *columns_and_rows(result)))
         else:
             file.write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", "utf-8")
     except OSError as error:
@@ -270,25 +268,30 @@ def export_everything(app: Path, folder: Path, *, stage: str = "", report: Repor
         if client is None:
             raise NotFoundError("This app has no runs yet.", hint="Make one: matinee predict PREDICTOR key=value")
         with _whole_runs(folder) as partial:
-            told = report or (lambda _what, _count: None)
+            on_progress = report or (lambda _what, _count: None)
             _write_app(client, partial, project.name, stage)
-            runs = _write_lines(partial / "runs.jsonl", export(client, What(nested=True), "jsonl"), "runs", told)
-            said = (json.dumps(asdict(item), ensure_ascii=False).encode() + b"\n" for item in said_since(client, 0.0))
-            feedback = _write_lines(partial / "feedback.jsonl", said, "feedback", told)
-            files, size = _copy_files(client, FolderFiles(partial / "files"), told)
+            runs = _write_lines(partial / "runs.jsonl", export(client, What(nested=True), "jsonl"), "runs", on_progress)
+            lines = (
+                json.dumps(asdict(item), ensure_ascii=False).encode()
+                + b"\
+"
+                for item in feedback_since(client, 0.0)
+            )
+            feedback = _write_lines(partial / "feedback.jsonl", lines, "feedback", on_progress)
+            files, size = _copy_files(client, FolderFiles(partial / "files"), on_progress)
     size += sum(path.stat().st_size for path in folder.glob("*.json*"))
     return Everything(folder, runs, feedback, files, size)
 
 
 def _write_app(client: Client, folder: Path, app: str, stage: str) -> None:
     release = client.backend.store.release()
-    told = {
+    described = {
         "app": app,
         "stage": stage or None,
         "exported_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "release": to_json(release) if release else None,
     }
-    (folder / "app.json").write_text(json.dumps(told, ensure_ascii=False, indent=1), "utf-8")
+    (folder / "app.json").write_text(json.dumps(described, ensure_ascii=False, indent=1), "utf-8")
 
 
 def _write_lines(file: Path, pieces: Iterable[bytes], what: str, report: Report) -> int:
@@ -304,7 +307,7 @@ def _write_lines(file: Path, pieces: Iterable[bytes], what: str, report: Report)
     return count
 
 
-def _copy_files(client: Client, kept: FolderFiles, report: Report) -> tuple[int, int]:
+def _copy_files(client: Client, copies: FolderFiles, report: Report) -> tuple[int, int]:
     """Copy all files; one that is removed meanwhile is left out."""
     count, size = 0, 0
     for prefix in PREFIXES:
@@ -314,7 +317,7 @@ def _copy_files(client: Client, kept: FolderFiles, report: Report) -> tuple[int,
             except NotFoundError:
                 continue
             with source:
-                size += kept.put(key, source)
+                size += copies.put(key, source)
             count += 1
             if count % _EVERY == 0:
                 report("files", count)

@@ -15,15 +15,16 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from matinee.backends.local.dev_record import running_dev
 from matinee.client.connect import session_on
 from matinee.client.core import Client
-from matinee.client.host import running_dev
 from matinee.deploy.cloud import Cloud, open_cloud
 from matinee.deploy.publish import PATH
 from matinee.deploy.stack_state import USABLE, describe
 from matinee.errors import MatineeError, NotFoundError
 from matinee.manifest import Release
 from matinee.operate.runs import reader
+from matinee.operate.ui_process import answers
 from matinee.ports import RunQuery
 from matinee.project.aws import Aws
 from matinee.project.load import load
@@ -34,6 +35,7 @@ from matinee.settings import DISPATCHER
 State = Literal["ok", "asleep", "attention", "down", "unknown"]
 ERRORS = 5
 COUNTED = 1000
+UI_TIMEOUT_S = 3.0
 LONG_S = 900.0  # a run that waits longer than this is worth a word; the alarm of the stage says the same
 
 
@@ -128,11 +130,21 @@ def status_of(app: Path, *, stage: str = "", with_cost: bool = False) -> AppStat
 
 
 def _here(project: Project, release: Release | None) -> tuple[tuple[Part, ...], str, None]:
-    dev = running_dev(project)
+    dev = running_dev(project.data)
     if dev is None:
         return (Part("dev", "asleep", "`matinee dev` does not run on this app."),), "", None
     live = "" if release else " and nothing is live yet"
-    return (Part("dev", "ok", f"`matinee dev` runs (process {dev.pid}){live}."),), dev.url, None
+    parts = [Part("dev", "ok", f"`matinee dev` runs (process {dev.pid}){live}.")]
+    if dev.url:
+        parts.append(_ui_here(dev.url))
+    return tuple(parts), dev.url, None
+
+
+def _ui_here(url: str) -> Part:
+    if answers(url, UI_TIMEOUT_S):
+        return Part("ui", "ok", f"It answers at {url}.")
+    hint = "`matinee dev` starts it again by itself when it ends; its lines there say why."
+    return Part("ui", "down", f"It does not answer at {url}.", hint)
 
 
 def _on_stage(
@@ -246,9 +258,9 @@ def _address(url: str) -> Part:
 
 def _stacks(cloud: Cloud, aws: Aws) -> Iterator[Part]:
     """Yield the stacks that are not as they should be, or one line for all of them."""
-    wanted = [cloud.names.data_stack, cloud.names.base]
-    wanted += [cloud.names.edge_stack] if aws.edge == "cloudfront" else []
-    found = {name: describe(cloud, name) for name in wanted}
+    expected = [cloud.names.data_stack, cloud.names.base]
+    expected += [cloud.names.edge_stack] if aws.edge == "cloudfront" else []
+    found = {name: describe(cloud, name) for name in expected}
     wrong = False
     for name, state in found.items():
         if state is None:
@@ -283,12 +295,12 @@ def _ui(cloud: Cloud) -> list[Part]:
 
 
 def _service(cloud: Cloud, service: Json) -> Part:
-    running, wanted = int(service["runningCount"]), int(service["desiredCount"])
-    if wanted == 0 and running == 0:
+    running, expected = int(service["runningCount"]), int(service["desiredCount"])
+    if expected == 0 and running == 0:
         return Part("UI", "asleep", "No task runs: it is outside its office hours.")
     healthy = _healthy(cloud, service)
-    tasks = f"{running} of {wanted} tasks run, {healthy} answer."
-    if min(running, healthy) >= wanted:
+    tasks = f"{running} of {expected} tasks run, {healthy} answer."
+    if min(running, healthy) >= expected:
         return Part("UI", "ok", tasks)
     if running and healthy:
         return Part("UI", "attention", tasks, _last_event(service))
@@ -298,7 +310,7 @@ def _service(cloud: Cloud, service: Json) -> Part:
 
 def _healthy(cloud: Cloud, service: Json) -> int:
     """Return how many targets of the load balancer answer its health check."""
-    targets = [told["targetGroupArn"] for told in service.get("loadBalancers", []) if told.get("targetGroupArn")]
+    targets = [one["targetGroupArn"] for one in service.get("loadBalancers", []) if one.get("targetGroupArn")]
     if not targets:
         return int(service["runningCount"])
     answer = cloud.call("elbv2", "describe_target_health", TargetGroupArn=targets[0])
@@ -332,10 +344,10 @@ def _function(cloud: Cloud, predictor: str, version: str, name: str = "") -> Par
     )
     if answer is None:
         return Part(name, "down", f"There is no function {function} with an alias {LIVE}.", _again(cloud))
-    told = answer["Configuration"]
-    state, live = told.get("State", "Active"), str(told.get("Version", ""))
-    if state == "Failed" or told.get("LastUpdateStatus") == "Failed":
-        why = told.get("StateReason") or told.get("LastUpdateStatusReason") or "AWS does not say why"
+    configuration = answer["Configuration"]
+    state, live = configuration.get("State", "Active"), str(configuration.get("Version", ""))
+    if state == "Failed" or configuration.get("LastUpdateStatus") == "Failed":
+        why = configuration.get("StateReason") or configuration.get("LastUpdateStatusReason") or "AWS does not say why"
         return Part(name, "down", f"The function cannot run: {why}.", _again(cloud))
     if version and live != version:
         text = f"Version {live} is live, and the release says {version}."
@@ -409,7 +421,7 @@ def open_app(app: Path, *, stage: str = "", start: Callable[[str], bool] = webbr
 
 
 def _url_here(app: Path) -> str:
-    dev = running_dev(load(app))
+    dev = running_dev(load(app).data)
     if dev is None:
         raise NotFoundError("`matinee dev` does not run on this app.", hint="Start it: matinee dev")
     if not dev.url:

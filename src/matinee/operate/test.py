@@ -160,20 +160,20 @@ class Measured:
     @property
     def advice(self) -> tuple[str, ...]:
         """What to change, in sentences; nothing when all is well."""
-        said = []
+        lines = []
         share = self.peak_mb / self.memory_mb
         if share >= NEAR:
-            said.append(
+            lines.append(
                 f"{self.predictor} used {self.peak_mb:.0f} MB of {self.memory_mb}: raise memory_mb to "
                 f"{_rounded(self.peak_mb * 1.5)}."
             )
         elif self.peak_mb and share <= ROOMY and self.memory_mb > LEAST_MB:
             enough = max(LEAST_MB, _rounded(self.peak_mb * 2))
-            said.append(f"{self.predictor} used {self.peak_mb:.0f} MB of {self.memory_mb}: {enough} MB would do.")
+            lines.append(f"{self.predictor} used {self.peak_mb:.0f} MB of {self.memory_mb}: {enough} MB would do.")
         if self.cold_start_s is not None and self.cold_start_s >= SLOW_START_S:
             why = f", of which {self.slowest.seconds:.1f} s is `import {self.slowest.module}`" if self.slowest else ""
-            said.append(f"{self.predictor} starts in {self.cold_start_s:.1f} s{why}.")
-        return tuple(said)
+            lines.append(f"{self.predictor} starts in {self.cold_start_s:.1f} s{why}.")
+        return tuple(lines)
 
 
 @dataclass(frozen=True)
@@ -242,8 +242,8 @@ def _measured(
 def _slowest_import(housing: Containers, predictor: PredictorManifest, image: str) -> Import | None:
     limits = housing.limits(predictor)
     asked = ["run", "--rm", *limits, "--entrypoint", "python", image, "-X", "importtime", "-c", _IMPORTING]
-    said = housing.engine.run(*asked, check=False).stderr
-    found = [Import(name, int(us) / 1e6) for us, name in _IMPORT.findall(said) if name.partition(".")[0] != "matinee"]
+    lines = housing.engine.run(*asked, check=False).stderr
+    found = [Import(name, int(us) / 1e6) for us, name in _IMPORT.findall(lines) if name.partition(".")[0] != "matinee"]
     return max(found, key=lambda item: item.seconds, default=None)
 
 
@@ -268,7 +268,7 @@ def _watched(housing: Containers, predictors: tuple[PredictorManifest, ...]) -> 
         yield peaks
     finally:
         over.set()
-        watching.join()
+        watching.join(LOOK_S * 20)  # the engine may hang
         look()
 
 

@@ -80,6 +80,7 @@ def batch(
     gpu: int = 0,
     examples: Sequence[Mapping[str, Any]] = (),
     schedule: str = "",
+    timezone: str = "",
     secrets: Sequence[str] = (),
 ) -> Callable[[F], F]: ...
 def batch(
@@ -94,12 +95,14 @@ def batch(
     gpu: int = 0,
     examples: Sequence[Mapping[str, Any]] = (),
     schedule: str = "",
+    timezone: str = "",
     secrets: Sequence[str] = (),
 ) -> F | Callable[[F], F]:
     """Declare a predictor that is submitted, queued and worked off by up to `max_workers` workers.
 
-    `cpu` in vCPU; `retries`: further attempts after a failed one; `schedule`: when it runs by itself, in UTC, as in
-    `rate(1 hour)` or `cron(0 9 ? * MON-FRI *)` (`matinee.schedule`), "" = only on demand.
+    `cpu` in vCPU; `retries`: further attempts after a failed one; `schedule`: when it runs by itself, as in
+    `rate(1 hour)` or `cron(0 9 ? * MON-FRI *)` (`matinee.schedule`), "" = only on demand; `timezone`: whose clock that
+    is, as in "Europe/Berlin", "" = UTC.
     """
     resources = {
         "cpu": cpu,
@@ -109,6 +112,7 @@ def batch(
         "max_workers": max_workers,
         "gpu": gpu,
         "schedule": schedule,
+        "timezone": timezone,
         "secrets": secrets,
     }
     if function is not None:

@@ -176,6 +176,9 @@ class Aws:
         'your own network; "" = one that all apps of the account share',
     )
     subnets: tuple[str, ...] = key((), _TEXTS, "two at least of `vpc`, with a route to the internet")
+    public_ip: bool = key(
+        True, _SWITCH, "tasks get a public address; false: `subnets` are private, and a NAT gateway lets them out"
+    )
     ui: UiSize = key(
         UiSize,
         _TABLE,
@@ -251,6 +254,9 @@ def check_aws(document: Document, aws: Aws, at: tuple[str, ...] = ("aws",)) -> A
         raise document.error((*at, "vpc"), f"{name}.vpc needs two subnets in two zones", hint)
     if aws.subnets and not aws.vpc:
         raise document.error((*at, "subnets"), f"{name}.subnets needs their vpc", 'Add vpc = "vpc-…".')
+    if not aws.public_ip and not aws.vpc:
+        hint = 'Add vpc = "vpc-…" and its private subnets: Matinee\'s own network has no NAT gateway.'
+        raise document.error((*at, "public_ip"), f"{name}.public_ip = false needs a network of your own", hint)
     if bool(aws.certificate) != bool(aws.domain):
         key = "certificate" if aws.certificate else "domain"
         other = "domain" if aws.certificate else "certificate"

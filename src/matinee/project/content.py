@@ -191,6 +191,9 @@ def imports_beside(file: Path, folder: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
+_PARSING = threading.Lock()  # ast of Python 3.11 fails now and then with "recursion depth mismatch" in several threads
+
+
 def _parsed(file: Path) -> ast.Module | None:
     """Return the file's code; None for one that cannot be read or parsed, whose trouble shows by itself."""
     try:

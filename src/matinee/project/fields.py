@@ -39,8 +39,9 @@ class Field:
             case "switch":
                 return "" if isinstance(value, bool) else "must be true or false"
             case "texts":
-                right = isinstance(value, list) and all(isinstance(item, str) for item in value)
-                return "" if right else "must be a list of texts"
+                if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+                    return "must be a list of texts"
+                return next(filter(None, map(self._text, value)), "")
             case "list":
                 return "" if isinstance(value, list) else "must be a list"
             case "table":

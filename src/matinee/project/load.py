@@ -5,11 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from matinee.errors import ProjectError, UsageError
+from matinee.manifest import Resources
 from matinee.project.aws import Aws, check_aws, read_aws
 from matinee.project.fields import Document, Field, nearest, read_table
 from matinee.project.model import ENTRY, Api, Component, Limits, Project, Stage
@@ -28,20 +29,7 @@ _TABLE, _APP_TEXT = Field("table"), Field("text")
 _TITLES = {"title": _APP_TEXT, "description": _APP_TEXT}
 _LISTS = dict.fromkeys(("components", "shared", "files", "ignore"), Field("texts"))
 _IMAGES = {"base": _APP_TEXT}
-RESOURCES = {  # the fields of manifest.Resources, with bounds (Lambda's where both kinds have them)
-    "memory_mb": Field("whole", low=128, high=122_880),
-    "timeout_s": Field("number", low=0.1, high=1_209_600),
-    "cpu": Field("number", low=0.1, high=64),
-    "retries": Field("whole", low=0, high=100),
-    "max_workers": Field("whole", low=1, high=1000),
-    "concurrency": Field("whole", low=0, high=10_000),
-    "provisioned": Field("whole", low=0, high=10_000),
-    "gpu": Field("whole", low=0, high=8),
-    "schedule": _APP_TEXT,
-    "secrets": Field("texts"),
-    "environment": _TABLE,
-    "permissions": Field("list"),
-}
+RESOURCES = {resource.name: Field(**resource.metadata) for resource in fields(Resources)}
 _PREDICTOR = {**RESOURCES, "examples": Field("list")}
 _PERMISSION = {"actions": Field("texts"), "resources": Field("texts")}
 _ACTION = r"[a-z0-9-]+:[A-Za-z0-9*?]+"

@@ -187,6 +187,11 @@ def read_notices(document: Document, at: tuple[str, ...] = ("notices",)) -> Mapp
 OWN_PAGE = "ui.py"  # beside the matinee.toml it is the home page
 README = "README.md"
 _PAGE_FIELDS = {"file": _TEXT, "title": _TEXT, "icon": _TEXT, "replaces": _TEXT}
+_SOURCES = Field(  # one source of a content security policy each: nothing that ends it or begins another
+    "texts",
+    pattern=r"'unsafe-(inline|eval)'|((https?|wss?)://)?(\*\.)?[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:(\d+|\*))?(/[\w./~-]*)?",
+    example='must hold addresses such as "https://tiles.example.com"',
+)
 _PICTURES = (".svg", ".png", ".jpg", ".jpeg", ".webp", ".gif")
 
 
@@ -216,6 +221,15 @@ class Ui:
     pages: tuple[Page, ...] = key((), Field("list"), "pages of your own: file names, or tables as below")
     rating: str = key(
         "thumbs", Field("text", choices=("thumbs", "stars")), 'what people are asked for; "stars" = 1 to 5'
+    )
+    csp_sources: tuple[str, ...] = key(
+        (), _SOURCES, 'where pages may load from beside this app, as in "https://tiles.example.com"'
+    )
+    frame_ancestors: tuple[str, ...] = key((), _SOURCES, "sites that may show this app in a frame, a notebook's say")
+    hosts: tuple[str, ...] = key(
+        (),
+        Field("texts", pattern="[a-z0-9]([a-z0-9.-]*[a-z0-9])?", example='must hold names such as "demo.example.com"'),
+        "names that lead to this app beside this machine's, where nobody signs in: a proxy's",
     )
 
 

@@ -91,7 +91,7 @@ class ClaimBatch:
         `busy`: a run is being worked on, so only runs that are short enough to wait for it are claimed.
         """
         self._take_up_unanswered()
-        many = self._claims_wanted(busy=busy) if claims else 0
+        many = self._claims_to_make(busy=busy) if claims else 0
         due = self._store.due(self._predictor, now, many) if many else []
         new = self._claimable(due, now)
         if ITEMS_OF_END * len(self.ends) + ITEMS_OF_CLAIM * len(new) > ITEMS_MAX:
@@ -117,7 +117,7 @@ class ClaimBatch:
                 self.ahead.append((run, entry))
             del self.unanswered[0]
 
-    def _claims_wanted(self, *, busy: bool) -> int:
+    def _claims_to_make(self, *, busy: bool) -> int:
         """Return how many claims are to be made now: none while some are ahead."""
         if self.ahead:
             return 0
@@ -183,7 +183,9 @@ class ClaimBatch:
         self.unanswered = [change for change in changes if change.is_claim]
         applied = self._store.apply(*changes)
         if applied:
-            self.ahead.extend((change.recorded, change.kept) for change in self.unanswered if change.kept)
+            self.ahead.extend(
+                (change.recorded, change.recorded_entry) for change in self.unanswered if change.recorded_entry
+            )
         self.unanswered = []
         return applied
 

@@ -21,10 +21,12 @@ from dataclasses import dataclass
 
 from matinee.errors import MatineeError, NotFoundError, UnansweredError
 from matinee.ports import Launcher, Store
-from matinee.runs import Entry, Pool, Run, Slot, Status, evolve, lose, request_cancel
+from matinee.retry import backoff_s
+from matinee.runs import Entry, Pool, Run, Slot, Status, end_back_off, evolve, lose, request_cancel
 
 LOOK = 8  # due entries looked at beyond those needed: some are leased, some have moved
-LAUNCH_RETRY_S = 5.0  # when to try again after a launch failed, or a worker ended before it had said a word
+BACK_OFFS_LOOKED_AT = 100
+LAUNCH_RETRY_S = 5.0  # when to try again after a launch failed, or a worker ended before it had renewed its slot
 
 
 @dataclass(frozen=True)
@@ -132,12 +134,28 @@ def count_failed_starts(store: Store, predictor: str, reasons: list[str], now: f
 
 
 def reclaim(store: Store, predictor: str, now: float) -> None:
-    """Lose the leases whose owner holds no slot: its worker is dead, or was told to end."""
+    """Lose the leases whose owner holds no slot: its worker is dead, or was asked to end."""
     leased = store.leased(predictor)
     holders = {slot.token for slot in store.pool(predictor).slots}
     for entry in leased:
         if entry.owner not in holders:
             lose_lease(store, entry, now)
+
+
+def end_overlong_back_offs(store: Store, predictor: str, now: float, *, skew_s: float) -> None:
+    """Make due what waits longer than its back-off lasts: the clock was set back after the attempt had failed.
+
+    A backstop: it matters only while nothing else is due. `skew_s`: by how much two clocks may differ.
+    """
+    if store.due(predictor, now):
+        return
+    for entry in store.entries(predictor, BACK_OFFS_LOOKED_AT):
+        if entry.is_leased or entry.visible_at <= now + skew_s:
+            continue
+        run = store.run(entry.run_id)
+        is_waiting = run is not None and run.status is Status.QUEUED and run.attempt == entry.attempt
+        if run is not None and is_waiting and entry.visible_at > now + skew_s + backoff_s(run.failures):
+            store.apply(end_back_off(run, entry, now=now))
 
 
 def lose_lease(store: Store, leased: Entry, now: float) -> None:
@@ -168,10 +186,10 @@ def missing_slot(
 
 def _workers_needed(due: list[Entry], leased: list[Entry], pool: Pool) -> int:
     """Count the runs that want a worker now, and the workers that do nothing for them: those whose lease expired."""
-    wanted = {entry.run_id for entry in due} | {entry.run_id for entry in leased}
+    run_ids = {entry.run_id for entry in due} | {entry.run_id for entry in leased}
     holders = {slot.token for slot in pool.slots}
     stuck = sum(entry.is_leased and entry.owner in holders for entry in due)
-    return len(wanted) + stuck
+    return len(run_ids) + stuck
 
 
 def cancel(store: Store, run_id: str, now: float) -> Run:

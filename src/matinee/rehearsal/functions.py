@@ -94,7 +94,7 @@ class Functions:
             "POST",
             f"{self._service.endpoint}{PREFIX}{quote(local, safe='')}{SUFFIX}",
             body=body,
-            headers=dict(headers or {}),
+            headers={**(headers or {}), "Authorization": f"Bearer {self._service.secret}"},
             timeout=_READ_TIMEOUT_S,
         )
         passed_on = {
@@ -348,7 +348,7 @@ def _schedule(full: Json) -> Schedule:
 
 def next_time(schedule: Schedule, after: float) -> float:
     """Return when a schedule is due next, as EventBridge Scheduler reads its expression; never, if no more."""
-    return parse(schedule.expression).next_after(after) or float("inf")
+    return parse(schedule.expression, schedule.zone).next_after(after) or float("inf")
 
 
 def state_change(task: Task, region: str, account: str) -> Json:

@@ -242,8 +242,16 @@ def items_needed(operation: str, request: Json) -> Iterable[Need]:
         for table, asked in request["RequestItems"].items():
             yield _item(operation, table, [_partition(key) for key in asked["Keys"]])
     else:
-        key = _key_of(request)
-        yield _item(operation, request.get("TableName", ""), [key] if key else [])
+        key = _queried(request) if operation == "Query" else _key_of(request)
+        index = f"/index/{request['IndexName']}" if request.get("IndexName") else ""
+        yield _item(operation, request.get("TableName", "") + index, [key] if key else [])
+
+
+def _queried(request: Json) -> str:
+    """Return the partition a query reads: of its conditions the one that says equal."""
+    found = re.search(r"= ?(:\w+)", request.get("KeyConditionExpression", ""))
+    value = request.get("ExpressionAttributeValues", {}).get(found[1], {}) if found else {}
+    return str(value.get("S", ""))
 
 
 def _item(action: str, table: str, keys: list[str]) -> Need:

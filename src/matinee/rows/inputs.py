@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+from matinee.decoding import file_error
 from matinee.errors import InputError, Problem
 from matinee.tables.columns import (
     POINT,
@@ -16,19 +17,19 @@ from matinee.tables.columns import (
     Json,
     Question,
     Table,
-    boolean,
     date_text,
-    decide,
+    decide_readings,
     number_text,
-    refused,
+    parse_boolean,
 )
-from matinee.tables.read import Source, check_readings, open_table
+from matinee.tables.read import Source
+from matinee.tables.uploads import check_readings, open_upload
 from matinee.values import validate
 from matinee.values.validate import resolve
 
 Schema = dict[str, Any]
 
-KEPT_PROBLEMS = 100
+MAX_PROBLEMS = 100
 PREVIEW_ROWS = 5
 
 
@@ -47,7 +48,7 @@ class RowProblem:
 
 @dataclass(frozen=True)
 class RowsCheck:
-    """What is known of a table before it is started. `mapping` is parameter → column; nothing is kept of the rows."""
+    """What is known of a table before it is started. `mapping` is parameter → column; it holds no rows."""
 
     columns: tuple[Column, ...]
     mapping: Mapping[str, str]
@@ -88,7 +89,7 @@ class RowsCheck:
 def check(
     source: Source,
     parameters: Schema,
-    given: Mapping[str, str | None] | None = None,
+    mapping: Mapping[str, str | None] | None = None,
     *,
     limit: int,
     readings: Mapping[str, str] | None = None,
@@ -97,16 +98,18 @@ def check(
     """Check every row of the table against the parameters.
 
     `readings` answers the `questions` of an earlier check: column → reading. Raises InputError when the table cannot be
-    read to its end, has no rows or more than `limit`, or when `given` names what there is not.
+    read to its end, has no rows or more than `limit`, or when `mapping` names what there is not.
     """
     check_readings(readings or {})
-    with open_table(source, sheet) as table:
+    with open_upload(source, sheet) as table:
         names = [column.name for column in table.columns]
-        chosen = chosen_mapping(parameters, names, given)
+        chosen = choose_columns(parameters, names, mapping)
         missing = missing_parameters(parameters, chosen)
-        read = {} if missing else _texts(table, wanted(parameters, chosen))
-        found, questions = decide(names, counted(table, limit) if read else (), read, readings or {}, table.delimiter)
-    with open_table(source, sheet) as table:
+        read = {} if missing else _texts(table, numbers_and_dates(parameters, chosen))
+        found, questions = decide_readings(
+            names, limit_rows(table, limit) if read else (), read, readings or {}, table.delimiter
+        )
+    with open_upload(source, sheet) as table:
         if missing or questions:
             preview = tuple(tuple(row) for row in islice(table.rows, PREVIEW_ROWS))
             known = RowsCheck(table.columns, chosen, missing, notes=table.notes, preview=preview)
@@ -126,22 +129,22 @@ def _check(
 ) -> RowsCheck:
     cells = Cells(parameters, [column.name for column in table.columns], chosen, readings)
     total = invalid = 0
-    kept: list[RowProblem] = []
+    problems: list[RowProblem] = []
     preview_rows: list[tuple[Json, ...]] = []
-    for row in counted(table, limit):
+    for row in limit_rows(table, limit):
         total += 1
         if total <= PREVIEW_ROWS:
             preview_rows.append(tuple(row))
-        found = faults(cells, parameters, row)
+        found = row_problems(cells, parameters, row)
         if found:
             invalid += 1
-            room = KEPT_PROBLEMS - len(kept)
-            kept += [RowProblem(total, _column(fault.path, chosen), fault.message) for fault in found[:room]]
+            room = MAX_PROBLEMS - len(problems)
+            problems += [RowProblem(total, _column(fault.path, chosen), fault.message) for fault in found[:room]]
     preview = tuple(preview_rows)
-    return RowsCheck(table.columns, chosen, (), total, invalid, tuple(kept), table.notes, preview, readings)
+    return RowsCheck(table.columns, chosen, (), total, invalid, tuple(problems), table.notes, preview, readings)
 
 
-def counted(table: Table, limit: int) -> Iterator[list[Json]]:
+def limit_rows(table: Table, limit: int) -> Iterator[list[Json]]:
     """Yield the rows; InputError when there are none, or more than `limit`."""
     if table.total is not None and table.total > limit:
         raise _too_many(f"{table.total:,}", limit)
@@ -152,10 +155,10 @@ def counted(table: Table, limit: int) -> Iterator[list[Json]]:
             raise _too_many(f"more than {limit:,}", limit)
         yield row
     if not total:
-        raise refused("has no rows below its column names")
+        raise file_error("has no rows below its column names")
 
 
-def faults(cells: Cells, parameters: Schema, row: list[Json]) -> list[Problem]:
+def row_problems(cells: Cells, parameters: Schema, row: list[Json]) -> list[Problem]:
     """Return what is wrong with one row."""
     try:
         return validate.problems(parameters, cells.inputs(row))
@@ -164,7 +167,7 @@ def faults(cells: Cells, parameters: Schema, row: list[Json]) -> list[Problem]:
 
 
 def _too_many(count: str, limit: int) -> InputError:
-    return refused(
+    return file_error(
         f"has {count} rows, and at most {limit:,} are allowed at once",
         "Split it, or raise rows under [limits] in matinee.toml.",
     )
@@ -180,27 +183,27 @@ def _column(path: str, mapping: Mapping[str, str]) -> str:
 # Which column goes to which parameter: by name, ignoring case, spaces and underscores; people may say otherwise.
 
 
-def automatic(parameters: Schema, columns: Sequence[str]) -> dict[str, str]:
+def match_columns(parameters: Schema, columns: Sequence[str]) -> dict[str, str]:
     """Return parameter → column for the columns whose name is a parameter's: the same name first, then a like one."""
-    free = {folded(column): column for column in reversed(columns) if folded(column)}  # the first wins
+    free = {fold_name(column): column for column in reversed(columns) if fold_name(column)}  # the first wins
     same = set(columns)
     names = parameters.get("properties", {})
-    found = {name: name if name in same else free.get(folded(name), "") for name in names}
+    found = {name: name if name in same else free.get(fold_name(name), "") for name in names}
     taken = {column for name, column in found.items() if name == column}
     return {name: column for name, column in found.items() if column and (name == column or column not in taken)}
 
 
-def chosen_mapping(
-    parameters: Schema, columns: Sequence[str], given: Mapping[str, str | None] | None = None
+def choose_columns(
+    parameters: Schema, columns: Sequence[str], chosen: Mapping[str, str | None] | None = None
 ) -> dict[str, str]:
-    """Return the automatic mapping with what people chose over it; None or "" takes no column.
+    """Return the automatic mapping with the choices of people (`chosen`) over it; None or "" takes no column.
 
     Raises InputError for a parameter or column that there is not.
     """
-    found: dict[str, str] = automatic(parameters, columns)
+    found: dict[str, str] = match_columns(parameters, columns)
     names = parameters.get("properties", {})
     wrong = []
-    for name, column in (given or {}).items():
+    for name, column in (chosen or {}).items():
         if name not in names:
             wrong.append(Problem(name, f"is not a parameter; there is {', '.join(names) or 'none'}"))
         elif not column:
@@ -219,7 +222,7 @@ def missing_parameters(parameters: Schema, mapping: Mapping[str, str]) -> tuple[
     return tuple(name for name in parameters.get("required", ()) if name not in mapping)
 
 
-def folded(name: str) -> str:
+def fold_name(name: str) -> str:
     """Return the name without case and without what is neither letter nor digit."""
     return "".join(filter(str.isalnum, name.casefold()))
 
@@ -230,9 +233,9 @@ def _listed(columns: Sequence[str], most: int = 10) -> str:
 
 
 # --- cells ------------------------------------------------------------------------------------------------------------
-# One row's cells → a predictor's inputs: texts converted as its schema wants them.
+# One row's cells → a predictor's inputs: texts converted as its schema says.
 #
-# A text that cannot be what is wanted stays text, so that the one validator says what is wrong with it.
+# A text that cannot be converted stays text, so that the one validator says what is wrong with it.
 
 
 _INTEGER = re.compile(r"[+-]?\d{1,400}")
@@ -319,7 +322,7 @@ class _Reader:
         if not stripped:
             return self._empty
         if "boolean" in self._kinds and not self._kinds & {"integer", "number"}:
-            meaning = boolean(stripped)
+            meaning = parse_boolean(stripped)
             return text if meaning is None else meaning
         if self._kinds & {"integer", "number"}:
             return self._number(stripped, text)
@@ -354,7 +357,7 @@ def _json(stripped: str, text: str) -> Json:
         return text
 
 
-def wanted(parameters: Schema, mapping: Mapping[str, str]) -> dict[str, str]:
+def numbers_and_dates(parameters: Schema, mapping: Mapping[str, str]) -> dict[str, str]:
     """Return column → "number" or "date" for the columns whose texts are read as one: which reading must be known."""
     found = {}
     for name, column in mapping.items():

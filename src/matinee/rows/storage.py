@@ -162,13 +162,13 @@ class Outcome(NamedTuple):
     error: str
 
 
-def results_reference(value: Json) -> dict[str, Json] | None:
+def rows_reference(value: Json) -> dict[str, Json] | None:
     """Return what a run's inputs or result say of rows; None when it is no run of rows."""
     found = value.get(MARK) if isinstance(value, dict) and len(value) == 1 else None
     return found if isinstance(found, dict) and "key" in found else None
 
 
-def load_results(files: RowFiles, key: str) -> Upload:
+def load_upload(files: RowFiles, key: str) -> Upload:
     """Return the table uploaded under `key`."""
     stored = json.loads(files.read(f"{key}/table.json"))
     columns = tuple(Column(**column) for column in stored["columns"])
@@ -184,9 +184,9 @@ def results_key(run_id: str) -> str:
 
 def read_outcomes(files: RowFiles, upload: Upload, run_id: str, unfinished: str) -> Iterator[Outcome]:
     """Yield every row of the upload with its outcome; rows not reached have the error `unfinished`."""
-    given = read_rows(files.read, chain_chunks(files, upload.key))
+    uploaded = read_rows(files.read, chain_chunks(files, upload.key))
     done = read_rows(files.read, chain_chunks(files, results_key(run_id)))
-    for number, cells in enumerate(given, 1):
+    for number, cells in enumerate(uploaded, 1):
         result, error = next(done, (None, unfinished))
         yield Outcome(number, cells, result, error)
 
@@ -201,7 +201,7 @@ class Layout:
     """The columns of the table: the upload's, the result's (its fields, if it has), and `error`."""
 
     def __init__(self, columns: Sequence[Column], result: Schema) -> None:
-        self.given = tuple(columns)
+        self.uploaded = tuple(columns)
         taken = {column.name for column in columns}
         meant = resolve(result, result)
         fields = meant.get("properties") if meant.get("type") == "object" and "x-matinee" not in meant else None
@@ -214,11 +214,11 @@ class Layout:
     @property
     def columns(self) -> tuple[Column, ...]:
         """All columns in order."""
-        return (*self.given, *self.results, self.error)
+        return (*self.uploaded, *self.results, self.error)
 
     def row(self, outcome: Outcome) -> list[Json]:
         """Return one line of the table."""
-        width = len(self.given)
+        width = len(self.uploaded)
         cells = [*outcome.cells[:width], *[None] * (width - len(outcome.cells))]
         return [*cells, *self._values(outcome.result), outcome.error or None]
 
@@ -236,7 +236,7 @@ def export(layout: Layout, outcomes: Iterable[Outcome], form: str, separator: st
 
 
 def _record(layout: Layout, outcome: Outcome) -> Json:
-    inputs = dict(zip((column.name for column in layout.given), outcome.cells, strict=False))
+    inputs = dict(zip((column.name for column in layout.uploaded), outcome.cells, strict=False))
     return {"row": outcome.number, "inputs": inputs, "result": outcome.result, "error": outcome.error or None}
 
 

@@ -4,8 +4,8 @@ It is called in four ways:
 
     {"predictor": "plan"}                          a submit's poke, or a worker that leaves: that pool
     {"predictor": "plan", "scheduled": "…Z"}       EventBridge Scheduler: submit one run for that time, then that pool
-    ECS "Task State Change", lastStatus STOPPED    a worker has ended: its pool; then who is to be told of a run's end
-    anything else                                  every minute, the backstop: all pools; then who is to be told
+    ECS "Task State Change", lastStatus STOPPED    a worker has ended: its pool; then notices of a run's end
+    anything else                                  every minute, the backstop: all pools; then notices
 
 AWS calls at least once and in any order: everything here may be done again. An error makes AWS call twice more.
 https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_task_events.html
@@ -23,13 +23,14 @@ from functools import cache
 from typing import Any
 
 from matinee.backends.aws.launcher import GROUP, AwsLauncher
+from matinee.backends.aws.store import SKEW_S
 from matinee.backends.factory import Backend, open_backend, open_launcher
 from matinee.client.core import SCHEDULE, Client, submit_scheduled
 from matinee.errors import BackendError, MatineeError, UsageError
 from matinee.manifest import Release
 from matinee.notices.deliver import deliver, open_senders
 from matinee.ports import Invocation, Launcher, Store
-from matinee.queue.dispatch import dispatch
+from matinee.queue.dispatch import dispatch, end_overlong_back_offs
 from matinee.runtime.secrets import fetch
 from matinee.settings import Settings, secret_paths
 
@@ -53,7 +54,7 @@ def _open() -> Dispatcher:
 
 @dataclass(frozen=True)
 class Dispatcher:
-    """Brings pools to what their queues need. An AwsLauncher is told the release before anything is launched."""
+    """Brings pools to what their queues need. An AwsLauncher gets the release before anything is launched."""
 
     backend: Backend
     settings: Settings
@@ -71,7 +72,8 @@ class Dispatcher:
         if event.get("scheduled"):
             done["submitted"] = self._submit(str(event["predictor"]), event)
         named = _predictor_of(event)
-        done["pools"], failures = self._dispatch(release, [named] if named else store.pools(), now)
+        pools = [named] if named else list(store.pools())
+        done["pools"], failures = self._dispatch(release, pools, now, is_backstop=not named)
         if "predictor" not in event:
             done["tell_next_at"] = deliver(store, now, open_senders(release, store))
             _tell_queues(store, now)
@@ -79,12 +81,16 @@ class Dispatcher:
             raise BackendError(f"The dispatcher could not look at {'; '.join(failures)}")
         return done
 
-    def _dispatch(self, release: Release, predictors: Iterable[str], now: float) -> tuple[list[Json], list[str]]:
+    def _dispatch(
+        self, release: Release, predictors: Iterable[str], now: float, *, is_backstop: bool
+    ) -> tuple[list[Json], list[str]]:
         """Return what was done, and which pools could not be looked at and why."""
         done: list[Json] = []
         failures: list[str] = []
         for predictor in predictors:
             try:
+                if is_backstop:
+                    end_overlong_back_offs(self.backend.store, predictor, now, skew_s=SKEW_S)
                 done.append(dispatch_pool(self.backend.store, self.launcher, release, predictor, now))
             except MatineeError as error:  # one pool that fails must not keep the others waiting
                 log.warning("The dispatcher could not look at %s: %s", predictor, error)
@@ -92,7 +98,7 @@ class Dispatcher:
         return done, failures
 
     def _submit(self, predictor: str, event: Mapping[str, Json]) -> str:
-        """Submit the run of a scheduled time, once however often it is said; return its id, or why there is none."""
+        """Submit the run of a scheduled time, once; return its id, or why there is none."""
         client = Client(replace(self.backend, invoker=_Silent()), self.settings, SCHEDULE, owner=True)
         try:
             return submit_scheduled(client, predictor, str(event["scheduled"]), event.get("inputs")).id

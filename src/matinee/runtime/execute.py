@@ -11,7 +11,7 @@ from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from matinee.errors import ComponentError, InputError, MatineeError, PredictionError
+from matinee.errors import ComponentError, InputError, Interruption, MatineeError, PredictionError
 from matinee.own_paths import hint_for_missing_file, name_own_files, snapshot_of
 from matinee.predictors import declare
 from matinee.predictors.context import Context, context
@@ -42,7 +42,7 @@ def execute(
     """
     checked = validate.check(manifest["parameters"], blobs.load_payload(files, inputs))
     with blobs.Reader(files) as read_blob:  # files that the function has as paths are there until its result is encoded
-        arguments = decode.arguments(function, checked, read_blob)
+        arguments = decode.decode_arguments(function, checked, read_blob)
         result = call_function(function, **arguments)
         return _encoded(function.__name__, manifest["result"], result, files, prefix)
 
@@ -52,7 +52,7 @@ def call_function(function: Callable[..., Any], *arguments: Any, **inputs: Any) 
     name = getattr(function, "__name__", type(function).__name__)
     try:
         return function(*arguments, **inputs)
-    except (InputError, KeyboardInterrupt):
+    except (InputError, Interruption):
         raise
     except MemoryError as error:
         raise PredictionError(
@@ -63,7 +63,7 @@ def call_function(function: Callable[..., Any], *arguments: Any, **inputs: Any) 
         ) from error
     except MatineeError as error:
         raise PredictionError(error.message, hint=error.hint, traceback=user_traceback(error)) from error
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # CancelledError, GeneratorExit, SystemExit too: the caller learns what ended it
         message = name_own_files(f"{name} raised {type(error).__name__}: {error}".rstrip(": "))
         raise PredictionError(message, hint=hint_for_missing_file(error), traceback=user_traceback(error)) from error
 
@@ -72,7 +72,7 @@ def _encoded(name: str, schema: dict[str, Any], result: Any, files: Any, prefix:
     now = context()
     own = f"results/{now.run_id or 'run'}/{now.attempt}"
     try:
-        value = encode.to_json(result, blobs.writer(files, prefix or own))
+        value = encode.to_json(result, blobs.blob_writer(files, prefix or own))
         found = validate.problems(schema, value)
         if found:
             raise InputError(problems=tuple(found[:5]))
@@ -90,12 +90,12 @@ def user_traceback(error: BaseException) -> str:
     """Return the traceback's last lines without Matinee's own frames."""
     import traceback
 
-    told = traceback.TracebackException(type(error), error, _without_ours(error.__traceback__))
-    inner: traceback.TracebackException | None = told
+    summary = traceback.TracebackException(type(error), error, _without_ours(error.__traceback__))
+    inner: traceback.TracebackException | None = summary
     while inner is not None:
         inner.stack = traceback.StackSummary.from_list([f for f in inner.stack if not f.filename.startswith(_OURS)])
         inner = inner.__cause__ or inner.__context__
-    return name_own_files("\n".join("".join(told.format()).rstrip().splitlines()[-_TRACEBACK_LINES:]))
+    return name_own_files("\n".join("".join(summary.format()).rstrip().splitlines()[-_TRACEBACK_LINES:]))
 
 
 def _without_ours(frames: TracebackType | None) -> TracebackType | None:
@@ -104,11 +104,8 @@ def _without_ours(frames: TracebackType | None) -> TracebackType | None:
     return frames
 
 
-# --- load -------------------------------------------------------------------------------------------------------------
-# Loads a component's module by its path and collects the predictors it declares.
-
+# --- loading a component ----------------------------------------------------------------------------------------
 # ruff: noqa: PTH100, PTH110, PTH112, PTH113, PTH118, PTH119, PTH120, PTH122, PTH123 - importing pathlib costs a predictor's start 3 ms
-
 
 Function = Callable[..., Any]
 
@@ -217,7 +214,7 @@ def _by_name(functions: list[Function], path: str) -> dict[str, Function]:
     return found
 
 
-# --- binding ----------------------------------------------------------------------------------------------------------
+# --- the binding ------------------------------------------------------------------------------------------------
 # What a running predictor reaches through `state`, `progress` and `predictor(name)`: the app's own backend.
 #
 # Store and client are opened when first used, and once per process: most predictors use neither, and must start fast.
@@ -227,7 +224,7 @@ Report = Callable[[float | None, str], None]
 
 
 class RuntimeBinding:
-    """Implements `predictor.inside.Binding`. `settings` None: the environment's; `report` None: nobody asks."""
+    """Implements `predictors.context.Binding`. `settings` None: the environment's; `report` None: nobody asks."""
 
     def __init__(self, settings: Settings | None, context: Context, report: Report | None = None) -> None:
         self._settings = settings
@@ -240,7 +237,7 @@ class RuntimeBinding:
         return self._context
 
     def report(self, fraction: float | None, message: str) -> None:
-        """Tell how far the run is."""
+        """Report how far the run is."""
         if self._report is not None:
             self._report(fraction, message)
 
@@ -293,11 +290,11 @@ class RuntimeBinding:
         return _client(self._settings, self._context.user)
 
     def _json(self, name: str, inputs: Mapping[str, Any]) -> Any:
-        from matinee.runs import new_run_id
+        from matinee.runs import inputs_key, new_run_id
         from matinee.values import blobs, encode
 
-        prefix = f"inputs/{self._context.run_id}/{name}-{new_run_id()}"
-        return encode.to_json(dict(inputs), blobs.writer(backend(self._settings).files, prefix))
+        prefix = f"{inputs_key(name, self._context.run_id)}/{new_run_id()}"
+        return encode.to_json(dict(inputs), blobs.blob_writer(backend(self._settings).files, prefix))
 
 
 def backend(settings: Settings | None = None) -> Backend:

@@ -25,7 +25,7 @@ from matinee.predictors.declare import Declared, declared, handled
 from matinee.runtime.execute import execute, load_component
 from matinee.runtime.plain import find_handler
 from matinee.settings import HANDLER, Settings
-from matinee.values import encode, validate
+from matinee.values import blobs, encode, validate
 
 # Where the package that has a module is called otherwise: the hint must name what can be installed.
 _PACKAGES = {
@@ -97,21 +97,21 @@ def _check_function_name(function: Callable[..., Any]) -> None:
 
 
 def _predictor(component: str, function: Callable[..., Any], calls: tuple[str, ...]) -> PredictorManifest:
-    told: Declared = function.__matinee__  # type: ignore[attr-defined]
+    declared: Declared = function.__matinee__  # type: ignore[attr-defined]
     from matinee.values.describe import describe  # loads pydantic
 
     _check_function_name(function)
     parameters, result = describe(function)
-    examples = tuple(_example(function, parameters, i, e) for i, e in enumerate(told.examples, 1))
-    _check_told(function, told, parameters, examples)
+    examples = tuple(_example(function, parameters, i, e) for i, e in enumerate(declared.examples, 1))
+    _check_declared(function, declared, parameters, examples)
     return PredictorManifest(
         name=function.__name__,
-        kind=told.kind,
+        kind=declared.kind,
         component=component,
         doc=_doc(function),
         parameters=parameters,
         result=result,
-        resources=Resources(**told.resources),
+        resources=Resources(**declared.resources),
         examples=examples,
         calls=calls,
     )
@@ -125,24 +125,24 @@ def _doc(function: Callable[..., Any]) -> str:
 
 def _example(function: Callable[..., Any], parameters: dict[str, Any], number: int, example: Any) -> dict[str, Any]:
     try:
-        value = encode.to_json(example)
+        value = encode.to_json(example, blobs.inline_small_blob)
         validate.check(parameters, value)
     except InputError as error:
         raise ComponentError(
             f"Example {number} of {function.__name__} does not fit its parameters: {error.message}.",
-            hint="Mend the example or the annotation.",
+            hint=error.hint or "Mend the example or the annotation.",
             file=function.__code__.co_filename,
             line=function.__code__.co_firstlineno,
         ) from error
     return dict(value)
 
 
-def _check_told(
-    function: Callable[..., Any], told: Declared, parameters: dict[str, Any], examples: tuple[dict[str, Any], ...]
+def _check_declared(
+    function: Callable[..., Any], declared: Declared, parameters: dict[str, Any], examples: tuple[dict[str, Any], ...]
 ) -> None:
     try:
-        schedule.check(told.resources.get("schedule", ""), function.__name__, told.kind, parameters, examples)
-        secrets.check_declared(function.__name__, told.resources["secrets"])
+        schedule.check(declared.resources.get("schedule", ""), function.__name__, declared.kind, parameters, examples)
+        secrets.check_declared(function.__name__, declared.resources["secrets"])
     except UsageError as error:
         code = function.__code__
         raise ComponentError(error.message, hint=error.hint, file=code.co_filename, line=code.co_firstlineno) from error
@@ -165,9 +165,9 @@ def _trouble(error: BaseException, source: str) -> Trouble:
         return Trouble(
             f"There is no module named {error.name} in the component's environment.", _header(package), file, line
         )
-    told = f"{type(error).__name__}: {error}".rstrip(": ")
+    reason = f"{type(error).__name__}: {error}".rstrip(": ")
     hint = _no_variable(error) or hint_for_missing_file(error) or "Run it with Python to see more."
-    return Trouble(f"{Path(source).name} failed while it was imported: {told}.", hint, file, line)
+    return Trouble(f"{Path(source).name} failed while it was imported: {reason}.", hint, file, line)
 
 
 def _no_variable(error: BaseException) -> str:

@@ -34,7 +34,7 @@ class Fault(Exception):  # noqa: N818 - named as the runtime client's own
 
 
 class LambdaContext:
-    """What a handler is told of its request. https://docs.aws.amazon.com/lambda/latest/dg/python-context.html"""
+    """What a handler gets to know of its request. https://docs.aws.amazon.com/lambda/latest/dg/python-context.html"""
 
     def __init__(self, headers: http.client.HTTPMessage) -> None:
         client_context = json.loads(headers.get("Lambda-Runtime-Client-Context") or "null")
@@ -60,7 +60,9 @@ class RuntimeApi:
     """One kept connection to the Runtime API."""
 
     def __init__(self, address: str) -> None:
-        self._connection = http.client.HTTPConnection(address)
+        host, slash, path = address.partition("/")  # the local Lambda service has a secret as the first part
+        self._connection = http.client.HTTPConnection(host)
+        self._below = slash + path
 
     def next(self) -> tuple[bytes, http.client.HTTPMessage]:
         """Wait for a request; return its payload and headers."""
@@ -79,7 +81,7 @@ class RuntimeApi:
     def _exchange(
         self, method: str, path: str, body: bytes | None, headers: dict[str, str], expected: int
     ) -> tuple[bytes, http.client.HTTPMessage]:
-        self._connection.request(method, path, body, headers)
+        self._connection.request(method, self._below + path, body, headers)
         response = self._connection.getresponse()
         data = response.read()
         if response.status != expected:
@@ -94,7 +96,7 @@ def run(handler_name: str, address: str) -> int:
         handler = _import(handler_name)
     except Exception as error:
         problem = _problem(error, "")
-        _say(problem)
+        _print(problem)
         api.init_error(problem)
         return 1
     while True:
@@ -110,7 +112,7 @@ def _serve(api: RuntimeApi, handler: Handler, payload: bytes, headers: http.clie
         body = result if isinstance(result, bytes) else _encoded(result)
     except Exception as error:
         problem = _problem(error, request_id)
-        _say(problem)
+        _print(problem)
         kind = {"Lambda-Runtime-Function-Error-Type": problem["errorType"]}
         api.answer(request_id, "error", json.dumps(problem).encode(), kind)
     else:
@@ -153,7 +155,7 @@ def _problem(error: Exception, request_id: str) -> dict[str, Any]:
     return {"errorMessage": message, "errorType": kind, "requestId": request_id, "stackTrace": trace}
 
 
-def _say(problem: dict[str, Any]) -> None:
+def _print(problem: dict[str, Any]) -> None:
     lines = [f"[ERROR] {problem['errorType']}: {problem['errorMessage']}", "Traceback (most recent call last):"]
     sys.stdout.write("\r".join([*lines, *"".join(problem["stackTrace"]).splitlines()]) + "\n")
 

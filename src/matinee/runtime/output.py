@@ -1,4 +1,7 @@
-"""On AWS, what the UI and the dispatcher say: one JSON line an event, which CloudWatch searches."""
+"""The output of a process on AWS as JSON lines, which CloudWatch searches.
+
+`JsonLines` is for the UI and the dispatcher, `RequestLines` for a realtime predictor: its lines name their run.
+"""
 
 from __future__ import annotations
 
@@ -33,9 +36,9 @@ class JsonLines:
         with self._lock:
             self._partial += text
             if self._partial.endswith("\n"):
-                said, self._partial = self._partial.rstrip("\n"), ""
-                if said:
-                    self._stream.write(_line(self._level, said))
+                line, self._partial = self._partial.rstrip("\n"), ""
+                if line:
+                    self._stream.write(_line(self._level, line))
                     self._stream.flush()
         return len(text)
 
@@ -51,10 +54,10 @@ class JsonLines:
 def install() -> None:
     """Take the place of this process's output."""
     sys.stdout, sys.stderr = JsonLines(sys.stdout, "INFO"), JsonLines(sys.stderr, "WARNING")
-    sys.excepthook = _said
+    sys.excepthook = _write_traceback
 
 
-def _said(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+def _write_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     sys.stderr.write("".join(traceback.format_exception(kind, error, trace)))
 
 
@@ -64,11 +67,10 @@ def _line(level: str, message: str) -> str:
     return log_lines.to_json(time.time(), level, message)
 
 
-# --- realtime log -----------------------------------------------------------------------------------------------------
-# On AWS, what a realtime predictor prints and logs, as JSON lines that name its run: what `runs logs` finds.
-#
-# CloudWatch keeps a function's output line by line; `backends.aws.logs` searches it by `run_id`. Imported on AWS alone,
-# before the component; nothing is loaded here that the runtime client has not loaded.
+# --- a realtime predictor ---------------------------------------------------------------------------------------
+# What it prints and logs, as JSON lines that name its run: what `runs logs` finds. CloudWatch keeps a function's output
+# line by line; `backends.aws.logs` searches it by `run_id`. Imported on AWS alone, before the component; nothing is
+# loaded here that the runtime client has not loaded.
 
 
 class RequestLines:
@@ -87,7 +89,7 @@ class RequestLines:
     def end(self) -> None:
         """The request is answered: write what has no end of line yet."""
         with self._lock:
-            self._say_rest()
+            self._write_rest()
             self._run_id = ""
 
     def write(self, text: str) -> int:
@@ -99,7 +101,7 @@ class RequestLines:
             *lines, self._partial = (self._partial + text).split("\n")
             for line in lines:
                 if line:
-                    self._say("INFO", line)
+                    self._write_line("INFO", line)
         return len(text)
 
     def writelines(self, lines: Any) -> None:
@@ -110,18 +112,18 @@ class RequestLines:
     def log(self, level: str, message: str) -> None:
         """Write one line of several words or lines, at its level."""
         with self._lock:
-            self._say_rest()
-            self._say(level, message)
+            self._write_rest()
+            self._write_line(level, message)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
-    def _say_rest(self) -> None:
+    def _write_rest(self) -> None:
         rest, self._partial = self._partial, ""
         if rest:
-            self._say("INFO", rest)
+            self._write_line("INFO", rest)
 
-    def _say(self, level: str, message: str) -> None:
+    def _write_line(self, level: str, message: str) -> None:
         self._stream.write(log_lines.to_json(time.time(), level, message, component=_COMPONENT, run_id=self._run_id))
 
 

@@ -154,7 +154,7 @@ def _load() -> tuple[Any, dict[str, Json], str]:
     version = label or os.environ.get("AWS_LAMBDA_FUNCTION_VERSION", "")
     try:
         function = _find_function()
-    except Exception as error:
+    except BaseException as error:  # SystemExit too: whatever a component does at import is named
         trace = user_traceback(error).splitlines(keepends=True)
         raise _fault_type()(type(error).__name__, str(error), trace) from error
     return function, manifest, version

@@ -1,6 +1,6 @@
 """The secrets of a deployed function (a realtime predictor, the dispatcher), fetched from SSM before all else.
 
-Lambda has no `secrets`, so the function is told where they are: `settings.SECRETS`.
+Lambda has no `secrets`, so variables say where they are: `settings.SECRETS`.
 One signed request of the standard library: boto3 would cost every cold start a third of a second and more.
 Nothing of this is imported where there are no secrets.
 https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_GetParameters.html
@@ -55,19 +55,19 @@ class Place(NamedTuple):
 
 def fetch(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the values of the secrets that `environ` names; BackendError with what is missing and what to do."""
-    wanted = secret_paths(environ)
+    paths_by_name = secret_paths(environ)
     place = Place.from_environment(environ)
-    paths, values = list(wanted.values()), dict[str, str]()
+    paths, values = list(paths_by_name.values()), dict[str, str]()
     for first in range(0, len(paths), NAMES_A_CALL):
         values |= _get(place, paths[first : first + NAMES_A_CALL])
-    for name, path in wanted.items():
+    for name, path in paths_by_name.items():
         if path not in values:
             raise BackendError(
                 f"The secret {name} of {environ.get(PREDICTOR, 'this predictor')} is not set: "
                 f"SSM has no parameter {path}.",
                 hint=f"Set it: matinee secret set {name} --stage {environ.get(STAGE) or 'STAGE'}",
             )
-    return {name: values[path] for name, path in wanted.items()}
+    return {name: values[path] for name, path in paths_by_name.items()}
 
 
 def signed(place: Place, host: str, body: bytes, at: float) -> dict[str, str]:

@@ -208,7 +208,11 @@ def _too_much(name: str, asked: str, limit: str) -> ProjectError:
 # Exports would lock the stacks together: none could change what another imports.
 
 # The network: told which zones to use, gives what the app's stack is told.
+APP_FOLDER = "/app"  # where the UI's image has the app's files
 ZONES = "Zones"
+# VPC origins of CloudFront are not to be had in these zones (as AWS listed them in 2025; not seen on an account):
+# https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/private-content-vpc-origins.html
+ZONES_WITHOUT_ORIGINS = frozenset({"use1-az3", "usw1-az2", "apne1-az3", "apne2-az1", "cac1-az3"})
 VPC = "VpcId"
 VPC_CIDR = "VpcCidr"
 SUBNETS = "SubnetIds"

@@ -19,7 +19,7 @@ from matinee.stack.permissions import Statement
 Json = Any
 LONGEST_POLICY = 6144  # of a managed policy, white space not counted
 _PAGES = "https://docs.aws.amazon.com/service-authorization/latest/reference/list_"
-_SERVICES = (
+LINKED_SERVICES = (  # whose service-linked roles a deployment makes
     *("ecs", "ecs.application-autoscaling", "elasticloadbalancing", "vpcorigin.cloudfront"),
     *("batch", "ecs-compute"),  # for a GPU
 )
@@ -78,7 +78,8 @@ def _as_json(statement: Statement) -> dict[str, Json]:
 
 
 def _stacks(s: Scope) -> tuple[Statement, ...]:
-    own = (s.arn("cloudformation", f"stack/{s.names.base}*/*"), s.arn("cloudformation", f"stack/{NETWORK_STACK}/*"))
+    stacks = (s.names.base, f"{s.names.base}-*", NETWORK_STACK)
+    own = tuple(s.arn("cloudformation", f"stack/{name}/*") for name in stacks)
     return (Statement("Stacks", ("cloudformation:*",), own),)
 
 
@@ -91,8 +92,8 @@ def _roles(s: Scope) -> tuple[Statement, ...]:
     keeping = ["DeleteRole", "GetRole*", "List*RolePolicies", "TagRole", "UntagRole", "UpdateAssumeRolePolicy"]
     keeping += ["UpdateRole*"]
     services = {"StringEquals": {"iam:PassedToService": [f"{name}.amazonaws.com" for name in _PASSED_TO]}}
-    linked = {"StringEquals": {"iam:AWSServiceName": [f"{name}.amazonaws.com" for name in _SERVICES]}}
-    profiles = (s.arn("iam", f"instance-profile/{s.names.base}*", region=""),)
+    linked = {"StringEquals": {"iam:AWSServiceName": [f"{name}.amazonaws.com" for name in LINKED_SERVICES]}}
+    profiles = (s.arn("iam", f"instance-profile/{s.names.prefix}*", region=""),)
     in_profiles = ("AddRoleTo", "Create", "Delete", "Get", "RemoveRoleFrom")
     return (
         Statement("MakeRoles", tuple(f"iam:{a}" for a in making), own, bounded),
@@ -158,24 +159,25 @@ def _named(s: Scope) -> tuple[Statement, ...]:
 
 _EC2_KEEP = (
     "Associate*", "Attach*", "Authorize*", "Create*", "Delete*", "Detach*", "Disassociate*", "Modify*", "Revoke*",
-    "Update*",
+    "Replace*", "Update*",
 )  # fmt: skip
 
 
 def _tagged(s: Scope) -> tuple[Statement, ...]:
     """Return what bears one of our tags, put on when it is made; and, whole, the parts of a network it is made in."""
-    balancers = (s.arn("elasticloadbalancing", "*"),)
     made, kept = _by_tag("Request", "name", s.names.base), _by_tag("Resource", "name", s.names.base)
     keep = tuple(f"ec2:{action}" for action in _EC2_KEEP)
-    ec2 = (s.arn("ec2", "*"),)
-    making = ("elasticloadbalancing:AddTags", "elasticloadbalancing:Create*")
+    ec2, balancers = s.arn("ec2", "*"), s.arn("elasticloadbalancing", "*")
+    make = ("ec2:CreateSecurityGroup", "elasticloadbalancing:AddTags", "elasticloadbalancing:Create*")
+    changed, resources = [*keep, "elasticloadbalancing:*"], [ec2, balancers]
+    if s.aws.edge == "cloudfront":
+        changed.append("cloudfront:*")
+        resources += [s.arn("cloudfront", f"{kind}/*", region="") for kind in ("distribution", "vpcorigin")]
     return (
         *_network(s, keep),
-        Statement("MakeGroups", ("ec2:CreateSecurityGroup",), ec2, made),
-        Statement("KeepGroups", keep, ec2, kept),
-        Statement("TagWhatIsMade", ("ec2:CreateTags",), ec2, {"StringLike": {"ec2:CreateAction": "Create*"}}),
-        Statement("MakeBalancers", making, balancers, made),
-        Statement("KeepBalancers", ("elasticloadbalancing:*",), balancers, kept),
+        Statement("MakeWithTheTag", make, (ec2, balancers), made),
+        Statement("ChangeWhatHasTheTag", tuple(changed), tuple(resources), kept),
+        Statement("TagWhatIsMade", ("ec2:CreateTags",), (ec2,), {"StringLike": {"ec2:CreateAction": "Create*"}}),
         Statement("Scale", ("application-autoscaling:*",), (s.arn("application-autoscaling", "scalable-target/*"),)),
     )
 
@@ -197,13 +199,12 @@ def _by_tag(of: str, key: str, value: str) -> dict[str, dict[str, Json]]:
 def _address(s: Scope) -> tuple[Statement, ...]:
     found: list[Statement] = []
     if s.aws.edge == "cloudfront":
-        own = tuple(s.arn("cloudfront", f"{kind}/*", region="") for kind in ("distribution", "vpcorigin"))
         making = ("cloudfront:CreateDistribution", "cloudfront:CreateVpcOrigin", "cloudfront:TagResource")
-        found.append(Statement("MakeTheAddress", making, own, _by_tag("Request", "name", s.names.base)))
-        found.append(Statement("KeepTheAddress", ("cloudfront:*",), own, _by_tag("Resource", "name", s.names.base)))
+        by_tag = _by_tag("Request", "name", s.names.base)
+        found.append(Statement("MakeTheAddress", making, ("*",), by_tag, forced=_PAGES + "amazoncloudfront.html"))
         if s.aws.office_hours:
-            access = (s.arn("cloudfront", "origin-access-control/*", region=""),)
-            found.append(Statement("SleepingPage", ("cloudfront:*OriginAccessControl*",), access))
+            page = _PAGES + "amazoncloudfront.html"
+            found.append(Statement("SleepingPage", ("cloudfront:*OriginAccessControl*",), ("*",), forced=page))
     if s.aws.hosted_zone:
         records = ("route53:ChangeResourceRecordSets", "route53:GetHostedZone", "route53:ListResourceRecordSets")
         found.append(
@@ -221,16 +222,22 @@ def _address(s: Scope) -> tuple[Statement, ...]:
 def _looking(s: Scope) -> tuple[Statement, ...]:
     """Return what only reads, or signs in, and what AWS knows no resource for."""
     actions = [
-        "cloudformation:ListStacks", "cloudformation:ValidateTemplate", "cloudformation:GetTemplateSummary",
-        "cloudwatch:Describe*", "ec2:Describe*", "ec2:GetManagedPrefixListEntries", "ecr:GetAuthorizationToken",
-        "ecs:DeregisterTaskDefinition", "ecs:DescribeTaskDefinition", "ecs:ListTask*", "cloudformation:DescribeStacks",
-        "elasticloadbalancing:Describe*", "iam:ListRoles", "iam:SimulatePrincipalPolicy", "lambda:GetAccountSettings",
-        "logs:DescribeLogGroups", "servicequotas:GetServiceQuota", "ssm:DescribeParameters", "sts:GetCallerIdentity",
-        "tag:GetResources", "ce:GetCostAndUsage", "ce:UpdateCostAllocationTagsStatus",
-        "application-autoscaling:Describe*",
+        "cloudformation:DescribeStacks", "cloudformation:ListStacks", "cloudformation:ValidateTemplate",
+        "cloudformation:GetTemplateSummary", "cloudwatch:Describe*", "ec2:Describe*",
+        "ec2:GetManagedPrefixListEntries", "ecr:GetAuthorizationToken", "ecs:DeregisterTaskDefinition",
+        "ecs:DescribeTaskDefinition", "ecs:ListTask*", "elasticloadbalancing:Describe*", "iam:ListRoles",
+        "iam:SimulatePrincipalPolicy", "lambda:GetAccountSettings", "logs:Describe*", "servicequotas:GetServiceQuota",
+        "ssm:DescribeParameters", "sts:GetCallerIdentity", "tag:GetResources", "ce:GetCostAndUsage",
+        "ce:UpdateCostAllocationTagsStatus", "application-autoscaling:Describe*",
     ]  # fmt: skip
     if s.aws.edge == "cloudfront":
         actions += ["cloudfront:Get*", "cloudfront:List*"]
+    if s.aws.hosted_zone:
+        actions.append("route53:ListHostedZones")
+    if s.aws.alarms_to:
+        actions.append("sns:Unsubscribe")
+    if s.aws.password_in == "secrets-manager":  # noqa: S105
+        actions.append("secretsmanager:GetRandomPassword")
     if s.gpu:
         actions += ["batch:Describe*", "batch:List*", "batch:DeregisterJobDefinition"]
     return (Statement("Look", tuple(actions), ("*",), forced=_PAGES + "awscloudformation.html"),)

@@ -28,6 +28,9 @@ CLOUDFRONT_ZONE = "Z2FDTNDATAQYW2"  # the hosted zone of all distributions
 ALL_METHODS = ["GET", "HEAD", "OPTIONS", "PUT", "POST", "PATCH", "DELETE"]  # an upload is a PUT
 READ_S = 60  # how long CloudFront waits for an answer: longest without a raised quota
 KEEP_ALIVE_S = 60
+# The answers of which CloudFront can show a page of its own; any other passes as it is:
+# https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/HTTPStatusCodes.html
+CUSTOM_ERROR_CODES = (400, 403, 404, 405, 414, 416, 500, 501, 502, 503, 504)
 _APP, _PAGES = "app", "pages"
 
 
@@ -128,7 +131,10 @@ def _access(b: Blueprint) -> cloudfront.OriginAccessControl:
 
 
 def _asleep() -> cloudfront.CustomErrorResponse:
-    """Without a task the load balancer answers 503, and people get the page that says until when."""
+    """Without a task the load balancer answers 503, and people get the page that says until when.
+
+    A 503 of the app itself never comes here: it leaves the app under another number (`ui.serve.Visitor`).
+    """
     return cloudfront.CustomErrorResponse(
         ErrorCode=503, ResponseCode=503, ResponsePagePath=f"/{blueprint.SLEEPING_KEY}", ErrorCachingMinTTL=10
     )

@@ -9,7 +9,7 @@ from typing import Any
 from troposphere import GetAtt, Join, Ref, awslambda, ec2, events, scheduler
 
 from matinee.manifest import PredictorManifest
-from matinee.schedule import TIMEZONE
+from matinee.schedule import UTC_ZONE
 from matinee.settings import DISPATCHER, LIVE, launch_environment
 from matinee.stack import blueprint, permissions
 from matinee.stack.blueprint import UI_COMPONENT, Blueprint, logical, shortened
@@ -116,6 +116,7 @@ def _variables(b: Blueprint, workers: Any) -> dict[str, Any]:
             Ref(workers),
             b.names.base if b.on_gpu else "",
             spot=b.aws.spot,
+            public_ip=b.aws.public_ip,
         ),
     }
 
@@ -171,22 +172,26 @@ def _of(group: Any, dispatcher: Any, predictor: PredictorManifest) -> scheduler.
     told = {"predictor": predictor.name, "scheduled": "<aws.scheduler.scheduled-time>"}
     title = f"Schedule{logical(predictor.name)}"
     name = shortened(predictor.name)
-    return _schedule(group, dispatcher, title, name, predictor.resources.schedule, json.dumps(told))
+    resources = predictor.resources
+    zone = resources.timezone or UTC_ZONE
+    return _schedule(group, dispatcher, title, name, resources.schedule, json.dumps(told), zone)
 
 
-def _schedule(group: Any, dispatcher: Any, title: str, name: str, when: str, said: str) -> scheduler.Schedule:
+def _schedule(
+    group: Any, dispatcher: Any, title: str, name: str, when: str, payload: str, zone: str = UTC_ZONE
+) -> scheduler.Schedule:
     return scheduler.Schedule(
         title,
         GroupName=Ref(group),
         Name=name,
         ScheduleExpression=when,
-        ScheduleExpressionTimezone=TIMEZONE,
+        ScheduleExpressionTimezone=zone,
         FlexibleTimeWindow=scheduler.FlexibleTimeWindow(Mode="OFF"),
         State="ENABLED",
         Target=scheduler.Target(
             Arn=Ref(dispatcher),
             RoleArn=GetAtt("SchedulerRole", "Arn"),
-            Input=said,
+            Input=payload,
             # What cannot be delivered for so long is stale: the next call does the same.
             RetryPolicy=scheduler.RetryPolicy(MaximumEventAgeInSeconds=300, MaximumRetryAttempts=3),
         ),

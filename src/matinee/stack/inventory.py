@@ -15,6 +15,7 @@ Json = Any
 TemplateJson = Mapping[str, Json]
 _WEEKS = 4  # looked at to know how many hours of a month the UI is awake
 _MONDAY = 345_600.0  # the first one of the epoch, midnight UTC
+_BALANCER = "AWS::ElasticLoadBalancingV2::LoadBalancer"
 _ADDRESSES = 2  # of a public load balancer, where nobody says how many subnets there are: the least AWS allows
 
 PRICED = {
@@ -80,18 +81,15 @@ class Inventory:
     are_workers_on_spot: bool = False
     on_gpu: tuple[str, ...] = ()
     balancers: tuple[bool, ...] = ()  # whether each is public
-    subnets: int = 0  # 0 = given by others
+    addresses: int = 0  # public ones of the load balancers: one in every subnet of theirs
+    metrics: int = 0  # made from log lines
+    retention_days: int = 0  # of log lines: the longest of all groups
     tables: int = 0
     capacity: tuple[int, int] | None = None
     has_recovery: bool = False
     has_cloudfront: bool = False
     images: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)  # by type, of all resources
-
-    @property
-    def addresses(self) -> int:
-        """How many public addresses the load balancers have: one in every subnet."""
-        return sum(max(_ADDRESSES, self.subnets) for is_public in self.balancers if is_public)
 
     @property
     def unpriced(self) -> tuple[str, ...]:
@@ -116,11 +114,12 @@ def take(templates: Sequence[TemplateJson]) -> Inventory:
         workers=tuple(_machine(name, told) for name, told in definitions.items() if name not in serving),
         are_workers_on_spot=any(_environment(told).get(SPOT) == "1" for _, told in functions),
         on_gpu=tuple(name for name, _ in _of(found, "AWS::Batch::JobDefinition")),
-        balancers=tuple(
-            told.get("Scheme", "internet-facing") == "internet-facing"
-            for _, told in _of(found, "AWS::ElasticLoadBalancingV2::LoadBalancer")
+        balancers=tuple(_is_public(balancer) for _, balancer in _of(found, _BALANCER)),
+        addresses=sum(_addresses(balancer, counts) for _, balancer in _of(found, _BALANCER) if _is_public(balancer)),
+        metrics=len(set(_metrics(found))),
+        retention_days=max(
+            (group.get("RetentionInDays", 0) for _, group in _of(found, "AWS::Logs::LogGroup")), default=0
         ),
-        subnets=counts.get("AWS::EC2::Subnet", 0),
         tables=len(tables),
         capacity=_capacity(tables),
         has_recovery=any(
@@ -134,6 +133,23 @@ def take(templates: Sequence[TemplateJson]) -> Inventory:
 
 def _of(found: Sequence[tuple[str, Json]], kind: str) -> Iterator[tuple[str, Json]]:
     return ((name, item.get("Properties", {})) for name, item in found if item["Type"] == kind)
+
+
+def _is_public(balancer: Json) -> bool:
+    return bool(balancer.get("Scheme", "internet-facing") == "internet-facing")
+
+
+def _addresses(balancer: Json, counts: Mapping[str, int]) -> int:
+    """Return how many subnets a load balancer is in: those it names, else those that are made."""
+    subnets = balancer.get("Subnets")
+    return len(subnets) if isinstance(subnets, list) else max(_ADDRESSES, counts.get("AWS::EC2::Subnet", 0))
+
+
+def _metrics(found: Sequence[tuple[str, Json]]) -> Iterator[tuple[str, str]]:
+    """Yield namespace and name of each metric that filters write: two filters may write the same."""
+    for name, one in _of(found, "AWS::Logs::MetricFilter"):
+        for metric in one.get("MetricTransformations", [{}]):
+            yield str(metric.get("MetricNamespace", "")), str(metric.get("MetricName", name))
 
 
 def _images(found: Sequence[tuple[str, Json]]) -> Iterator[str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from matinee.manifest import PredictorManifest
+from matinee.names import queue_partitions
 from matinee.settings import DISPATCHER, LIVE, PASSWORD
 from matinee.stack.blueprint import (
     BUCKET,
@@ -124,10 +125,11 @@ def _ui_execution(b: Blueprint) -> Role:
 
 
 def _worker(b: Blueprint, predictor: PredictorManifest) -> Role:
+    inputs = tuple(f"inputs/{name}" for name in (predictor.name, *predictor.calls))
     statements = (
         _invoke(b, DISPATCHER, *predictor.calls),
-        *_whole_table(b),
-        *_files(read=("uploads", "inputs", "results"), write=("inputs", "results")),
+        *_runs_of(b, predictor.name, *predictor.calls),
+        *_files(read=("uploads", *inputs, "results"), write=(*inputs, "results")),
         *_of_its_own(predictor),
     )
     name = role_name(b, predictor.name, "-worker")
@@ -140,11 +142,11 @@ def _function(b: Blueprint, predictor: PredictorManifest) -> Role:
     callees = (*calls, DISPATCHER) if submits else calls
     secrets = tuple(arn("ssm", "parameter" + b.names.parameter(name)) for name in predictor.resources.secrets)
     statements = (
-        *(_whole_table(b) if submits else _shared_state(b)),
+        *(_runs_of(b, *calls) if submits else _shared_state(b)),
         *(_recorded_calls(b) if calls and not submits else ()),
         *_files(
-            read=("uploads", "inputs", "results") if calls else ("uploads", "inputs"),
-            write=("inputs", "results") if calls else ("results",),
+            read=("uploads", f"inputs/{predictor.name}", *(("results",) if calls else ())),
+            write=(*(f"inputs/{name}" for name in calls), "results"),
         ),
         *((_invoke(b, *callees),) if callees else ()),
         *((Statement("ReadItsSecrets", ("ssm:GetParameters",), secrets),) if secrets else ()),
@@ -219,6 +221,15 @@ def _whole_table(b: Blueprint) -> tuple[Statement, ...]:
 def _shared_state(b: Blueprint) -> tuple[Statement, ...]:
     """Return access to shared state alone: never to other people's runs or to users."""
     return (_items(b, "UseSharedState", ("GetItem", "PutItem", "UpdateItem"), "STATE#*"),)
+
+
+def _runs_of(b: Blueprint, *predictors: str) -> tuple[Statement, ...]:
+    """Return what works on runs and submits them: the queues of these predictors, and never users or tokens."""
+    queues = tuple(key for name in predictors for key in queue_partitions(name))
+    return (
+        _items(b, "UseItsRuns", TABLE_ACTIONS, *queues, "RUN#*", "ONCE#*", "POOLS", "STATE#*"),
+        _items(b, "SeeWhatIsLive", ("GetItem", "Query"), "RELEASE"),
+    )
 
 
 def _recorded_calls(b: Blueprint) -> tuple[Statement, ...]:

@@ -278,7 +278,8 @@ def _service(b: Blueprint, definition: Any, group: Any, inside: Any) -> ecs.Serv
         LoadBalancers=[ecs.LoadBalancer(ContainerName=UI, ContainerPort=PORT, TargetGroupArn=Ref(group))],
         NetworkConfiguration=ecs.NetworkConfiguration(
             AwsvpcConfiguration=ecs.AwsvpcConfiguration(
-                AssignPublicIp="ENABLED",  # there is no NAT: without an address no image can be pulled
+                # Matinee's network has no NAT: without an address no image can be pulled.
+                AssignPublicIp="ENABLED" if b.aws.public_ip else "DISABLED",
                 SecurityGroups=[Ref(inside)],
                 Subnets=Ref(blueprint.SUBNETS),
             )

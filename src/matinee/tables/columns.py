@@ -13,8 +13,6 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from matinee.errors import InputError
-
 Json = Any
 
 POINT, COMMA = "point", "comma"  # which mark begins the decimals
@@ -65,7 +63,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and, once, their rows. A row of another width than the header is given as it is.
+    """Columns and, once, their rows. A row of another width than the header stays as it is.
 
     `total` is None when only reading tells; `notes` are sentences about how the file was understood; `sheets` are those
     of a workbook, the one that is read first.
@@ -79,17 +77,12 @@ class Table:
     sheets: tuple[str, ...] = ()
 
 
-def refused(why: str, hint: str = "") -> InputError:
-    """Return the error that says why the file is no table: `The file is empty.`"""
-    return InputError("", f"The file {why}", hint=hint)
-
-
-def unique(names: list[str]) -> list[str]:
+def unique_names(names: list[str]) -> list[str]:
     """Return column names that differ, with one for those that have none."""
     taken: set[str] = set()
     found = []
-    for number, given in enumerate(names, 1):
-        name = base = given.strip() or f"column {number}"
+    for number, title in enumerate(names, 1):
+        name = base = title.strip() or f"column {number}"
         count = 2
         while name in taken:
             name, count = f"{base}_{count}", count + 1
@@ -155,8 +148,8 @@ def _body(body: str, reading: str) -> str | None:
     if not _BODIES[reading].fullmatch(body):
         return None
     mark, other = (".", ",") if reading == POINT else (",", ".")
-    kept = "".join(char for char in body if char not in _GROUPS and char != other)
-    return kept.replace(mark, ".").rstrip(".")
+    digits = "".join(char for char in body if char not in _GROUPS and char != other)
+    return digits.replace(mark, ".").rstrip(".")
 
 
 def date_text(text: str, reading: str = "") -> str | None:
@@ -190,7 +183,7 @@ def _iso(year: str, month: str | int, day: str | int, clock: tuple[str | None, .
     return moment.isoformat() + (fraction or "")
 
 
-def boolean(text: str) -> bool | None:
+def parse_boolean(text: str) -> bool | None:
     """Return what a word of yes or no means, in the languages of spreadsheets; None for other words."""
     return _SWITCH.get(text.strip().casefold())
 
@@ -203,7 +196,7 @@ _SWITCH |= {"1": True, "0": False}
 
 
 class Survey:
-    """What the texts of one column say about its reading. Two examples are kept, nothing else."""
+    """What the texts of one column say about its reading. It keeps two examples, nothing else."""
 
     def __init__(self) -> None:
         self._sure: set[str] = set()
@@ -267,18 +260,18 @@ class Survey:
         return Question(column, tuple(choices))
 
 
-def decide(
+def decide_readings(
     names: Sequence[str],
     rows: Iterable[Sequence[Json]],
-    wanted: Mapping[str, str],
+    kinds_asked: Mapping[str, str],
     answers: Mapping[str, str],
     delimiter: str = "",
 ) -> tuple[dict[str, str], tuple[Question, ...]]:
-    """Return the readings of the columns of `wanted` ("number", "date" or "any"), and the questions that are left.
+    """Return the readings of the columns of `kinds_asked` ("number", "date" or "any"), and the questions that are left.
 
     `answers` says the reading of a column before anything is looked at. POINT, the rule, is left out.
     """
-    places = {name: names.index(name) for name in wanted if name not in answers}
+    places = {name: names.index(name) for name in kinds_asked if name not in answers}
     surveys = {name: Survey() for name in places}
     if places:
         looks = [(surveys[name].add, place) for name, place in places.items()]
@@ -286,11 +279,13 @@ def decide(
             for add, place in looks:
                 if place < len(row):
                     add(row[place])
-    readings = {name: reading for name, reading in answers.items() if name in wanted}
+    readings = {name: reading for name, reading in answers.items() if name in kinds_asked}
     questions = []
     for name, survey in surveys.items():
         reading = survey.reading(delimiter)
-        if not reading and (wanted[name] == "any" or survey.question(name).choices[0].reading in _ASKED[wanted[name]]):
+        if not reading and (
+            kinds_asked[name] == "any" or survey.question(name).choices[0].reading in _ASKED[kinds_asked[name]]
+        ):
             questions.append(survey.question(name))
         elif reading:
             readings[name] = reading
@@ -300,7 +295,7 @@ def decide(
 _ASKED = {"number": (POINT, COMMA), "date": (DAY_FIRST, MONTH_FIRST)}
 
 
-def typed(texts: Sequence[str | None], reading: str = POINT) -> tuple[str, list[Json]]:
+def infer_column(texts: Sequence[str | None], reading: str = POINT) -> tuple[str, list[Json]]:
     """Return the type of a column of texts and its values as that type; what fits no type stays text, exactly.
 
     Leading zeros stay text, whole numbers beyond 64 bits too; numbers that a float would change are `decimal`.

@@ -12,10 +12,13 @@ from datetime import date, datetime, time
 from itertools import chain
 from typing import Any, BinaryIO
 
+from matinee.decoding import file_error
 from matinee.errors import InputError, UsageError
-from matinee.tables.columns import Column, Json, Table, refused, unique
+from matinee.tables.columns import Column, Json, Table, unique_names
 
 MAX_UNPACKED_BYTES = 512 * 1024 * 1024  # of the XML inside: what a small file may become
+_PIECE_BYTES = 1 << 20
+_LONGEST_CELL_BYTES = 65_536  # of XML: a formula has at most 8,192 characters
 EXACT_DIGITS = 15  # of a number in Excel
 _UNCALCULATED = re.compile(rb'<c(?![^>]*t="str")[^>]*><f[^>]*?(?:/>|>[^<]*</f>)(?:<v\s*/>|<v></v>)?</c>')
 _BROKEN = "is an Excel workbook that cannot be read"
@@ -37,11 +40,11 @@ def read_workbook(stream: BinaryIO, sheet: str = "") -> Table:
         _refuse_uncalculated(stream, chosen)
     header = next(lines, None)
     if header is None:
-        raise refused("is an empty workbook", "Its first line must name the columns.")
+        raise file_error("is an empty workbook", "Its first line must name the columns.")
     width = max((place for place, cell in enumerate(header, 1) if cell is not None), default=0)
     rows = [_padded(line, width) for line in lines if any(cell is not None for cell in line)]
     width = max([width, *map(len, rows)])
-    titles = unique(["" if cell is None else str(cell) for cell in _padded(header, width)])
+    titles = unique_names(["" if cell is None else str(cell) for cell in _padded(header, width)])
     kinds = [_column(rows, place, width) for place in range(width)]
     columns = tuple(Column(title, kind) for title, kind in zip(titles, kinds, strict=True))
     notes = [f"The sheet {chosen} is read; there is also {', '.join(n for n in names if n != chosen)}."]
@@ -70,15 +73,28 @@ def _check_archive(stream: BinaryIO) -> bool:
         with zipfile.ZipFile(stream) as archive:
             parts = archive.infolist()
             if not any(part.filename.endswith("workbook.xml") for part in parts):
-                raise refused("is a ZIP archive, not a table", "Unpack it, and choose a CSV, Excel or Parquet file.")
+                raise file_error("is a ZIP archive, not a table", "Unpack it, and choose a CSV, Excel or Parquet file.")
             if sum(part.file_size for part in parts) > MAX_UNPACKED_BYTES:
-                raise refused("is a workbook that is too large", "Save the sheet as CSV UTF-8 or Parquet.")
+                raise file_error(
+                    f"is a workbook of more than {MAX_UNPACKED_BYTES >> 20} MB when it is unpacked",
+                    "Save the sheet as CSV UTF-8 or Parquet.",
+                )
             sheets = [part for part in parts if part.filename.startswith("xl/worksheets/") and not part.is_dir()]
-            return any(_UNCALCULATED.search(archive.read(part)) for part in sheets)
+            return any(_has_uncalculated(archive, part) for part in sheets)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError) as error:
-        raise refused(f"{_BROKEN}: {error}", "Open it in Excel and save it again.") from None
+        raise file_error(f"{_BROKEN}: {error}", "Open it in Excel and save it again.") from None
     finally:
         stream.seek(0)
+
+
+def _has_uncalculated(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> bool:
+    tail = b""
+    with archive.open(part) as xml:
+        while piece := xml.read(_PIECE_BYTES):
+            if _UNCALCULATED.search(tail + piece):
+                return True
+            tail = piece[-_LONGEST_CELL_BYTES:]
+    return False
 
 
 def _open(stream: BinaryIO, *, values: bool = True) -> Any:
@@ -89,29 +105,31 @@ def _open(stream: BinaryIO, *, values: bool = True) -> Any:
     stream.seek(0)
     try:
         return openpyxl.load_workbook(stream, read_only=True, data_only=values, keep_links=False)
+    except MemoryError:
+        raise
     except Exception as error:  # openpyxl raises a dozen kinds for workbooks that are broken or foreign
-        raise refused(f"{_BROKEN}: {error}", "Open it in Excel and save it again.") from None
+        raise file_error(f"{_BROKEN}: {error}", "Open it in Excel and save it again.") from None
 
 
 def _lines(book: Any, names: Sequence[str], sheet: str) -> tuple[str, Iterator[list[Json]]]:
     """Return the sheet's name and its lines from the first that is filled."""
     if sheet and sheet not in names:
-        raise refused(f"has no sheet {sheet!r}", f"It has {', '.join(names)}.")
+        raise file_error(f"has no sheet {sheet!r}", f"It has {', '.join(names)}.")
     for name in [sheet] if sheet else names:
         found = _filled(book[name])
         if found or sheet or name == names[-1]:
             return name, iter(found)
-    raise refused("is a workbook without sheets")
+    raise file_error("is a workbook without sheets")
 
 
 def _filled(sheet: Any) -> list[list[Json]]:
     sheet.reset_dimensions()  # what a program wrote about its size may be wrong
     try:
         lines = [[_json(cell) for cell in row] for row in sheet.iter_rows()]
-    except InputError:
+    except (InputError, MemoryError):
         raise
-    except Exception as error:  # as above
-        raise refused(f"{_BROKEN}: {error}", "Open it in Excel and save it again.") from None
+    except Exception as error:  # as in `_open`
+        raise file_error(f"{_BROKEN}: {error}", "Open it in Excel and save it again.") from None
     return [line for line in lines if any(cell is not None for cell in line)]
 
 
@@ -187,7 +205,7 @@ def _refuse_uncalculated(stream: BinaryIO, sheet: str) -> None:
         pairs = zip(values[sheet].iter_rows(), formulas[sheet].iter_rows(), strict=True)
         for value, formula in chain.from_iterable(zip(*pair, strict=True) for pair in pairs):
             if value.value is None and formula.data_type == "f":
-                raise refused(
+                raise file_error(
                     f"has a formula in {sheet}!{formula.coordinate} that was never calculated",
                     "Open it in Excel and save it again.",
                 )

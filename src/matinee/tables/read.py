@@ -1,7 +1,7 @@
 """What any uploaded file becomes: named columns and a stream of rows; or one sentence why it is no table.
 
-CSV and its relatives in every dialect and encoding, Excel and Parquet, told by their content, never by their name.
-`open_table` streams; `read_frame` gives a whole table with typed columns as it travels (`{"$table": …, "rows": …}`).
+CSV and its relatives in every dialect and encoding, Excel and Parquet: the content decides, never the name.
+Excel and Parquet are read in this process here; what people upload goes through `uploads`, which has limits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
@@ -20,8 +20,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from matinee.decoding import file_error
 from matinee.errors import InputError, UsageError
-from matinee.tables.columns import POINT, READINGS, Column, Json, Question, Table, decide, refused, typed, unique
+from matinee.tables.columns import (
+    Column,
+    Json,
+    Table,
+    unique_names,
+)
 
 Source = str | Path | bytes | BinaryIO  # a path, the bytes themselves, or a stream that can go back to its start
 
@@ -56,6 +62,8 @@ _MARKS = (  # the longer first: UTF-32's begins as UTF-16's
 )
 _SAVE_AS_UTF8 = "Save it as “CSV UTF-8”."
 BATCH_ROWS = 1000
+MAX_PARQUET_CELLS = 100_000_000
+MAX_UNPACKED_BYTES = 512 << 20
 _BROKEN = "is a Parquet file that cannot be read"
 
 
@@ -65,15 +73,15 @@ def open_table(source: Source, sheet: str = "") -> Iterator[Table]:
 
     Raises InputError when it is no table, also while its rows are read; UsageError when it cannot be opened.
     """
-    with _opened(source) as stream:
+    with open_source(source) as stream:
         start = stream.read(MAGIC_BYTES)
         stream.seek(0)
         if not start:
-            raise refused("is empty", "Choose a file with a line of column names and a line for each row.")
+            raise file_error("is empty", "Choose a file with a line of column names and a line for each row.")
         table = _table(stream, start, sheet)
         try:
             if len(table.columns) > MAX_COLUMNS:
-                raise refused(f"has {len(table.columns):,} columns, and at most {MAX_COLUMNS:,} are possible")
+                raise file_error(f"has {len(table.columns):,} columns, and at most {MAX_COLUMNS:,} are possible")
             yield table
         finally:
             close = getattr(table.rows, "close", None)
@@ -87,28 +95,13 @@ def _table(stream: BinaryIO, start: bytes, sheet: str) -> Table:
 
         return read_workbook(stream, sheet)
     if sheet:
-        raise refused("is no Excel workbook, so it has no sheets", "Leave the sheet out.")
+        raise file_error("is no Excel workbook, so it has no sheets", "Leave the sheet out.")
     if start.startswith(PARQUET):
         return read_parquet(stream)
     for magic, what, hint in _NO_TABLES:
         if start.startswith(magic):
-            raise refused(f"is {what}, not a table", hint or _CHOOSE)
+            raise file_error(f"is {what}, not a table", hint or _CHOOSE)
     return read_delimited(stream)
-
-
-def sheet_names(source: Source) -> tuple[str, ...]:
-    """Return the sheets of an Excel workbook; () for what is none, and for one that cannot be read."""
-    with _opened(source) as stream:
-        is_zip = stream.read(MAGIC_BYTES).startswith(ZIP)
-        stream.seek(0)
-        if not is_zip:
-            return ()
-        from matinee.tables.excel import sheets_of
-
-        try:
-            return sheets_of(stream)
-        except InputError:
-            return ()
 
 
 def file_name(source: Source) -> str:
@@ -118,7 +111,8 @@ def file_name(source: Source) -> str:
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[BinaryIO]:
+def open_source(source: Source) -> Iterator[BinaryIO]:
+    """Give the source as a stream at its start; UsageError when the file cannot be opened."""
     if isinstance(source, bytes):
         yield io.BytesIO(source)
     elif isinstance(source, (str, Path)):
@@ -135,72 +129,7 @@ def _opened(source: Source) -> Iterator[BinaryIO]:
         yield source
 
 
-# --- a whole table ---
-
-
-class AmbiguousTableError(InputError):
-    """A column can be read in two ways: `questions` say which, and what each way gives."""
-
-    def __init__(self, path: str, questions: tuple[Question, ...], how: str = "") -> None:
-        self.questions = questions
-        first = questions[0]
-        hint = how.format(column=first.column, reading=first.choices[0].reading) if how else ""
-        super().__init__(path, " ".join(map(str, questions)), hint=hint)
-
-
-def check_readings(readings: Mapping[str, str]) -> None:
-    """Raise UsageError for a reading that there is not."""
-    for column, reading in readings.items():
-        if reading not in READINGS:
-            raise UsageError(
-                f"There is no reading {reading!r} for {column}.", hint=f"Use one of {', '.join(READINGS)}."
-            )
-
-
-def read_frame(
-    source: Source, path: str = "", *, readings: Mapping[str, str] | None = None, sheet: str = "", how: str = ""
-) -> dict[str, Json]:
-    """Return a whole table with typed columns as it travels; `readings` is column → reading where it was asked.
-
-    Raises InputError at `path` when it is no table, AmbiguousTableError (with the hint `how`) when it must be asked.
-    """
-    check_readings(readings or {})
-    try:
-        with open_table(source, sheet) as table:
-            rows = _whole_rows(table)
-            names = [column.name for column in table.columns]
-            texts = {column.name: "any" for column in table.columns if column.type == "text"}
-            found, questions = decide(names, rows, texts, readings or {}, table.delimiter)
-    except InputError as error:
-        raise InputError(path, error.message, hint=error.hint) from None
-    if questions:
-        raise AmbiguousTableError(path, questions, how)
-    columns = list(zip(*rows, strict=True)) or [()] * len(names)
-    parts = [
-        typed(cells, found.get(column.name, POINT)) if column.type == "text" else (column.type, list(cells))
-        for column, cells in zip(table.columns, columns, strict=True)
-    ]
-    heads = [{"name": name, "type": kind} for name, (kind, _) in zip(names, parts, strict=True)]
-    return {"$table": heads, "rows": [list(row) for row in zip(*(cells for _, cells in parts), strict=True)]}
-
-
-def _whole_rows(table: Table) -> list[list[Json]]:
-    width = len(table.columns)
-    rows = []
-    for number, row in enumerate(table.rows, 1):
-        if len(row) != width:
-            values = "1 value" if len(row) == 1 else f"{len(row)} values"
-            raise refused(f"has {values} in row {number:,}, and {width} column names")
-        rows.append(row)
-    for place, column in enumerate(table.columns):
-        if column.type == "number" and any(isinstance(row[place], str) for row in rows):
-            raise refused(
-                f"has an infinite number in the column {column.name}", "Leave the cell empty, or write a number."
-            )
-    return rows
-
-
-# --- text ---
+# --- text -------------------------------------------------------------------------------------------------------------
 
 
 def read_delimited(stream: BinaryIO) -> Table:
@@ -210,8 +139,8 @@ def read_delimited(stream: BinaryIO) -> Table:
     records = _records(stream, encoding, delimiter, skipped)
     header = next(records, None)
     if header is None:
-        raise refused("is empty", "Its first line must name the columns.")
-    columns = tuple(Column(name) for name in unique(header))
+        raise file_error("is empty", "Its first line must name the columns.")
+    columns = tuple(Column(name) for name in unique_names(header))
     notes = [note] if note else []
     if delimiter != ",":
         notes.append(f"The columns are separated by {_NAMES.get(delimiter, repr(delimiter))}.")
@@ -228,7 +157,7 @@ def _delimiter(stream: BinaryIO, encoding: str) -> tuple[str, int]:
         return named[1], 1
     if sample.lstrip()[:1] in ("{", "[", "<"):
         kind = "a web page or XML" if sample.lstrip()[0] == "<" else "JSON"
-        raise refused(f"is {kind}, not a table", _CHOOSE)
+        raise file_error(f"is {kind}, not a table", _CHOOSE)
     return guess_delimiter(sample), 0
 
 
@@ -267,7 +196,9 @@ def _records(stream: BinaryIO, encoding: str, delimiter: str, skipped: int) -> I
     except csv.Error as error:
         raise _unreadable(error, began + skipped) from None
     except UnicodeError:
-        raise refused(f"changes its encoding at line {reader.line_num + skipped}", "Save it as “CSV UTF-8”.") from None
+        raise file_error(
+            f"changes its encoding at line {reader.line_num + skipped}", "Save it as “CSV UTF-8”."
+        ) from None
     finally:
         text.detach()
 
@@ -277,22 +208,24 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
     while line := text.readline(MAX_LINE_CHARS):
         number += 1
         if len(line) == MAX_LINE_CHARS and line[-1] not in "\r\n":
-            raise refused(f"has a line of more than {MAX_LINE_CHARS:,} characters: line {number}", "Is it a table?")
+            raise file_error(f"has a line of more than {MAX_LINE_CHARS:,} characters: line {number}", "Is it a table?")
         yield line
 
 
 def _unreadable(error: csv.Error, line: int) -> InputError:
     words = str(error)
     if "end of data" in words or "field larger" in words:
-        return refused(
+        return file_error(
             f"has a quotation mark at line {line} that is not closed, or a cell of more than "
             f"{csv.field_size_limit():,} characters",
             'A quotation mark inside a quoted cell is written twice: "".',
         )
-    return refused(f"has a quoted cell at line {line} that goes on after its closing mark", 'Write the mark twice: "".')
+    return file_error(
+        f"has a quoted cell at line {line} that goes on after its closing mark", 'Write the mark twice: "".'
+    )
 
 
-# --- encodings ---
+# --- encodings --------------------------------------------------------------------------------------------------------
 
 
 def _encoding(stream: BinaryIO) -> tuple[str, str]:
@@ -306,7 +239,7 @@ def _encoding(stream: BinaryIO) -> tuple[str, str]:
         encoding = "utf-8" if _decodes(stream, "utf-8") else "cp1252"
         label = "" if encoding == "utf-8" else "Windows-1252"
     if encoding != "utf-8" and not _decodes(stream, encoding):
-        raise refused("holds characters that its encoding does not have", _SAVE_AS_UTF8)
+        raise file_error("holds characters that its encoding does not have", _SAVE_AS_UTF8)
     stream.seek(0)
     note = f"The text is read as {label}, not UTF-8: look whether accents and symbols are right."
     return encoding, note if label else ""
@@ -322,7 +255,7 @@ def _encoding_by_mark(start: bytes) -> tuple[str, str]:
     if nulls >= len(start) // 3:  # Latin letters in two bytes each
         little = start[1::2].count(0) > start[::2].count(0)
         return ("utf-16-le" if little else "utf-16-be"), "UTF-16"
-    raise refused("is not text, and not Parquet", _CHOOSE)
+    raise file_error("is not text, and not Parquet", _CHOOSE)
 
 
 def _decodes(stream: BinaryIO, encoding: str) -> bool:
@@ -337,10 +270,10 @@ def _decodes(stream: BinaryIO, encoding: str) -> bool:
     return True
 
 
-# --- Parquet: pyarrow costs 80 MB of memory, so it is loaded only when such a file is there ---
+# --- Parquet: pyarrow costs 80 MB of memory, so it is loaded only when such a file is there ---------------------------
 
 
-def arrow() -> tuple[Any, Any]:
+def load_arrow() -> tuple[Any, Any]:
     """Return pyarrow and pyarrow.parquet; UsageError where they are not installed."""
     try:
         import pyarrow
@@ -352,16 +285,27 @@ def arrow() -> tuple[Any, Any]:
 
 def read_parquet(stream: BinaryIO) -> Table:
     """Return the table of a Parquet file; dates become ISO texts, bytes files; NaN is missing."""
-    pa, pq = arrow()
+    pa, pq = load_arrow()
     try:
         file = pq.ParquetFile(stream, pre_buffer=False)
         fields = list(file.schema_arrow)
     except (pa.ArrowException, OSError) as error:
-        raise refused(f"{_BROKEN}: {_words(error)}", "Is it whole? Write it again.") from None
-    names = unique([field.name for field in fields])
+        raise file_error(f"{_BROKEN}: {_words(error)}", "Is it whole? Write it again.") from None
+    _check_size(file.metadata)
+    names = unique_names([field.name for field in fields])
     columns = tuple(Column(name, kind_of(pa.types, field.type)) for name, field in zip(names, fields, strict=True))
     readers = [_reader(pa.types, field.type) for field in fields]
     return Table(columns, _rows(pa, file, readers), total=file.metadata.num_rows)
+
+
+def _check_size(metadata: Any) -> None:
+    """Raise InputError before anything is decoded: a value that repeats takes no room in the file."""
+    cells = metadata.num_rows * metadata.num_columns
+    unpacked = sum(metadata.row_group(i).total_byte_size for i in range(metadata.num_row_groups))
+    if cells > MAX_PARQUET_CELLS:
+        raise file_error(f"has {cells:,} cells, and at most {MAX_PARQUET_CELLS:,} are read", "Split it.")
+    if unpacked > MAX_UNPACKED_BYTES:
+        raise file_error(f"has more than {MAX_UNPACKED_BYTES >> 20} MB when it is unpacked", "Split it.")
 
 
 def _rows(pa: Any, file: Any, readers: list[Callable[[Any], Json] | None]) -> Iterator[list[Json]]:
@@ -371,8 +315,10 @@ def _rows(pa: Any, file: Any, readers: list[Callable[[Any], Json] | None]) -> It
             pairs = zip(readers, lists, strict=True)
             cells = [values if read is None else list(map(read, values)) for read, values in pairs]
             yield from map(list, zip(*cells, strict=True))
+    except MemoryError:  # Arrow's own is one of its exceptions, too
+        raise
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        raise refused(f"{_BROKEN}: {_words(error)}", "Write it again.") from None
+        raise file_error(f"{_BROKEN}: {_words(error)}", "Write it again.") from None
 
 
 def kind_of(types: Any, kind: Any) -> str:

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO, Literal
 
 from matinee.errors import UsageError
 from matinee.tables.columns import Column
-from matinee.tables.read import arrow
+from matinee.tables.read import load_arrow
 
 Json = Any
 Row = Sequence[Json]
@@ -77,7 +77,7 @@ def format_of(file_name: str) -> Form:
     )
 
 
-def frame(table: Mapping[str, Json]) -> tuple[list[Column], list[Row]]:
+def columns_and_rows(table: Mapping[str, Json]) -> tuple[list[Column], list[Row]]:
     """Return the columns and rows of a table as it travels: `{"$table": …, "rows": …}`."""
     return [Column(str(head["name"]), str(head["type"])) for head in table["$table"]], table["rows"]
 
@@ -118,7 +118,7 @@ def csv_text(
     """Yield CSV as text, a batch of rows at a time; what is missing is empty."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=separator, lineterminator=ending)
-    writer.writerow([harmless(column.name) for column in columns])
+    writer.writerow([escape_formula(column.name) for column in columns])
     yield text.getvalue()
     comma = separator == ";"
     for batch in _batches(rows):
@@ -141,7 +141,7 @@ def _csv_cell(value: Json, kind: str, comma: bool) -> str:
         return ""
     if isinstance(value, float) or (kind == "decimal" and isinstance(value, str)):
         return str(value).replace(".", ",") if comma else str(value)
-    return harmless(cell_text(value))
+    return escape_formula(cell_text(value))
 
 
 def cell_text(value: Json) -> str:
@@ -149,7 +149,7 @@ def cell_text(value: Json) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def harmless(text: str) -> str:
+def escape_formula(text: str) -> str:
     """Return a text that no spreadsheet takes for a formula: an apostrophe leads it. A number is no formula."""
     return f"'{text}" if text.startswith(_FORMULA) and not _NUMBER.fullmatch(text) else text
 
@@ -254,7 +254,7 @@ def _escape(found: re.Match[str]) -> str:
 
 def _parquet(columns: Sequence[Column], rows: Iterable[Row]) -> Iterator[bytes]:
     """Types are those of the columns and, where these leave it open, of the first batch."""
-    pa, pq = arrow()
+    pa, pq = load_arrow()
     stream = iter(rows)
     first = list(islice(stream, BATCH_ROWS))
     whole = first + list(stream) if isinstance(rows, Sequence) else first

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from matinee.client.host import DevRecord, running_dev
+from matinee.backends.local.dev_record import DevRecord, running_dev
 from matinee.project.load import load
 
 T = TypeVar("T")
@@ -69,7 +69,7 @@ def running_app(app: Path, *options: str, timeout_s: float = 120.0) -> Iterator[
             timeout_s=timeout_s,
             what="`matinee dev`",
         )
-        record = running_dev(project)
+        record = running_dev(project.data)
         assert record, f"`matinee dev` ended with {process.poll()}: {output.read_text(errors='replace')}"
         yield Dev(process, record, output)
     finally:

@@ -18,12 +18,12 @@ from matinee.errors import LimitError, NotFoundError
 from matinee.ports import Invocation, Invoker
 from matinee.testing.harness import wait_until
 
-NAMES = ("echo", "fail", "told", "big", "slow", "crash", "note", "talk")
+NAMES = ("echo", "fail", "caller", "big", "slow", "crash", "note", "talk")
 LIMIT_S = 1
 PAYLOADS: list[Any] = [{}, [], None, "ünïcode 日本 🎭 \x00", 0.1 + 0.2, 2**53 + 1, {"a": [{"": None}]}, "x" * 5_000_000]
 
 
-def said(answer: Invocation) -> Any:
+def payload_of(answer: Invocation) -> Any:
     """Return the payload, of an answer that is no error."""
     assert answer.error_type == "", answer
     return json.loads(answer.payload)
@@ -37,7 +37,7 @@ class InvokerContract:
         self, invoker: Invoker, payload: Any
     ) -> None:
         answer = invoker.invoke("echo", json.dumps(payload).encode())
-        assert said(answer) == payload
+        assert payload_of(answer) == payload
         assert answer.version
         assert answer.log_tail == "", "only when asked for"
 
@@ -51,14 +51,14 @@ class InvokerContract:
     def test_the_next_call_after_an_exception_is_answered(self, invoker: Invoker) -> None:
         invoker.invoke("fail", b'{"what": "thing"}')
         assert invoker.invoke("fail", b'{"what": "thing"}').error_type
-        assert said(invoker.invoke("echo", b"1")) == 1
+        assert payload_of(invoker.invoke("echo", b"1")) == 1
 
     def test_what_the_caller_says_of_the_run_reaches_the_function(self, invoker: Invoker) -> None:
         context = {"run": "R1", "user": "ünï 🎭", "parent": "", "attempt": "1"}
-        assert said(invoker.invoke("told", b"{}", context=context)) == context
-        assert said(invoker.invoke("told", b"{}")) is None
+        assert payload_of(invoker.invoke("caller", b"{}", context=context)) == context
+        assert payload_of(invoker.invoke("caller", b"{}")) is None
 
-    def test_a_function_that_takes_too_long_is_ended_and_said_to_be(self, invoker: Invoker) -> None:
+    def test_a_function_that_takes_too_long_is_ended_and_reported(self, invoker: Invoker) -> None:
         began = time.monotonic()
         answer = invoker.invoke("slow", b"{}")
         assert answer.error_type == "Sandbox.Timedout"
@@ -68,7 +68,7 @@ class InvokerContract:
         for _ in range(2):
             assert invoker.invoke("crash", b"{}").error_type == "Runtime.ExitError"
 
-    def test_the_last_lines_are_told_when_asked_for(self, invoker: Invoker) -> None:
+    def test_the_last_lines_are_returned_when_asked_for(self, invoker: Invoker) -> None:
         answer = invoker.invoke("talk", b'{"text": "said so"}', log_tail=True)
         assert "said so" in answer.log_tail
 
@@ -85,7 +85,7 @@ class InvokerContract:
         assert not (tmp_path / "note").exists()
 
     def test_an_answer_over_6_mb_is_an_error(self, invoker: Invoker) -> None:
-        assert len(said(invoker.invoke("big", b'{"size": 6000000}'))) == 6_000_000
+        assert len(payload_of(invoker.invoke("big", b'{"size": 6000000}'))) == 6_000_000
         assert invoker.invoke("big", b'{"size": 6400000}').error_type == "Function.ResponseSizeTooLarge"
 
     def test_a_poke_returns_before_the_function_does(self, invoker: Invoker, tmp_path: Path) -> None:
@@ -96,5 +96,5 @@ class InvokerContract:
 
     def test_calls_at_once_get_their_own_answers(self, invoker: Invoker) -> None:
         with ThreadPoolExecutor(8) as pool:
-            answers = list(pool.map(lambda n: said(invoker.invoke("echo", json.dumps(n).encode())), range(24)))
+            answers = list(pool.map(lambda n: payload_of(invoker.invoke("echo", json.dumps(n).encode())), range(24)))
         assert answers == list(range(24))

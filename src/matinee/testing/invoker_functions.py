@@ -18,7 +18,7 @@ def fail(event: Any, _context: Any) -> Any:
     raise ValueError(f"no {event['what']}")
 
 
-def told(_event: Any, context: Any) -> Any:
+def caller(_event: Any, context: Any) -> Any:
     """Answer what the caller said beside the payload."""
     return context.client_context.custom if context.client_context else None
 

@@ -1,6 +1,6 @@
 """What every Launcher does. Inherit `LauncherContract` and give it two fixtures.
 
-`launcher` starts workers that run until they are told to end (SIGTERM). `started` is a function: how many workers were
+`launcher` starts workers that run until SIGTERM ends them. `started` is a function: how many workers were
 ever started for a token.
 """
 
@@ -15,16 +15,9 @@ import pytest
 
 from matinee.ports import Launcher
 from matinee.runs import Slot
+from matinee.testing.harness import wait_until
 
 Started = Callable[[str], int]
-
-
-def until(condition: Callable[[], bool], within_s: float = 20.0) -> None:
-    """Wait for the condition; fail when it takes too long."""
-    give_up_at = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < give_up_at, f"not so within {within_s} s"
-        time.sleep(0.02)
 
 
 def ended(launcher: Launcher, slot: Slot) -> bool:
@@ -45,7 +38,7 @@ class LauncherContract:
     def test_a_launched_worker_runs(self, launcher: Launcher, started: Started, slot: Slot) -> None:
         handle = launcher.launch(slot)
         assert handle
-        until(lambda: started(slot.token) == 1)
+        wait_until(lambda: started(slot.token) == 1)
         assert not ended(launcher, replace(slot, handle=handle))
 
     def test_a_token_starts_one_worker_however_often_asked(
@@ -53,25 +46,25 @@ class LauncherContract:
     ) -> None:
         first = launcher.launch(slot)
         assert launcher.launch(slot) == first
-        until(lambda: started(slot.token) >= 1)
+        wait_until(lambda: started(slot.token) >= 1)
         assert launcher.launch(slot) == first
         assert not ended(launcher, replace(slot, handle=first))
         assert started(slot.token) == 1
 
-    def test_a_worker_told_to_end_has_ended(self, launcher: Launcher, started: Started, slot: Slot) -> None:
+    def test_a_worker_that_is_stopped_has_ended(self, launcher: Launcher, started: Started, slot: Slot) -> None:
         launched = replace(slot, handle=launcher.launch(slot))
-        until(lambda: started(slot.token) == 1)
+        wait_until(lambda: started(slot.token) == 1)
         launcher.stop(launched)
-        until(lambda: ended(launcher, launched))
+        wait_until(lambda: ended(launcher, launched))
         assert launcher.status([launched])[slot.token].reason
 
     def test_a_token_whose_worker_has_ended_starts_no_other(
         self, launcher: Launcher, started: Started, slot: Slot
     ) -> None:
         launched = replace(slot, handle=launcher.launch(slot))
-        until(lambda: started(slot.token) == 1)
+        wait_until(lambda: started(slot.token) == 1)
         launcher.stop(launched)
-        until(lambda: ended(launcher, launched))
+        wait_until(lambda: ended(launcher, launched))
         launcher.launch(slot)
         assert ended(launcher, launched)
         assert started(slot.token) == 1
@@ -80,7 +73,7 @@ class LauncherContract:
         never = Slot("plan", 3, "never-launched", version="hash", taken_at=time.time(), handle="nowhere")
         assert ended(launcher, never)
 
-    def test_the_status_of_many_is_told_by_token(self, launcher: Launcher, slot: Slot) -> None:
+    def test_the_status_of_many_is_by_token(self, launcher: Launcher, slot: Slot) -> None:
         launched = replace(slot, handle=launcher.launch(slot))
         never = Slot("plan", 1, "never", version="hash", taken_at=time.time(), handle="nowhere")
         statuses = launcher.status([launched, never])
@@ -91,5 +84,5 @@ class LauncherContract:
         launcher.stop(slot)
         launched = replace(slot, handle=launcher.launch(slot))
         launcher.stop(launched)
-        until(lambda: ended(launcher, launched))
+        wait_until(lambda: ended(launcher, launched))
         launcher.stop(launched)

@@ -175,17 +175,33 @@ class _Shared:
         assert sorted(store.feedback("run"), key=lambda one: one.user) == [ana, bo]
         assert store.feedback("other") == []
 
-    def test_feedback_is_listed_in_the_order_it_was_said_page_by_page(self, store: Store) -> None:
-        said = [Feedback(f"run-{n}", "ana", 1, updated_at=100.0 + n // 2) for n in range(7)]
-        for feedback in reversed(said):
+    def test_a_change_of_feedback_changes_only_what_it_names(self, store: Store) -> None:
+        first = store.change_feedback("run", "ana", {"rating": -1, "comment": "wrong", "updated_at": 1.0})
+        assert first == Feedback("run", "ana", -1, "wrong", updated_at=1.0)
+        store.change_feedback("run", "ana", {"corrected": {"a": 1}, "updated_at": 2.0})
+        changed = store.change_feedback("run", "ana", {"rating": 5, "scale": "stars", "updated_at": 3.0})
+        assert changed == Feedback("run", "ana", 5, "wrong", {"a": 1}, 3.0, "stars")
+        assert (store.feedback("run"), store.feedback_since(0.0)) == ([changed], [changed])
+        store.change_feedback("run", "bo", {"comment": "", "updated_at": 4.0})
+        assert store.feedback("run")[0] == changed
+
+    def test_changes_of_feedback_at_once_are_all_kept(self, store: Store) -> None:
+        changes: list[dict[str, Any]] = [{"rating": 1}, {"comment": "fine"}, {"corrected": [7]}]
+        with ThreadPoolExecutor(len(changes)) as pool:
+            list(pool.map(lambda change: store.change_feedback("run", "ana", change), changes))
+        assert store.feedback("run") == [Feedback("run", "ana", 1, "fine", [7])]
+
+    def test_feedback_is_listed_in_the_order_it_came_page_by_page(self, store: Store) -> None:
+        listed = [Feedback(f"run-{n}", "ana", 1, updated_at=100.0 + n // 2) for n in range(7)]
+        for feedback in reversed(listed):
             store.put_feedback(feedback)
-        assert store.feedback_since(0.0) == said
-        assert store.feedback_since(101.0) == said[2:]
+        assert store.feedback_since(0.0) == listed
+        assert store.feedback_since(101.0) == listed[2:]
         first = store.feedback_since(101.0, limit=3)
-        assert first + store.feedback_since(101.0, after=first[-1], limit=3) == said[2:]
-        changed = replace(said[0], rating=-1, updated_at=200.0)
+        assert first + store.feedback_since(101.0, after=first[-1], limit=3) == listed[2:]
+        changed = replace(listed[0], rating=-1, updated_at=200.0)
         store.put_feedback(changed)
-        assert store.feedback_since(0.0) == [*said[1:], changed]
+        assert store.feedback_since(0.0) == [*listed[1:], changed]
 
     def test_state_is_set_read_and_removed(self, store: Store) -> None:
         assert store.state_get("key") is None

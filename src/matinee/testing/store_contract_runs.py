@@ -371,9 +371,9 @@ class ExactContract:
         store.put_document("kind", "key", text)
         run = a_run(inputs=text)
         store.submit([run])
-        kept = store.run(run.id)
-        assert kept is not None
-        assert (kept.inputs, store.state_get("key"), store.document("kind", "key")) == (text, text, text)
+        stored = store.run(run.id)
+        assert stored is not None
+        assert (stored.inputs, store.state_get("key"), store.document("kind", "key")) == (text, text, text)
 
     def test_keys_and_names_are_any_text(self, store: Store) -> None:
         names = ["", "a#b", "a", "#", "ü🎭", "with space\n", "half \ud83d", "l" * 500]
@@ -452,8 +452,8 @@ def claimed(store: Store, run: Run, owner: str = "token-0", now: float = NOW) ->
     assert current is not None
     change = claim(current, the_entry(store, run), owner=owner, version="v1", now=now)
     assert store.apply(change)
-    assert change.kept is not None
-    return change.recorded, change.kept
+    assert change.recorded_entry is not None
+    return change.recorded, change.recorded_entry
 
 
 def claim_next(

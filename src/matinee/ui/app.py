@@ -15,7 +15,7 @@ from matinee.manifest import ComponentManifest, Release
 from matinee.ui import notices, session, site, text
 from matinee.ui.pages import custom, history, insights, predict, rows, run
 from matinee.ui.sign_in import SIGN_OUT
-from matinee.ui.site import Look, OwnPage, look_of, put_on
+from matinee.ui.site import Look, OwnPage, apply_theme, look_of
 from matinee.ui.text import escaped, humanize
 
 ICON = Path(__file__).with_name("icon.svg")  # an icon by name would be asked of a server far away
@@ -30,6 +30,21 @@ pre,pre code{white-space:pre-wrap!important;overflow-wrap:anywhere}
 .matinee-values,.matinee-values :is(dt,dd){margin:0!important;padding:0!important}
 .matinee-values dt{font-size:.875rem}
 .matinee-values dd{font-size:2.25rem;line-height:1.4;overflow-wrap:anywhere}
+.matinee-result{scroll-margin-top:4.5rem;overflow-wrap:anywhere}
+.matinee-result p{margin:0 0 .5rem;font-size:.875rem}
+.matinee-result .matinee-older-words{font-weight:600}
+.matinee-result:not(.matinee-older) .matinee-older-words{display:none}
+.matinee-scroll{overflow-x:auto}
+.matinee-table{border-collapse:collapse;font-size:.875rem}
+.matinee-table :is(th,td){padding:.35rem .75rem .35rem 0;text-align:start;vertical-align:top;overflow-wrap:break-word}
+.matinee-table :is(th,td){border-bottom:1px solid color-mix(in srgb,currentColor 20%,transparent)}
+.matinee-table :is(th,td){min-width:5rem;max-width:30rem}
+.matinee-table th{font-weight:600}
+.matinee-table .matinee-number{text-align:end;font-variant-numeric:tabular-nums;white-space:nowrap}
+.matinee-table details{white-space:pre-wrap}
+.matinee-table details[open] summary{font-size:0}
+.matinee-table details[open] summary::after{content:"Show less";font-size:.875rem}
+.stMain:has(.st-key-busy [data-testid=stAlert]) [class*=st-key-go-] button{pointer-events:none;opacity:.5}
 .token{color:inherit!important}
 .token:is(.keyword,.function){font-weight:600}
 </style>"""
@@ -48,12 +63,12 @@ def main() -> None:
         st.set_page_config(page_title="Matinee", layout="centered")
         text.show_error(error)
         return
-    _draw(release)
+    text.show_errors_of(_draw)(release)
 
 
 def _draw(release: Release) -> None:
     look = look_of(release)
-    if put_on(look):
+    if apply_theme(look):
         st.rerun()
     core.provide(session.client)
     pages, aliases, draws = _pages(release, look)

@@ -85,13 +85,13 @@ def python_of(predictor: str, inputs: Json, connect: str) -> str:
 
     A file stands as `File.from_path(NAME)`: it is read from where the code runs.
     """
-    given = inputs if isinstance(inputs, Mapping) else {}
+    arguments = inputs if isinstance(inputs, Mapping) else {}
     imports = ["import matinee"]
-    if any(map(_holds_blob, given.values())):
+    if any(map(_holds_blob, arguments.values())):
         imports.append("from matinee import File")
     target = f"app.{predictor}" if _is_name(predictor) and predictor not in OWN_NAMES else f"app[{predictor!r}]"
-    named = [f"{name}={_python(value)}" for name, value in given.items() if _is_name(name)]
-    other = {name: value for name, value in given.items() if not _is_name(name)}
+    named = [f"{name}={_python(value)}" for name, value in arguments.items() if _is_name(name)]
+    other = {name: value for name, value in arguments.items() if not _is_name(name)}
     call = _call(target, [*named, *([f"**{_python(other)}"] if other else [])])
     return "\n".join([*imports, "", f"with {connect} as app:", *(f"    {line}" for line in call), "    print(result)"])
 

@@ -6,7 +6,8 @@ can be called from a page.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,6 +71,11 @@ class Field:
     max_items: int | None = None
 
     @property
+    def may_be_left_out(self) -> bool:
+        """Whether the inputs are whole without it, as null or not at all: a group of fields then has a switch."""
+        return self.nullable or (not self.required and self.default is MISSING)
+
+    @property
     def holds_uploads(self) -> bool:
         """Whether it is a list of files: one uploader takes them all."""
         return self.kind == "list" and self.item is not None and self.item.kind in registry.FILES
@@ -89,7 +95,7 @@ class Form:
 
 def _is_still(f: Field) -> bool:
     if f.kind in ("record", "tuple"):
-        return not f.nullable and all(_is_still(part) for part in f.fields)
+        return not f.may_be_left_out and all(_is_still(part) for part in f.fields)
     return f.kind not in MOVING
 
 
@@ -109,9 +115,9 @@ def messages_by_field(form: Form, problems: Iterable[Problem]) -> dict[str, list
         places = [_place(part) for part in problem.path[len(path) :].split(".") if part]
         what = ", ".join([labels[path], *places] if path else places)
         sentence = f"{what} {problem.message}".strip()
-        said = messages.setdefault(path, [])
-        if (ended := sentence if sentence.endswith((".", "!", "?")) else f"{sentence}.") not in said:
-            said.append(ended)
+        ended = sentence if sentence.endswith((".", "!", "?")) else f"{sentence}."
+        if ended not in messages.setdefault(path, []):
+            messages[path].append(ended)
     return messages
 
 
@@ -152,7 +158,7 @@ def field_of(
         nullable=nullable,
         default=plain.get("default", MISSING),
     )
-    return _filled(field, plain, defs, depth)
+    return _with_kind(field, plain, defs, depth)
 
 
 def _label(name: str, schema: Schema) -> str:
@@ -189,14 +195,16 @@ def _plain(schema: Schema, defs: Schema) -> tuple[dict[str, Json], bool]:
     return merged, nullable
 
 
-def _filled(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
+def _with_kind(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
     row = registry.row_of(schema)
     if row and "x-matinee" in schema and row.carrier != "markdown":
         return replace(field, kind=row.field, accept=_accept(row, schema))
     if row is registry.FORMATS["decimal"]:
         return _number(replace(field, kind=row.field), schema)
-    if "const" in schema:
+    if "const" in schema and not field.nullable:
         return replace(field, kind="constant", default=schema["const"])
+    if "const" in schema:
+        schema = {**schema, "enum": [schema["const"]]}
     if "enum" in schema:
         return replace(field, kind="choice", choices=_choices(schema))
     if "anyOf" in schema or "oneOf" in schema:
@@ -212,6 +220,8 @@ def _typed(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
             return _number(replace(field, kind=kind), schema)
         case "boolean":
             return _switch(field)
+        case "null":
+            return replace(field, kind="constant", default=None)
         case "object":
             return _record(field, schema, defs, depth)
         case "array":
@@ -220,15 +230,18 @@ def _typed(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
 
 
 def _switch(field: Field) -> Field:
-    """A switch cannot show "not chosen", so one that may be null is a choice."""
-    if field.nullable:
+    """A switch cannot show "not chosen", so one that may be left out is a choice."""
+    if field.may_be_left_out:
         return replace(field, kind="choice", choices=(Choice("Yes", True), Choice("No", False)))
     return replace(field, kind="switch")
 
 
 def _choices(schema: Schema) -> tuple[Choice, ...]:
-    labels = schema.get("x-labels", {})
-    return tuple(Choice(str(labels.get(str(v), "")) or humanize(v), v) for v in schema["enum"])
+    """Labels that would be the same for two values are the values as JSON: `a` and `A`, 1 and `1`."""
+    values, words = schema["enum"], schema.get("x-labels", {})
+    labels = [str(words.get(str(value), "")) or humanize(value) for value in values]
+    is_clear = len(set(labels)) == len(labels) and all(label.strip() for label in labels)
+    return tuple(map(Choice, labels if is_clear else map(json.dumps, values), values))
 
 
 def _accept(row: registry.ValueType, schema: Schema) -> tuple[str, ...]:
@@ -296,10 +309,19 @@ def _union(field: Field, schema: Schema, defs: Schema, depth: int) -> Field:
         return field
     found = [field_of(field.name, part, defs, depth=depth + 1) for part in parts]
     alternatives = tuple(
-        replace(moved(f, field.path), label=_alternative_label(f, part, defs), required=True)
+        replace(moved(f, field.path), label=_alternative_label(f, part, defs), required=field.required)
         for f, part in zip(found, parts, strict=True)
     )
-    return replace(field, kind="union", fields=alternatives)
+    whole = tuple(f if f.kind == "constant" else replace(f, default=field.default) for f in alternatives)
+    return replace(field, kind="union", fields=tuple(_labelled_apart(whole)))
+
+
+def _labelled_apart(fields: Sequence[Field]) -> Iterator[Field]:
+    """Yield the fields with labels that differ: the browser says by its label which one was chosen."""
+    labels = [f.label for f in fields]
+    for i, f in enumerate(fields):
+        count = labels[:i].count(f.label)
+        yield replace(f, label=f"{f.label} ({count + 1})") if count else f
 
 
 def moved(field: Field, path: str) -> Field:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
 import streamlit as st
 
-from matinee.tables.columns import MIXED, Survey, typed
+from matinee.tables.columns import MIXED, Survey, infer_column
 from matinee.ui.text import escaped
 
 Json = Any
+
+EXACT = 2**53  # whole numbers beyond are rounded by a browser, so they are edited as text
 
 
 def edit(table: Json, key: str, label: str) -> Json:
@@ -27,15 +30,36 @@ def edit(table: Json, key: str, label: str) -> Json:
         table = {"$table": [{"name": name, "type": "unknown"} for name in names], "rows": []}
         key = f"{key}:{names}"
     kinds = {str(column["name"]): str(column["type"]) for column in table["$table"]}
+    frame = to_columns(table)
     edited = st.data_editor(
-        to_columns(table),
+        frame,
         key=key,
         num_rows="dynamic",
         hide_index=True,
-        column_config={name: _config(name, kind) for name, kind in kinds.items()},
+        column_config={name: _config(name, _shown_as(kind, frame[name])) for name, kind in kinds.items()},
         alt=f"{label}, a table to edit",
     )
-    return from_columns(edited, kinds)
+    return with_edits(table, _rows_of(edited, kinds), st.session_state[key])
+
+
+def with_edits(table: Json, edited: list[list[Json]], edits: Mapping[str, Any]) -> dict[str, Json]:
+    """Return the table with what was changed in the editor, every other cell as it was; empty new rows are left out.
+
+    `edits` is the editor's state: `edited_rows` (row → column → value), `added_rows` and `deleted_rows`.
+    """
+    names = [str(column["name"]) for column in table["$table"]]
+    left = [place for place in range(len(table["rows"])) if place not in edits["deleted_rows"]]
+    rows = []
+    for place, new in zip(left, edited, strict=False):
+        changed = edits["edited_rows"].get(place, {})
+        cells = zip(names, table["rows"][place], new, strict=True)
+        rows.append([after if name in changed else before for name, before, after in cells])
+    rows += [row for row in edited[len(left) :] if any(cell is not None for cell in row)]
+    return _typed_table({str(column["name"]): str(column["type"]) for column in table["$table"]}, rows)
+
+
+def _shown_as(kind: str, cells: Any) -> str:
+    return "string" if kind == "integer" and cells.dtype == object else kind
 
 
 def _config(name: str, kind: str) -> Any:
@@ -62,7 +86,8 @@ def to_columns(table: Mapping[str, Json]) -> Any:
 
 def _series(pd: Any, kind: str, cells: Sequence[Json]) -> Any:
     types = {"integer": "Int64", "number": "Float64", "boolean": "boolean"}
-    if kind in types:
+    is_wide = kind == "integer" and any(cell is not None and abs(cell) >= EXACT for cell in cells)
+    if kind in types and not is_wide:
         return pd.Series(cells, dtype=types[kind])
     if kind == "date":
         return pd.Series([None if cell is None else date.fromisoformat(cell) for cell in cells], dtype="object")
@@ -76,26 +101,39 @@ def _text(cell: Json) -> str:
 
 
 def from_columns(frame: Any, kinds: Mapping[str, str]) -> dict[str, Json]:
-    """Return an edited frame as a table; columns somebody named are read as a CSV's would be."""
-    columns = {name: [_plain(cell) for cell in frame[name]] for name in kinds}
-    known = []
-    for name, kind in kinds.items():
+    """Return an edited frame as a table without its empty rows; `kinds` is column → type."""
+    rows = _rows_of(frame, kinds)
+    return _typed_table(kinds, [row for row in rows if any(cell is not None for cell in row)])
+
+
+def _rows_of(frame: Any, kinds: Mapping[str, str]) -> list[list[Json]]:
+    columns = [[_plain(cell, kind) for cell in frame[name]] for name, kind in kinds.items()]
+    return [list(row) for row in zip(*columns, strict=True)]
+
+
+def _typed_table(kinds: Mapping[str, str], rows: list[list[Json]]) -> dict[str, Json]:
+    """Return the table; columns that somebody named are read as a CSV's would be."""
+    known, columns = [], []
+    for i, (name, kind) in enumerate(kinds.items()):
+        cells = [row[i] for row in rows]
         if kind == "unknown":
-            kind, columns[name] = _typed(columns[name])
+            kind, cells = _typed(cells)
         known.append({"name": name, "type": kind})
-    rows = [list(row) for row in zip(*columns.values(), strict=True)]
-    return {"$table": known, "rows": [row for row in rows if any(cell is not None for cell in row)]}
+        columns.append(cells)
+    return {"$table": known, "rows": [list(row) for row in zip(*columns, strict=True)]}
 
 
 def _typed(texts: list[Json]) -> tuple[str, list[Json]]:
     survey = Survey()
     for text in texts:
         survey.add(text)
-    return typed(texts, survey.reading(",") or MIXED)
+    return infer_column(texts, survey.reading(",") or MIXED)
 
 
-def _plain(cell: Any) -> Json:
+def _plain(cell: Any, kind: str) -> Json:
     """Pandas has three ways to say nothing: all are unequal to themselves or None."""
+    if kind == "integer" and isinstance(cell, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,4000}\s*", cell):
+        return int(cell)
     if cell is None or isinstance(cell, (str, bool)):
         return cell
     if isinstance(cell, datetime):

@@ -1,4 +1,4 @@
-"""Many rows in plain words: what a check found, the choices of columns, and a run's summary. Pure."""
+"""Many rows: which predictors take them, what a check found in plain words, and what their run shows."""
 
 from __future__ import annotations
 
@@ -8,38 +8,62 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from matinee.errors import MatineeError
+from matinee.manifest import PredictorManifest
 from matinee.rows.inputs import RowsCheck
-from matinee.rows.storage import results_reference
+from matinee.rows.storage import rows_reference
 from matinee.runs import Json, Run, Status
 from matinee.tables.write import LABELS, MEDIA_TYPES
 from matinee.ui import session, site
 from matinee.ui.text import escaped, humanize
+from matinee.values import registry, validate
 
 if TYPE_CHECKING:
     from matinee.client.core import Client
+
 SHOWN_PROBLEMS = 20
 CELL_CHARS = 60
 
 
+def is_offered(predictor: PredictorManifest) -> bool:
+    """Whether a row of text can be an input: it answers at once, has parameters, and needs no file or table."""
+    parameters = predictor.parameters
+    return predictor.kind == "realtime" and bool(parameters.get("properties")) and not needs_upload(parameters)
+
+
+def needs_upload(schema: Mapping[str, Json], root: Mapping[str, Json] | None = None) -> bool:
+    """Whether every value of the schema holds a file or a table."""
+    root = schema if root is None else root
+    schema = validate.resolve(dict(schema), dict(root))
+    row = registry.row_of(schema) if "x-matinee" in schema else None
+    if row is not None:
+        return row.carrier in ("blob", "table")
+    branches = schema.get("anyOf") or schema.get("oneOf")
+    if branches:
+        return all(needs_upload(branch, root) for branch in branches)
+    parts = [part for name, part in schema.get("properties", {}).items() if name in schema.get("required", ())]
+    parts += [part for part in (*schema.get("prefixItems", ()), schema.get("items")) if isinstance(part, Mapping)]
+    return any(needs_upload(part, root) for part in parts)
+
+
 def is_rows(run: Run) -> bool:
     """Whether the run is one of many rows."""
-    return run.kind == "batch" and results_reference(run.inputs) is not None
+    return run.kind == "batch" and rows_reference(run.inputs) is not None
 
 
 def rows_summary(inputs: Json) -> str:
-    """Return what was given in one short line: "2,000 rows of people.csv"; "" for other inputs."""
-    given = results_reference(inputs)
-    if given is None:
+    """Return the inputs of many rows in one short line: "2,000 rows of people.csv"; "" for other inputs."""
+    table = rows_reference(inputs)
+    if table is None:
         return ""
-    name = f" of {given['name']}" if given.get("name") else ""
-    return f"{_counted(int(given['total']))}{name}"
+    name = f" of {table['name']}" if table.get("name") else ""
+    return f"{_counted(int(table['total']))}{name}"
 
 
 def rows_outcome(run: Run) -> str:
     """Return how a finished run of many rows went, in one sentence."""
-    given = results_reference(run.inputs) or {}
-    total = int(given.get("total", 0))
-    failed = int((results_reference(run.result) or {}).get("failed", 0))
+    table = rows_reference(run.inputs) or {}
+    total = int(table.get("total", 0))
+    failed = int((rows_reference(run.result) or {}).get("failed", 0))
     if not failed:
         return f"All {_counted(total)} have a result." if total > 1 else "The row has a result."
     have = "has" if failed == 1 else "have"
@@ -112,14 +136,13 @@ def _counted(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 
-# --- rows result ------------------------------------------------------------------------------------------------------
-# What a run of many rows shows in place of inputs and result: how many, of which file, and the table to download.
+# --- the run of many rows: how many, of which file, and the table to download -----------------------------------------
 
 OFFERED = [("csv", ",", "CSV"), ("csv", ";", "CSV ;"), *((form, ",", LABELS[form]) for form in LABELS if form != "csv")]
 
 
 def draw_rows_inputs(run: Run) -> None:
-    """Draw what was given, and the way to give another table."""
+    """Draw which table it was, and the link to the page that takes another."""
     st.markdown(escaped(rows_summary(run.inputs)))
     if site.knows(site.ROWS):
         query = {"predictor": run.predictor}
@@ -137,7 +160,7 @@ def draw_rows_result(run: Run) -> None:
         for form, separator, label in OFFERED:
             st.download_button(
                 label,
-                data=_maker(client, run, form, separator),
+                data=_download_of(client, run, form, separator),
                 file_name=f"{run.predictor}-{run.id[:10]}.{form}",
                 mime=MEDIA_TYPES[form],
                 key=f"rows:{form}{separator}:{run.id}",
@@ -146,7 +169,7 @@ def draw_rows_result(run: Run) -> None:
             )
 
 
-def _maker(client: Client, run: Run, form: str, separator: str) -> Callable[[], bytes]:
+def _download_of(client: Client, run: Run, form: str, separator: str) -> Callable[[], bytes]:
     """Return what makes the file when the button is pressed; it runs outside the page, so it must not draw."""
 
     def make() -> bytes:

@@ -10,7 +10,7 @@ from matinee.errors import InputError, MatineeError
 from matinee.notices.subscriptions import Channel, Notice, notices_of
 from matinee.runs import Run
 from matinee.ui import session, site
-from matinee.ui.text import escaped, humanize, show_error, told
+from matinee.ui.text import escaped, humanize, show_error, show_errors_of
 
 BADGE_S = 3.0  # how old the badge may be; only those who wait for something ask
 SHOWN = 5
@@ -24,7 +24,7 @@ def notices_switch(client: Client, run: Run) -> None:
     if run.status.is_final:
         _looked_at(client, run)
     else:
-        st.fragment(told(_switch))(run.id)
+        st.fragment(show_errors_of(_switch))(run.id)
 
 
 def _looked_at(client: Client, run: Run) -> None:
@@ -38,8 +38,8 @@ def _looked_at(client: Client, run: Run) -> None:
 def _switch(run_id: str) -> None:
     client = session.client()
     asked = notices.asked(client, run_id)
-    wanted = st.toggle("Tell me when it is done", value=asked is not None, key=f"tell:{run_id}")
-    if not wanted:
+    is_on = st.toggle("Tell me when it is done", value=asked is not None, key=f"tell:{run_id}")
+    if not is_on:
         if asked is not None:
             notices.stop_telling(client, run_id)
             session.poll.forget()

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from decimal import Decimal
 from html import escape
 from typing import Any, Literal
 
@@ -21,6 +22,7 @@ from matinee.ui import results
 from matinee.ui import text as ui_text
 from matinee.ui.results import Block, Download, Json
 from matinee.ui.text import escaped
+from matinee.values import pictures
 
 _log = logging.getLogger(__name__)
 
@@ -29,14 +31,16 @@ COLUMNS = 40
 FIXED_ROWS = 12  # a longer table scrolls
 SHARES = 8  # probabilities shown, if they are not FAINT
 FAINT = 0.001
-CELL = 80  # characters of a cell shown
+SEARCHED_ROWS = 5  # a longer table can be searched and sorted
+CELL = 80  # characters of a cell shown before it is opened
+LONGEST_CELL = 20_000  # characters of an open one
 
 ReadBlob = Callable[[Json], bytes]
 
 
 def draw(block: Block, key: str, read_blob: ReadBlob) -> None:
     """Draw a block and below it what there is to download; `key` keeps the buttons of a page apart."""
-    _draw(block, read_blob)
+    _draw(block, read_blob, key)
     buttons = _downloads(block)
     with st.container(horizontal=True) if len(buttons) > 1 else nullcontext():
         for i, download in enumerate(buttons):
@@ -46,21 +50,23 @@ def draw(block: Block, key: str, read_blob: ReadBlob) -> None:
 def draw_inputs(block: Block, key: str, read_blob: ReadBlob) -> None:
     """Draw inputs: short values in small type, one a line."""
     entries = block.entries if isinstance(block, results.Record) else (("", block),)
-    short = [f"{escaped(name)}  **{escaped(_short(part))}**" for name, part in entries if _is_short(part)]
+    short = [f"{escaped(name)}  **{escaped(_short(part, name))}**" for name, part in entries if _is_short(part)]
     if short:
         st.markdown("  \n".join(short))
     long = tuple((name, part) for name, part in entries if not _is_short(part))
     draw(results.Record(long), key, read_blob)
 
 
-def _draw(block: Block, read_blob: ReadBlob) -> None:
+def _draw(block: Block, read_blob: ReadBlob, key: str) -> None:
     if isinstance(block, results.Media):
         _media(block, read_blob)
     elif isinstance(block, results.Record):
-        _record(block, read_blob)
+        _record(block, read_blob, key)
+    elif isinstance(block, results.Table):
+        _table(block, key)
     elif isinstance(block, results.Items):
-        for part in block.blocks:
-            _draw(part, read_blob)
+        for number, part in enumerate(block.blocks):
+            _draw(part, read_blob, f"{key}:{number}")
     else:
         _PLAIN[type(block)](block)
 
@@ -73,11 +79,13 @@ def _text(block: results.Text) -> None:
 
 
 def _number(block: results.Number) -> None:
-    st.markdown(f"**{_figure(block)}**")
+    st.markdown(f"**{escaped(_figure(block))}**")
 
 
-def _figure(block: results.Number) -> str:
-    return ui_text.humanize(block.value) if isinstance(block.value, bool) else ui_text.format_number(block.value)
+def _figure(block: results.Number, name: str = "") -> str:
+    if isinstance(block.value, bool):
+        return ui_text.humanize(block.value)
+    return ui_text.format_number(block.value, name, ui_text.reader_locale())
 
 
 def _words(block: results.Words) -> None:
@@ -104,17 +112,17 @@ def _tree(block: results.Tree) -> None:
     st.json(block.value, expanded=2)
 
 
-def _record(block: results.Record, read_blob: ReadBlob) -> None:
+def _record(block: results.Record, read_blob: ReadBlob, key: str) -> None:
     """Short values stand side by side in large type, in front of what needs the width."""
-    short = [(name, _short(part)) for name, part in block.entries if _is_short(part)]
+    short = [(name, _short(part, name)) for name, part in block.entries if _is_short(part)]
     if short:  # one element, where st.metric makes one for each and a row around them
         values = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in short)
         st.html(f'<dl class="matinee-values">{values}</dl>')
-    for name, part in block.entries:
+    for number, (name, part) in enumerate(block.entries):
         if not _is_short(part):
             st.caption(escaped(name))
             with st.container(border=isinstance(part, results.Record)):
-                _draw(part, read_blob)
+                _draw(part, read_blob, f"{key}:{number}")
 
 
 def _is_short(part: Block) -> bool:
@@ -123,48 +131,131 @@ def _is_short(part: Block) -> bool:
     return isinstance(part, (results.Number, results.Empty))
 
 
-def _short(part: Block) -> str:
+def _short(part: Block, name: str) -> str:
     if isinstance(part, results.Number):
-        return _figure(part)
+        return _figure(part, name)
     return part.text if isinstance(part, results.Text) and part.text else "—"
 
 
-def _table(block: results.Table) -> None:
-    """Draw a Markdown table: it costs no pandas, which would take 80 MB, and no HTML of ours."""
-    columns, shown = block.columns[:COLUMNS], [row[:COLUMNS] for row in block.rows[:ROWS]]
-    numeric = [all(_is_number(row[i]) for row in shown if i < len(row)) for i in range(len(columns))]
-    lines = [
-        _line(map(str, columns)),
-        _line_of(["---:" if n and shown else "---" for n in numeric]),
-        *(_line(map(_cell, row)) for row in shown),
-    ]
+# --- tables -----------------------------------------------------------------------------------------------------------
+# A table as plain HTML: it costs no pandas, which would take 80 MB. Long texts open in their cell.
+
+
+def _table(block: results.Table, key: str) -> None:
+    """Draw a table; a longer one can be searched and sorted, all of its rows, whatever the page shows of them."""
+    rows = block.rows
+    if len(rows) > SEARCHED_ROWS:
+        st.fragment(_searched_table)(block, key)
+    else:
+        _draw_rows(block, rows)
+
+
+def _searched_table(block: results.Table, key: str) -> None:
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        words = st.text_input("Search the table", key=f"{key}:search", icon=":material/search:", width=260) or ""
+        titles = [escaped(title) or " " for title in block.columns]
+        column = st.selectbox(
+            "Sort by", range(len(titles)), None, format_func=titles.__getitem__, key=f"{key}:sort", width=200
+        )
+        is_falling = st.toggle("Largest first", key=f"{key}:falling", disabled=column is None)
+    rows = sort_rows(find_rows(block.rows, words), column, is_falling=is_falling)
+    if rows:
+        _draw_rows(block, rows)
+    else:
+        st.caption("No row has these words.")
+
+
+def find_rows(rows: Sequence[Sequence[Json]], text: str) -> list[Sequence[Json]]:
+    """Return the rows that hold every word of a text, in any cell, as it is stored or as it is shown."""
+    words, locale = text.casefold().split(), ui_text.reader_locale() if text else ""
+    return [row for row in rows if all(word in _row_text(row, locale) for word in words)]
+
+
+def _row_text(row: Sequence[Json], locale: str) -> str:
+    shown = (ui_text.format_number(value, "", locale) for value in row if _is_number(value) and value is not None)
+    return "\n".join((*map(str, row), *shown)).casefold()
+
+
+def sort_rows(rows: Sequence[Sequence[Json]], column: int | None, *, is_falling: bool = False) -> list[Sequence[Json]]:
+    """Return the rows in the order of a column; numbers before texts, and what is not there always last."""
+    if column is None:
+        return list(rows)
+    there = [row for row in rows if column < len(row) and row[column] is not None]
+    missing = [row for row in rows if column >= len(row) or row[column] is None]
+    return [*sorted(there, key=lambda row: _rank(row[column]), reverse=is_falling), *missing]
+
+
+def _rank(value: Json) -> tuple[int, Any, str]:
+    if isinstance(value, (int, float)):
+        return 0, value, ""
+    try:
+        return 0, Decimal(value), ""  # how a Decimal is stored
+    except (ArithmeticError, TypeError, ValueError):
+        return 1, 0, str(value).casefold()
+
+
+def _draw_rows(block: results.Table, rows: Sequence[Sequence[Json]]) -> None:
+    shown = [row[:COLUMNS] for row in rows[:ROWS]]
     with st.container(height=440 if len(shown) > FIXED_ROWS else "content", border=False):
-        st.markdown("\n".join(lines))
+        st.html(table_html(replace(block, rows=tuple(map(tuple, shown))), ui_text.reader_locale()))
     if len(block.columns) > COLUMNS:
         st.caption(f"The first {COLUMNS} of {len(block.columns):,} columns; the download has all.")
-    if len(block.rows) > len(shown):
-        st.caption(f"The first {len(shown)} of {len(block.rows):,} rows; the download has all.")
+    if len(rows) > len(shown):
+        st.caption(f"The first {len(shown)} of {len(rows):,} rows; the download has all.")
+
+
+def table_html(block: results.Table, locale: str = "") -> str:
+    """Return the table's HTML, with everything in it as text."""
+    columns = block.columns[:COLUMNS]
+    kinds = [*block.kinds, *[""] * len(columns)][: len(columns)]
+    numeric = [_is_numeric(kind, [row[i] for row in block.rows if i < len(row)]) for i, kind in enumerate(kinds)]
+    signs = [' class="matinee-number"' if is_number else "" for is_number in numeric]
+    heads = "".join(f'<th scope="col"{sign}>{escape(name)}</th>' for name, sign in zip(columns, signs, strict=True))
+    lines = "".join(
+        "<tr>"
+        + "".join(
+            f"<td{sign}>{_cell(value, kind, name, locale)}</td>"
+            for value, kind, name, sign in zip(row, kinds, columns, signs, strict=False)
+        )
+        + "</tr>"
+        for row in block.rows
+    )
+    table = f'<table class="matinee-table"><thead><tr>{heads}</tr></thead><tbody>{lines}</tbody></table>'
+    return f'<div class="matinee-scroll" role="region" aria-label="Table" tabindex="0">{table}</div>'
+
+
+def _is_numeric(kind: str, values: Sequence[Json]) -> bool:
+    return bool(values) and (kind == "decimal" or all(map(_is_number, values)))
 
 
 def _is_number(value: Json) -> bool:
     return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
 
 
-def _line(cells: Any) -> str:
-    return _line_of([escaped(cell) or " " for cell in cells])
-
-
-def _line_of(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(value: Json) -> str:
+def _cell(value: Json, kind: str, name: str, locale: str) -> str:
     if value is None:
         return ""
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = ui_text.humanize(value) if isinstance(value, bool) else str(value)
-    return text if len(text) <= CELL else f"{text[: CELL - 1]}…"
+    if isinstance(value, bool):
+        return ui_text.humanize(value)
+    if isinstance(value, (int, float)):
+        return ui_text.format_number(value, name, locale)
+    if kind == "decimal" and isinstance(value, str):
+        return escape(ui_text.format_number(Decimal(value), name, locale) if _is_finite(value) else value)
+    text = str(value)
+    if len(text) <= CELL:
+        return escape(text)
+    rest = "" if len(text) <= LONGEST_CELL else " … (the download has all)"
+    return f"<details><summary>{escape(text[: CELL - 1])}…</summary>{escape(text[:LONGEST_CELL])}{rest}</details>"
+
+
+def _is_finite(text: str) -> bool:
+    try:
+        return Decimal(text).is_finite()
+    except ArithmeticError:
+        return False
+
+
+# --- files and figures --------------------------------------------------------------------------------------------
 
 
 def _media(block: results.Media, read_blob: ReadBlob) -> None:
@@ -174,24 +265,24 @@ def _media(block: results.Media, read_blob: ReadBlob) -> None:
 
 def sound(blob: Json, read_blob: ReadBlob) -> None:
     """Draw a sound with its controls."""
-    with _said():
+    with explain_unreadable():
         st.audio(read_blob(blob), format=str(blob["$blob"]))
 
 
 def video(blob: Json, read_blob: ReadBlob) -> None:
     """Draw a video with its controls."""
-    with _said():
+    with explain_unreadable():
         st.video(read_blob(blob), format=str(blob["$blob"]))
 
 
 def picture(blob: Json, read_blob: ReadBlob, *, width: int | Literal["content"] = "content") -> None:
     """Draw a picture; what only claims to be one is said, never a failure of the page."""
-    with _said():
-        st.image(read_blob(blob), width=width, alt=str(blob.get("name") or "picture"))
+    with explain_unreadable():
+        st.image(pictures.preview(read_blob(blob)), width=width, alt=str(blob.get("name") or "picture"))
 
 
 @contextmanager
-def _said() -> Iterator[None]:
+def explain_unreadable() -> Iterator[None]:
     """Say instead of raising when a file is gone or is not what it claims to be (Pillow's errors are of many kinds)."""
     try:
         yield
@@ -246,7 +337,6 @@ _PLAIN: dict[type, Callable[[Any], None]] = {
     results.Number: _number,
     results.Words: _words,
     results.Shares: _shares,
-    results.Table: _table,
     results.Figure: _drawn_figure,
     results.Tree: _tree,
 }

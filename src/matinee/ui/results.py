@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import Any
 
@@ -50,7 +51,7 @@ class Text:
 class Number:
     """A number, or a yes or no."""
 
-    value: float
+    value: float | Decimal
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,12 @@ class Items:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of plain values."""
+    """Rows of plain values; `kinds` are the columns' types, as the table's own heading has them."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Json, ...], ...]
     downloads: tuple[Download, ...] = ()
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,8 @@ def _block(schema: Schema, value: Json, defs: Schema, name: str, depth: int) -> 
         return _marked(value, name)
     plain = branch_of(schema, value, {"$defs": defs})
     row = registry.row_of(plain)
+    if isinstance(value, str) and row is not None and row.name == "decimal" and _is_decimal(value):
+        return Number(Decimal(value))
     if isinstance(value, str):
         return Text(value, is_markdown=row is not None and row.carrier == "markdown")
     if isinstance(value, (bool, int, float)):
@@ -155,6 +159,13 @@ def _block(schema: Schema, value: Json, defs: Schema, name: str, depth: int) -> 
     if isinstance(value, Mapping):
         return _mapping(plain, value, defs, name, depth)
     return _list(plain, value, defs, name, depth)
+
+
+def _is_decimal(text: str) -> bool:
+    try:
+        return Decimal(text).is_finite()
+    except InvalidOperation:
+        return False
 
 
 def _marked(value: Mapping[str, Json], name: str) -> Block:
@@ -186,7 +197,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Json]], name: str, ki
         for form, label in LABELS.items()
     ]
     downloads.insert(1, Download("CSV ;", f"{name}.csv", MEDIA_TYPES["csv"], partial(_file, "csv", heads, whole, ";")))
-    return Table(tuple(columns), tuple(map(tuple, rows)), tuple(downloads))
+    return Table(tuple(columns), tuple(map(tuple, rows)), tuple(downloads), tuple(known))
 
 
 def _file(form: str, columns: Sequence[Column], rows: Sequence[Sequence[Json]], separator: str = ",") -> bytes:

@@ -142,8 +142,8 @@ def summary_of(inputs: Json, limit: int = 90) -> str:
     """Return the inputs in one short line: "female, swimming"; "" when they are kept elsewhere."""
     if not isinstance(inputs, Mapping) or "$payload" in inputs:
         return ""
-    if given := many_rows.rows_summary(inputs):
-        return given
+    if rows_words := many_rows.rows_summary(inputs):
+        return rows_words
     parts = [_brief(value) for value in inputs.values() if value not in (None, "", [], {})]
     line = " · ".join(part for part in parts if part)
     return line if len(line) <= limit else f"{line[: limit - 1]}…"
@@ -244,9 +244,9 @@ def find(read: Callable[[RunQuery], list[Run]], query: RunQuery, text: str, limi
 
 def holds(run: Run, words: list[str]) -> bool:
     """Whether every word is in the run's id, predictor, person, failure or inputs (those kept with the run)."""
-    told = run.failure.message if run.failure else ""
+    failure = run.failure.message if run.failure else ""
     inputs = run.inputs if isinstance(run.inputs, Mapping) and "$payload" not in run.inputs else {}
-    text = "\n".join((run.id, run.predictor, run.user, told, json.dumps(inputs, ensure_ascii=False))).casefold()
+    text = "\n".join((run.id, run.predictor, run.user, failure, json.dumps(inputs, ensure_ascii=False))).casefold()
     return all(word in text for word in words)
 
 

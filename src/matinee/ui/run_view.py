@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
+from html import escape
 
 import streamlit as st
 
@@ -11,8 +13,9 @@ from matinee.errors import MatineeError
 from matinee.manifest import Release
 from matinee.runs import Json, Run, Status
 from matinee.ui import code, feedback, many_rows, render, results, run_list, session, site, waiting
+from matinee.ui import text as ui_text
 from matinee.ui.run_list import Row, row_of
-from matinee.ui.text import escaped, show_error, told
+from matinee.ui.text import escaped, show_error, show_errors_of
 
 __all__ = ["cancel_button", "draw_failure", "draw_finished", "draw_outcome", "draw_progress", "is_mine", "show_error"]
 
@@ -28,7 +31,7 @@ def draw_outcome(run_id: str, release: Release, *, is_inside: bool = False) -> R
     if run.status.is_final:
         draw_finished(run, release, is_inside=is_inside)
     else:
-        st.fragment(told(_draw_live), run_every=LIVE_S)(run_id, release)
+        st.fragment(show_errors_of(_draw_live), run_every=LIVE_S)(run_id, release)
     return run
 
 
@@ -74,6 +77,8 @@ def cancel_button(row: Row) -> None:
 
 def draw_finished(run: Run, release: Release, *, is_inside: bool = False) -> None:
     """Draw the result or the failure of a finished run, and the place for feedback, `is_inside` a fragment or not."""
+    if run.warning:
+        st.warning(escaped(run.warning), icon=":material/warning:")
     if run.status is Status.CANCELLED:
         st.info("This run was cancelled.", icon=":material/block:")
     elif run.failure is not None:
@@ -123,6 +128,35 @@ def _draw_result(run: Run, release: Release) -> None:
     block = results.blocks_of(predictor.result if predictor else {}, result, name)
     with st.container(border=True):
         render.draw(block, run.id, client.read_blob)
+
+
+# --- whose result it is -----------------------------------------------------------------------------------------------
+# Above a result on its predictor's page: the inputs that it is for, and that the form has changed since.
+
+SCRIPT = site.RESULT_SCRIPT.read_text("utf-8")
+INPUT_CHARS = 400
+OLDER = "The form has changed since: this result is for the values above."
+
+
+def draw_result_head(run: Run, inputs: Json, *, is_older: bool) -> None:
+    """Draw the inputs of a result in one line, and announce it; `is_older`: the form holds others already."""
+    words = "It failed" if run.failure else "Done" if run.status.is_final else "Started"
+    announced = f"{words}: {ui_text.humanize(run.predictor)}"
+    st.html(
+        f'<div class="matinee-result{" matinee-older" if is_older else ""}" data-run="{escape(run.id)}" '
+        f'data-words="{escape(announced)}"><p>For {_input_pairs(inputs)}</p><p class="matinee-older-words">{OLDER}</p>'
+        f"</div><script>{SCRIPT}</script>",
+        unsafe_allow_javascript=True,
+    )
+
+
+def _input_pairs(inputs: Json) -> str:
+    pairs = [
+        f"{escape(ui_text.humanize(str(name)))} <b>{escape(words)}</b>"
+        for name, value in (inputs.items() if isinstance(inputs, Mapping) else ())
+        if (words := run_list.summary_of({name: value}, INPUT_CHARS))
+    ]
+    return " · ".join(pairs) or "what nobody filled in"
 
 
 # --- again ------------------------------------------------------------------------------------------------------------

@@ -10,24 +10,28 @@ import argparse
 import gc
 import mimetypes
 import os
+import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from matinee.access.modes import check_reach
 from matinee.access.people import LOCAL
+from matinee.access.reach import ANY_HOST, check_reach, names_of
 from matinee.api.routes import routes as api_routes
 from matinee.errors import MatineeError
 from matinee.settings import UiSettings
 from matinee.ui import export, session
+from matinee.ui.capacity import WANTED_DESCRIPTORS, Capacity, raise_descriptor_limit
+from matinee.ui.guard import Guard, scripts_of
 from matinee.ui.sign_in import streamlit_secrets
-from matinee.ui.site import PRIMARY
+from matinee.ui.site import PRIMARY, RESULT_SCRIPT
 from matinee.ui.streamlit_patches import patch_streamlit
 
 SCRIPT = Path(__file__).parent / "script" / "page.py"
@@ -35,6 +39,7 @@ PING_S = 25  # load balancers close what is silent for a minute
 YOUNG_OBJECTS = 50_000  # made by a few clicks; by default the collector walks through them some thirty times a click
 TURN_S = 0.02  # longer than a script runs: threads that take turns within it cost a tenth of a click
 KEEP_ALIVE_S = 150  # longer than a load balancer keeps a silent connection (130 s), or it meets a closed door (502)
+OWN_KEEP_ALIVE_S = 5  # without one: what is closed in a browser holds no descriptor for longer
 GRACE_S = 1  # to end open connections; a browser connects again by itself
 OPTIONS: dict[str, Any] = {
     "server.headless": True,
@@ -60,11 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m matinee.ui.serve", description="Serve the UI of an app.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8501)
+    parser.add_argument("--socket-fd", type=int, default=-1, help="an inherited socket that listens already")
     parser.add_argument("--lifeline-fd", type=int, default=-1, help="read end of a pipe: its end means exit")
     parser.add_argument("--without-sign-in", action="store_true", help="let everybody in who reaches the address")
     options = parser.parse_args(arguments)
     try:
-        gate = session.opened_gate()
+        gate = session.open_app_gate()
         check_reach(gate.mode, options.host, without_sign_in=options.without_sign_in)
     except MatineeError as error:
         sys.stderr.write(f"{error}\n")
@@ -72,16 +78,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     session.use(gate)
     session.write_access_events()
     routes = api_routes(session.client_of, sign_in=lambda: session.gate().mode)
-    serve(options.host, options.port, lifeline_fd=options.lifeline_fd, routes=routes)
+    serve(options.host, options.port, socket_fd=options.socket_fd, lifeline_fd=options.lifeline_fd, routes=routes)
 
 
-def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] = ()) -> None:
-    """Serve the UI, with `routes` (Starlette's) before it, on uvloop and httptools where they are."""
+def serve(host: str, port: int, *, socket_fd: int = -1, lifeline_fd: int = -1, routes: Sequence[Any] = ()) -> None:
+    """Serve the UI, with `routes` (Starlette's) before it, on uvloop and httptools where they are.
+
+    At `socket_fd` if there is one: whoever started this process has opened it, so that the port is its own.
+    """
     import uvicorn
 
     trusted = UiSettings.from_environment().trusted_proxies
     config = uvicorn.Config(
-        application(routes),
+        application(routes, host, raise_descriptor_limit()),
         host=host,
         port=port,
         log_level="warning",
@@ -90,7 +99,7 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
         ws_per_message_deflate=False,  # packing the small messages of a click costs more than sending them
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
-        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_keep_alive=KEEP_ALIVE_S if trusted else OWN_KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
         proxy_headers=bool(trusted),  # uvicorn by itself believes whoever is on this machine
         forwarded_allow_ips=trusted,
@@ -98,14 +107,15 @@ def serve(host: str, port: int, *, lifeline_fd: int = -1, routes: Sequence[Any] 
     server = uvicorn.Server(config)
     if lifeline_fd >= 0:
         threading.Thread(target=_end_with_parent, args=(lifeline_fd, server), name="lifeline", daemon=True).start()
-    server.run()
+    server.run(sockets=[socket.socket(fileno=socket_fd)] if socket_fd >= 0 else None)
     sys.exit(0 if server.started else 1)
 
 
-def application(routes: Sequence[Any] = ()) -> Any:
-    """Return the ASGI app: Streamlit's with the settings above, behind the gate.
+def application(routes: Sequence[Any] = (), host: str = "127.0.0.1", descriptors: int = WANTED_DESCRIPTORS) -> Any:
+    """Return the ASGI app: Streamlit's with the settings above, behind the gate and the guard.
 
-    `routes` are reached without signing in: what they serve asks for tokens of its own.
+    `routes` are reached without signing in: what they serve asks for tokens of its own. `host` is the address that
+    the app listens on, `descriptors` how many files and sockets it may have open.
     """
     from streamlit.file_util import get_static_dir
     from streamlit.starlette import App
@@ -130,8 +140,13 @@ def application(routes: Sequence[Any] = ()) -> Any:
         app = Https(app)
     if before.behind_cloudfront:
         app = Visitor(app)
+    folder = Path(get_static_dir())
     # Before the gate: they are Streamlit's, the same in every app, and a CDN keeps them for everybody.
-    return Static(app, Path(get_static_dir()) / "static")
+    app = Static(app, folder / "static")
+    is_named = gate.is_open and not before.trusted_proxies  # a load balancer knows the app by names of its own
+    scripts = (*scripts_of(folder / "index.html"), RESULT_SCRIPT.read_text("utf-8"))
+    app = Guard(Capacity(app, descriptors), names_of(host) if is_named else {ANY_HOST}, session.rules, scripts)
+    return Visitor(app) if before.behind_cloudfront else app
 
 
 @asynccontextmanager
@@ -197,13 +212,13 @@ class Static:
         if scope["type"] != "http" or scope["method"] != "GET":
             return None
         path: str = scope["path"]
-        kept = self._answers.get(path)
-        if kept is None and path in self._files:
-            kept = _read(self._files[path])
-            if kept is not None and self._bytes + len(kept[1]) <= KEPT_BYTES:
-                self._bytes += len(kept[1])
-                self._answers[path] = kept
-        return kept
+        answer = self._answers.get(path)
+        if answer is None and path in self._files:
+            answer = _read(self._files[path])
+            if answer is not None and self._bytes + len(answer[1]) <= KEPT_BYTES:
+                self._bytes += len(answer[1])
+                self._answers[path] = answer
+        return answer
 
 
 def _read(file: Path) -> tuple[RawHeaders, bytes] | None:
@@ -247,18 +262,30 @@ class Https:
 # https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/RequestAndResponseBehaviorCustomOrigin.html
 
 
+# A 503 of the balancer itself means that nobody is there: CloudFront shows the page of an app that is asleep instead
+# (`stack.edge`). The app's own 503 means the contrary, so it leaves under a number that CloudFront passes on; for a
+# client that does not know the number it is a 5xx with Retry-After all the same (RFC 9110, 15).
+
+OVERLOADED = 529
+
+
 class Visitor:
-    """An ASGI app that says of every request which browser sent it."""
+    """An ASGI app that says of every request which browser sent it, and of every answer that somebody is there."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            told = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
-            if len(told) > 1:  # what comes before the last two is the browser's own word
-                scope = {**scope, "client": (told[-2].strip(), 0)}
-        await self._app(scope, receive, send)
+            addresses = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
+            if len(addresses) > 1:  # what comes before the last two is the browser's own word
+                scope = {**scope, "client": (addresses[-2].strip(), 0)}
+
+        async def send_as_awake(message: Message) -> None:
+            is_busy = message["type"].endswith("response.start") and message["status"] == HTTPStatus.SERVICE_UNAVAILABLE
+            await send({**message, "status": OVERLOADED} if is_busy else message)
+
+        await self._app(scope, receive, send_as_awake)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from matinee.manifest import Json, Release
 from matinee.ports import RunQuery
 from matinee.runs import Entry, Run, Status
 from matinee.settings import AUTH, Settings
+from matinee.ui.guard import Rules
 from matinee.ui.text import humanize
 
 if TYPE_CHECKING:
@@ -81,11 +82,11 @@ def use(gate: Gate) -> None:
 def gate() -> Gate:
     """Return the gate of this process, opened by `[auth]` of the live release unless `use` said otherwise."""
     if _gate is None:
-        use(opened_gate())
+        use(open_app_gate())
     return cast("Gate", _gate)
 
 
-def opened_gate() -> Gate:
+def open_app_gate() -> Gate:
     """Return a gate by what MATINEE_AUTH says, else what is live; UsageError if the environment is not whole."""
     mode = make_sign_in(_auth(), os.environ, _users)
     settings = _settings()
@@ -99,9 +100,9 @@ def write_access_events() -> None:
 
 
 def _auth() -> Mapping[str, Json]:
-    told = os.environ.get(AUTH)
-    if told:
-        return cast("Mapping[str, Json]", json.loads(told))
+    auth = os.environ.get(AUTH)
+    if auth:
+        return cast("Mapping[str, Json]", json.loads(auth))
     live = _backend().store.release()
     return live.details.get("auth", {}) if live else {}
 
@@ -144,6 +145,14 @@ def title() -> str:
     return (live.title if live else "") or humanize(_settings().app or "matinee")
 
 
+def rules() -> Rules:
+    """Return what `[ui]` of the live release adds for browsers; nothing while nothing is live."""
+    live = poll.read("rules", TITLE_S, client_of(LOCAL).backend.store.release)
+    ui = live.details.get("ui", {}) if live else {}
+    sources, ancestors = (tuple(map(str, ui.get(key, ()))) for key in ("csp_sources", "frame_ancestors"))
+    return Rules(sources, ancestors, frozenset(map(str, ui.get("hosts", ()))))
+
+
 def release() -> Release:
     """Return what is live; NotFoundError while nothing is."""
     return poll.read("release", RELEASE_S, client().release)
@@ -155,7 +164,7 @@ def live(run_id: str) -> Live:
     return poll.read(("run", run_id, _key(reader)), RUNS_S, lambda: look(reader.run(run_id)))
 
 
-def made(run: Run) -> None:
+def remember_run(run: Run) -> None:
     """Take a run this person just made for read, where nothing of it can change any more."""
     if run.status.is_final:
         poll.keep(("run", run.id, _key(client())), Live(run))

@@ -102,10 +102,11 @@ class SignInMiddleware:
     def _page(
         self, request: Request, status: int, *, after: str, name: str = "", problem: str = "", wait_s: float = 0.0
     ) -> Response:
-        kept = request.cookies.get(self._form_cookie, "")  # kept, so that two open pages are both good
-        token = kept if self._gate.cookies.is_form_token(kept, FORM_S / 2) else self._gate.cookies.make_form_token()
+        cookies, token = self._gate.cookies, request.cookies.get(self._form_cookie, "")
+        if not cookies.is_form_token(token, FORM_S / 2):  # a good one is used again: two open pages are both good
+            token = cookies.make_form_token()
         questions = self._gate.mode.questions
-        asked = Asked(
+        asked = SignInForm(
             self._title(),
             questions,
             token,
@@ -159,9 +160,9 @@ class SignInMiddleware:
 
     def _is_own_form(self, request: Request, token: str) -> bool:
         """Whether our page sent this form: the token is in the form and in a cookie no other site can set or read."""
-        kept = request.cookies.get(self._form_cookie, "")
+        in_cookie = request.cookies.get(self._form_cookie, "")
         from_here = request.headers.get("sec-fetch-site", "same-origin") in ("same-origin", "none")
-        return from_here and is_same_secret(token, kept) and self._gate.cookies.is_form_token(token, FORM_S)
+        return from_here and is_same_secret(token, in_cookie) and self._gate.cookies.is_form_token(token, FORM_S)
 
     def _keep(self, response: Response, request: Request, person: Person) -> None:
         max_age_s = int(self._gate.cookies.max_age_s)
@@ -266,7 +267,7 @@ LONGEST_NEXT = 2000
 
 
 @dataclass(frozen=True)
-class Asked:
+class SignInForm:
     """What the page of one person shows: what they typed, what was wrong, where they were going."""
 
     title: str
@@ -278,13 +279,13 @@ class Asked:
     provider_url: str = ""
 
 
-def sign_in_page(asked: Asked) -> tuple[str, Mapping[str, str]]:
+def sign_in_page(asked: SignInForm) -> tuple[str, Mapping[str, str]]:
     """Return the page that asks who somebody is, and its headers."""
     body = f"<h1>{html.escape(asked.title)}</h1>" + (_form(asked) if asked.questions else _provider(asked))
     return _page(f"Sign in · {asked.title}", body)
 
 
-def _form(asked: Asked) -> str:
+def _form(asked: SignInForm) -> str:
     empty = next((q for q in asked.questions if not _typed_before(asked, q)), asked.questions[0])
     fields = "\n".join(_field(q, _typed_before(asked, q), is_first=q == empty) for q in asked.questions)
     return f"""<p>Sign in to use this app.</p>{_problem(asked)}
@@ -296,7 +297,7 @@ def _form(asked: Asked) -> str:
 </form>"""
 
 
-def _typed_before(asked: Asked, question: Question) -> str:
+def _typed_before(asked: SignInForm, question: Question) -> str:
     return asked.name if question.name == "name" else ""
 
 
@@ -308,7 +309,7 @@ def _field(question: Question, value: str, *, is_first: bool) -> str:
  required{" autofocus" if is_first else ""}></label>"""
 
 
-def _provider(asked: Asked) -> str:
+def _provider(asked: SignInForm) -> str:
     url = html.escape(asked.provider_url)
     return f"""<p>Sign in to use this app.</p>{_problem(asked)}<a class="button" href="{url}">Sign in</a>"""
 
@@ -321,7 +322,7 @@ def sign_out_page(title: str, name: str) -> tuple[str, Mapping[str, str]]:
     return _page(f"Sign out · {title}", body)
 
 
-def _problem(asked: Asked) -> str:
+def _problem(asked: SignInForm) -> str:
     return f'<p class="bad" role="alert">{html.escape(asked.problem)}</p>' if asked.problem else ""
 
 
@@ -384,12 +385,12 @@ def claims_of(set_cookies: Sequence[str]) -> Mapping[str, Json] | None:
     from streamlit.web.server.starlette.starlette_server_config import USER_COOKIE_NAME
     from streamlit.web.server.starlette.starlette_websocket import _get_signed_cookie_with_chunks
 
-    given: dict[str, str] = {}
+    cookies: dict[str, str] = {}
     for line in set_cookies:
         try:
-            given |= {name: morsel.value for name, morsel in SimpleCookie(line).items() if morsel.value}
+            cookies |= {name: morsel.value for name, morsel in SimpleCookie(line).items() if morsel.value}
         except CookieError:
             continue
-    raw = _get_signed_cookie_with_chunks(given, USER_COOKIE_NAME)
+    raw = _get_signed_cookie_with_chunks(cookies, USER_COOKIE_NAME)
     claims = json.loads(raw) if raw else None
     return claims if isinstance(claims, dict) else None

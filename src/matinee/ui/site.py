@@ -17,6 +17,7 @@ from matinee.ui import streamlit_patches
 
 # White is read on both (4.5 to 1). Both are said, so that the page follows the browser's own.
 PRIMARY = {"light": "#3d5a98", "dark": "#4f73bd"}
+RESULT_SCRIPT = Path(__file__).with_name("result.js")  # run by pages; their policy allows it by its hash
 _ICON = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100"><text y=".9em" font-size="90">{}</text></svg>'
 
 
@@ -81,7 +82,7 @@ def look_of(release: Release) -> Look:
     return Look(**plain, logo=file("logo"), about=file("about"), folder=folder, pages=pages)
 
 
-def put_on(look: Look) -> bool:
+def apply_theme(look: Look) -> bool:
     """Give the whole process this look's theme; return whether it had another, which the next rerun shows."""
     from streamlit import config
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 PATIENCE_S = 1.0  # nothing is said before
 TICK_S = 1.0
-KEPT = 32  # threads that wait for the next call
+IDLE_THREADS = 32  # threads that wait for the next call
 WARM_S = 300.0  # a process that answered so recently has most likely not been ended yet
 
 _answered: dict[str, float] = {}
@@ -48,14 +48,14 @@ class Pending(Generic[T]):
 
 
 class Threads:
-    """Threads that wait for the next call when one is done, as many as there ever were calls at once, at most `kept`.
+    """Threads that wait for the next call when one is done, at most `most_idle` of them.
 
     Starting one for each call costs a twentieth of a click. The last one that became free is the next to work: its
     memory is still in the processor's caches.
     """
 
-    def __init__(self, kept: int) -> None:
-        self._kept = kept
+    def __init__(self, most_idle: int) -> None:
+        self._kept = most_idle
         self._lock = threading.Lock()
         self._idle: list[queue.SimpleQueue[Callable[[], None]]] = []
 
@@ -77,7 +77,7 @@ class Threads:
                 self._idle.append(calls)
 
 
-_threads = Threads(KEPT)
+_threads = Threads(IDLE_THREADS)
 
 
 def begin(name: str, call: Callable[[], T]) -> Pending[T]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
 from functools import partial
 from typing import Any
 
@@ -13,12 +12,10 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from matinee.errors import InputError, MatineeError, Problem
-from matinee.tables.read import AmbiguousTableError
 from matinee.ui import form_values, grids, render, tables
 from matinee.ui.forms import MISSING, Field, Form, Json, messages_by_field, moved
 from matinee.ui.text import escaped
-from matinee.values import blobs as values_blobs
-from matinee.values import registry
+from matinee.values import blobs, registry
 
 # --- drawing ----------------------------------------------------------------------------------------------------------
 # One drawing of a form, shared by its widgets: where they keep their state, what could not be read, and messages.
@@ -65,50 +62,50 @@ class Drawing:
         if not self.is_still:
             self.slots[path] = st.empty()
 
-    def read(self, f: Field, raw: Any) -> Json:
-        """Return the JSON value of what a widget holds; MISSING, and a problem noted, for what cannot be read."""
+    def read(self, f: Field, raw: str | None, start: Json = MISSING) -> Json:
+        """Return the JSON value of a field's text; MISSING, and a problem noted, for what cannot be read."""
         try:
-            return form_values.value_from(f, raw)
+            return form_values.value_from(f, raw, start)
         except InputError as error:
             self.problems.extend(error.problems)
             return MISSING
 
-    def told(self, f: Field) -> dict[str, Any]:
-        """Return what every widget of the field is told."""
+    def options(self, f: Field) -> dict[str, Any]:
+        """Return the options of every widget of the field."""
         return {"label": label_of(f), "key": self.key_of(f.path), "help": help_of(f)}
 
-    def common(self, f: Field) -> dict[str, Any]:
-        """Return what a widget is told that Streamlit can keep while another page is shown."""
-        kept = {**self.told(f), "persist_state": "session"}
-        return {**kept, "on_change": "ignore"} if self.is_still else kept
+    def lasting_options(self, f: Field) -> dict[str, Any]:
+        """Return the options of a widget whose state Streamlit can keep while another page is shown."""
+        options = {**self.options(f), "persist_state": "session"}
+        return {**options, "on_change": "ignore"} if self.is_still else options
 
-    def uploader(self, f: Field) -> dict[str, Any]:
-        """Return what an uploader is told: it forgets its file on another page, so what was made of it is kept here."""
-        return {**self.told(f), "max_upload_size": self.upload_mb, "on_change": self.forget(f)}
+    def upload_options(self, f: Field) -> dict[str, Any]:
+        """Return the options of an uploader, which forgets its file on another page: `convert_once` keeps the value."""
+        return {**self.options(f), "max_upload_size": self.upload_mb, "on_change": self.forget_upload(f)}
 
-    def forget(self, f: Field) -> Callable[[], object]:
-        """Return what forgets the upload: another was chosen, or none."""
-        return partial(st.session_state.pop, self._made(f.path), None)
+    def forget_upload(self, f: Field) -> Callable[[], object]:
+        """Return the callback for another upload, or none: the value of the one before is dropped."""
+        return partial(st.session_state.pop, self._upload_key(f.path), None)
 
-    def _made(self, path: str) -> str:
+    def _upload_key(self, path: str) -> str:
         return self.key_of(f"{path}:made")
 
-    def once(self, path: str, files: Any, make: Callable[[], Json]) -> Json:
-        """Return what `make` makes of uploaded files, made once however often the form is drawn, and kept.
+    def convert_once(self, path: str, files: Any, convert: Callable[[], Json]) -> Json:
+        """Return what `convert` makes of uploaded files, called once however often the form is drawn.
 
-        MISSING when none were given, and, a problem noted each time, when it cannot be made.
+        MISSING without files, and, with a problem noted at each drawing, when they cannot be converted.
         """
-        key = self._made(path)
+        key = self._upload_key(path)
         if files and key not in st.session_state:
-            st.session_state[key] = _made(path, make)
-        made, problems = st.session_state.get(key, (MISSING, ()))
+            st.session_state[key] = _converted(path, convert)
+        value, problems = st.session_state.get(key, (MISSING, ()))
         self.problems.extend(problems)
-        return made
+        return value
 
 
-def _made(path: str, make: Callable[[], Json]) -> tuple[Json, tuple[Problem, ...]]:
+def _converted(path: str, convert: Callable[[], Json]) -> tuple[Json, tuple[Problem, ...]]:
     try:
-        return make(), ()
+        return convert(), ()
     except InputError as error:
         return MISSING, error.problems
     except MatineeError as error:
@@ -131,70 +128,90 @@ def help_of(f: Field) -> str | None:
 
 
 def draw_upload(f: Field, value: Json, drawing: Drawing) -> Json:
-    """Draw the field of one file, picture or sound; return its blob."""
-    given = st.file_uploader(type=list(f.accept) or None, **drawing.uploader(f))
-    if given is None and f.kind == "audio":
-        given = st.audio_input("Or record", key=drawing.key_of(f"{f.path}:recorded"), on_change=drawing.forget(f))
-    made = drawing.once(f.path, given, partial(_blob, given, drawing))
-    if made is MISSING and given is None:
-        made = value if form_values.is_blob(value) else MISSING
-    if made is MISSING:
-        return drawing.read(f, None) if given is None else MISSING
-    if given is None:
-        st.caption(f":material/attach_file: {escaped(made.get('name') or 'file')}, until you choose another")
-    if f.kind != "file" and registry.shown_as(made["$blob"]) == f.kind:
-        render.PLAYERS[f.kind](made, drawing.read_blob, **({"width": 160} if f.kind == "image" else {}))
-    return made
+    """Draw the field of one file, picture, sound or video; return its blob."""
+    file = st.file_uploader(type=list(f.accept) or None, **drawing.upload_options(f))
+    if file is None and f.kind == "audio":
+        key = drawing.key_of(f"{f.path}:recorded")
+        file = st.audio_input("Or record", key=key, on_change=drawing.forget_upload(f))
+    blob = drawing.convert_once(f.path, file, partial(_upload_blob, file, drawing))
+    if file is not None and blob is MISSING:
+        return MISSING
+    if blob is MISSING:
+        if not form_values.is_blob(value):
+            return drawing.read(f, "", value)
+        blob = value
+    if file is None:
+        st.caption(f":material/attach_file: {escaped(blob.get('name') or 'file')}, until you choose another")
+    if f.kind != "file" and registry.shown_as(blob["$blob"]) == f.kind:
+        render.PLAYERS[f.kind](blob, drawing.read_blob, **({"width": 160} if f.kind == "image" else {}))
+    return blob
 
 
 def draw_uploads(f: Field, value: Json, drawing: Drawing) -> Json:
     """Draw one uploader for a list of files; return their blobs."""
     accept = list(f.item.accept) if f.item else []
-    given = st.file_uploader(type=accept or None, accept_multiple_files=True, **drawing.uploader(f))
-    blobs = drawing.once(f.path, given, lambda: [_blob(file, drawing) for file in given])
-    if blobs is MISSING and not given:
-        blobs = value if isinstance(value, list) and value else MISSING
+    files = st.file_uploader(type=accept or None, accept_multiple_files=True, **drawing.upload_options(f))
+    blobs = drawing.convert_once(f.path, files, lambda: [_upload_blob(file, drawing) for file in files])
+    if files and blobs is MISSING:
+        return MISSING
     if blobs is MISSING:
-        return drawing.read(f, None) if not given else MISSING
-    if not given:
+        if not isinstance(value, list) or not value:
+            return _empty_list(f, value)
+        blobs = value
+    if not files:
         names = ", ".join(str(blob.get("name") or "file") for blob in blobs if form_values.is_blob(blob))
         st.caption(f":material/attach_file: {escaped(names)}, until you choose others")
     return blobs
 
 
-def _blob(file: Any, drawing: Drawing) -> Json:
-    return drawing.upload(file.getvalue(), values_blobs.media_type_of(file.type or ""), file.name)
+def _upload_blob(file: Any, drawing: Drawing) -> Json:
+    return drawing.upload(file.getvalue(), blobs.media_type_of(file.type or ""), file.name)
 
 
 def draw_table_upload(f: Field, value: Json, drawing: Drawing) -> Json:
-    """Draw a table to upload or, when this is chosen, to edit; return it as it travels."""
-    given = st.file_uploader(type=list(f.accept), **drawing.uploader(f))
-    made = _kept_table(f, drawing) if given is None else _uploaded_table(f, given, drawing)
-    if made is MISSING and given is not None:
+    """Draw a table to upload, to paste or, when this is chosen, to edit; return it as it travels."""
+    file = st.file_uploader(type=list(f.accept), **drawing.upload_options(f))
+    pasted = "" if file else _pasted_text(f, drawing)
+    source = tables.Upload(file.name, file.getvalue(), file.file_id) if file else tables.pasted(pasted)
+    table = _earlier_table(f, drawing) if source is None else _uploaded_table(f, source, drawing)
+    if table is MISSING and source is not None:
         return MISSING
-    start = made if made is not MISSING else value if form_values.is_table(value) else None
+    start = table if table is not MISSING else value if form_values.is_table(value) else None
     if st.toggle("Edit as a table", key=drawing.key_of(f"{f.path}:edit"), persist_state="session"):
-        source = given.file_id if given else ""
-        start = grids.edit(start, drawing.key_of(f"{f.path}:grid:{source}"), f.label)
+        start = grids.edit(start, drawing.key_of(f"{f.path}:grid:{source.token if source else ''}"), f.label)
     if start is None:
-        return drawing.read(f, None)
+        return drawing.read(f, "", value)
     names = ", ".join(str(column["name"]) for column in start["$table"])
     st.caption(escaped(f"{len(start['rows']):,} rows: {names}"))
     return start
 
 
-def _kept_table(f: Field, drawing: Drawing) -> Json:
+def _pasted_text(f: Field, drawing: Drawing) -> str:
+    with st.expander("Paste a table instead", icon=":material/content_paste:"):
+        return str(
+            st.text_area(
+                f"{label_of(f)}, pasted",
+                key=drawing.key_of(f"{f.path}:pasted"),
+                placeholder=tables.PASTE_HINT,
+                on_change=drawing.forget_upload(f),
+                persist_state="session",
+            )
+        )
+
+
+def _earlier_table(f: Field, drawing: Drawing) -> Json:
     """Return the table of an upload that the uploader forgot on another page."""
-    made: Any = drawing.once(f.path, None, lambda: None)
+    made: Any = drawing.convert_once(f.path, None, lambda: None)
     return MISSING if made is MISSING or made[0] is None else made[0]
 
 
-def _uploaded_table(f: Field, given: Any, drawing: Drawing) -> Json:
+def _uploaded_table(f: Field, source: tables.Upload, drawing: Drawing) -> Json:
     """Return the table of an upload; MISSING while it cannot be read, or a question about it is open."""
-    data, forget = given.getvalue(), drawing.forget(f)
-    key = drawing.key_of(f"{f.path}:reading:{given.file_id}")
-    sheet = tables.choose_sheet(data, f"{key}:sheet", forget)
-    made: Any = drawing.once(f.path, given, partial(_read_table, given.name, data, f.path, key, sheet))
+    forget = drawing.forget_upload(f)
+    key = drawing.key_of(f"{f.path}:reading:{source.token}")
+    sheet = tables.choose_sheet(source.data, f"{key}:sheet", forget)
+    read = partial(tables.read_or_ask, source, f.path, key, sheet)
+    made: Any = drawing.convert_once(f.path, source, read)
     if made is MISSING:
         return MISSING
     table, questions = made
@@ -205,22 +222,21 @@ def _uploaded_table(f: Field, given: Any, drawing: Drawing) -> Json:
     return table
 
 
-def _read_table(name: str, data: bytes, path: str, key: str, sheet: str) -> Json:
-    """Return the table, None while it must be asked how to read it, and what is asked."""
-    try:
-        return tables.from_upload(name, data, path, sheet=sheet), ()
-    except AmbiguousTableError as error:
-        answers = tables.answers(error.questions, key)
-        if len(answers) < len(error.questions):
-            return None, error.questions
-        return tables.from_upload(name, data, path, readings=answers, sheet=sheet), error.questions
-
-
 # --- widgets ----------------------------------------------------------------------------------------------------------
 
 FEW = 5  # so many short choices stand side by side, more in a list
 SHORT = 48  # characters of their labels together
-EXACT = 2**53 - 1  # a browser knows no whole numbers beyond
+HINTS = {
+    "lines": "One per line",
+    "pairs": "One per line, as in  name: value",
+    "array": "1, 2, 3 or one row per line, as pasted from a spreadsheet",
+    "json": "JSON",
+    "date": "2026-01-31",
+    "datetime": "2026-01-31 09:30",
+    "time": "09:30",
+}
+ICONS = {"date": ":material/calendar_month:", "datetime": ":material/calendar_month:", "time": ":material/schedule:"}
+STRUCTURED = ("text", "long_text", "record", "tuple", "union", "list", "choices")  # what some values do not fit
 
 
 def draw_form(form: Form, inputs: Json, drawing: Drawing) -> dict[str, Json]:
@@ -243,50 +259,28 @@ def show_problems(form: Form, problems: list[Problem], drawing: Drawing) -> None
 
 
 def draw(f: Field, value: Json, drawing: Drawing) -> Json:
-    """Draw one field; return its JSON value or MISSING."""
+    """Draw one field; return its JSON value or MISSING. What its own widgets cannot hold is shown as JSON."""
+    if f.kind in STRUCTURED and value is not None and not form_values.holds(f, value):
+        f = replace(f, kind="json")
     drawn = _WIDGETS[f.kind](f, value, drawing)
     if f.kind not in ("record", "tuple", "union"):
         drawing.slot(f.path)
     return drawn
 
 
-def _text(f: Field, value: Json, drawing: Drawing) -> Json:
-    widget = drawing.st.text_input if f.kind == "text" else drawing.st.text_area
-    hints = {
-        "lines": "One per line",
-        "pairs": "One per line, as in  name: value",
-        "array": "1, 2, 3 or one row per line, as pasted from a spreadsheet",
-        "json": "JSON",
-    }
-    extra = {"max_chars": f.max_length} if f.max_length else {}
-    raw = widget(value=form_values.to_widget(f, value), placeholder=hints.get(f.kind), **extra, **drawing.common(f))
-    return drawing.read(f, raw)
+def _line(f: Field, value: Json, drawing: Drawing) -> Json:
+    """Draw a field of one line: what is in it is read and checked here, never by the browser."""
+    text = form_values.text_of(f, value)
+    if "\n" in text:
+        return _lines(f, value, drawing)
+    hint, icon = HINTS.get(f.kind) or _range_words(f), ICONS.get(f.kind)
+    raw = drawing.st.text_input(value=text, placeholder=hint, icon=icon, **drawing.lasting_options(f))
+    return drawing.read(f, raw, value)
 
 
-def _number(f: Field, value: Json, drawing: Drawing) -> Json:
-    if f.kind == "decimal" or any(map(_is_beyond, (value, f.default, f.minimum, f.maximum))):
-        shown = "" if value is MISSING or value is None else str(value)
-        return drawing.read(f, drawing.st.text_input(value=shown, placeholder=_range_words(f), **drawing.common(f)))
-    kind: type[float] = int if f.kind == "integer" else float
-
-    def bound(limit: float | None) -> float | None:
-        return None if limit is None or abs(limit) > EXACT else kind(limit)
-
-    raw = drawing.st.number_input(
-        value=form_values.to_widget(f, value),
-        min_value=bound(f.minimum),
-        max_value=bound(f.maximum),
-        step=bound(f.step),
-        format=None if f.kind == "integer" else "%.6g",
-        placeholder=_range_words(f),
-        **drawing.common(f),
-    )
-    return drawing.read(f, raw)
-
-
-def _is_beyond(value: Json) -> bool:
-    """Whether it is a whole number that a browser would change."""
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) > EXACT
+def _lines(f: Field, value: Json, drawing: Drawing) -> Json:
+    text, options = form_values.text_of(f, value), drawing.lasting_options(f)
+    return drawing.read(f, drawing.st.text_area(value=text, placeholder=HINTS.get(f.kind), **options), value)
 
 
 def _range_words(f: Field) -> str | None:
@@ -298,56 +292,40 @@ def _range_words(f: Field) -> str | None:
 
 
 def _switch(f: Field, value: Json, drawing: Drawing) -> Json:
-    return bool(drawing.st.toggle(value=value is True, **drawing.common(f)))
+    return bool(drawing.st.toggle(value=value is True, **drawing.lasting_options(f)))
 
 
 def _choice(f: Field, value: Json, drawing: Drawing) -> Json:
-    indexes = range(len(f.choices))
-    at = next((i for i in indexes if f.choices[i].value == value and type(f.choices[i].value) is type(value)), None)
-    labels = [escaped(choice.label) for choice in f.choices]
-    common = drawing.common(f)
+    places = range(len(f.choices))
+    start = form_values.choice_of(f, value)
+    labels = [choice.label for choice in f.choices]
+    options = drawing.lasting_options(f)
     if len(labels) <= FEW and sum(map(len, labels)) <= SHORT:
-        chosen = drawing.st.segmented_control(options=indexes, default=at, format_func=labels.__getitem__, **common)
+        safe = [escaped(label) for label in labels]
+        chosen = drawing.st.segmented_control(options=places, default=start, format_func=safe.__getitem__, **options)
     else:
-        plain = [choice.label for choice in f.choices]
         chosen = drawing.st.selectbox(
-            options=indexes, index=at, format_func=plain.__getitem__, placeholder="Choose…", **common
+            options=places, index=start, format_func=labels.__getitem__, placeholder="Choose…", **options
         )
-    return drawing.read(f, None if chosen is None else f.choices[chosen].value)
+    return drawing.read(f, "", value) if chosen is None else f.choices[chosen].value
 
 
 def _choices(f: Field, value: Json, drawing: Drawing) -> Json:
-    indexes = range(len(f.choices))
-    given = value if isinstance(value, list) else []
-    chosen = drawing.st.multiselect(
-        options=indexes,
-        default=[i for i in indexes if f.choices[i].value in given],
-        format_func=lambda i: f.choices[i].label,
-        **drawing.common(f),
-    )
-    return [f.choices[i].value for i in chosen] or (None if f.nullable else [])
+    places = range(len(f.choices))
+    start = [form_values.choice_of(f, part) for part in value] if isinstance(value, list) else []
+    labels = [choice.label for choice in f.choices]
+    options = drawing.lasting_options(f)
+    chosen = drawing.st.multiselect(options=places, default=start, format_func=labels.__getitem__, **options)
+    return [f.choices[i].value for i in chosen] if chosen else _empty_list(f, value)
 
 
-def _date(f: Field, value: Json, drawing: Drawing) -> Json:
-    # The widget's own limits are ten years around its value: far too near for a date of birth.
-    limits: dict[str, Any] = {"min_value": date.min, "max_value": date.max, "format": "YYYY-MM-DD"}
-    return drawing.read(f, drawing.st.date_input(value=form_values.to_widget(f, value), **limits, **drawing.common(f)))
-
-
-def _datetime(f: Field, value: Json, drawing: Drawing) -> Json:
-    raw = drawing.st.datetime_input(
-        value=form_values.to_widget(f, value),
-        min_value=datetime.min,
-        max_value=datetime.max,
-        format="YYYY-MM-DD",
-        step=60,
-        **drawing.common(f),
-    )
-    return drawing.read(f, raw)
-
-
-def _time(f: Field, value: Json, drawing: Drawing) -> Json:
-    return drawing.read(f, drawing.st.time_input(value=form_values.to_widget(f, value), step=60, **drawing.common(f)))
+def _empty_list(f: Field, value: Json) -> Json:
+    """Return what a list without items is: empty, null, or left out where Python's call would leave it out."""
+    if value == [] or (f.required and not f.nullable):
+        return []
+    if f.nullable:
+        return None
+    return MISSING if value is MISSING else []
 
 
 def _constant(f: Field, value: Json, _: Drawing) -> Json:
@@ -356,8 +334,8 @@ def _constant(f: Field, value: Json, _: Drawing) -> Json:
 
 def _record(f: Field, value: Json, drawing: Drawing) -> Json:
     with drawing.st.container(border=True):
-        if not _is_given(f, isinstance(value, Mapping), drawing):
-            return None
+        if not _draw_heading(f, isinstance(value, Mapping), drawing):
+            return drawing.read(f, "", value)
         drawn = {part.name: draw(part, form_values.initial_value(part, value), drawing) for part in f.fields}
         drawing.slot(f.path)
     return {name: part for name, part in drawn.items() if part is not MISSING}
@@ -365,34 +343,36 @@ def _record(f: Field, value: Json, drawing: Drawing) -> Json:
 
 def _tuple(f: Field, value: Json, drawing: Drawing) -> Json:
     with drawing.st.container(border=True):
-        if not _is_given(f, isinstance(value, list), drawing):
-            return None
+        if not _draw_heading(f, isinstance(value, list), drawing):
+            return drawing.read(f, "", value)
         drawn = [draw(part, form_values.initial_value(part, value), drawing) for part in f.fields]
         drawing.slot(f.path)
-    if all(part is MISSING for part in drawn):
-        return MISSING
+    if all(part is MISSING for part in drawn) and drawn:
+        return drawing.read(f, "", value)
     return [None if part is MISSING else part for part in drawn]
 
 
-def _is_given(f: Field, was_given: bool, drawing: Drawing) -> bool:
-    """Head a group of fields; one that may be null has a switch."""
-    if not f.nullable:
+def _draw_heading(f: Field, is_on: bool, drawing: Drawing) -> bool:
+    """Head a group of fields, with a switch where it may be left out; return whether its fields are drawn."""
+    if not f.may_be_left_out:
         drawing.st.markdown(f"**{label_of(f)}**", help=help_of(f))
         return True
-    if drawing.st.toggle(value=was_given, **drawing.common(f)):
+    if drawing.st.toggle(value=is_on, **drawing.lasting_options(f)):
         return True
     drawing.slot(f.path)
     return False
 
 
 def _union(f: Field, value: Json, drawing: Drawing) -> Json:
-    indexes = list(range(len(f.fields))) + ([-1] if f.nullable else [])
+    indexes = list(range(len(f.fields))) + ([-1] if f.may_be_left_out else [])
     labels = {**{i: f.fields[i].label for i in indexes if i >= 0}, -1: "None"}
     at = form_values.alternative_of(f, value)
-    chosen = st.selectbox(options=indexes, index=indexes.index(at), format_func=labels.__getitem__, **drawing.common(f))
+    chosen = st.selectbox(
+        options=indexes, index=indexes.index(at), format_func=labels.__getitem__, **drawing.lasting_options(f)
+    )
     if chosen == -1:
         drawing.slot(f.path)
-        return None
+        return drawing.read(f, "", value)
     inner = replace(drawing, key=f"{drawing.key}|{chosen}")  # the lists of problems and slots stay shared
     return draw(replace(f.fields[chosen], label=labels[chosen]), value if chosen == at else MISSING, inner)
 
@@ -402,30 +382,39 @@ def _list(f: Field, value: Json, drawing: Drawing) -> Json:
         return MISSING
     if f.holds_uploads:
         return draw_uploads(f, value, drawing)
-    given = value if isinstance(value, list) else []
+    items = value if isinstance(value, list) else []
     rows_key = drawing.key_of(f"{f.path}:rows")
-    rows: list[int] = st.session_state.setdefault(rows_key, list(range(max(len(given), f.min_items))))
+    rows: list[int] = st.session_state.setdefault(rows_key, list(range(_rows_at_first(f, items))))
     with st.container(border=True):
         st.markdown(f"**{label_of(f)}**", help=help_of(f))
-        drawn = [_row(f.item, f"{f.path}.{i}", row, given, rows_key, drawing) for i, row in enumerate(rows)]
+        drawn = [_row(f.item, f"{f.path}.{i}", row, items, rows_key, drawing) for i, row in enumerate(rows)]
         st.button(
             "Add",
             key=drawing.key_of(f"{f.path}:add"),
             icon=":material/add:",
             on_click=lambda: rows.append(max(rows, default=-1) + 1),
-            disabled=f.max_items is not None and len(rows) >= f.max_items,
         )
+    if not drawn:
+        return _empty_list(f, value)
+    known = {problem.path for problem in drawing.problems}
+    for i, item in enumerate(drawn):
+        if item is MISSING and not any(path.startswith(f"{f.path}.{i}") for path in known):
+            drawing.problems.append(Problem(f"{f.path}.{i}", "is empty: fill it in, or remove it"))
     return [item for item in drawn if item is not MISSING]
 
 
-def _row(item: Field, path: str, row: int, given: list[Json], rows_key: str, drawing: Drawing) -> Json:
+def _rows_at_first(f: Field, items: list[Json]) -> int:
+    return max(len(items), f.min_items) if f.required else len(items)
+
+
+def _row(item: Field, path: str, row: int, items: list[Json], rows_key: str, drawing: Drawing) -> Json:
     """One item with its button to remove it; its widgets are keyed by the row, which keeps its number for good."""
     place, button = st.columns([8, 2], vertical_alignment="bottom")
     number = int(path.rpartition(".")[2]) + 1
     named = replace(moved(item, path), label=f"{number}", required=True)
     with place:
         inner = replace(drawing, key=drawing.key_of(f"{path.rpartition('.')[0]}:{row}"), at=path)
-        drawn = draw(named, given[row] if row < len(given) else form_values.initial_value(item, {}), inner)
+        drawn = draw(named, items[row] if row < len(items) else form_values.initial_value(item, {}), inner)
     button.button(
         "Remove",
         key=f"{inner.key}:remove",
@@ -437,9 +426,9 @@ def _row(item: Field, path: str, row: int, given: list[Json], rows_key: str, dra
 
 
 _WIDGETS: dict[str, Callable[[Field, Json, Drawing], Json]] = {
-    "text": _text, "long_text": _text, "lines": _text, "json": _text, "integer": _number, "number": _number,
-    "decimal": _number,
-    "switch": _switch, "choice": _choice, "choices": _choices, "date": _date, "datetime": _datetime, "time": _time,
-    "constant": _constant, **dict.fromkeys(registry.FILES, draw_upload), "table": draw_table_upload,
-    "pairs": _text, "array": _text, "record": _record, "tuple": _tuple, "union": _union, "list": _list,
+    **dict.fromkeys(("text", "integer", "number", "decimal", "date", "datetime", "time"), _line),
+    **dict.fromkeys(("long_text", "lines", "pairs", "array", "json"), _lines),
+    "switch": _switch, "choice": _choice, "choices": _choices, "constant": _constant, "record": _record,
+    "tuple": _tuple, "union": _union, "list": _list, **dict.fromkeys(registry.FILES, draw_upload),
+    "table": draw_table_upload,
 }  # fmt: skip

@@ -78,6 +78,22 @@ def inline_blob(data: bytes, media_type: str, name: str) -> dict[str, Any]:
     return {"$blob": media_type, "name": name, "base64": b2a_base64(data, newline=False).decode()}
 
 
+def inline_small_blob(data: bytes, media_type: str, name: str) -> dict[str, Any]:
+    """Return the blob of a default or an example, which stands in the manifest; InputError for a large one."""
+    check_manifest_bytes(len(data))
+    return inline_blob(data, media_type, name)
+
+
+def check_manifest_bytes(size: int, path: str = "") -> None:
+    """Raise InputError for a file that is too large to stand in a manifest, which everybody reads."""
+    if size > INLINE_LIMIT_BYTES:
+        raise InputError(
+            path,
+            f"is a file of {size / 1000:,.0f} kB, and at most {INLINE_LIMIT_BYTES // 1024} kB stand in a manifest",
+            hint="Write `… | None = None` and read the file inside the function, or take a smaller one.",
+        )
+
+
 def bytes_of(blob: dict[str, Any], read_blob: ReadBlob, path: str = "") -> bytes:
     """Return the bytes of a blob; `read_blob` is asked only for one that has a `key`."""
     if "base64" not in blob:
@@ -142,7 +158,7 @@ class Reader:
         self.close()
 
 
-def writer(files: Any, prefix: str, *, inline_limit_bytes: int = INLINE_LIMIT_BYTES) -> PutBlob:
+def blob_writer(files: Any, prefix: str, *, inline_limit_bytes: int = INLINE_LIMIT_BYTES) -> PutBlob:
     """Return what stores blobs: inline up to the limit or without `files`, else as `prefix/N-NAME` in Files."""
     count = 0
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from matinee.errors import InputError
-from matinee.values import blobs, registry
+from matinee.values import blobs
 from matinee.values.blobs import Decoder, Json, PutBlob, ReadBlob, ToJson, mismatch
 
 
@@ -21,7 +21,14 @@ def decoder(codec: str, annotation: Any) -> Decoder:
 
 def to_json(codec: str, value: Any, put_blob: PutBlob, path: str, inner: ToJson) -> Json:
     """Return the value as JSON by its codec; `inner` is for values that it holds. InputError if it has no JSON form."""
-    return _ENCODERS[codec](value, put_blob, path, inner)
+    try:
+        return _ENCODERS[codec](value, put_blob, path, inner)
+    except InputError as error:
+        problem = error.problems[0]
+        if not path or f"{problem.path}.".startswith(f"{path}."):
+            raise
+        where = f"{path}.{problem.path}".rstrip(".")  # a codec that does not know where its value stands
+        raise InputError(where, problem.message, hint=error.hint) from error
 
 
 def _bytes(value: Json, read_blob: ReadBlob, path: str) -> bytes:
@@ -65,6 +72,8 @@ def _path_to_json(value: Any, put_blob: PutBlob, path: str, _inner: ToJson) -> J
     from mimetypes import guess_type
 
     try:
+        if put_blob is blobs.inline_small_blob:  # before a file of any size is read
+            blobs.check_manifest_bytes(value.stat().st_size, path)
         data = value.read_bytes()
     except OSError as error:
         reason = error.strerror or error
@@ -100,32 +109,11 @@ _PNG_MODES = {
 _DEEPEST = 65535  # a PNG has 16 bits a channel
 
 
-def picture(data: bytes, name: str, path: str = "") -> Any:
-    """Return the bytes as a PIL image, upright: its EXIF orientation is applied, here and nowhere else.
-
-    Raises InputError for what Pillow cannot read.
-    """
-    from io import BytesIO
-
-    from PIL import Image, ImageOps
-
-    try:
-        image = Image.open(BytesIO(data))
-        image.load()
-        ImageOps.exif_transpose(image, in_place=True)
-    except Exception as error:  # PIL raises a dozen kinds for files that are broken, foreign or a decompression bomb
-        endings = ", ".join(
-            ending.upper() for ending in registry.MARKED["image"].accept if ending not in ("jpeg", "tif")
-        )
-        raise InputError(
-            path, f"is not an image that can be read ({name or 'the file'})", hint=f"Use one of {endings}."
-        ) from error
-    return image
-
-
 def _image_decoder(_cls: Any) -> Decoder:
     def decode(value: Json, read_blob: ReadBlob, path: str) -> Any:
-        return picture(_bytes(value, read_blob, path), value.get("name", ""), path)
+        from matinee.values.pictures import open_picture
+
+        return open_picture(_bytes(value, read_blob, path), value.get("name", ""), path)
 
     return decode
 
@@ -273,24 +261,16 @@ def _table_decoder(library: str) -> Callable[[Any], Decoder]:
     return lambda _annotation: decode
 
 
-def _pandas_to_json(frame: Any, _put_blob: PutBlob, path: str, inner: ToJson) -> Json:
+def _pandas_to_json(frame: Any, _put_blob: PutBlob, _path: str, inner: ToJson) -> Json:
     from matinee.values import frames
 
-    return _at(path, lambda: frames.from_pandas(frame, inner))
+    return frames.from_pandas(frame, inner)
 
 
-def _polars_to_json(frame: Any, _put_blob: PutBlob, path: str, inner: ToJson) -> Json:
+def _polars_to_json(frame: Any, _put_blob: PutBlob, _path: str, inner: ToJson) -> Json:
     from matinee.values import frames
 
-    return _at(path, lambda: frames.from_polars(frame, inner))
-
-
-def _at(path: str, make: Callable[[], Json]) -> Json:
-    """Return the table; an error says where it stands."""
-    try:
-        return make()
-    except InputError as error:
-        raise InputError(path, error.problems[0].message, hint=error.hint) from error
+    return frames.from_polars(frame, inner)
 
 
 # --- the codecs by the names that the registry's rows give them -------------------------------------------------------

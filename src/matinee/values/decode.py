@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 from matinee.errors import InputError, Problem
 from matinee.values import registry
 from matinee.values.blobs import Decoder, Json, ReadBlob, mismatch
+from matinee.values.homogeneous import types_of
 
 _by_function: dict[Any, dict[str, Decoder]] = {}
 _by_annotation: dict[Any, Decoder] = {}
@@ -26,7 +27,7 @@ class UnsupportedError(TypeError):
         self.annotation = annotation
 
 
-def arguments(function: Callable[..., Any], inputs: dict[str, Json], read_blob: ReadBlob) -> dict[str, Any]:
+def decode_arguments(function: Callable[..., Any], inputs: dict[str, Json], read_blob: ReadBlob) -> dict[str, Any]:
     """Return the keyword arguments for the function.
 
     `read_blob` returns the bytes of a blob that has a `key`; a `blobs.Reader` also holds what becomes a path, until
@@ -152,16 +153,18 @@ def _value(cls: type) -> Decoder | None:
     import datetime
     import enum
 
-    from matinee.values.validate import decimal_of, parsed
+    from matinee.values.validate import parse_decimal, parse_moment
 
     if issubclass(cls, enum.Enum):
         return _choice([(member.value, member) for member in cls])
     moments = {datetime.date: "date", datetime.datetime: "date-time", datetime.time: "time"}
     if cls in moments:
-        return _from_json(moments[cls], lambda value: parsed(moments[cls], value) if isinstance(value, str) else None)
+        return _from_json(
+            moments[cls], lambda value: parse_moment(moments[cls], value) if isinstance(value, str) else None
+        )
     name = f"{cls.__module__}.{cls.__qualname__}"
     if name == "decimal.Decimal":
-        return _from_json("decimal", lambda value: None if isinstance(value, bool) else decimal_of(value))
+        return _from_json("decimal", lambda value: None if isinstance(value, bool) else parse_decimal(value))
     return _from_json("uuid", typing.cast("Any", cls)) if name == "uuid.UUID" else None
 
 
@@ -243,17 +246,31 @@ def _inner(annotation: Any) -> Decoder:
 
 def _items(cls: Callable[[list[Any]], Any], item: Any) -> Decoder:
     decode_item = _inner(item)
+    same = _OF_ONE_TYPE.get(item) if isinstance(item, type) else None
 
     def decode(value: Json, read_blob: ReadBlob, path: str) -> Any:
         if not isinstance(value, list):
             raise mismatch(path, "a list")
-        items = [decode_item(v, read_blob, f"{path}.{i}") for i, v in enumerate(value)]
+        items = same(value) if same else None
+        items = items or [decode_item(v, read_blob, f"{path}.{i}") for i, v in enumerate(value)]
         try:
             return cls(items)
         except TypeError:  # a set of lists
             raise InputError(path, "holds what a set cannot hold") from None
 
     return decode
+
+
+def _floats(items: list[Json]) -> list[Json] | None:
+    found = types_of(items)
+    return items[:] if found == {float} else list(map(float, items)) if found <= {int, float} else None
+
+
+# The items of a list as they decode, where one look at all of them is enough; None where each needs its own.
+_OF_ONE_TYPE: dict[Any, Callable[[list[Json]], list[Json] | None]] = {
+    float: _floats,
+    **{cls: lambda items, cls=cls: items[:] if types_of(items) == {cls} else None for cls in (int, str, bool)},  # type: ignore[misc]
+}
 
 
 def _tuple(args: tuple[Any, ...]) -> Decoder:

@@ -19,7 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import PydanticSerializationError, core_schema
 
 from matinee.errors import ComponentError, InputError
-from matinee.values import decode, encode, registry, validate
+from matinee.values import blobs, decode, encode, registry, validate
 from matinee.values.decode import UnsupportedError
 from matinee.values.registry import SUPPORTED
 from matinee.values.validate import Schema
@@ -129,9 +129,10 @@ def _add_default(function: Callable[..., Any], schema: Schema, parameter: inspec
         return
     name, part = parameter.name, schema["properties"][parameter.name]
     try:
-        part["default"] = encode.to_json(parameter.default, path=name)
+        part["default"] = encode.to_json(parameter.default, blobs.inline_small_blob, name)
     except InputError as error:
-        raise _error(function, f"has a default that has no JSON form: {error.message}") from None
+        hint = error.hint or SUPPORTED
+        raise _error(function, f"has a default that cannot be stored: {error.message}", hint) from None
     found = validate.problems({**part, "$defs": schema.get("$defs", {})}, part["default"])
     if found:
         hint = (
@@ -196,10 +197,17 @@ class _Generator(GenerateJsonSchema):
         found |= {word: _plain_number(rules[key]) for key, word in words}
         return found
 
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        """Describe a dict whose keys have a pattern by `propertyNames`, as pydantic does for other rules."""
+        found = super().dict_schema(schema)
+        for pattern, values in found.pop("patternProperties", {}).items():
+            found |= {"additionalProperties": values, "propertyNames": {"type": "string", "pattern": pattern}}
+        return found
+
     def encode_default(self, dft: Any) -> Any:
         """Return a default as the wire has it; what has no JSON form is left out, as pydantic does."""
         try:
-            return encode.to_json(dft)
+            return encode.to_json(dft, blobs.inline_small_blob)
         except InputError as error:
             raise PydanticSerializationError(str(error)) from error
 

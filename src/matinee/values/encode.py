@@ -7,7 +7,9 @@ from typing import Any
 from matinee.errors import InputError
 from matinee.values import registry
 from matinee.values.blobs import Json, PutBlob, inline_blob
+from matinee.values.homogeneous import is_json
 
+_FEW_ITEMS = 8  # items that are sooner encoded one by one
 _PLAIN = (str, int, bool, type(None))
 
 
@@ -17,20 +19,29 @@ def to_json(value: Any, put_blob: PutBlob = inline_blob, path: str = "") -> Json
     `put_blob` stores bytes and returns the blob that stands for them. Raises InputError naming the part (`path`) that
     cannot be JSON: an unknown type, NaN or infinity as a plain number.
     """
+    try:
+        return _to_json(value, put_blob, path)
+    except RecursionError:
+        raise InputError(path, "is nested too deep, or holds itself") from None
+
+
+def _to_json(value: Any, put_blob: PutBlob, path: str) -> Json:
     cls = type(value)
     if cls in _PLAIN:
         return value
     if cls is float:
         return _finite(value, path)
     if cls is dict:
-        return {_key(k, path): to_json(v, put_blob, _join(path, k)) for k, v in value.items()}
+        return {_key(k, path): _to_json(v, put_blob, _join(path, k)) for k, v in value.items()}
     if cls in (list, tuple):
-        return [to_json(item, put_blob, _join(path, i)) for i, item in enumerate(value)]
+        if len(value) > _FEW_ITEMS and is_json(value):
+            return list(value)
+        return [_to_json(item, put_blob, _join(path, i)) for i, item in enumerate(value)]
     found = registry.row_of_class(cls)
     if found:
         from matinee.values import codecs
 
-        return codecs.to_json(found[1], value, put_blob, path, to_json)
+        return codecs.to_json(found[1], value, put_blob, path, _to_json)
     return _built(value, put_blob, path)
 
 
@@ -64,18 +75,18 @@ def _built(value: Any, put_blob: PutBlob, path: str) -> Json:
 
     cls = type(value)
     if isinstance(value, enum.Enum):
-        return to_json(value.value, put_blob, path)
+        return _to_json(value.value, put_blob, path)
     if cls.__module__ == "matinee.values.records":  # a result that becomes another predictor's input
-        return to_json(dict(value), put_blob, path) if cls.__name__ == "Record" else value.json
+        return _to_json(dict(value), put_blob, path) if cls.__name__ == "Record" else value.json
     if hasattr(cls, "model_dump"):
         return _pydantic_model(value, put_blob, path)
     if hasattr(cls, "__dataclass_fields__"):
-        return to_json({name: getattr(value, name) for name in cls.__dataclass_fields__}, put_blob, path)
+        return _to_json({name: getattr(value, name) for name in cls.__dataclass_fields__}, put_blob, path)
     if isinstance(value, tuple):
         names = getattr(cls, "_fields", None)
-        return to_json(dict(zip(names, value, strict=True)) if names else list(value), put_blob, path)
+        return _to_json(dict(zip(names, value, strict=True)) if names else list(value), put_blob, path)
     plain = _plain(value, path)
-    return _collection(value, put_blob, path) if plain is value else to_json(plain, put_blob, path)
+    return _collection(value, put_blob, path) if plain is value else _to_json(plain, put_blob, path)
 
 
 def _pydantic_model(value: Any, put_blob: PutBlob, path: str) -> Json:
@@ -83,7 +94,7 @@ def _pydantic_model(value: Any, put_blob: PutBlob, path: str) -> Json:
     cls = type(value)
     own = cls.__pydantic_decorators__
     if own.model_serializers or getattr(cls, "__pydantic_root_model__", False):
-        return to_json(value.model_dump(by_alias=True), put_blob, path)
+        return _to_json(value.model_dump(by_alias=True), put_blob, path)
     dumped = {name for serializer in own.field_serializers.values() for name in serializer.info.fields}
     dumped |= {name for name, field in cls.model_fields.items() if any(map(_serializes, field.metadata))}
     if "*" in dumped:
@@ -95,7 +106,7 @@ def _pydantic_model(value: Any, put_blob: PutBlob, path: str) -> Json:
         if not field.exclude
     }
     computed = {_alias(name, field): getattr(value, name) for name, field in cls.model_computed_fields.items()}
-    return to_json({**fields, **computed, **(value.model_extra or {})}, put_blob, path)
+    return _to_json({**fields, **computed, **(value.model_extra or {})}, put_blob, path)
 
 
 def _serializes(marker: Any) -> bool:
@@ -138,11 +149,11 @@ def _collection(value: Any, put_blob: PutBlob, path: str) -> Json:
     from collections.abc import Mapping, Sequence, Set
 
     if isinstance(value, Mapping):
-        return to_json(dict(value), put_blob, path)
+        return _to_json(dict(value), put_blob, path)
     if isinstance(value, Set):
-        return to_json(_in_order(value), put_blob, path)
+        return _to_json(_in_order(value), put_blob, path)
     if isinstance(value, Sequence) and not isinstance(value, (bytes, bytearray, memoryview)):
-        return to_json(list(value), put_blob, path)
+        return _to_json(list(value), put_blob, path)
     raise InputError(
         path,
         f"is a {type(value).__qualname__}, which has no JSON form",

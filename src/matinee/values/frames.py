@@ -9,11 +9,15 @@ from typing import Any
 
 from matinee.errors import InputError
 from matinee.values.blobs import Json, ToJson, inline_blob
+from matinee.values.homogeneous import types_of
 
 _CELLS: dict[str, Any] = {
     "string": str, "integer": int, "number": (int, float), "decimal": str, "boolean": bool, "date": str,
     "datetime": str,
 }  # fmt: skip
+_EXACT = {  # the classes of cells that no library changes to fit the column
+    kind: {type(None), float if kind == "number" else cls} for kind, cls in _CELLS.items()
+}
 _PANDAS_DTYPES = {"integer": "int64", "number": "float64", "boolean": "bool"}
 _PANDAS_NULLABLE = {"integer": "Int64", "number": "float64", "boolean": "boolean"}
 
@@ -72,11 +76,17 @@ def _from_pandas_column(name: str, column: Any, to_json: ToJson) -> tuple[str, l
         dtype = column.dtype
     if str(dtype) == "category":
         column = column.astype(object)
+    if type(dtype).__module__.startswith("numpy") and dtype.kind in "iubfM":
+        found = _from_numpy(name, column.to_numpy())
+        if found is not None:
+            return found
     known = {"i": "integer", "u": "integer", "f": "number", "b": "boolean"}.get(getattr(dtype, "kind", ""), "")
     missing = column.isna().tolist() if column.hasnans else []
-    cells = [_plain(cell) for cell in column.tolist()]
+    cells = column.tolist()
+    if any(cls.__module__ == "numpy" for cls in types_of(cells)):
+        cells = [_plain(cell) for cell in cells]
     if missing:
-        cells = [None if gone else cell for gone, cell in zip(missing, cells, strict=True)]
+        cells = [None if is_missing else cell for is_missing, cell in zip(missing, cells, strict=True)]
     if str(dtype) in ("str", "string"):
         known = "string"
     elif type(dtype).__name__ in _AS_TEXT:
@@ -85,6 +95,40 @@ def _from_pandas_column(name: str, column: Any, to_json: ToJson) -> tuple[str, l
 
 
 _AS_TEXT = ("PeriodDtype", "IntervalDtype")
+_EARLIEST, _LATEST = "1678-01-01", "2262-01-01"  # of dates that pandas and numpy write alike, in every unit
+
+
+def _from_numpy(name: str, values: Any) -> tuple[str, list[Json]] | None:
+    """Return (type, JSON cells) of numpy values as a whole; None where each cell needs its own look."""
+    import numpy
+
+    if values.dtype.kind in "iub":
+        return "boolean" if values.dtype.kind == "b" else "integer", values.tolist()
+    if values.dtype.kind == "M":
+        return _from_moments(numpy, values)
+    if values.dtype.itemsize > 8:
+        return None
+    if numpy.isinf(values).any():
+        raise InputError("", f"has an infinite number in the column {name}", hint=_INFINITE)
+    return "number", _with_gaps(values.tolist(), numpy.isnan(values))
+
+
+def _from_moments(numpy: Any, values: Any) -> tuple[str, list[Json]] | None:
+    """Return dates, or times of whole seconds."""
+    missing = numpy.isnat(values)
+    known = values[~missing]
+    if not len(known) or known.min() < numpy.datetime64(_EARLIEST) or known.max() > numpy.datetime64(_LATEST):
+        return None
+    for kind, unit in (("date", "D"), ("datetime", "s")):
+        if (known == known.astype(f"datetime64[{unit}]")).all():
+            return kind, _with_gaps(numpy.datetime_as_string(values, unit=unit).tolist(), missing)
+    return None
+
+
+def _with_gaps(cells: list[Json], missing: Any) -> list[Json]:
+    for place in missing.nonzero()[0].tolist():
+        cells[place] = None
+    return cells
 
 
 def _plain(cell: Any) -> Any:
@@ -152,7 +196,7 @@ def _type_of(cells: list[Any]) -> str:
     import datetime
     from decimal import Decimal
 
-    kinds = {_type_of_cell(cell, datetime, Decimal) for cell in cells if cell is not None}
+    kinds = {_type_of_class(cls, datetime, Decimal) for cls in types_of(cells) - {type(None)}}
     if kinds <= {"integer", "number"} and kinds:
         return "number" if "number" in kinds else "integer"
     if kinds == {"integer", "decimal"}:
@@ -160,7 +204,7 @@ def _type_of(cells: list[Any]) -> str:
     return kinds.pop() if len(kinds) == 1 else "string" if not kinds else "json"
 
 
-def _type_of_cell(cell: Any, datetime: Any, decimal: Any) -> str:
+def _type_of_class(found: type, datetime: Any, decimal: Any) -> str:
     pairs = (
         (str, "string"),
         (bool, "boolean"),
@@ -170,7 +214,7 @@ def _type_of_cell(cell: Any, datetime: Any, decimal: Any) -> str:
         (datetime.datetime, "datetime"),
         (datetime.date, "date"),
     )
-    return next((kind for cls, kind in pairs if isinstance(cell, cls)), "json")
+    return next((kind for cls, kind in pairs if issubclass(found, cls)), "json")
 
 
 def _is_midnight(cell: Any) -> bool:
@@ -179,9 +223,10 @@ def _is_midnight(cell: Any) -> bool:
 
 def _cells(table: Json) -> list[tuple[str, str, list[Json]]]:
     """Return (name, type, cells) by column; ValueError for a cell that a library would change to fit its column."""
-    columns = list(zip(*table["rows"], strict=True)) or [()] * len(table["$table"])
-    found = [(c["name"], c["type"], list(cells)) for c, cells in zip(table["$table"], columns, strict=True)]
+    found = [(c["name"], c["type"], [row[i] for row in table["rows"]]) for i, c in enumerate(table["$table"])]
     for name, kind, cells in found:
+        if kind in _EXACT and types_of(cells) <= _EXACT[kind]:
+            continue
         for cell in cells:
             if cell is not None and kind in _CELLS and not _fits(kind, cell):
                 raise ValueError(f"{str(cell)[:40]} in the column {name} is not of the type {kind}")
@@ -207,7 +252,7 @@ def _to_pandas_column(pandas: Any, kind: str, cells: list[Json]) -> Any:
         return pandas.to_datetime(pandas.Series(cells, dtype=object), format="ISO8601", utc=_is_zoned(kind, cells))
     if kind == "decimal":
         return pandas.Series(_decimals(cells), dtype=object)
-    if kind == "integer" and any(cell is not None and cell >= 1 << 63 for cell in cells):
+    if kind == "integer" and max((cell for cell in cells if cell is not None), default=0) >= 1 << 63:
         return pandas.Series(cells, dtype="UInt64" if None in cells else "uint64")
     if kind in _PANDAS_DTYPES:
         dtypes = _PANDAS_NULLABLE if None in cells else _PANDAS_DTYPES

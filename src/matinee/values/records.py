@@ -13,7 +13,7 @@ from typing import Any
 
 from matinee.values import blobs, registry
 from matinee.values.blobs import Json, ReadBlob
-from matinee.values.validate import Schema, branch_of, decimal_of, parsed
+from matinee.values.validate import Schema, branch_of, parse_decimal, parse_moment
 
 
 class Record(Mapping[str, Any]):
@@ -134,7 +134,7 @@ def _as_set(items: list[Any]) -> Any:
 def _of_format(text_format: str, value: Json) -> Any:
     """Return the date, time, UUID or Decimal; the value itself where it is none (a schema has changed since)."""
     if text_format == "decimal":
-        found = None if isinstance(value, bool) else decimal_of(value)
+        found = None if isinstance(value, bool) else parse_decimal(value)
     elif not isinstance(value, str):
         return value
     elif text_format == "uuid":
@@ -142,7 +142,7 @@ def _of_format(text_format: str, value: Json) -> Any:
 
         return UUID(value)
     else:
-        found = parsed(text_format, value)
+        found = parse_moment(text_format, value)
     return value if found is None else found
 
 
@@ -172,9 +172,9 @@ class Blob:
 
     def image(self) -> Any:
         """Return it as a PIL image, upright (needs pillow)."""
-        from matinee.values.codecs import picture
+        from matinee.values.pictures import open_picture
 
-        return picture(self.read(), self.name)
+        return open_picture(self.read(), self.name)
 
     @property
     def json(self) -> Json:
@@ -261,9 +261,9 @@ class Table:
 
     def to_csv(self) -> str:
         """Return the table as CSV text with a header line; no text in it is a formula."""
-        from matinee.tables.write import csv_text, frame
+        from matinee.tables.write import columns_and_rows, csv_text
 
-        return "".join(csv_text(*frame(self._value), ending="\n"))
+        return "".join(csv_text(*columns_and_rows(self._value), ending="\n"))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Table) and self._value == other._value

@@ -9,10 +9,12 @@ Libraries are recognised by name and never imported to check.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from matinee import tables
 from matinee.values import blobs
+from matinee.values.homogeneous import TOO_DEEP, is_too_deep, types_of
 
 Schema = dict[str, Any]
 COLUMN_TYPES = ("string", "integer", "number", "decimal", "boolean", "date", "datetime", "json")
@@ -125,11 +127,18 @@ _BY_CLASS = {tuple(name.split(".")): (row, codec) for row in MARKED.values() for
 
 def row_of_class(cls: Any) -> tuple[ValueType, str] | None:
     """Return (row, codec) if the class is one that a marked value stands for."""
+    return _row_of_type(cls) if type(cls) is type else _row_by_mro(cls)
+
+
+def _row_by_mro(cls: Any) -> tuple[ValueType, str] | None:
     for base in getattr(cls, "__mro__", ()):
         found = _BY_CLASS.get((base.__module__.partition(".")[0], base.__qualname__))
         if found:
             return found
     return None
+
+
+_row_of_type = lru_cache(maxsize=256)(_row_by_mro)  # every value that is encoded asks
 
 
 def row_of(schema: Mapping[str, Any]) -> ValueType | None:
@@ -174,7 +183,9 @@ def _figure_fault(row: ValueType, value: Any) -> str:
     if not isinstance(value, dict) or "$figure" not in value:
         return _blob_fault(row, value)
     is_known = value["$figure"] in FIGURE_KINDS and isinstance(value.get("spec"), dict)
-    return "" if is_known else "must be a figure with its spec"
+    if not is_known:
+        return "must be a figure with its spec"
+    return TOO_DEEP if is_too_deep(value["spec"]) else ""
 
 
 def _blob_fault(row: ValueType, value: Any) -> str:
@@ -201,16 +212,19 @@ def _table_fault(value: Any) -> str:
     if len({column["name"] for column in columns}) < len(columns):
         return "has two columns of one name"
     width = len(columns)
-    for number, row in enumerate(rows, 1):
-        if not isinstance(row, list) or len(row) != width:
-            return f"has {width} columns, and row {number} does not have {width} values"
-    return ""
+    if not (types_of(rows) <= {list} and set(map(len, rows)) <= {width}):
+        number = next(n for n, row in enumerate(rows, 1) if not isinstance(row, list) or len(row) != width)
+        return f"has {width} columns, and row {number} does not have {width} values"
+    nested = [place for place, column in enumerate(columns) if column["type"] == "json"]
+    return TOO_DEEP if any(is_too_deep([row[place] for row in rows]) for place in nested) else ""
 
 
 def _shape(value: Any) -> tuple[int, ...] | None:
     """Return the shape of nested lists of scalars, None if they are not rectangular."""
     if not isinstance(value, list):
         return () if value is None or isinstance(value, (int, float, str)) else None
+    if types_of(value) <= {int, float, str, bool, type(None)}:
+        return (len(value),)
     shapes = {_shape(item) for item in value}
     if len(shapes) > 1 or None in shapes:
         return None

@@ -10,9 +10,15 @@ from typing import Any
 
 from matinee.errors import InputError, Problem
 from matinee.values import registry
+from matinee.values.homogeneous import TOO_DEEP, fits_all, is_too_deep
 
 Json = Any
 Schema = dict[str, Any]
+_FEW_ITEMS = 8  # items that are sooner checked one by one
+_COMBINED = frozenset({"allOf", "anyOf", "oneOf"})
+_CLASSES: dict[str, type] = {
+    "string": str, "integer": int, "number": float, "boolean": bool, "array": list, "object": dict, "null": type(None),
+}  # fmt: skip
 _LONGEST_NAME = 100  # characters of an unknown name that similar ones are looked for
 
 
@@ -94,7 +100,7 @@ class _Visit:
         if "x-matinee" in schema:
             message = registry.fault(schema["x-matinee"], value)
             return [Problem(path, message)] if message else []
-        found = self._branches(schema, value, path)
+        found = [] if _COMBINED.isdisjoint(schema) else self._branches(schema, value, path)
         message = _choice_fault(schema, value) or _type_fault(schema, value)
         if message:
             return [*found, Problem(path, message)]
@@ -157,6 +163,8 @@ class _Visit:
                 found.append(Problem(where, _unknown(name, parts)))
             elif isinstance(extra, dict):
                 found += self._key(schema, name, where) or self.faults(extra, item, where)
+            elif isinstance(item, (dict, list)) and is_too_deep(item):
+                found.append(Problem(where, TOO_DEEP))
         return found + _count_faults(schema, len(value), path, "minProperties", "maxProperties", "entries")
 
     def _key(self, schema: Schema, name: str, where: str) -> list[Problem]:
@@ -178,13 +186,16 @@ class _Visit:
         first: list[Schema] = schema.get("prefixItems", [])
         rest = schema.get("items", {})
         found = []
-        for index, item in enumerate(value):
+        certain = len(value) > _FEW_ITEMS and not first and isinstance(rest, dict) and fits_all(rest, value)
+        for index, item in enumerate(() if certain else value):
             rule = first[index] if index < len(first) else rest
             if rule is False:
                 found.append(Problem(path, f"must have at most {len(first)} items"))
                 break
             if rule and rule is not True:
                 found += self.faults(rule, item, _join(path, str(index)))
+            elif isinstance(item, (dict, list)) and is_too_deep(item):
+                found.append(Problem(_join(path, str(index)), TOO_DEEP))
         found += _count_faults(schema, len(value), path, "minItems", "maxItems", "items")
         if schema.get("uniqueItems") and len(set(map(_hashable, value))) < len(value):
             found.append(Problem(path, "must not hold the same item twice"))
@@ -220,8 +231,7 @@ def _has_type(kind: str, value: Any) -> bool:
     if kind in ("number", "integer"):
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         return is_number and (kind == "number" or isinstance(value, int) or value.is_integer())
-    classes = {"string": str, "boolean": bool, "array": list, "object": dict, "null": type(None)}
-    return isinstance(value, classes[kind])
+    return isinstance(value, _CLASSES[kind])
 
 
 def _type_fault(schema: Schema, value: Any) -> str:
@@ -229,6 +239,8 @@ def _type_fault(schema: Schema, value: Any) -> str:
     if kinds is None:
         return ""
     if isinstance(kinds, str):
+        if type(value) is _CLASSES[kinds]:
+            return ""
         kinds = [kinds]
     if any(_has_type(kind, value) for kind in kinds):
         return ""
@@ -239,7 +251,7 @@ def _choice_fault(schema: Schema, value: Any) -> str:
     if "const" in schema and not _same(schema["const"], value):
         return f"must be {_shown(schema['const'])}"
     choices = schema.get("enum")
-    if choices is None or any(_same(choice, value) for choice in choices):
+    if choices is None or (type(value) is str and value in choices) or any(_same(choice, value) for choice in choices):
         return ""
     return f"is not one of {', '.join(map(_shown, choices))}"
 
@@ -290,12 +302,34 @@ def _text_fault(schema: Schema, value: str) -> str:
     text_format = schema.get("format")
     if text_format in registry.FORMATS and not _has_format(text_format, value):
         return f"must be {registry.FORMATS[text_format].expected}"
-    if "pattern" in schema:
-        import re
-
-        if not re.search(schema["pattern"], value):
-            return f"must match the pattern {schema['pattern']}"
+    if "pattern" in schema and not _matches(schema["pattern"], value):
+        return f"must match the pattern {schema['pattern']}"
     return ""
+
+
+def _matches(pattern: str, value: str) -> bool:
+    """Whether the pattern is found in the text, by pydantic's own engine: in linear time, whatever the text.
+
+    A pattern that it does not have (look-around, of a model with `regex_engine="python-re"`) passes: the model checks
+    it in the predictor's own process, which has a time limit.
+    """
+    matcher = _matchers.get(pattern)
+    if matcher is None:
+        from pydantic_core import SchemaError, SchemaValidator, core_schema
+
+        try:
+            matcher = SchemaValidator(core_schema.str_schema(pattern=pattern)).isinstance_python
+        except SchemaError:
+            matcher = _accept
+        _matchers[pattern] = matcher
+    return matcher(value)
+
+
+def _accept(_value: str) -> bool:
+    return True
+
+
+_matchers: dict[str, Callable[[str], bool]] = {}  # patterns are those of schemas, so there are few
 
 
 def _has_format(text_format: str, value: str) -> bool:
@@ -303,10 +337,10 @@ def _has_format(text_format: str, value: str) -> bool:
         import re
 
         return re.fullmatch(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}", value) is not None
-    return parsed(text_format, value) is not None
+    return parse_moment(text_format, value) is not None
 
 
-def parsed(text_format: str, value: str) -> Any:
+def parse_moment(text_format: str, value: str) -> Any:
     """Return the date, datetime or time that the text says, None if it is none, or says more than microseconds."""
     import datetime
 
@@ -360,7 +394,7 @@ def _is_multiple(value: float, step: float) -> bool:
         return True
 
 
-def decimal_of(value: Any) -> Any:
+def parse_decimal(value: Any) -> Any:
     """Return the Decimal that a JSON number or text says exactly, None if it is none or not finite."""
     from decimal import Decimal, InvalidOperation
 
@@ -373,7 +407,7 @@ def decimal_of(value: Any) -> Any:
 
 def _decimal_fault(schema: Schema, value: Any) -> str:
     """A Decimal travels as text or as a number: its bounds and digits hold for both."""
-    number = decimal_of(value)
+    number = parse_decimal(value)
     if number is None:
         return f"must be {registry.FORMATS['decimal'].expected}"
     from decimal import Decimal
@@ -426,7 +460,7 @@ def is_after(later: Any, earlier: Any) -> bool:
     if earlier is None or later is None:
         return True
     if isinstance(later, str) and isinstance(earlier, str):
-        pairs = ((parsed(kind, later), parsed(kind, earlier)) for kind in ("date", "date-time", "time"))
+        pairs = ((parse_moment(kind, later), parse_moment(kind, earlier)) for kind in ("date", "date-time", "time"))
         later, earlier = next((pair for pair in pairs if None not in pair), (None, None))
     try:
         return bool(later > earlier)

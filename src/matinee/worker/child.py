@@ -75,8 +75,8 @@ def _end_at_hangup(life: int, *_: Any) -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-# --- child runs -------------------------------------------------------------------------------------------------------
-# Runs one predictor's runs in the child: inputs in, result or failure out.
+# --- runs -------------------------------------------------------------------------------------------------------
+# Inputs in, result or failure out.
 
 Json = Any
 INLINE_BYTES = 3500  # results above go to Files; below PIPE_BUF with what is around it, so reports never mix
@@ -97,13 +97,13 @@ class Runner:
 
     @classmethod
     def start(cls, link: Link, streams: list[LogStream]) -> Runner | None:
-        """Import the component and say so; None when it cannot be imported, said as well."""
+        """Import the component and report it; None when it cannot be imported, which is reported too."""
         faulthandler.enable(2)  # where native code crashed: into the log
         settings = Settings.from_environment()
         try:
             runner = cls(link, streams, settings, load_component(str(settings.source))[settings.predictor])
-        except BaseException as error:  # whatever user code does at import is said on the run
-            link.send("broken", _start_failure(settings, error))
+        except BaseException as error:  # whatever user code does at import stands on the run
+            link.send("broken", _report_of_start_failure(settings, error))
             return None
         link.send("ready", os.getpid())
         return runner
@@ -115,7 +115,7 @@ class Runner:
         try:
             kind, value = "result", self._execute(run)
         except BaseException as error:  # SystemExit too: a predictor cannot end its worker
-            kind, value = "error", _failure(error)
+            kind, value = "error", _report_of_failure(error)
         finally:
             bind(None)
         for stream in self._streams:
@@ -123,12 +123,12 @@ class Runner:
         self._link.send(kind, value)
 
     def _execute(self, run: dict[str, Any]) -> Json:
-        inputs = insist("read the inputs", lambda: blobs.load_payload(self._files, run["inputs"]))
+        inputs = retry_or_fail("read the inputs", lambda: blobs.load_payload(self._files, run["inputs"]))
         if self._manifest["kind"] == "realtime":  # what comes to its queue are runs of many rows
             return self._execute_rows({**run, "inputs": inputs})
-        result = execute(self._function, self._manifest, inputs, Patiently(self._files))
+        result = execute(self._function, self._manifest, inputs, RetryingFiles(self._files))
         key = f"results/{run['run']}/{run['attempt']}.json"
-        return blobs.store_large(Patiently(self._files), key, result, INLINE_BYTES)
+        return blobs.store_large(RetryingFiles(self._files), key, result, INLINE_BYTES)
 
     def _execute_rows(self, run: dict[str, Any]) -> Json:
         from matinee.worker.many_rows import RowsRun
@@ -136,9 +136,9 @@ class Runner:
         def predict(number: int, inputs: Json) -> Json:
             bind(RuntimeBinding(self._settings, self._context(run)))
             prefix = f"results/{run['run']}/files/{number}"
-            return execute(self._function, self._manifest, inputs, Patiently(self._files), prefix=prefix)
+            return execute(self._function, self._manifest, inputs, RetryingFiles(self._files), prefix=prefix)
 
-        return RowsRun(run, self._manifest, self._files, self._link, insist=insist).work(predict)
+        return RowsRun(run, self._manifest, self._files, self._link, retry=retry_or_fail).work(predict)
 
     def _context(self, run: dict[str, Any]) -> Context:
         deadline_s = time.time() + run["timeout_s"]
@@ -156,29 +156,31 @@ def _manifest(settings: Settings) -> dict[str, Json]:
     return found
 
 
-def _failure(error: BaseException) -> dict[str, str]:
+def _report_of_failure(error: BaseException) -> dict[str, str]:
     if isinstance(error, InputError):
-        return _words("invalid_input", error.message, error.hint)
+        return _report_of("invalid_input", error.message, error.hint)
     if isinstance(error, PredictionError):
-        return _words(error.kind, error.message, error.hint, error.traceback)
+        return _report_of(error.kind, error.message, error.hint, error.traceback)
     if isinstance(error, MatineeError):
-        return _words("exception", error.message, error.hint)
+        return _report_of("exception", error.message, error.hint)
     kind = "out_of_memory" if isinstance(error, MemoryError) else "exception"
-    return _words(kind, error_text(error, MAX_TEXT_CHARS), "", "".join(traceback.format_exception(error)))
+    return _report_of(kind, error_text(error, MAX_TEXT_CHARS), "", "".join(traceback.format_exception(error)))
 
 
-def _start_failure(settings: Settings, error: BaseException) -> dict[str, str]:
+def _report_of_start_failure(settings: Settings, error: BaseException) -> dict[str, str]:
     if isinstance(error, ComponentError):
         where = f" ({error.file}:{error.line})" if error.file else ""
-        return _words("start", f"{error.message}{where}", error.hint)
+        return _report_of("start", f"{error.message}{where}", error.hint)
     if isinstance(error, KeyError) and error.args == (settings.predictor,):
-        return _words("start", f"{settings.source} has no predictor {settings.predictor}.", "Release the app again.")
+        return _report_of(
+            "start", f"{settings.source} has no predictor {settings.predictor}.", "Release the app again."
+        )
     text = f"{settings.component} cannot be imported: "
     text += error_text(error, MAX_TEXT_CHARS - len(text))
-    return _words("start", text, "Mend the component and save it.", "".join(traceback.format_exception(error)))
+    return _report_of("start", text, "Mend the component and save it.", "".join(traceback.format_exception(error)))
 
 
-def _words(kind: str, message: str, hint: str = "", trace: str = "") -> dict[str, str]:
+def _report_of(kind: str, message: str, hint: str = "", trace: str = "") -> dict[str, str]:
     return {
         "kind": kind,
         "message": cut(name_own_files(message), MAX_TEXT_CHARS),
@@ -187,31 +189,30 @@ def _words(kind: str, message: str, hint: str = "", trace: str = "") -> dict[str
     }
 
 
-# --- child files ------------------------------------------------------------------------------------------------------
-# Files as a worker's child uses them: what fails is tried again, for hours of work may hang on one put.
-#
-# When it does not come right, the attempt fails and says why: a run never succeeds without its result.
+# --- files ------------------------------------------------------------------------------------------------------
+# What fails is tried again, for hours of work may hang on one put. When it does not come right, the attempt fails and
+# says why: a run never succeeds without its result.
 
 BACKOFF = Backoff(base_s=0.2, cap_s=2.0, tries=5)  # on AWS each try is the SDK's five
 T = TypeVar("T")
 
 
-class Patiently:
-    """The part of Files by which results go and large inputs come, insisted on."""
+class RetryingFiles:
+    """The part of Files by which results go and large inputs come; what fails is tried again."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
 
     def put(self, key: str, data: bytes, *, media_type: str = "application/octet-stream") -> int:
-        """See `ports.Files`; PredictionError when it does not come right."""
-        return insist("store the result", lambda: self._files.put(key, data, media_type=media_type))
+        """Store the bytes and return how many; PredictionError when it does not come right."""
+        return retry_or_fail("store the result", lambda: self._files.put(key, data, media_type=media_type))
 
     def read(self, key: str) -> bytes:
-        """See `ports.Files`; PredictionError when it does not come right."""
-        return insist("read the inputs", lambda: self._files.read(key))
+        """Return the bytes; PredictionError when it does not come right."""
+        return retry_or_fail("read the inputs", lambda: self._files.read(key))
 
 
-def insist(what: str, step: Callable[[], T]) -> T:
+def retry_or_fail(what: str, step: Callable[[], T]) -> T:
     """Do a step at Files, again while it fails; PredictionError with the reason when it does not come right."""
     try:
         return retry(step, on=(BackendError, OSError), backoff=BACKOFF)
@@ -223,11 +224,8 @@ def insist(what: str, step: Callable[[], T]) -> T:
         ) from error
 
 
-# --- child link -------------------------------------------------------------------------------------------------------
-# What the child tells its supervisor: one JSON line per report, `[kind, value]`, over a pipe of its own.
-
-
-MAX_LOG_CHARS = 3000  # of one report: whole lines below PIPE_BUF never mix, also when user code forks
+# --- reports ----------------------------------------------------------------------------------------------------
+# What the supervisor gets to know: one JSON line per report, `[kind, value]`, over a pipe of its own.
 
 
 class Link:
@@ -246,11 +244,10 @@ class Link:
                 data = data[os.write(self._fd, data) :]
 
     def log(self, level: str, text: str) -> None:
-        """Send log lines; one that is too long goes in parts."""
+        """Send log lines; of one that is too long, its end."""
         now = time.time()
         for line in text.splitlines() or [""]:
-            for start in range(0, max(1, len(line)), MAX_LOG_CHARS):
-                self.send("log", [now, level, line[start : start + MAX_LOG_CHARS]])
+            self.send("log", [now, level, cut(line)])
 
     def _renew_lock(self) -> None:
         self._lock = threading.Lock()

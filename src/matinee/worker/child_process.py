@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import signal
 import sys
 from contextlib import suppress
 
-from matinee.memory import descendants, kills_for_memory
+from matinee.process_tree import kill_tree, kills_for_memory
 from matinee.runs import Json
 from matinee.worker.spawn import Spawned, spawn
 
@@ -19,15 +18,17 @@ _CHUNK = 1 << 16
 class Child:
     """One child process and its pipes, all non-blocking: a slow child never stops the supervisor.
 
-    `ready` once the component is imported; `used` once it was given a run, and `has_finished_a_run` once it did.
+    `mark` is the variable by which all it starts is found. `ready` once the component is imported, `used` once a run
+    was sent, `has_finished_a_run` once one has ended.
     """
 
-    def __init__(self, spawned: Spawned | None, selector: selectors.BaseSelector) -> None:
+    def __init__(self, spawned: Spawned | None, selector: selectors.BaseSelector, mark: str) -> None:
         self._pipes = spawned or spawn()
         self.pid = self._pipes.pid
         self.ready = False
         self.used = False
         self.has_finished_a_run = False
+        self._mark = mark
         self._kills_before = kills_for_memory()
         self._exit_code: int | None = None
         self._selector = selector
@@ -94,12 +95,7 @@ class Child:
         """
         if self._exit_code is not None:
             return self._exit_code
-        started = descendants(self.pid)
-        with suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        for pid in started:  # also those that left the group
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        kill_tree(self.pid, self._mark)
         self._exit_code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self._exit_code
 

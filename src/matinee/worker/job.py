@@ -1,4 +1,4 @@
-"""The run a worker has in hand, and when something is to be done about it."""
+"""The run a worker is working on, and when something is to be done about it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ RETRY_S = 1.0  # after the store failed
 
 @dataclass
 class Job:
-    """One attempt at one run. Times are of the monotonic clock, `started_at` and `lease_until` of the epoch."""
+    """One attempt at one run. Times are of the monotonic clock, so that nobody's setting of the clock changes them."""
 
     run: Run
     entry: Entry
     predictor: Predictor
     claimed_at: float
-    started_at: float
     cold_start: bool = False
     lease_until: float = 0.0
     progress: Progress = field(default_factory=Progress)
@@ -38,13 +37,13 @@ class Job:
     look_at: float = 0.0
     memory_at: float = 0.0
     peak_bytes: int = 0
-    rows: tuple[int, int] | None = None  # of a run of many rows: those being predicted, as told last
-    rows_told_at: float = 0.0
+    rows: tuple[int, int] | None = None  # of a run of many rows: those being predicted, as reported last
+    rows_reported_at: float = 0.0
     stored_at_first: int | None = None
     has_stored: bool = False  # whether this attempt has stored results of rows that another need not predict
 
     def __post_init__(self) -> None:
-        self.lease_until = self.started_at + LEASE_S
+        self.lease_until = self.claimed_at + LEASE_S
         self.beaten_at = self.claimed_at
         self.beat_at = self.claimed_at + BEAT_S
         self.look_at = self.claimed_at + LOOK_S
@@ -57,7 +56,7 @@ class Job:
             return self.claimed_at + START_LIMIT_S
         if self.rows is None:
             return self.entered_at + self.predictor.timeout_s
-        return self.rows_told_at + self.predictor.timeout_s + ROW_GRACE_S
+        return self.rows_reported_at + self.predictor.timeout_s + ROW_GRACE_S
 
     @property
     def next_at(self) -> float:
@@ -73,7 +72,7 @@ class Job:
         self.progress = progress
         if rows:
             stored, first, last = rows
-            self.rows, self.rows_told_at = (first, last), time.monotonic()
+            self.rows, self.rows_reported_at = (first, last), time.monotonic()
             self.has_stored = self.stored_at_first is not None and stored > self.stored_at_first
             self.stored_at_first = self.stored_at_first or stored
         self.beat_at = min(self.beat_at, self.beaten_at + PROGRESS_S)
@@ -83,8 +82,8 @@ class Job:
         return entry is not None and (entry.owner, entry.attempt) == (self.entry.owner, self.entry.attempt)
 
 
-# --- supervisor failures ----------------------------------------------------------------------------------------------
-# Plain words for every way an attempt can fail outside the predictor's own exceptions.
+# --- failures ---------------------------------------------------------------------------------------------------
+# Every way in which an attempt can fail outside the predictor's own exceptions, in plain words.
 
 _OF_THE_PROCESS = ("crash", "out_of_memory", "timeout")  # after which many rows go on in a new process
 _KILLED = -signal.SIGKILL
@@ -122,7 +121,7 @@ def out_of_memory(predictor: Predictor, used_bytes: int) -> Failure:
 
 
 def crashed(
-    predictor: Predictor, exit_code: int, *, peak_bytes: int, had_no_memory: bool, last_words: str, ready: bool
+    predictor: Predictor, exit_code: int, *, peak_bytes: int, had_no_memory: bool, last_lines: str, ready: bool
 ) -> Failure:
     """The process that ran the predictor ended in the middle of it."""
     is_near = peak_bytes >= _NEAR * predictor.memory_mb * 2**20
@@ -134,11 +133,11 @@ def crashed(
         "crash",
         f"The process of {predictor.name} {how} while {doing}.",
         hint="Look at the run's log: native code (a segmentation fault), os._exit or the system ended it.",
-        traceback=last_words,
+        traceback=last_lines,
     )
 
 
-def in_rows(failure: Failure, job: Job | None) -> tuple[Failure, bool]:
+def name_rows(failure: Failure, job: Job | None) -> tuple[Failure, bool]:
     """Say which of many rows were being predicted, and whether to go on after those whose results are stored.
 
     A process that ended before it had stored any would end there again: then the run fails. A single run's failure
@@ -150,11 +149,11 @@ def in_rows(failure: Failure, job: Job | None) -> tuple[Failure, bool]:
     where = f"row {first:,}" if first == last else f"one of the rows {first:,} to {last:,}"
     hint = f"{failure.hint} The rows before have their results."
     message = f"{failure.message.rstrip('.')}, at {where}."
-    told = Failure(failure.kind, message, hint=hint.strip(), traceback=failure.traceback)
-    return told, job.has_stored and failure.kind in _OF_THE_PROCESS
+    with_rows = Failure(failure.kind, message, hint=hint.strip(), traceback=failure.traceback)
+    return with_rows, job.has_stored and failure.kind in _OF_THE_PROCESS
 
 
-def reported(report: Json) -> Failure:
+def failure_of_report(report: Json) -> Failure:
     """Return the failure that the child reported."""
     return Failure(
         str(report.get("kind") or "exception"),

@@ -1,4 +1,4 @@
-"""A batch worker: `python -m matinee.worker.main`, told by its environment (`Settings`) which slot it holds.
+"""A batch worker: `python -m matinee.worker.main`. Its environment (`Settings`) names the slot that it holds.
 
 This process supervises: it claims runs, keeps their lease and watches cancel, deadline and memory. User code runs in
 a child process, which is started first of all so that it imports the component while the store opens.
@@ -37,7 +37,7 @@ def _serve(commands: int, reports: int, life: int) -> None:
     child.main(commands, reports, life)
 
 
-# --- worker imports ---------------------------------------------------------------------------------------------------
+# --- a faster start ---------------------------------------------------------------------------------------------
 # Two imports that a worker's start does without: together a tenth of the time to the user's function.
 #
 # `dataclasses` imports `inspect` (and with it six more) only to make docstrings for classes that have none, and

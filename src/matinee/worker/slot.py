@@ -15,7 +15,7 @@ from matinee.errors import BackendError, MatineeError
 from matinee.queue.claims import renew_slot
 from matinee.retry import Backoff, retry
 from matinee.runs import LEASE_S, Json, Slot
-from matinee.settings import DISPATCHER, LABEL, Settings
+from matinee.settings import DISPATCHER, LABEL, SLOT_TOKEN, Settings
 
 if TYPE_CHECKING:  # a worker must start fast
     from matinee.ports import Store
@@ -47,6 +47,7 @@ class HeldSlot:
         self.predictor: Predictor = component["predictor"]
         self.label: str = os.environ.get(LABEL) or component["label"] or component["hash"]
         self.token = settings.slot_token
+        self.mark = f"{SLOT_TOKEN}={self.token}"  # in the environment of all that this worker starts
         self.renew_at = 0.0
         self.poke_after = False
         self._hash: str = component["hash"]

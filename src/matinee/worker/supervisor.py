@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from matinee import runs
 from matinee.backends.factory import LogWriter, open_log_writer, open_store
 from matinee.errors import BackendError
-from matinee.memory import tree_bytes
+from matinee.process_tree import tree_bytes
 from matinee.queue.claims import ClaimBatch, End, Leave, Transition, WaitUntil, finish, leave_unless_due, release_claim
 from matinee.retry import backoff_s
 from matinee.runs import Change, Entry, Failure, Json, Progress, Run, evolve
@@ -46,7 +46,7 @@ class Supervisor:
         self._log = RunLog(logs, held.predictor.component)
         self._selector = selectors.DefaultSelector()
         self._signals = Signals(self._selector, lifeline_fd)
-        self._child: Child | None = Child(spawned, self._selector)
+        self._child: Child | None = Child(spawned, self._selector, held.mark)
         self._broken: Failure | None = None  # why the child that was to run the next run could not start
         self._job: Job | None = None
         self._batch = ClaimBatch(store, held.predictor.name, owner=held.token, version=held.label)
@@ -81,7 +81,7 @@ class Supervisor:
                 self._claim()
                 continue
             self._wait()
-            self._collect()
+            self._read_child()
             self._watch()
             self._keep_slot()
 
@@ -107,7 +107,7 @@ class Supervisor:
             return False
         self._has_claimed = True
         run, entry = claim
-        self._job = Job(run, entry, self._held.predictor, time.monotonic(), started_at=time.time())
+        self._job = Job(run, entry, self._held.predictor, time.monotonic())
         self._log.run_id = run.id
         self._send(self._job)
         return True
@@ -116,7 +116,7 @@ class Supervisor:
         """Give the run to the child, to a new one where there is none."""
         run, predictor = job.run, self._held.predictor
         if self._child is None and self._broken is None:
-            self._child = Child(None, self._selector)
+            self._child = Child(None, self._selector, self._held.mark)
         job.cold_start = self._child is None or not self._child.used
         if self._child is None:
             failure, self._broken = self._broken, None
@@ -146,7 +146,7 @@ class Supervisor:
             if mask & selectors.EVENT_WRITE and self._child is not None:
                 self._child.flush()
 
-    def _collect(self) -> None:
+    def _read_child(self) -> None:
         child = self._child
         if child is None:
             return
@@ -155,16 +155,16 @@ class Supervisor:
             child.end()  # also what it had started: nothing is written after what is read now
         self._take(child, rest=ended)
         if ended and self._child is child:
-            self._child_ended(child)
+            self._handle_childs_end(child)
         self._log.write()
 
     def _take(self, child: Child, *, rest: bool = False) -> None:
         self._log.note(child.output_lines(rest=rest))
         for report in child.reports():
             kind, value = report
-            self._reported(kind, value)
+            self._handle_report(kind, value)
 
-    def _reported(self, kind: str, value: Json) -> None:
+    def _handle_report(self, kind: str, value: Json) -> None:
         job = self._job
         if kind == "log":
             self._log.add(*value)
@@ -173,33 +173,33 @@ class Supervisor:
             if job is not None:
                 job.entered_at = time.monotonic()
         elif kind == "broken":
-            self._broken = worker_job.reported(value)
+            self._broken = worker_job.failure_of_report(value)
             self._end_child()
             if job is not None:
                 failure, self._broken = self._broken, None
                 self._fail(failure)
         elif job is None:
-            return  # late words of a run that is over
+            return  # a late report of a run that is over
         elif kind == "progress":
             job.report(Progress(value[0], value[1]), *value[2:])
         elif kind == "result":
             self._succeed(job, value)
         elif kind == "error":
-            self._fail(worker_job.reported(value))
+            self._fail(worker_job.failure_of_report(value))
 
-    def _child_ended(self, child: Child) -> None:
+    def _handle_childs_end(self, child: Child) -> None:
         never_began = child.has_finished_a_run and child.has_unread_command()
         exit_code = self._end_child()
         if self._job is not None and never_began:  # the child ended of the run before
             self._send(self._job)
             return
-        last_words = self._log.last_words()
+        last_lines = self._log.last_lines()
         failure = worker_job.crashed(
             self._held.predictor,
             exit_code,
             peak_bytes=self._job.peak_bytes if self._job else 0,
             had_no_memory=child.had_no_memory(),
-            last_words=last_words,
+            last_lines=last_lines,
             ready=child.ready,
         )
         if self._job is not None:
@@ -207,7 +207,7 @@ class Supervisor:
         elif not child.ready:
             self._broken = failure
 
-    # --- watching the run in hand -------------------------------------------------------------------------------
+    # --- watching the present run -------------------------------------------------------------------------------
 
     def _watch(self) -> None:
         job, now = self._job, time.monotonic()
@@ -216,15 +216,15 @@ class Supervisor:
         if now >= job.claimed_at + RETURN_AFTER_S:
             self._return_ahead()
         for at, step in (
-            (job.memory_at, self._look_at_memory),
+            (job.memory_at, self._check_memory),
             (job.ends_at, self._time_out),
             (job.beat_at, self._beat),
-            (job.look_at, self._look_for_cancel),
+            (job.look_at, self._check_cancel),
         ):
             if self._job is job and now >= at:
                 step(job, now)
 
-    def _look_at_memory(self, job: Job, now: float) -> None:
+    def _check_memory(self, job: Job, now: float) -> None:
         job.memory_at = now + MEMORY_S
         limit = self._held.predictor.memory_mb * 2**20
         used = tree_bytes(self._child.pid, above=limit) if self._child else 0
@@ -247,21 +247,21 @@ class Supervisor:
         except BackendError as error:
             print_error(error)
             job.beat_at = now + RETRY_S
-            if time.time() > job.lease_until:  # others may have it by now
+            if now > job.lease_until:  # others may have it by now
                 self._abandon_job()
             return
-        job.lease_until = until
-        self._obey(job, entry)
+        job.lease_until = now + runs.LEASE_S
+        self._follow_entry(job, entry)
 
-    def _look_for_cancel(self, job: Job, now: float) -> None:
+    def _check_cancel(self, job: Job, now: float) -> None:
         job.look_at = now + LOOK_S
         try:
-            self._obey(job, self._store.entry(job.run.predictor, job.run.id))
+            self._follow_entry(job, self._store.entry(job.run.predictor, job.run.id))
         except BackendError as error:
             print_error(error)
             job.look_at = now + RETRY_S
 
-    def _obey(self, job: Job, entry: Entry | None) -> None:
+    def _follow_entry(self, job: Job, entry: Entry | None) -> None:
         if entry is None or not job.holds(entry):
             self._abandon_job()
         elif entry.cancel_requested:
@@ -276,7 +276,7 @@ class Supervisor:
     # --- ends ---------------------------------------------------------------------------------------------------
 
     def _fail(self, failure: Failure) -> None:
-        failure, goes_on = worker_job.in_rows(failure, self._job)
+        failure, goes_on = worker_job.name_rows(failure, self._job)
         if goes_on:
             self._log.add(time.time(), "WARNING", failure.message)
         retries = self._held.predictor.retries
@@ -326,7 +326,7 @@ class Supervisor:
         self._log.end(self._held.retry(lambda: finish(self._store, job.run, _with_start(job, transition))))
 
     def _end_job(self) -> None:
-        """Write what the run has logged, also below Python, and have none in hand."""
+        """Write what the run has logged, also below Python, and have no present run."""
         if self._child is not None:
             self._log.note(self._child.output_lines(rest=True))
         self._log.write()
@@ -361,15 +361,19 @@ class Supervisor:
 
 
 def _with_start(job: Job, transition: Transition) -> Transition:
-    """Return the transition that also says when the run really began and whether it met a cold start."""
+    """Return the transition that also says when the run really began and whether it met a cold start.
+
+    It ends now, so it began that much earlier: a clock that was set meanwhile changes no duration.
+    """
+    started_at = time.time() - (time.monotonic() - job.claimed_at)
 
     def change(run: Run, entry: Entry | None) -> Change:
-        return transition(evolve(run, cold_start=job.cold_start, started_at=job.started_at), entry)
+        return transition(evolve(run, cold_start=job.cold_start, started_at=started_at), entry)
 
     return change
 
 
-# --- supervisor signals -----------------------------------------------------------------------------------------------
+# --- signals ----------------------------------------------------------------------------------------------------
 # What comes from outside, as events of the supervisor's `select`.
 #
 # SIGTERM asks it to end and so does the end of its lifeline (its host is gone); SIGCHLD says that the child ended.
@@ -412,10 +416,10 @@ class Signals:
         self.stop_asked = True
 
 
-# --- supervisor log ---------------------------------------------------------------------------------------------------
-# The log lines of the run in hand, written in batches.
+# --- the log ----------------------------------------------------------------------------------------------------
+# The log lines of the present run, written in batches.
 
-LAST_WORDS = 20
+LAST_LINES = 20
 
 
 class RunLog:
@@ -444,13 +448,13 @@ class RunLog:
             return
         from matinee.ports import LogLine
 
-        said, fields = f"The run has failed: {run.failure.message}", {"event": "run_failed"}
-        self._lines.append(LogLine(time.time(), "ERROR", said, self._component, run.id, fields))
+        message, fields = f"The run has failed: {run.failure.message}", {"event": "run_failed"}
+        self._lines.append(LogLine(time.time(), "ERROR", message, self._component, run.id, fields))
         self.write()
 
-    def last_words(self) -> str:
-        """Return the last lines not yet written: what a process said before it ended."""
-        return "\n".join(line.message for line in self._lines[-LAST_WORDS:])
+    def last_lines(self) -> str:
+        """Return the last lines not yet written: what a process wrote before it ended."""
+        return "\n".join(line.message for line in self._lines[-LAST_LINES:])
 
     def write(self) -> None:
         """Write what was taken, if the disk takes it: a run is worth more than its log."""

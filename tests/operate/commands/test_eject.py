@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import subprocess
 import sys
 
@@ -18,7 +20,7 @@ STACKS = (NETWORK_STACK, "matinee-tiny-dev-data", "matinee-tiny-dev", "matinee-t
 
 def test_the_templates_of_a_stage_are_written_in_the_order_they_are_made(greeting_app, tmp_path):
     made = eject(greeting_app, tmp_path / "out", "dev", images=False)
-    assert made.stacks == (*(f"{name}.json" for name in STACKS), "README.md")
+    assert made.stacks == (*(f"{name}.json" for name in STACKS), "release.json", "release.py", "README.md")
     assert json.loads((tmp_path / "out" / f"{NETWORK_STACK}.json").read_text()) == network_template()
     app = json.loads((tmp_path / "out" / "matinee-tiny-dev.json").read_text())
     assert {"FunctionGreet", "DefinitionGreetAll", "UiService"} <= app["Resources"].keys()
@@ -31,14 +33,62 @@ def test_the_same_app_gives_the_same_files(greeting_app, tmp_path):
     assert one == two
 
 
-def test_the_readme_names_every_stack_with_what_it_is_told(greeting_app, tmp_path):
-    eject(greeting_app, tmp_path, "dev", images=False, force=True)
-    text = (tmp_path / "README.md").read_text()
-    places = [text.index(f"--stack-name {name} ") for name in STACKS]
-    assert places == sorted(places)
-    for name in STACKS:
-        for parameter in json.loads((tmp_path / f"{name}.json").read_text())["Parameters"]:
-            assert f"| `{parameter}` |" in text
+AWS = """#!/bin/sh
+printf '%s\\n' "$*" >> "$CALLS"
+case "$*" in
+*describe-availability-zones*) printf 'use1-az3\\tus-east-1e\\neuc1-az2\\tz1\\neuc1-az3\\tz2\\neuc1-az1\\tz3\\n' ;;
+*create-service-linked-role*) exit 254 ;;
+*) echo value ;;
+esac
+"""
+RECORD = '#!/bin/sh\nprintf "%s\\n" "$(basename "$0") $*" >> "$CALLS"\n'
+
+
+def run_readme(folder, tmp_path):
+    """Run the README's commands in one shell; return what was asked of aws, docker and python, in order."""
+    tools, calls = tmp_path / "bin", tmp_path / "calls"
+    tools.mkdir()
+    for name, text in {"aws": AWS, "docker": RECORD, "python3": RECORD}.items():
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    script = "\n".join(re.findall(r"(?s)```sh\n(.*?)```", (folder / "README.md").read_text()))
+    environ = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}", "CALLS": str(calls)}
+    subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=folder, env=environ, check=True, timeout=60)
+    return calls.read_text().splitlines()
+
+
+def test_the_readme_is_every_command_and_each_stack_gets_what_it_asks_for(greeting_app, tmp_path):
+    with (greeting_app / "matinee.toml").open("a") as toml:
+        toml.write('[auth]\nmode = "password"\n')
+    out = tmp_path / "out"
+    eject(greeting_app, out, "dev", images=False)
+    calls = run_readme(out, tmp_path)
+    deployed = [call for call in calls if call.startswith("cloudformation deploy ")]
+    assert [call.split()[3] for call in deployed] == list(STACKS)
+    for name, call in zip(STACKS, deployed, strict=True):
+        values = dict(word.split("=", 1) for word in call.partition("--parameter-overrides")[2].split())
+        assert values.keys() == json.loads((out / f"{name}.json").read_text()).get("Parameters", {}).keys()
+        assert all(values.values())
+        is_large = (out / f"{name}.json").stat().st_size > 51_200
+        assert ("--s3-bucket matinee-tiny-dev-" in call) == is_large, "the CLI takes no larger template from a file"
+    assert "Zones=z1,z2,z3" in deployed[0], "without one in which CloudFront has no VPC origins"
+    secrets = [call.partition("--name ")[2].split()[0] for call in calls if "put-parameter" in call]
+    assert secrets == ["/matinee/tiny/dev/MATINEE_PASSWORD", "/matinee/tiny/dev/MATINEE_COOKIE_SECRET"]
+    built = [call.split()[-2] for call in calls if call.startswith("docker build")]
+    assert [image.partition(":")[2].rpartition("-")[0] for image in built] == ["greeting", "greeting_all", "matinee-ui"]
+    assert "--provenance" not in " ".join(calls), "Debian's Docker has no BuildKit"
+    assert calls.index(next(c for c in calls if c.startswith("docker push"))) > calls.index(deployed[1])
+    assert calls[-1] == "python3 release.py"
+
+
+def test_a_network_of_one_s_own_is_named_in_the_readme(greeting_app, tmp_path):
+    with (greeting_app / "matinee.toml").open("a") as toml:
+        toml.write('[aws]\nvpc = "vpc-1"\nsubnets = ["subnet-1", "subnet-2"]\n')
+    eject(greeting_app, tmp_path / "out", "dev", images=False)
+    calls = run_readme(tmp_path / "out", tmp_path)
+    app = next(call for call in calls if "--stack-name matinee-tiny-dev --template" in call)
+    assert "VpcId=vpc-1" in app
+    assert "SubnetIds=subnet-1,subnet-2" in app
 
 
 def test_a_stage_has_its_own_settings(write_app, greeting_app, tmp_path):

@@ -107,12 +107,15 @@ def test_what_aws_names_itself_is_made_and_changed_by_tag():
 
 
 def test_only_what_reads_and_what_aws_has_no_resource_for_is_allowed_everywhere():
-    [look] = [s for s in statements(scope(EVERYTHING, gpu=True)) if "*" in s.resources]
-    assert look.forced.startswith("https://docs.aws.amazon.com/")
+    everywhere = {s.sid: s for s in statements(scope(EVERYTHING, gpu=True)) if "*" in s.resources}
+    assert set(everywhere) == {"Look", "MakeTheAddress", "SleepingPage"}
+    assert all(s.forced.startswith("https://docs.aws.amazon.com/") for s in everywhere.values())
+    assert everywhere["MakeTheAddress"].conditions, "what is made must have the tag"
+    look = everywhere["Look"]
     reads = ("Describe", "List", "Get", "Validate", "Simulate")
     others = {action for action in look.actions if not action.partition(":")[2].startswith(reads)}
     tags = "ce:UpdateCostAllocationTagsStatus"
-    assert others == {"ecs:DeregisterTaskDefinition", "batch:DeregisterJobDefinition", tags}
+    assert others == {"ecs:DeregisterTaskDefinition", "batch:DeregisterJobDefinition", "sns:Unsubscribe", tags}
 
 
 def test_roles_are_made_within_the_boundary_where_there_is_one_and_given_to_aws_s_services_alone():

@@ -6,7 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
+from matinee.cli import main
 from matinee.errors import UsageError
 from matinee.operate.new import new
 from matinee.project.load import load
@@ -50,3 +52,13 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="Cannot write to"):
         new(tmp_path / "file" / "shop")
+
+
+def test_every_command_of_a_new_app_s_makefile_is_one_that_there_is(tmp_path: Path) -> None:
+    makefile = (new(tmp_path / "shop").folder / "Makefile").read_text()
+    commands = re.findall(r"(?m)^\tmatinee (.+)$", makefile)
+    assert [line.split()[0] for line in commands] == ["dev", "test", "build", "deploy", "destroy"]
+    group = typer.main.get_command(main.app)
+    for line in commands:
+        name, *arguments = line.split()
+        group.commands[name].make_context(name, arguments)  # raises where an option is missing or unknown

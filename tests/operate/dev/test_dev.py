@@ -6,6 +6,8 @@ import os
 import signal
 import time
 from pathlib import Path
+from subprocess import DEVNULL, Popen, run
+from sys import executable
 
 import pytest
 
@@ -99,6 +101,32 @@ def test_a_signal_ends_everything_it_started_and_gives_runs_back(greeting_app, n
     assert dev.process.returncode in (0, 130)
 
 
+@pytest.mark.parametrize("at", ["start", "reload"])
+def test_ctrl_c_during_a_slow_import_ends_everything_at_once(write_app, tmp_path, at):
+    importing = tmp_path / "importing"
+    fast = "from matinee import realtime\n\n@realtime\ndef one() -> int:\n    return 1\n"
+    slow = f"import time, pathlib\npathlib.Path({str(importing)!r}).touch()\ntime.sleep(600)\n{fast}"
+    folder = write_app(one=slow if at == "start" else fast)
+    command = [executable, "-m", "matinee.cli.main", "dev", "--app", str(folder), "--no-ui"]
+    output = tmp_path / "output"
+    with output.open("wb") as log:
+        dev = Popen(command, stdout=log, stderr=log, stdin=DEVNULL, start_new_session=True)
+    try:
+        if at == "reload":
+            wait_until(lambda: "Ready" in output.read_text(), what="the start", timeout_s=60)
+            (folder / "one.py").write_text(slow)
+        wait_until(importing.exists, what="the import", timeout_s=60)
+    finally:
+        dev.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        code = dev.wait(30)
+    assert code in (0, 130)
+    assert time.monotonic() - began < 5, "a second on an idle machine"
+    assert "Traceback" not in output.read_text()
+    assert "Everything has ended (SIGINT)." in output.read_text()
+    wait_until(lambda: not processes_of(folder), what="the end of all processes")
+
+
 def test_after_a_kill_of_dev_everything_queued_finishes_by_connect_alone(greeting_app):
     with running_app(greeting_app, "--no-ui") as dev:
         with matinee.connect(greeting_app) as app:
@@ -112,8 +140,6 @@ def test_after_a_kill_of_dev_everything_queued_finishes_by_connect_alone(greetin
 
 
 def test_a_second_dev_on_the_same_app_is_refused_and_a_taken_port_is_passed_over(greeting_app, write_app, tmp_path):
-    from subprocess import run
-    from sys import executable
 
     with running_app(greeting_app, "--port", "8795") as dev:
         second = run(

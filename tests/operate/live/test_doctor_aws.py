@@ -44,10 +44,12 @@ def state(check):
 
 def test_an_account_in_which_all_is_well(cloud, stubs):
     allowed = {"EvaluationResults": [{"EvalActionName": "x:Y", "EvalDecision": "allowed"}]}
+    stubs["iam"].add_response("get_role", {"Role": ROLE}, {"RoleName": "Admin"})
     for _ in range(8):
         stubs["iam"].add_response("simulate_principal_policy", allowed)
     stubs["lambda"].add_response("get_account_settings", {"AccountLimit": {"ConcurrentExecutions": 1000}})
     stubs["service-quotas"].add_response("get_service_quota", {"Quota": {"Value": 100.0}})
+    stubs["cloudformation"].add_client_error("describe_stacks", "ValidationError", "no data, so nothing is live")
     stack = {"StackName": "matinee-network", "StackId": "id", "StackStatus": "CREATE_COMPLETE", "CreationTime": "2026"}
     stubs["cloudformation"].add_response("describe_stacks", {"Stacks": [stack]})
     for service in SERVICES:
@@ -63,7 +65,8 @@ def test_an_account_in_which_all_is_well(cloud, stubs):
 def test_correction_5_a_fresh_account_is_told_its_quotas(cloud, stubs):
     stubs["lambda"].add_response("get_account_settings", {"AccountLimit": {"ConcurrentExecutions": 10}})
     stubs["service-quotas"].add_response("get_service_quota", {"Quota": {"Value": 0.25}})
-    stubs["cloudformation"].add_client_error("describe_stacks", "ValidationError", "does not exist")
+    for _ in ("matinee-shop-dev-data", "matinee-network"):
+        stubs["cloudformation"].add_client_error("describe_stacks", "ValidationError", "does not exist")
     stubs["ec2"].add_response("describe_vpcs", {"Vpcs": [{"VpcId": f"vpc-{n}"} for n in range(5)]})
     stubs["service-quotas"].add_response("get_service_quota", {"Quota": {"Value": 5.0}})
     found = list(doctor._asked("quotas", lambda: doctor._quotas(cloud, blueprint(cloud)), "well"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -104,6 +105,14 @@ def leaves() -> int:
 
 def cut_off() -> int:
     raise BackendError("The store does not answer.", hint="Try again.")
+
+
+@pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit, KeyboardInterrupt, BaseException])
+def test_what_is_no_exception_is_named_as_well(kind: type[BaseException]) -> None:
+    def ends() -> int:
+        raise kind("here")
+
+    assert failure(ends).message == f"ends raised {kind.__name__}: here"
 
 
 def test_each_failure_has_its_kind_and_a_way_out() -> None:

@@ -62,10 +62,15 @@ def runtime_client(request):
 def call(service, manifest, tmp_path, runtime_client):
     """Return a function that calls a predictor of the component and returns the Invocation with its decoded payload."""
     settings = Settings(
-        data=tmp_path / "data", lambda_endpoint=service.endpoint, component="plain", source=COMPONENT, manifest=manifest
+        data=tmp_path / "data",
+        lambda_endpoint=service.endpoint,
+        lambda_secret=service.secret,
+        component="plain",
+        source=COMPONENT,
+        manifest=manifest,
     )
     settings.data.mkdir()
-    invoker = LambdaInvoker(service.endpoint)
+    invoker = LambdaInvoker(service.endpoint, secret=service.secret)
     command = [sys.executable, "-m", runtime_client, "matinee.runtime.realtime.handler"]
 
     def call(name, inputs, *, source=COMPONENT, environment=None, **context):

@@ -44,6 +44,15 @@ def test_an_exception_keeps_type_message_and_the_users_own_lines(call, manifest)
     assert failure.traceback.endswith("ValueError: no such thing")
 
 
+@pytest.mark.parametrize(
+    "name", ["CancelledError", "GeneratorExit", "SystemExit", "KeyboardInterrupt", "BaseException"]
+)
+def test_whatever_ends_a_call_is_named_and_the_process_goes_on(call, manifest, name):
+    failure = failure_of(call("fail", {"how": name})[0], described(manifest, "fail"))
+    assert (failure.kind, failure.message) == ("exception", f"fail raised {name}: no such thing")
+    assert call("length", {"text": "four"})[1] == 4
+
+
 @pytest.mark.parametrize(("how", "kind"), [("memory", "out_of_memory"), ("result", "invalid_result")])
 def test_other_failures_keep_their_kind_and_hint(call, manifest, how, kind):
     failure = failure_of(call("fail", {"how": how})[0], described(manifest, "fail"))

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from matinee.log_lines import MAX_MESSAGE_CHARS
 from matinee.runtime.output import RequestLines
 from matinee.testing.harness import wait_until
 
@@ -32,7 +33,7 @@ def test_each_printed_and_logged_line_is_json_with_its_run(call, lines):
         ("INFO", "… " + "x" * 18),
     ]
     assert {(line["run_id"], line["component"]) for line in found} == {("R1", "plain")}
-    assert len(found[-1]["message"]) == 4000, "a long line keeps its end"
+    assert len(found[-1]["message"]) == MAX_MESSAGE_CHARS, "a long line keeps its end"
     assert all(isinstance(line["at"], float) for line in found)
 
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from matinee.stack import edge
 from matinee.ui.serve import Visitor
 
 
@@ -32,3 +38,13 @@ def test_an_address_that_a_browser_made_up_is_not_believed() -> None:
 def test_a_health_check_has_no_browser() -> None:
     assert seen("http") == ("130.176.1.2", 0)
     assert seen("lifespan") == ("130.176.1.2", 0)
+
+
+def test_the_app_s_own_503_is_no_answer_that_cloudfront_takes_for_an_app_asleep() -> None:
+    busy = PlainTextResponse("Busy", 503, {"Retry-After": "5"})
+    app = Starlette(routes=[Route("/busy", lambda _: busy), Route("/", lambda _: PlainTextResponse("ok"))])
+    answer = TestClient(Visitor(app)).get("/busy")
+    assert answer.status_code not in edge.CUSTOM_ERROR_CODES
+    assert 500 <= answer.status_code < 600
+    assert (answer.text, answer.headers["retry-after"]) == ("Busy", "5")
+    assert TestClient(Visitor(app)).get("/").status_code == 200

@@ -8,7 +8,7 @@ from streamlit import config
 
 from matinee.project.sections import Ui
 from matinee.ui.pages.custom import parts
-from matinee.ui.site import Look, OwnPage, look_of, put_on
+from matinee.ui.site import Look, OwnPage, apply_theme, look_of
 
 
 def test_a_theme_is_put_on_for_the_whole_process_and_taken_off_again(world, open_page):
@@ -17,9 +17,9 @@ def test_a_theme_is_put_on_for_the_whole_process_and_taken_off_again(world, open
         open_page()
         assert config.get_option("theme.base") == "dark"
         assert config.get_option("theme.light.primaryColor") == "#8e24aa"
-        assert not put_on(look_of(world.store.release()))
+        assert not apply_theme(look_of(world.store.release()))
     finally:
-        put_on(Look())
+        apply_theme(Look())
     assert config.get_option("theme.base") is None
 
 

@@ -51,6 +51,7 @@ def open_invoker(settings: Settings, session: Session | None = None) -> LambdaIn
         prefix=settings.function_prefix,
         qualifier=LIVE,
         signed=not settings.lambda_endpoint,
+        secret=settings.lambda_secret,
     )
 
 

@@ -160,7 +160,7 @@ class EcsLauncher:
         Raises UnansweredError when one may have started: asked again, the token finds it.
         """
         error: BackendError | None = None
-        for provider in self._providers():
+        for provider in self._providers(slot.predictor):
             answer = self._run(slot, provider)
             if isinstance(answer, str):
                 return answer
@@ -169,9 +169,33 @@ class EcsLauncher:
                 self._pause_spot()
         raise error or BackendError(f"No worker of {slot.predictor} can start.")
 
-    def _providers(self) -> list[str]:
-        is_spot_tried = self._settings.spot and self._clock() >= self._no_spot_until
-        return ["FARGATE_SPOT", "FARGATE"] if is_spot_tried else ["FARGATE"]
+    def _providers(self, predictor: str) -> list[str]:
+        if not self._settings.spot or self._clock() < self._no_spot_until:
+            return ["FARGATE"]
+        if self._was_interrupted(predictor):
+            self._pause_spot()
+            return ["FARGATE"]
+        return ["FARGATE_SPOT", "FARGATE"]
+
+    def _was_interrupted(self, predictor: str) -> bool:
+        """Return whether Spot took a worker of this predictor back lately.
+
+        ECS is asked, since the worker gave its slot up by itself, and another process may have been told of its end.
+        """
+        family = self._definition_of(predictor).rpartition("/")[2].partition(":")[0]
+        try:
+            with explained(f"The cluster {self._settings.cluster}", "ecs:ListTasks", "*"):
+                listed = self._client().list_tasks(
+                    cluster=self._settings.cluster, family=family, desiredStatus="STOPPED"
+                )
+            tasks = self._tasks(listed["taskArns"])
+        except BackendError:
+            return False  # a worker on Spot is better than none
+        return any(is_spot_loss(task) and self._is_recent(task) for task in tasks.values())
+
+    def _is_recent(self, task: dict[str, Any]) -> bool:
+        ended_at = task.get("stoppingAt") or task.get("stoppedAt")
+        return ended_at is None or self._clock() - ended_at.timestamp() < SPOT_PAUSE_S
 
     def _pause_spot(self) -> None:
         self._no_spot_until = self._clock() + SPOT_PAUSE_S
@@ -213,7 +237,8 @@ class EcsLauncher:
         network = {
             "subnets": list(settings.subnets),  # all: ECS chooses a zone that has room
             "securityGroups": list(settings.security_groups),
-            "assignPublicIp": "ENABLED",  # there is no NAT: without an address no image can be pulled
+            # Matinee's network has no NAT: without an address no image can be pulled.
+            "assignPublicIp": "ENABLED" if settings.public_ip else "DISABLED",
         }
         return {
             "cluster": settings.cluster,

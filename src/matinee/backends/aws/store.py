@@ -6,7 +6,8 @@ conditions are the `rev` of run and entry; after a lost answer it is repeated un
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 from matinee.backends.aws.session import Session
 from matinee.backends.aws.store_items import (
@@ -53,7 +54,7 @@ from matinee.caches import Recent
 from matinee.errors import BackendError
 from matinee.manifest import Release
 from matinee.ports import RunQuery
-from matinee.runs import Change, Entry, Feedback, Pool, Progress, Run, Slot
+from matinee.runs import Change, Entry, Feedback, Json, Pool, Progress, Run, Slot, merge_feedback
 from matinee.store_format import all_readable, encode, readable
 
 # --- store pool -------------------------------------------------------------------------------------------------------
@@ -214,7 +215,7 @@ def _due_at(entry: Entry) -> float:
 
 
 def _in_fair_order(entry: Entry) -> tuple[int, str]:
-    return entry.turn, entry.run_id
+    return entry.fair_share_rank, entry.run_id
 
 
 # --- store ------------------------------------------------------------------------------------------------------------
@@ -312,7 +313,7 @@ class DynamoStore(Pools, Queue, Values):
         return [swap, *self._entry_writes(change)]
 
     def _entry_writes(self, change: Change) -> list[Write]:
-        before, after = change.entry_before, change.kept
+        before, after = change.entry_before, change.recorded_entry
         if before is None:
             where = None if after is not None else self._entry_key(change.before)
             return [self._table.deleting(where)] if where else [self._table.putting(entry_item(after))] if after else []
@@ -336,13 +337,13 @@ class DynamoStore(Pools, Queue, Values):
         return entry_key_of(run, known[0])
 
     def _applied(self, change: Change) -> None:
-        run, entry = change.recorded, change.kept
+        run, entry = change.recorded, change.recorded_entry
         if entry is not None:
             self._places.put(run.id, place(entry))
-        if change.turn > self._turns.get(run.predictor, 0):
-            self._turns[run.predictor] = change.turn
+        if change.fair_share_rank > self._turns.get(run.predictor, 0):
+            self._turns[run.predictor] = change.fair_share_rank
             try:
-                values = {":turn": n(change.turn)}
+                values = {":turn": n(change.fair_share_rank)}
                 ahead = "attribute_not_exists(#turn) OR #turn < :turn"
                 self._table.update(pool_key(run.predictor), "SET #turn = :turn", values, ahead)
             except (MovedError, BackendError):
@@ -367,11 +368,18 @@ class DynamoStore(Pools, Queue, Values):
 
     def put_feedback(self, feedback: Feedback) -> None:
         """See `ports.Store`."""
-        where = key(run_key(feedback.run_id)["pk"]["S"], f"FEEDBACK#{plain(feedback.user)}")
-        said_at = {"list_predictor": s(FEEDBACK), "id": s(feedback_id(feedback))}
-        item: Item = {**where, **said_at, "body": s(encode(vars(feedback)))}
-        check_size(item, "The feedback")
-        self._table.put(item)
+        self._table.put(_feedback_item(feedback))
+
+    def change_feedback(self, run_id: str, user: str, changes: Mapping[str, Json]) -> Feedback:
+        """See `ports.Store`: put on the condition that nobody has changed it since it was read."""
+        while True:
+            old = self._table.get(_feedback_key(run_id, user))
+            known = readable(feedback_from, old, name_of(old)) if old else None
+            feedback = merge_feedback(known, run_id, user, changes)
+            condition = "#body = :old" if old else "attribute_not_exists(#body)"
+            with suppress(MovedError):
+                self._table.put(_feedback_item(feedback), condition, {":old": old["body"]} if old else None)
+                return feedback
 
     def feedback(self, run_id: str) -> list[Feedback]:
         """See `ports.Store`."""
@@ -394,3 +402,15 @@ class DynamoStore(Pools, Queue, Values):
     def close(self) -> None:
         """See `ports.Store`."""
         self._session.close()
+
+
+def _feedback_key(run_id: str, user: str) -> Key:
+    return key(run_key(run_id)["pk"]["S"], f"FEEDBACK#{plain(user)}")
+
+
+def _feedback_item(feedback: Feedback) -> Item:
+    """Return the item. Raises LimitError for what is larger than every store takes."""
+    when = {"list_predictor": s(FEEDBACK), "id": s(feedback_id(feedback))}
+    item: Item = {**_feedback_key(feedback.run_id, feedback.user), **when, "body": s(encode(vars(feedback)))}
+    check_size(item, "The feedback")
+    return item

@@ -100,7 +100,7 @@ def entry_from(item: Item) -> Entry:
         predictor=item["pk"]["S"].partition("#")[2],
         run_id=run_id,
         user=item["user"]["S"],
-        turn=int(turn),
+        fair_share_rank=int(turn),
         visible_at=float(item["visible_at"]["N"]),
         owner=item["owner"]["S"],
         attempt=int(item["attempt"]["N"]),
@@ -124,7 +124,7 @@ def progress_text(progress: Progress) -> str:
 
 def place(entry: Entry) -> tuple[int, bool]:
     """Return what finds an entry again: its turn, and whether it was ever claimed."""
-    return entry.turn, entry.attempt > 0
+    return entry.fair_share_rank, entry.attempt > 0
 
 
 def entry_key_of(run: Run, turn: int) -> dict[str, dict[str, str]]:

@@ -41,7 +41,7 @@ from matinee.errors import BackendError, MatineeError
 from matinee.names import EXPIRES
 from matinee.ports import RunQuery
 from matinee.retry import Backoff
-from matinee.runs import Feedback, Run, first_run_id, next_turn
+from matinee.runs import Feedback, Run, first_run_id, next_fair_share_rank
 from matinee.store_format import all_readable
 
 ONCE_S = 30 * 24 * 3600  # an idempotency key is known for at least this long
@@ -158,7 +158,7 @@ class _Turns:
     def next(self, predictor: str, user: str) -> int:
         """Return the turn of this user's next entry."""
         q = (predictor, user)
-        self._last[q] = next_turn(self._served[predictor], self._last[q])
+        self._last[q] = next_fair_share_rank(self._served[predictor], self._last[q])
         return self._last[q]
 
     def writes(self) -> Iterator[tuple[None, Write]]:

@@ -338,7 +338,7 @@ def entry_key(predictor: str, run_id: str, turn: int, *, claimed: bool) -> Key:
 
 def key_of(entry: Entry) -> Key:
     """Return where this entry is."""
-    return entry_key(entry.predictor, entry.run_id, entry.turn, claimed=entry.attempt > 0)
+    return entry_key(entry.predictor, entry.run_id, entry.fair_share_rank, claimed=entry.attempt > 0)
 
 
 def pool_key(predictor: str) -> Key:

@@ -36,7 +36,19 @@ def open_invoker(settings: Settings) -> LambdaInvoker:
     """Open the local Lambda service at the endpoint of the settings."""
     from matinee.lambda_api.invoker import LambdaInvoker
 
-    return LambdaInvoker(endpoint=settings.lambda_endpoint, prefix=settings.function_prefix)
+    def find_service() -> tuple[str, str] | None:
+        """Return endpoint and secret of the dev that runs on this data now: it may have been started again."""
+        from matinee.backends.local.dev_record import running_dev
+
+        record = running_dev(settings.data)
+        return (record.lambda_endpoint, record.aws_secret_access_key) if record else None
+
+    return LambdaInvoker(
+        settings.lambda_endpoint,
+        prefix=settings.function_prefix,
+        secret=settings.lambda_secret,
+        find_service=find_service,
+    )
 
 
 def open_logs(settings: Settings, _run_of: Any = None) -> FolderLogs:

@@ -21,6 +21,7 @@ Row = tuple[Any, ...]
 
 BUSY_S = 30.0  # how long others may hold the file before we give up
 _POLL_S = 0.005  # SQLite's own wait backs off to 100 ms and starves; a short one, repeated, is fair enough
+_IDLE_CONNECTIONS = 8  # open and waiting for the next read; each holds three descriptors
 _LOG_PAGES = 4000  # 16 MB of log before it is folded into the file: that costs two more waits for the disk
 _inherited: list[object] = []  # connections from before a fork: closing them here would drop the parent's locks
 
@@ -35,7 +36,7 @@ class Database:
     def __init__(self, path: str) -> None:
         self.path = path
         self._reset()
-        self._give_back(self._take())
+        self._return(self._take())
 
     def _reset(self) -> None:
         self._pid = os.getpid()
@@ -47,9 +48,9 @@ class Database:
         """Return the rows of one statement: a snapshot of its own."""
         connection = self._take()
         try:
-            return _patiently(lambda: connection.execute(sql, parameters).fetchall(), self.path)
+            return _retry_while_busy(lambda: connection.execute(sql, parameters).fetchall(), self.path)
         finally:
-            self._give_back(connection)
+            self._return(connection)
 
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
@@ -57,18 +58,18 @@ class Database:
         connection = self._take()
         try:
             with self._write_lock:
-                _patiently(lambda: _begin(connection, durable), self.path)
+                _retry_while_busy(lambda: _begin(connection, durable), self.path)
                 try:
                     yield connection
                     connection.execute("COMMIT")
                 except sqlite3.Error as error:
                     _roll_back(connection)
-                    raise explained(error, self.path) from error
+                    raise disk_error(error, self.path) from error
                 except BaseException:
                     _roll_back(connection)
                     raise
         finally:
-            self._give_back(connection)
+            self._return(connection)
 
     def close(self) -> None:
         """Close what is idle; later use opens anew."""
@@ -85,11 +86,16 @@ class Database:
         try:
             return self._idle.pop()
         except IndexError:
-            return _patiently(self._open, self.path)
+            return _retry_while_busy(self._open, self.path)
 
-    def _give_back(self, connection: _Connection) -> None:
-        if os.getpid() == self._pid:
+    def _return(self, connection: _Connection) -> None:
+        if os.getpid() != self._pid:
+            return
+        if len(self._idle) < _IDLE_CONNECTIONS:
             self._idle.append(connection)
+        else:  # a moment of many readers must not hold descriptors for good
+            self._all.remove(connection)
+            connection.close()
 
     def _open(self) -> _Connection:
         connection = sqlite3.connect(
@@ -118,25 +124,25 @@ def _roll_back(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
 
 
-def _patiently(step: Callable[[], T], path: str) -> T:
+def _retry_while_busy(step: Callable[[], T], path: str) -> T:
     """Repeat the step while another process holds the file."""
     give_up_at = time.monotonic() + BUSY_S
     while True:
         try:
             return step()
         except sqlite3.Error as error:
-            if _primary_code(error) not in _WAIT or time.monotonic() > give_up_at:
-                raise explained(error, path) from error
+            if _primary_code(error) not in _BUSY_CODES or time.monotonic() > give_up_at:
+                raise disk_error(error, path) from error
 
 
 def _primary_code(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
-_WAIT = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _NOT_READABLE = ("is damaged or is not a database", "Move it aside (Matinee never deletes it) and start again.")
 _NOT_WRITABLE = ("cannot be written", "Give yourself write permission on its folder, or choose another folder.")
-_EXPLAINED = {
+_SENTENCES = {
     sqlite3.SQLITE_CORRUPT: _NOT_READABLE,
     sqlite3.SQLITE_NOTADB: _NOT_READABLE,
     sqlite3.SQLITE_FULL: ("cannot grow: the disk is full", "Free some space; nothing was half-written."),
@@ -149,9 +155,9 @@ _EXPLAINED = {
 }
 
 
-def explained(error: sqlite3.Error, path: str) -> DiskError:
+def disk_error(error: sqlite3.Error, path: str) -> DiskError:
     """Return SQLite's error as a sentence with a hint."""
-    what, hint = _EXPLAINED.get(_primary_code(error), (f"could not be used ({error})", "This is Matinee's fault."))
+    what, hint = _SENTENCES.get(_primary_code(error), (f"could not be used ({error})", "This is Matinee's fault."))
     return DiskError(f"{path} {what}.", hint=hint)
 
 
@@ -325,12 +331,12 @@ ENTRY_COLUMNS = (
 _ITEM_BYTES = 512  # more than DynamoDB counts of an item beside its values: names and keys
 SLOT_COLUMNS = "predictor, number, token, version, taken_at, handle, renewed_at"
 FEEDBACK_COLUMNS = "run_id, user, updated_at, body"
-_APART = frozenset(RUN_COLUMNS.split(", "))
+_COLUMNS = frozenset(RUN_COLUMNS.split(", "))
 
 
 def body_of(run: Run) -> str:
     """Return the JSON of what no query asks for."""
-    return run_body(run, _APART)
+    return run_body(run, _COLUMNS)
 
 
 def run_row(run: Run) -> TableRow:
@@ -391,7 +397,7 @@ def entry_row(entry: Entry) -> TableRow:
         entry.predictor,
         entry.run_id,
         entry.user,
-        entry.turn,
+        entry.fair_share_rank,
         entry.visible_at,
         entry.owner,
         entry.attempt,

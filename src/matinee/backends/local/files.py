@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from matinee.errors import ConflictError, DiskError, LimitError, NotFoundError
+from matinee.private_files import open_private
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-.")
 _LONGEST = 200  # bytes of a path's segment: file systems allow 255
-_PARTIAL = ".partial"  # no key's: a leading dot is encoded
+_UNFINISHED = ".partial"  # no key's: a leading dot is encoded
 _ABANDONED_S = 24 * 3600.0  # a partial file this old was left by a killed process
 _CHUNK = 1 << 20
 _LONGEST_KEY = 1024  # bytes, as S3's
@@ -28,7 +29,7 @@ class FolderFiles:
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        _sweep(self.folder / _PARTIAL)
+        _sweep(self.folder / _UNFINISHED)
 
     def put(
         self,
@@ -41,8 +42,8 @@ class FolderFiles:
         """See `ports.Files`; the media type travels in the reference to the file."""
         del media_type
         target = self._path(key)
-        partial = self.folder / _PARTIAL / os.urandom(12).hex()
-        with _explained(key, "written"):
+        partial = self.folder / _UNFINISHED / os.urandom(12).hex()
+        with _explain_errors(key, "written"):
             partial.parent.mkdir(parents=True, exist_ok=True)
             try:
                 size_bytes = _write(partial, data)
@@ -60,7 +61,7 @@ class FolderFiles:
 
     def open(self, key: str) -> BinaryIO:
         """See `ports.Files`."""
-        with _explained(key, "read"):
+        with _explain_errors(key, "read"):
             return self._path(key).open("rb")
 
     def download_url(self, key: str, *, name: str = "", media_type: str = "") -> str | None:
@@ -72,14 +73,14 @@ class FolderFiles:
         """See `ports.Files`."""
         within = prefix.rpartition("/")[0]
         start = self.folder.joinpath(*_folders(within)) if "/" in prefix else self.folder
-        with _explained(prefix, "listed"):
+        with _explain_errors(prefix, "listed"):
             keys = sorted(_keys(start, within + "/" if "/" in prefix else ""))
         yield from (key for key in keys if key.startswith(prefix))
 
     def delete(self, keys: Iterable[str]) -> None:
         """See `ports.Files`."""
         for key in keys:
-            with _explained(key, "deleted"), suppress(FileNotFoundError, NotADirectoryError):
+            with _explain_errors(key, "deleted"), suppress(FileNotFoundError, NotADirectoryError):
                 self._path(key).unlink()
 
     def _path(self, key: str) -> Path:
@@ -116,7 +117,7 @@ def _pieces(segment: str) -> list[str]:
     return pieces if segment else ["%"]
 
 
-def _decoded(encoded: str) -> str:
+def _decode(encoded: str) -> str:
     if encoded == "%":
         return ""
     first, *rest = encoded.split("%")
@@ -131,19 +132,19 @@ def _keys(folder: Path, prefix: str, begun: str = "") -> Iterator[str]:
     except (FileNotFoundError, NotADirectoryError):
         return
     for child in children:
-        if child.name == _PARTIAL:
+        if child.name == _UNFINISHED:
             continue
         if child.name.endswith("~+"):
             yield from _keys(Path(child.path), prefix, begun + child.name[:-2])
         elif child.name.endswith("+"):
-            yield from _keys(Path(child.path), f"{prefix}{_decoded(begun + child.name[:-1])}/")
+            yield from _keys(Path(child.path), f"{prefix}{_decode(begun + child.name[:-1])}/")
         else:
-            yield prefix + _decoded(begun + child.name)
+            yield prefix + _decode(begun + child.name)
 
 
 def _write(path: Path, data: bytes | BinaryIO) -> int:
     """Write all and wait until the disk has it; return the bytes."""
-    with path.open("xb") as stream:
+    with open_private(path, "xb") as stream:
         if isinstance(data, bytes | bytearray | memoryview):
             stream.write(data)
         else:
@@ -199,7 +200,7 @@ def _sweep(partial: Path) -> None:
 
 
 @contextmanager
-def _explained(key: str, done: str) -> Iterator[None]:
+def _explain_errors(key: str, done: str) -> Iterator[None]:
     try:
         yield
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:

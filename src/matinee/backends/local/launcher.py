@@ -25,6 +25,7 @@ from typing import Any
 
 from matinee.errors import BackendError, DiskError
 from matinee.ports import LaunchStatus
+from matinee.private_files import open_private
 from matinee.runs import Slot
 from matinee.settings import LIFELINE_FD
 
@@ -134,7 +135,7 @@ class ProcessLauncher:
     # --- one worker ---------------------------------------------------------------------------------------------
 
     def _start(self, slot: Slot, launch: LaunchCommand, lock_path: Path) -> subprocess.Popen[bytes]:
-        with lock_path.open("wb") as lock, self._log_path(slot.token).open("ab") as log:
+        with open_private(lock_path, "wb") as lock, open_private(self._log_path(slot.token), "ab") as log:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             process = subprocess.Popen(
                 launch.command,
@@ -197,7 +198,7 @@ class ProcessLauncher:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Exclude other launchers on this folder: trying a lock must not be taken for holding it."""
-        with (self._workers / "launchers").open("ab") as lock:
+        with open_private(self._workers / "launchers", "ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
@@ -215,7 +216,8 @@ class ProcessLauncher:
 
     def _write_record(self, token: str, record: dict[str, Any]) -> None:
         partial = self._workers / f"{token}.{os.getpid()}.{threading.get_ident()}.tmp"
-        partial.write_text(json.dumps(record))
+        with open_private(partial, "wb") as file:
+            file.write(json.dumps(record).encode())
         partial.replace(self._workers / f"{token}.json")
 
     def _forget(self, token: str) -> None:

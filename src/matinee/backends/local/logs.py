@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from matinee import log_lines
 from matinee.own_paths import name_own_files
+from matinee.private_files import open_private
 
 if TYPE_CHECKING:  # a worker must start fast, and most write no line
     from matinee.ports import LogLine
@@ -76,7 +77,7 @@ class FolderLogs:
         if path.parent == self._runs and size + len(data) >= MAX_RUN_BYTES:
             data += _FULL
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab", buffering=0) as file:  # one write: lines of two processes do not mix
+        with open_private(path, "ab", buffering=0) as file:  # one write: lines of two processes do not mix
             file.write(data)
 
     def _read(self, path: Path, offset: int) -> tuple[list[LogLine], int]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +34,21 @@ from matinee.backends.local.database import (
 from matinee.errors import BackendError, ConflictError, DiskError
 from matinee.manifest import Release, release_from_json, to_json
 from matinee.ports import RunQuery
-from matinee.runs import Change, Entry, Feedback, Json, Pool, Progress, Run, Slot, Status, first_run_id, next_turn
+from matinee.private_files import FOLDER_MODE, open_private
+from matinee.runs import (
+    Change,
+    Entry,
+    Feedback,
+    Json,
+    Pool,
+    Progress,
+    Run,
+    Slot,
+    Status,
+    first_run_id,
+    merge_feedback,
+    next_fair_share_rank,
+)
 from matinee.store_format import all_readable, check_bytes, check_key, decode, encode, feedback_from, readable
 
 # --- store values -----------------------------------------------------------------------------------------------------
@@ -52,7 +67,7 @@ class Values:
     def state_get(self, key: str) -> Json:
         """See `ports.Store`. Raises BackendError for a damaged value: as None it would be counted from anew."""
         rows = self._database.read(_VALUE, (STATE, storable(key)))
-        return _decoded(STATE, key, rows[0][0]) if rows else None
+        return _decode(STATE, key, rows[0][0]) if rows else None
 
     def state_set(self, key: str, value: Json) -> None:
         """See `ports.Store`."""
@@ -99,10 +114,10 @@ class Values:
 
 def _get(connection: sqlite3.Connection, kind: str, key: str) -> Json:
     row = connection.execute(_VALUE, (kind, storable(key))).fetchone()
-    return _decoded(kind, key, row[0]) if row else None
+    return _decode(kind, key, row[0]) if row else None
 
 
-def _decoded(kind: str, key: str, value: str) -> Json:
+def _decode(kind: str, key: str, value: str) -> Json:
     try:
         return decode(value)
     except ValueError as error:
@@ -138,11 +153,12 @@ _POOL = f"""
     LEFT JOIN pools p ON p.predictor = name
     LEFT JOIN (SELECT {SLOT_COLUMNS} FROM slots) s ON s.predictor = name ORDER BY s.number
 """  # noqa: S608
-_AWAKE = """
+_POOLS = """
     SELECT predictor FROM pools p WHERE EXISTS (SELECT 1 FROM queue q WHERE q.predictor = p.predictor)
     OR EXISTS (SELECT 1 FROM slots s WHERE s.predictor = p.predictor) ORDER BY predictor
 """
 _FEEDBACK = f"SELECT {FEEDBACK_COLUMNS} FROM feedback"  # noqa: S608
+_PUT_FEEDBACK = f"INSERT OR REPLACE INTO feedback ({FEEDBACK_COLUMNS}) VALUES (?, ?, ?, ?)"  # noqa: S608
 _FEEDBACK_SINCE = f"""
     {_FEEDBACK} WHERE updated_at >= ? AND (updated_at, run_id, user) > (?, ?, ?)
     ORDER BY updated_at, run_id, user LIMIT ?
@@ -156,9 +172,11 @@ class SqliteStore(Values):
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(FOLDER_MODE, parents=True, exist_ok=True)
         except OSError as error:
             raise DiskError(f"The folder of {path} cannot be made: {error.strerror}.") from error
+        with suppress(OSError):  # it is there, which is well, or SQLite says why it cannot be
+            open_private(self.path, "xb").close()  # the files that SQLite makes beside it take its mode
         self._database = Database(os.fspath(self.path))
         self._live: tuple[str, Release] | None = None
 
@@ -187,7 +205,7 @@ class SqliteStore(Values):
         """See `ports.Store`; a page is full though some rows cannot be read, else it would look like the last one."""
         found: list[Run] = []
         while missing := query.limit - len(found):
-            rows = self._database.read(*_listing(replace(query, limit=missing)))
+            rows = self._database.read(*_list_statement(replace(query, limit=missing)))
             found += all_readable(run_from, rows, name_of)
             if len(rows) < missing:
                 break
@@ -258,7 +276,7 @@ class SqliteStore(Values):
 
     def pools(self) -> list[str]:
         """See `ports.Store`."""
-        return [predictor for (predictor,) in self._database.read(_AWAKE)]
+        return [predictor for (predictor,) in self._database.read(_POOLS)]
 
     def take_slot(self, slot: Slot) -> bool:
         """See `ports.Store`."""
@@ -296,10 +314,17 @@ class SqliteStore(Values):
 
     def put_feedback(self, feedback: Feedback) -> None:
         """See `ports.Store`."""
-        sql = f"INSERT OR REPLACE INTO feedback ({FEEDBACK_COLUMNS}) VALUES (?, ?, ?, ?)"  # noqa: S608
         row = feedback_row(feedback)
         with self._database.write() as connection:
-            connection.execute(sql, row)
+            connection.execute(_PUT_FEEDBACK, row)
+
+    def change_feedback(self, run_id: str, user: str, changes: Mapping[str, Json]) -> Feedback:
+        """See `ports.Store`."""
+        with self._database.write() as connection:
+            rows = connection.execute(f"{_FEEDBACK} WHERE run_id = ? AND user = ?", (run_id, user)).fetchall()
+            feedback = merge_feedback(next(iter(_feedback(rows)), None), run_id, user, changes)
+            connection.execute(_PUT_FEEDBACK, feedback_row(feedback))
+            return feedback
 
     def feedback(self, run_id: str) -> list[Feedback]:
         """See `ports.Store`."""
@@ -352,7 +377,7 @@ def _feedback(rows: Sequence[TableRow]) -> list[Feedback]:
 
 
 def _put_unless_known(connection: sqlite3.Connection, run: Run, turns: dict[tuple[str, str], int]) -> Run:
-    known = _known(connection, run)
+    known = _find_known(connection, run)
     if known is not None:
         return known
     queue = (run.predictor, run.user)
@@ -364,7 +389,7 @@ def _put_unless_known(connection: sqlite3.Connection, run: Run, turns: dict[tupl
     return run
 
 
-def _known(connection: sqlite3.Connection, run: Run) -> Run | None:
+def _find_known(connection: sqlite3.Connection, run: Run) -> Run | None:
     """Return the run of this id (a submit repeated after a lost answer) or of this idempotency key."""
     row: TableRow | None = connection.execute(f"{_RUN} WHERE id = ?", (run.id,)).fetchone()
     if row is None and run.idempotency_key:
@@ -381,7 +406,7 @@ def _first_turn(connection: sqlite3.Connection, predictor: str, user: str) -> in
     last_turn = "SELECT max(turn) FROM queue WHERE predictor = ? AND user = ?"
     sql = f"SELECT (SELECT turn FROM pools WHERE predictor = ?), ({last_turn})"  # noqa: S608
     pool_turn, last = connection.execute(sql, (predictor, predictor, user)).fetchone()
-    return next_turn(pool_turn or 0, last or 0)
+    return next_fair_share_rank(pool_turn or 0, last or 0)
 
 
 def _swap(connection: sqlite3.Connection, change: Change) -> None:
@@ -394,9 +419,9 @@ def _swap(connection: sqlite3.Connection, change: Change) -> None:
         raise _MovedError
     if change.wake:
         connection.execute(_WAKE, (run.predictor,))
-    if change.turn:
+    if change.fair_share_rank:
         sql = "UPDATE pools SET turn = ? WHERE predictor = ? AND turn < ?"
-        connection.execute(sql, (change.turn, run.predictor, change.turn))
+        connection.execute(sql, (change.fair_share_rank, run.predictor, change.fair_share_rank))
 
 
 def _swap_entry(connection: sqlite3.Connection, change: Change) -> bool:
@@ -419,7 +444,7 @@ def _swap_entry(connection: sqlite3.Connection, change: Change) -> bool:
     return connection.execute(sql, values).rowcount == 1
 
 
-def _listing(query: RunQuery) -> tuple[str, list[str | int]]:
+def _list_statement(query: RunQuery) -> tuple[str, list[str | int]]:
     terms = [] if query.include_nested else ["parent = ''"]
     parameters: list[str | int] = []
     for column, value in (("user", query.user), ("predictor", query.predictor)):

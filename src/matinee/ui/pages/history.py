@@ -13,7 +13,7 @@ from matinee.manifest import Release
 from matinee.ui import export, run_list, run_view, session, site
 from matinee.ui.run_list import STATUSES, Filters, Found, Row, find, row_of
 from matinee.ui.session import Live
-from matinee.ui.text import escaped, format_age, humanize, show_error, told
+from matinee.ui.text import escaped, format_age, humanize, show_error, show_errors_of
 
 ROWS = 15
 LIVE_S = 1.0
@@ -37,7 +37,7 @@ def draw(release: Release) -> None:
     else:
         lives = _lives(found)
         is_live = any(not live.run.status.is_final for live in lives)
-        st.fragment(told(_list), run_every=LIVE_S if is_live else None)(release, filters, is_live)
+        st.fragment(show_errors_of(_list), run_every=LIVE_S if is_live else None)(release, filters, is_live)
     _pager(found)
     if found.runs:
         export.draw_downloads(found.runs, filters)

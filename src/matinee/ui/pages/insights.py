@@ -21,7 +21,7 @@ from matinee.tables.write import LABELS
 from matinee.ui import export, session, site
 from matinee.ui import text as ui_text
 from matinee.ui.run_list import summary_of
-from matinee.ui.text import escaped, humanize, told
+from matinee.ui.text import escaped, humanize, show_errors_of
 
 RANGES = {7: "7 days", 30: "30 days", 90: "90 days", 365: "A year"}
 AGAIN_S = 0.5  # while older runs are being read
@@ -39,7 +39,7 @@ def draw(_: Release) -> None:
     days = st.segmented_control(
         "Days", list(RANGES), default=30, format_func=RANGES.__getitem__, label_visibility="collapsed", required=True
     )
-    told(_draw)(days or 30)
+    show_errors_of(_draw)(days or 30)
 
 
 def _draw(days: int) -> None:
@@ -47,7 +47,7 @@ def _draw(days: int) -> None:
     if view.is_complete:
         _sections(view, days)
     else:
-        st.fragment(told(_reading), run_every=AGAIN_S)(days)
+        st.fragment(show_errors_of(_reading), run_every=AGAIN_S)(days)
 
 
 def _reading(days: int) -> None:

@@ -11,7 +11,7 @@ from matinee.manifest import Release
 from matinee.runs import Json, Run
 from matinee.ui import code, many_rows, notices, render, results, run_view, session, site
 from matinee.ui.run_list import row_of
-from matinee.ui.text import escaped, show_error, told
+from matinee.ui.text import escaped, show_error, show_errors_of
 
 
 def draw(release: Release) -> None:
@@ -60,7 +60,7 @@ def _draw(run: Run, release: Release) -> None:
     st.header("Result" if run.status.is_final else "Progress", anchor=False)
     run_view.draw_outcome(run.id, release)
     notices.notices_switch(client, run)
-    st.fragment(told(_logs))(run)
+    st.fragment(show_errors_of(_logs))(run)
 
 
 def _inputs(run: Run, release: Release) -> None:

@@ -31,6 +31,7 @@ from matinee.stack.permissions import policy_document, roles
 from support.emulators import make_bucket, make_table, skip_if_unavailable
 
 NAMES = Names("shop", "dev")
+SECRET = "of-the-service-that-plays-lambda"
 BUCKET = NAMES.bucket(ACCOUNT, REGION)
 INPUTS = {"type": "object", "properties": {"n": {}}, "additionalProperties": False}
 
@@ -81,7 +82,9 @@ class Account:
 
     @property
     def settings(self):
-        return Settings("aws", "shop", lambda_endpoint=self.functions, function_prefix=NAMES.prefix)
+        return Settings(
+            "aws", "shop", lambda_endpoint=self.functions, lambda_secret=SECRET, function_prefix=NAMES.prefix
+        )
 
 
 def resolved(value):
@@ -111,7 +114,7 @@ def price(payload, _context):
 @pytest.fixture(scope="session")
 def functions():
     """What is called: not under test here, so it needs no signature."""
-    service = LambdaService()
+    service = LambdaService(secret=SECRET)
     service.start()
     service.put_builtin(NAMES.resource("price"), price)
     service.put_builtin(NAMES.resource(DISPATCHER), lambda payload, context: b"{}")

@@ -75,14 +75,16 @@ class TestFunction:
 
     def test_it_reads_what_it_is_given_and_writes_its_result(self, account, acting_as):
         with account.acting_as("matinee-shop-dev-ui") as ui:
-            ui.files.put("inputs/R1.json", b'{"text": "large"}')
+            ui.files.put("inputs/price/R1.json", b'{"text": "large"}')
+            ui.files.put("inputs/plan/R2.json", b'{"text": "of another predictor"}')
             ui.files.put("uploads/ada/photo.png", b"png")
         files = acting_as("price").files
-        assert execute(echo, ECHO, {"$payload": "inputs/R1.json"}, files) == "large"
+        assert execute(echo, ECHO, {"$payload": "inputs/price/R1.json"}, files) == "large"
         assert files.read("uploads/ada/photo.png") == b"png"
         assert files.put("results/R1/1.json", bytes(PART_BYTES + 1)) == PART_BYTES + 1
         with pytest.raises(NotFoundError, match="There is no file"):
             files.read("uploads/not there")
+        denied("s3:GetObject", lambda: files.read("inputs/plan/R2.json"))
 
     @pytest.mark.parametrize(
         ("action", "call"),
@@ -154,6 +156,23 @@ class TestWorkerAndDispatcher:
         assert leave_unless_due(store, slot, time.time())
         assert store.release().number == 1
         assert account.root.run(run.id).result == 42
+
+    @pytest.mark.parametrize("role", ["plan-worker", "order"], ids=["a worker", "a function that submits"])
+    @pytest.mark.parametrize(
+        ("action", "call"),
+        [
+            ("dynamodb:GetItem", lambda store, release: store.document("user", "eve")),
+            ("dynamodb:Query", lambda store, release: store.documents("token")),
+            ("dynamodb:PutItem", lambda store, release: store.put_document("user", "eve", {"owner": True})),
+            ("dynamodb:PutItem", lambda store, release: store.put_release(release)),
+            ("dynamodb:Query", lambda store, release: store.entries("other")),
+            ("dynamodb:UpdateItem", lambda store, release: store.note("other", "x")),
+            ("dynamodb:Query", lambda store, release: store.runs(RunQuery(user="eve"))),
+        ],
+        ids=["user", "tokens", "put user", "put release", "another queue", "another pool", "lists of runs"],
+    )
+    def test_it_owns_nothing_of_the_app_but_its_queue_and_runs(self, account, acting_as, role, action, call):
+        denied(action, lambda: call(acting_as(role).store, account.root.release()))
 
     def test_a_worker_deletes_no_files_and_changes_no_uploads(self, acting_as):
         files = acting_as("plan-worker").files

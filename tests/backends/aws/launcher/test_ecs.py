@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import UTC, datetime
 
 import pytest
 from botocore.stub import ANY
 
-from matinee.backends.aws.launcher import EcsLauncher
+from matinee.backends.aws.launcher import SPOT_PAUSE_S, EcsLauncher
 from matinee.errors import BackendError, UnansweredError
 from matinee.runs import Slot
 from matinee.settings import LaunchSettings
@@ -61,6 +62,14 @@ def request(provider="FARGATE"):
 
 def started(stub, provider="FARGATE"):
     stub("ecs").add_response("run_task", {"tasks": [{"taskArn": ARN}], "failures": []}, request(provider))
+
+
+def interrupted(stub, *tasks):
+    """Have ECS say which workers of the predictor have stopped."""
+    listed = {"cluster": "app", "family": "app-plan", "desiredStatus": "STOPPED"}
+    stub("ecs").add_response("list_tasks", {"taskArns": [ARN for _ in tasks]}, listed)
+    if tasks:
+        stub("ecs").add_response("describe_tasks", {"tasks": [{"taskArn": ARN, **task} for task in tasks]})
 
 
 def refused(stub, reason, detail="", provider="FARGATE"):
@@ -129,12 +138,14 @@ def test_a_refusal_leaves_nothing_open(make, stub):
 
 
 def test_correction_6_spot_first_then_on_demand_under_the_same_token(make, stub):
+    interrupted(stub)
     refused(stub, "Capacity is unavailable at this time.", provider="FARGATE_SPOT")
     started(stub, "FARGATE")
     assert make(SETTINGS).launch(slot()) == ARN
 
 
 def test_correction_6_after_spot_had_no_capacity_the_next_worker_is_on_demand_at_once(make, stub):
+    interrupted(stub)
     refused(stub, "Capacity is unavailable at this time.", provider="FARGATE_SPOT")
     stub("ecs").add_client_error("run_task", "ConflictException", "settling", expected_params=request("FARGATE"))
     for status in ("RUNNING", "STOPPED"):
@@ -152,6 +163,45 @@ def test_correction_6_after_an_interruption_the_next_worker_is_on_demand(make, s
     launcher = make(SETTINGS)
     assert launcher.status([slot(ARN)])["token"].reason == "AWS took its Spot capacity back"
     assert launcher.launch(slot()) == ARN
+
+
+LOST = {"lastStatus": "DEACTIVATING", "stopCode": "SpotInterruption"}
+
+
+def test_correction_6_an_interruption_is_known_to_a_dispatcher_that_has_not_seen_it(make, stub):
+    interrupted(stub, LOST)
+    started(stub, "FARGATE")
+    started(stub, "FARGATE")
+    launcher = make(SETTINGS)
+    assert launcher.launch(slot()) == ARN, "its worker gave the slot up before anybody looked at its task"
+    assert launcher.launch(slot()) == ARN, "and ECS is not asked again for a while"
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {**LOST, "stoppingAt": datetime.fromtimestamp(NOW - SPOT_PAUSE_S - 1, UTC)},
+        {"lastStatus": "STOPPED", "stopCode": "EssentialContainerExited"},
+    ],
+    ids=["long ago", "by itself"],
+)
+def test_a_worker_that_ended_otherwise_is_no_reason_to_leave_spot(make, stub, task):
+    interrupted(stub, task)
+    started(stub, "FARGATE_SPOT")
+    assert make(SETTINGS).launch(slot()) == ARN
+
+
+def test_who_may_not_look_for_interruptions_starts_all_the_same(make, stub):
+    stub("ecs").add_client_error("list_tasks", "AccessDeniedException")
+    started(stub, "FARGATE_SPOT")
+    assert make(SETTINGS).launch(slot()) == ARN
+
+
+def test_a_worker_in_private_subnets_gets_no_public_address(make, stub):
+    asked = request()
+    asked["networkConfiguration"]["awsvpcConfiguration"]["assignPublicIp"] = "DISABLED"
+    stub("ecs").add_response("run_task", {"tasks": [{"taskArn": ARN}], "failures": []}, asked)
+    assert make(ON_DEMAND._replace(public_ip=False)).launch(slot()) == ARN
 
 
 @pytest.mark.parametrize(

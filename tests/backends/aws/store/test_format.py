@@ -132,7 +132,7 @@ def test_a_damaged_run_gives_its_idempotency_key_up(store, another, table):
 def test_a_damaged_entry_slot_feedback_or_document_hides_itself_alone(store, another, table, caplog):
     first, second = store.submit([a_run(), a_run()])
     entry = store.entry("plan", first.id)
-    table.change("Q#plan", f"1#{entry.turn:012d}#{first.id}", "progress", {"S": "half"})
+    table.change("Q#plan", f"1#{entry.fair_share_rank:012d}#{first.id}", "progress", {"S": "half"})
     store.take_slot(a_slot(0))
     store.take_slot(a_slot(1, "token-1"))
     table.change("POOL#plan", "SLOT#000000", "taken_at", {"S": "yesterday"})

@@ -74,7 +74,7 @@ def service():
 
 @pytest.fixture
 def invoker(service):
-    return LambdaInvoker(endpoint=service.endpoint, region="eu-central-1")
+    return LambdaInvoker(endpoint=service.endpoint, region="eu-central-1", secret=service.secret)
 
 
 @pytest.fixture

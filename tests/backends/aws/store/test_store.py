@@ -127,7 +127,7 @@ class TestSubmission:
         first, second = a_run(), a_run()
         wire.first("TransactWriteItems", lambda: other.submit([second]))
         store.submit([first])
-        assert sorted(entry.turn for entry in store.entries("plan")) == [1, 2]
+        assert sorted(entry.fair_share_rank for entry in store.entries("plan")) == [1, 2]
 
     def test_an_idempotency_key_expires_some_day(self, store, wire):
         store.submit([a_run(idempotency_key="key")])

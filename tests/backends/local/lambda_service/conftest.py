@@ -12,10 +12,11 @@ import pytest
 from botocore.config import Config
 
 from matinee.backends.local.lambda_service.function import LocalFunction
+from matinee.backends.local.lambda_service.guests import ACCESS_KEY_ID
 from matinee.backends.local.lambda_service.service import LambdaService, Limits
 
 HANDLERS = Path(__file__).parent / "handlers"
-CLIENTS = {"awslambdaric": "awslambdaric", "own loop": "matinee.runtime.loop"}
+CLIENTS = {"awslambdaric": "matinee.runtime.lambda_client", "own loop": "matinee.runtime.loop"}
 
 
 def wait_until(condition, within_s=10.0):
@@ -39,12 +40,12 @@ class Caller:
             "lambda",
             endpoint_url=service.endpoint,
             region_name="eu-central-1",
-            aws_access_key_id="any",
-            aws_secret_access_key="any",
+            aws_access_key_id=ACCESS_KEY_ID,
+            aws_secret_access_key=service.secret,
             config=settings,
         )
 
-    def function(self, name="echo", handler="echo.handler", client="awslambdaric", **more):
+    def function(self, name="echo", handler="echo.handler", client="matinee.runtime.lambda_client", **more):
         """Define a function of `handlers/`, with a process at once unless told otherwise."""
         command = [sys.executable, "-m", client, handler]
         settings = {"memory_mb": 256, "timeout_s": 10, "concurrency": 1, "cwd": str(HANDLERS), **more}

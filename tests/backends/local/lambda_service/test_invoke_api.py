@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import os
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -25,11 +26,13 @@ PATH = "/2015-03-31/functions/echo/invocations"
 def post(lambdas, path=PATH, body=b"{}", method="POST", **headers):
     at = urlsplit(lambdas.service.endpoint)
     connection = http.client.HTTPConnection(at.hostname, at.port, timeout=30)
-    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    shown = {"Authorization": f"Bearer {lambdas.service.secret}"}
+    connection.request(method, path, body, shown | {name.replace("_", "-"): value for name, value in headers.items()})
     answer = connection.getresponse()
     data = answer.read()
     connection.close()
-    return answer.status, answer.headers, json.loads(data) if data else None
+    is_json = answer.headers["Content-Type"] == "application/json"
+    return answer.status, answer.headers, json.loads(data) if data and is_json else None
 
 
 def refused(call):
@@ -55,7 +58,7 @@ def test_the_aws_cli_invokes_a_function(lambdas):
         *(str(Path(sys.executable).with_name("aws")), "lambda", "invoke", "--endpoint-url", lambdas.service.endpoint),
         *("--function-name", "echo", "--payload", '{"a": 1}', "--region", "eu-central-1", str(out)),
     ]
-    environment = {**os.environ, "AWS_ACCESS_KEY_ID": "any", "AWS_SECRET_ACCESS_KEY": "any"}
+    environment = {**os.environ, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": lambdas.service.secret}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["StatusCode"] == 200
@@ -237,6 +240,123 @@ def test_a_web_page_of_another_site_is_refused(lambdas, headers):
 def test_every_name_of_loopback_is_served(lambdas, host):
     lambdas.function()
     assert post(lambdas, Host=host, Origin="http://localhost:8501")[0] == 200
+
+
+@pytest.mark.parametrize(
+    ("operation", "arguments"),
+    [
+        ("list_functions", {}),
+        ("get_function", {"FunctionName": "echo"}),
+        ("delete_function", {"FunctionName": "echo"}),
+        ("invoke_with_response_stream", {"FunctionName": "echo"}),
+        ("list_aliases", {"FunctionName": "echo"}),
+    ],
+)
+def test_a_call_that_is_not_played_here_is_an_unknown_operation(lambdas, operation, arguments):
+    status, code, response = refused(lambda: getattr(lambdas.client, operation)(**arguments))
+    assert (status, code) == (404, "UnknownOperationException")
+    assert response["ResponseMetadata"]["RequestId"]
+
+
+def test_json_that_is_nested_too_deep_is_400_with_a_reason(lambdas):
+    lambdas.function()
+    status, headers, problem = post(lambdas, body=b"[" * 100_000 + b"]" * 100_000)
+    assert (status, headers["x-amzn-errortype"]) == (400, "InvalidRequestContentException")
+    assert "recursion" in problem["message"]
+    deep = base64.b64encode(b'{"custom":' * 50_000 + b"1" + b"}" * 50_000).decode()
+    assert post(lambdas, X_Amz_Client_Context=deep[:60_000])[0] == 400
+    assert lambdas.call(payload={"a": 1})["event"] == {"a": 1}, "the service goes on"
+
+
+@pytest.mark.parametrize("name", ["echo:7", "arn:aws:lambda:eu-central-1:000000000000:function:echo:7"])
+def test_a_qualifier_that_disagrees_with_the_name_is_refused(lambdas, name):
+    lambdas.function(version="7")
+    status, code, _ = refused(lambda: lambdas.invoke(name, Qualifier="live"))
+    assert (status, code) == (400, "InvalidParameterValueException")
+    assert lambdas.invoke(name, Qualifier="7")[0]["ExecutedVersion"] == "7"
+
+
+def exchange(lambdas, text, answers=1):
+    """Send raw bytes; return the heads and bodies of as many answers."""
+    at = urlsplit(lambdas.service.endpoint)
+    head = f"Host: {at.netloc}\r\nAuthorization: Bearer {lambdas.service.secret}\r\n"
+    with socket.create_connection((at.hostname, at.port), 10) as connection:
+        connection.sendall(text.replace("HEAD\n", head).encode())
+        found, stream = [], connection.makefile("rb")
+        for _ in range(answers):
+            status = int(stream.readline().split()[1])
+            headers = http.client.parse_headers(stream)
+            found.append((status, stream.read(int(headers["Content-Length"]))))
+        return found
+
+
+def test_a_wish_to_upgrade_is_passed_over_and_the_connection_goes_on(lambdas):
+    lambdas.function()
+    upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+    request = f"POST {PATH} HTTP/1.1\r\nHEAD\n{upgrade}Content-Length: 2\r\n\r\n{{}}"
+    plain = f"POST {PATH} HTTP/1.1\r\nHEAD\nContent-Length: 2\r\n\r\n{{}}"
+    assert [status for status, _ in exchange(lambdas, request + plain, answers=2)] == [200, 200]
+
+
+def test_an_answer_to_head_has_no_body(lambdas):
+    request = f"HEAD {PATH} HTTP/1.1\r\nHEAD\nConnection: close\r\n\r\n"
+    at = urlsplit(lambdas.service.endpoint)
+    with socket.create_connection((at.hostname, at.port), 10) as connection:
+        head = f"Host: {at.netloc}\r\nAuthorization: Bearer {lambdas.service.secret}\r\n"
+        connection.sendall(request.replace("HEAD\n", head).encode())
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 404 ") and answer.endswith(b"\r\n\r\n")
+
+
+def test_headers_have_a_limit(lambdas):
+    ((status, body),) = exchange(lambdas, f"POST {PATH} HTTP/1.1\r\nHEAD\nX-Long: {'x' * 70_000}\r\n\r\n")
+    assert (status, json.loads(body)) == (431, {"message": "Request Header Fields Too Large."})
+
+
+def test_a_service_with_too_many_connections_says_so_and_recovers(make_service):
+    lambdas = make_service(limits=Limits(connections=4))
+    lambdas.function()
+    at = urlsplit(lambdas.service.endpoint)
+    held = [socket.create_connection((at.hostname, at.port), 10) for _ in range(4)]
+    status, code, response = refused(lambda: lambdas.call())
+    assert (status, code) == (503, "ServiceUnavailableException")
+    assert response["ResponseMetadata"]["HTTPHeaders"]["retry-after"] == "1"
+    for connection in held:
+        connection.close()
+    wait_until(lambda: post(lambdas)[0] == 200)
+
+
+LOW = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1] if {can_raise} else 64))
+import socket, urllib.request
+from matinee.backends.local.lambda_service.service import LambdaService
+service = LambdaService(); service.start()
+service.put_builtin("here", lambda payload, context: payload)
+host, port = service.endpoint.removeprefix("http://").split(":")
+def call():
+    headers = {{"Authorization": f"Bearer {{service.secret}}"}}
+    request = urllib.request.Request(f"{{service.endpoint}}/2015-03-31/functions/here/invocations", b"{{}}", headers)
+    try:
+        return urllib.request.urlopen(request, timeout=10).status
+    except urllib.error.HTTPError as error:
+        return error.code
+held = [socket.create_connection((host, int(port))) for _ in range(20)]
+full = call()
+for connection in held:
+    connection.close()
+while (after := call()) == 503:
+    pass
+print(full, after)
+service.stop()
+"""
+
+
+@pytest.mark.parametrize(("can_raise", "full"), [(True, 200), (False, 503)])
+def test_few_descriptors_are_made_many_and_where_they_cannot_be_it_says_busy_and_recovers(can_raise, full):
+    command = [sys.executable, "-c", LOW.format(can_raise=can_raise)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == (f"{full} 200\n", "")
 
 
 def test_other_paths_and_methods_are_404(lambdas):

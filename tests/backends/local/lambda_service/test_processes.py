@@ -173,6 +173,27 @@ def test_a_start_that_takes_too_long_is_a_timeout(lambdas, monkeypatch):
     monkeypatch.setattr("matinee.backends.local.lambda_service.worker.INIT_LIMIT_S", 0.2)
     lambdas.function(handler="slow_start.handler", timeout_s=0.3)
     assert lambdas.call()["errorType"] == "Sandbox.Timedout"
+    assert sum("INIT_REPORT" in line for *_, line in lambdas.logs) == 1, "it is tried again once"
+
+
+def test_a_start_over_the_limit_is_tried_again_with_the_timeout_of_the_function(lambdas, monkeypatch):
+    monkeypatch.setattr("matinee.backends.local.lambda_service.worker.INIT_LIMIT_S", 0.2)
+    starts = lambdas.folder / "starts"
+    lambdas.function(handler="slow_once.handler", timeout_s=30, environment={"STARTS": str(starts), "SLEEP_S": "0.5"})
+    answer, told = lambdas.invoke(LogType="Tail")
+    assert "FunctionError" not in answer
+    assert told["starts"] <= 2
+    assert "Init Duration" not in tail(answer), "the second start is a part of the request"
+    assert lambdas.call() == told, "it is warm now"
+    assert any("started once more" in line for *_, line in lambdas.logs)
+
+
+def test_the_second_start_counts_in_the_timeout(lambdas, monkeypatch):
+    monkeypatch.setattr("matinee.backends.local.lambda_service.worker.INIT_LIMIT_S", 0.1)
+    starts = lambdas.folder / "starts"
+    environment = {"STARTS": str(starts), "SLEEP_S": "1.2", "WORK_S": "1.2"}
+    lambdas.function(handler="slow_once.handler", timeout_s=2, environment=environment)
+    assert lambdas.call()["errorType"] == "Sandbox.Timedout", "neither the start nor the work alone take as long"
 
 
 def test_a_command_that_is_not_there_is_an_exit_error(lambdas):
@@ -255,6 +276,16 @@ def test_an_idle_process_is_ended(make_service):
     assert lambdas.call()["pid"] != pid
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="found by Linux's /proc")
+@pytest.mark.parametrize("event", [{"exit": 3}, {"kill": True}, {"sleep_s": 50}], ids=["exit", "killed", "timeout"])
+def test_what_has_left_its_session_ends_with_its_predictor(lambdas, event):
+    lambdas.function(timeout_s=2)
+    orphan = lambdas.folder / "orphan"
+    assert lambdas.call(payload={"orphan": str(orphan), **event})["errorType"]
+    pid = int(orphan.read_text())
+    wait_until(lambda: not is_alive(pid))
+
+
 def test_stop_ends_processes_and_their_children(make_service):
     lambdas = make_service()
     lambdas.function()
@@ -269,18 +300,20 @@ def test_no_process_outlives_a_service_that_is_killed(tmp_path):
     handlers = Path(__file__).parent / "handlers"
     script.write_text(
         "import sys, time\n"
-        "from matinee.backends.local.lambda_service import LambdaService, LocalFunction\n"
+        "from matinee.backends.local.lambda_service.function import LocalFunction\n"
+        "from matinee.backends.local.lambda_service.service import LambdaService\n"
         "service = LambdaService(); service.start()\n"
         f"command = [sys.executable, '-m', 'awslambdaric', 'echo.handler']\n"
         f"service.put_function(LocalFunction('echo', command, cwd={str(handlers)!r}, concurrency=2))\n"
-        "print(service.endpoint, flush=True); time.sleep(60)\n"
+        "print(service.endpoint, service.secret, flush=True); time.sleep(60)\n"
     )
     served = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
     try:
         from matinee.errors import MatineeError
         from matinee.lambda_api.invoker import LambdaInvoker
 
-        invoker = LambdaInvoker(served.stdout.readline().strip())
+        endpoint, secret = served.stdout.readline().split()
+        invoker = LambdaInvoker(endpoint, secret=secret)
         note, child = tmp_path / "ran", tmp_path / "child"
         event = f'{{"note": "{note}", "child": "{child}", "sleep_s": 50}}'.encode()
         with ThreadPoolExecutor(1) as pool:

@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from matinee.backends.local.database import Database
-from matinee.backends.local.store import SqliteStore, _listing
+from matinee.backends.local.store import SqliteStore, _list_statement
 from matinee.errors import BackendError
 from matinee.ports import RunQuery
 from matinee.queue.claims import finish
@@ -226,7 +226,7 @@ def plan_of(store, sql, parameters=()):
     ],
 )
 def test_runs_are_listed_from_an_index_without_sorting(tmp_path, query, index):
-    plan = plan_of(SqliteStore(tmp_path / "state.db"), *_listing(query))
+    plan = plan_of(SqliteStore(tmp_path / "state.db"), *_list_statement(query))
     assert index in plan
     assert "TEMP B-TREE" not in plan
 

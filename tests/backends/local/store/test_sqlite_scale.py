@@ -7,7 +7,7 @@ import sqlite3
 
 import pytest
 
-from matinee.backends.local.store import SqliteStore, _listing
+from matinee.backends.local.store import SqliteStore, _list_statement
 from matinee.ports import RunQuery
 from matinee.runs import Status, first_run_id
 
@@ -63,7 +63,7 @@ def test_a_page_of_runs_takes_few_steps_however_long_history_is(path, query, fou
     connection = sqlite3.connect(path)
     steps = []
     connection.set_progress_handler(lambda: steps.append(STEPS) or 0, STEPS)
-    rows = connection.execute(*_listing(RunQuery(**query))).fetchall()
+    rows = connection.execute(*_list_statement(RunQuery(**query))).fetchall()
     assert len(rows) == found
     assert sum(steps) <= most_steps
     connection.close()

@@ -90,7 +90,7 @@ class Ports:
         if not self._torn:
             return first
         second = self.call("pool", predictor)
-        return Pool(first.predictor, first.wake, first.turn, first.note, second.slots)
+        return Pool(first.predictor, first.wake, first.fair_share_rank, first.note, second.slots)
 
 
 def replay(step: Any, args: tuple[Any, ...], answers: tuple[Any, ...], *, torn: bool) -> Waiting | Returned | Raised:

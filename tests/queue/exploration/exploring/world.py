@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from matinee.ports import LaunchStatus
-from matinee.runs import Change, Entry, Pool, Run, Slot, evolve, next_turn
+from matinee.runs import Change, Entry, Pool, Run, Slot, evolve, next_fair_share_rank
 
 PLAN = "plan"
 LEASE_OVER_S = 61.0
@@ -60,7 +60,7 @@ def _with(world: World, **changes: Any) -> World:
 
 
 def in_order(entry: Entry):
-    return entry.turn, entry.run_id
+    return entry.fair_share_rank, entry.run_id
 
 
 # --- runs and queue ---------------------------------------------------------------------------------------------
@@ -70,7 +70,7 @@ def submit(world: World, runs) -> Answer:
     known, keys = {run.id: run for run in world.runs}, {_key(run): run for run in world.runs if run.idempotency_key}
     turns: dict[str, int] = {}
     for entry in world.entries:
-        turns[entry.user] = max(entry.turn, turns.get(entry.user, 0))
+        turns[entry.user] = max(entry.fair_share_rank, turns.get(entry.user, 0))
     answers, entries = [], list(world.entries)
     for run in runs:
         there = known.get(run.id) or (keys.get(_key(run)) if run.idempotency_key else None)
@@ -78,7 +78,7 @@ def submit(world: World, runs) -> Answer:
         if there is not None:
             continue
         known[run.id] = keys[_key(run)] = run
-        turns[run.user] = next_turn(world.turn, turns.get(run.user, 0))
+        turns[run.user] = next_fair_share_rank(world.turn, turns.get(run.user, 0))
         entries.append(Entry(world.predictor, run.id, run.user, turns[run.user], visible_at=0.0))
     if len(known) == len(world.runs):
         return world, tuple(answers)
@@ -114,11 +114,13 @@ def _swap(world: World, change: Change) -> World | None:
     if change.entry is None:
         entries = tuple(one for one in world.entries if one is not entry)
     elif entry is None:
-        entries = (*world.entries, change.kept)
+        entries = (*world.entries, change.recorded_entry)
     else:
-        entries = _replaced(world.entries, entry, change.kept)
+        entries = _replaced(world.entries, entry, change.recorded_entry)
     runs = _replaced(world.runs, there, change.recorded)
-    return _with(world, runs=runs, entries=entries, wake=world.wake + change.wake, turn=max(world.turn, change.turn))
+    return _with(
+        world, runs=runs, entries=entries, wake=world.wake + change.wake, turn=max(world.turn, change.fair_share_rank)
+    )
 
 
 def entry(world: World, predictor: str, run_id: str) -> Answer:

@@ -1,5 +1,6 @@
 """Predictors of plain types."""
 
+import builtins
 import logging
 import sys
 from dataclasses import dataclass
@@ -25,7 +26,11 @@ def fail(how: str) -> int:
         raise MemoryError
     if how == "result":
         return "no number"  # type: ignore[return-value]
-    raise ValueError("no such thing")
+    if how == "CancelledError":
+        from asyncio import CancelledError
+
+        raise CancelledError("no such thing")
+    raise getattr(builtins, how, ValueError)("no such thing")
 
 
 @realtime

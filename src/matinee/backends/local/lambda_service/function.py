@@ -1,4 +1,4 @@
-"""What the service is told of a function, and the environment its processes get."""
+"""A function as the service knows it, and the environment its processes get."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CREDENTIALS = ("AWS_SESSION_TOKEN", "AWS_PROFILE", "AWS_DEFAULT_PROFILE")
 class LocalFunction:
     """One function: a command that speaks the Lambda Runtime API.
 
-    `concurrency` is the number of processes at once (0 = the machine's cores); `version` what callers are told as
+    `concurrency` is the number of processes at once (0 = the machine's cores); `version` what callers get as
     executed version. `reserved` are variables that win over all others: what the service itself sets is the local
     pseudo-account's, unless a real region, role and log stream are played. A `contained` command is a container's: it
     keeps to its memory by itself, and its input is kept open as long as it may live, since no signal reaches what an
@@ -106,8 +106,8 @@ def passed_on(inherited: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def worker_command(python: str) -> list[str]:
-    """Return the command of a function: AWS's own runtime client, or ours where that has no wheel."""
-    client = "awslambdaric" if sys.platform == "linux" else "matinee.runtime.loop"
+    """Return the command of a function: AWS's own runtime client, or a loop of ours where that has no wheel."""
+    client = "matinee.runtime.lambda_client" if sys.platform == "linux" else "matinee.runtime.loop"
     return [python, "-m", client, "matinee.runtime.realtime.handler"]
 
 
@@ -137,7 +137,7 @@ class Job:
         "_log",
         "client_context",
         "is_over",
-        "log_wanted",
+        "log_tail",
         "payload",
         "request_id",
         "run_id",
@@ -145,11 +145,11 @@ class Job:
     )
 
     def __init__(
-        self, payload: bytes, done: Callable[[Answer], None], *, client_context: str = "", log_wanted: bool = False
+        self, payload: bytes, done: Callable[[Answer], None], *, client_context: str = "", log_tail: bool = False
     ) -> None:
         self.payload = payload
         self.client_context = client_context
-        self.log_wanted = log_wanted
+        self.log_tail = log_tail
         self.request_id = new_request_id()
         self.run_id = _run_of(client_context) or self.request_id
         self.submitted_at = time.monotonic()
@@ -159,7 +159,7 @@ class Job:
 
     def log(self, text: str) -> None:
         """Keep the last of what is logged, for who asked for the tail."""
-        if self.log_wanted:
+        if self.log_tail:
             self._log = (self._log + text.encode())[-_LOG_TAIL_BYTES:]
 
     def abandon(self) -> None:
@@ -170,11 +170,11 @@ class Job:
         """Answer, unless it is answered."""
         if not self.is_over:
             self.is_over = True
-            done, self._done = self._done, _nobody  # `done` mostly refers to the job: let go of both, and the payload
+            done, self._done = self._done, _ignore  # `done` mostly refers to the job: let go of both, and the payload
             done(Answer(payload, failed, rejected, version, self._log))
 
 
-def _nobody(answer: Answer) -> None:
+def _ignore(answer: Answer) -> None:
     """Answered already."""
 
 

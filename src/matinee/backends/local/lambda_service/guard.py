@@ -13,6 +13,8 @@ import subprocess
 import sys
 from typing import IO
 
+_END_S = 5.0
+
 
 class Guard:
     """Starts the guarding process; `watch` and `forget` are safe from any thread."""
@@ -36,7 +38,8 @@ class Guard:
         pipe = self._pipe()
         with contextlib.suppress(BrokenPipeError):
             pipe.close()
-        self._process.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # stopped, perhaps: it ends when it goes on
+            self._process.wait(_END_S)
 
     def _write(self, line: str) -> None:
         with contextlib.suppress(

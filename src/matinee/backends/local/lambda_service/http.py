@@ -7,14 +7,20 @@ beside it, uvicorn with a bare ASGI app manages a third of the exchanges (`bench
 from __future__ import annotations
 
 import asyncio
+import json
+import resource
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import cast
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import httptools
 
 MAX_BODY_BYTES = 8 * 1024 * 1024  # more than any limit above it, which answers in its own words
+MAX_HEAD_BYTES = 64 * 1024  # of a request's target and headers together
+_DESCRIPTORS = 65_536
+MAX_PIPELINED = 32  # requests of one connection that wait for their answers
+_OF_UPGRADES = (b"connection", b"expect", b"http2-settings", b"upgrade")
 _ABANDON_BYTES = 256 * 1024 * 1024
 _REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 
@@ -27,17 +33,22 @@ def header_lines(headers: Headers) -> str:
 
 
 JSON_TYPE = header_lines({"Content-Type": "application/json"})
+_BUSY = b'{"message":"Too many connections are open: try again.","Type":"Service"}'
+_BUSY_HEADERS = header_lines(
+    {"Content-Type": "application/json", "Retry-After": "1", "x-amzn-errortype": "ServiceUnavailableException"}
+)
 
 
 class Request:
     """One request; a body is cut soon after MAX_BODY_BYTES."""
 
-    __slots__ = ("body", "connection", "keep_alive", "method", "on_lost", "path", "query", "raw_headers")
+    __slots__ = ("body", "connection", "keep_alive", "method", "on_lost", "path", "query", "query_text", "raw_headers")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.method = ""
         self.path = ""
+        self.query_text = ""
         self.query: dict[str, list[str]] = {}
         self.raw_headers: dict[bytes, bytes] = {}
         self.body = b""
@@ -54,11 +65,45 @@ class Request:
         self.connection.respond(self, status, body, headers)
 
 
-class Connection(asyncio.Protocol):
-    """One connection; `handle(request)` is called for each request and answers by `request.respond`."""
+def raise_descriptor_limit() -> int:
+    """Let this process open as many files and connections as the system allows it; return how many that are.
 
-    def __init__(self, handle: Callable[[Request], None]) -> None:
+    Many systems begin with 256 or 1,024, and every connection, process and file takes one.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wish = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= wish:
+        return _DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wish, hard))
+    except (OSError, ValueError):  # macOS has a further limit
+        return soft
+    return wish
+
+
+class Room:
+    """How many connections may be open at once; `is_full` counts those that were refused, too, while they close."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.open = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether one more is too many."""
+        return self.open > self._limit
+
+
+class Connection(asyncio.Protocol):
+    """One connection; `handle(request)` is called for each request and answers by `request.respond`.
+
+    Where the `room` is full, a connection is answered with 503 and closed.
+    """
+
+    def __init__(self, handle: Callable[[Request], None], room: Room | None = None) -> None:
         self._handle = handle
+        self._room = room
+        self._head_bytes = 0
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._request = Request(self)
@@ -69,24 +114,43 @@ class Connection(asyncio.Protocol):
         self._waiting: list[Request] = []  # pipelined requests; the first is being answered
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
+        """Keep the transport, or refuse where there is no room."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        if self._room is not None:
+            self._room.open += 1
+            if self._room.is_full:
+                self._transport.write(_reply(503, _BUSY, _BUSY_HEADERS, keep_alive=False))
+                self._transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Tell who works on the answer that nobody waits for it any more."""
+        if self._room is not None:
+            self._room.open -= 1
         if self._waiting and self._waiting[0].on_lost is not None:
             self._waiting[0].on_lost()
 
     def data_received(self, data: bytes) -> None:
-        """Parse."""
+        """Parse. A wish to upgrade is passed over, as HTTP allows: the answer is of HTTP/1.1, and the next one too."""
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserError:  # an upgrade is one too
+        except httptools.HttpParserUpgrade as upgrade:
+            if self._request.method == "CONNECT":
+                self._fail(400)
+            else:
+                head, self._parser = self._head_without_upgrade(), httptools.HttpRequestParser(self)
+                self.data_received(head + data[upgrade.args[0] :])
+        except httptools.HttpParserError:
             self._fail(400)
+
+    def _head_without_upgrade(self) -> bytes:
+        """Return the head of the present request as it is without the wish: the parser takes no body of one with it."""
+        lines = (b"%b: %b\r\n" % pair for pair in self._headers.items() if pair[0] not in _OF_UPGRADES)
+        return b"%b %b HTTP/1.1\r\n%b\r\n" % (self._request.method.encode(), self._url, b"".join(lines))
 
     def _fail(self, status: int) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(_reply(status, b"", "", keep_alive=False))
+            body = json.dumps({"message": f"{HTTPStatus(status).phrase}."}).encode()
+            self._transport.write(_reply(status, body, JSON_TYPE, keep_alive=False))
             self._transport.close()
 
     # --- called by the parser ---
@@ -96,16 +160,24 @@ class Connection(asyncio.Protocol):
         self._request = Request(self)
         self._headers = self._request.raw_headers
         self._url = b""
+        self._head_bytes = 0
         self._chunks = []
         self._size = 0
 
     def on_url(self, url: bytes) -> None:
         """Collect the target, which may come in parts."""
         self._url += url
+        self._count_head(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header."""
         self._headers[name.lower()] = value
+        self._count_head(len(name) + len(value))
+
+    def _count_head(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._fail(431)
 
     def on_headers_complete(self) -> None:
         """Read the target; invite a body whose sender waits to be asked."""
@@ -114,7 +186,7 @@ class Connection(asyncio.Protocol):
         path, _, query = self._url.decode("latin-1").partition("?")
         request.path = path
         if query:
-            request.query = parse_qs(query)
+            request.query_text, request.query = query, parse_qs(query)
         if b"expect" in self._headers and self._transport is not None:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -128,6 +200,13 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Hand the request over, or keep it until those before it are answered."""
+        if self._transport is None or self._transport.is_closing():
+            return  # refused already
+        if self._parser.should_upgrade():
+            return  # it is parsed again without
+        if len(self._waiting) >= MAX_PIPELINED:
+            self._fail(503)
+            return
         request = self._request
         request.keep_alive = self._parser.should_keep_alive()
         request.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
@@ -145,7 +224,8 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        transport.write(_reply(status, body, headers, keep_alive=request.keep_alive))
+        is_head = request.method == "HEAD"
+        transport.write(_reply(status, body, headers, keep_alive=request.keep_alive, is_head=is_head))
         if not request.keep_alive:
             transport.close()
         elif self._waiting:
@@ -157,29 +237,7 @@ class Connection(asyncio.Protocol):
             self._transport.close()
 
 
-def _reply(status: int, body: bytes, headers: str, *, keep_alive: bool) -> bytes:
+def _reply(status: int, body: bytes, headers: str, *, keep_alive: bool, is_head: bool = False) -> bytes:
     close = "" if keep_alive else "Connection: close\r\n"
     length = "" if status == HTTPStatus.NO_CONTENT else f"Content-Length: {len(body)}\r\n"
-    return f"{_REASONS[status]}{headers}{close}{length}\r\n".encode("latin-1") + body
-
-
-# --- loopback ---------------------------------------------------------------------------------------------------------
-# Who may speak to the service: programs of this machine, not a web page that somebody has open here.
-#
-# A page can make a browser send requests to 127.0.0.1, and by DNS rebinding under a name of its own. Both show in the
-# `Host`, `Origin` and `Sec-Fetch-Site` headers, which a page cannot forge.
-
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
-
-
-def refusal(request: Request) -> str:
-    """Return why the request is refused, "" if it is served."""
-    host = request.header(b"host")
-    if host.rpartition(":")[0] not in _LOOPBACK and urlsplit(f"//{host}").hostname not in _LOOPBACK:
-        return f"Only loopback is served, not the host {host!r}."
-    origin = request.header(b"origin")
-    if origin and urlsplit(origin).hostname not in _LOOPBACK:
-        return f"Requests of the web page {origin!r} are not served."
-    if request.header(b"sec-fetch-site") == "cross-site":
-        return "Requests of another site's web page are not served."
-    return ""
+    return f"{_REASONS[status]}{headers}{close}{length}\r\n".encode("latin-1") + (b"" if is_head else body)

@@ -17,7 +17,8 @@ from typing import Any, NoReturn, Protocol
 from urllib.parse import unquote
 
 from matinee.backends.local.lambda_service.function import Answer, Job, arn, new_request_id
-from matinee.backends.local.lambda_service.http import JSON_TYPE, Request, header_lines, refusal
+from matinee.backends.local.lambda_service.guests import browser_refusal, secret_refusal
+from matinee.backends.local.lambda_service.http import JSON_TYPE, MAX_BODY_BYTES, Request, header_lines
 
 MAX_PAYLOAD_BYTES = 6_291_456
 MAX_EVENT_BYTES = 1_048_576
@@ -31,6 +32,9 @@ _KINDS = ["RequestResponse", "Event", "DryRun"]
 _STATUS = {
     "AccessDeniedException": 403,
     "InvalidParameterValueException": 400,
+    "InvalidSignatureException": 403,
+    "MissingAuthenticationTokenException": 403,
+    "UnrecognizedClientException": 403,
     "InvalidRequestContentException": 400,
     "RequestTooLargeException": 413,
     "ResourceNotFoundException": 404,
@@ -52,44 +56,48 @@ class Target(Protocol):
         """Run the request."""
 
 
-class _Refused(Exception):  # noqa: N818 - control flow inside this file
+class _RefusedError(Exception):
     def __init__(self, kind: str, message: str, **fields: str) -> None:
         super().__init__(message)
         self.kind = kind
         self.fields = {"Type": "User", "Message": message, "message": message, **fields}
 
 
-class _NotJson(ValueError):  # noqa: N818
+class _NotJsonError(ValueError):
     pass
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise _NotJson(f"Unrecognized token '{name}'")
+def _refuse_constant(name: str) -> NoReturn:
+    raise _NotJsonError(f"Unrecognized token '{name}'")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 class InvokeApi:
     """Answers callers; `find(name)` returns a function or None."""
 
-    def __init__(self, find: Callable[[str], Target | None], events: Events) -> None:
+    def __init__(self, find: Callable[[str], Target | None], events: Events, secret: str) -> None:
         self._find = find
+        self._secret = secret
         self._events = events
 
     def serve(self, request: Request) -> None:
         """Answer one request of a caller, now or when it has run."""
         try:
             self._serve(request)
-        except _Refused as refused:
+        except _RefusedError as refused:
             _refuse(request, refused)
 
     def _serve(self, request: Request) -> None:
-        reason = refusal(request)
+        reason = browser_refusal(request)
         if reason:
-            raise _Refused("AccessDeniedException", reason)
+            raise _RefusedError("AccessDeniedException", reason)
+        kind, reason = secret_refusal(request, self._secret)
+        if kind and len(request.body) <= MAX_BODY_BYTES:  # one that was cut is refused below, and cannot be verified
+            raise _RefusedError(kind, reason)
         if request.method != "POST" or not (request.path.startswith(_PREFIX) and request.path.endswith(_SUFFIX)):
-            raise _Refused("UnknownOperationException", f"{request.method} {request.path} is not Invoke.")
+            raise _RefusedError("UnknownOperationException", f"{request.method} {request.path} is not Invoke.")
         name = self._name(request)
         target = self._target(name)
         kind = request.header(b"x-amz-invocation-type", "RequestResponse")
@@ -109,7 +117,13 @@ class InvokeApi:
 
     def _name(self, request: Request) -> str:
         name, qualifier = _read_name(request.path)
-        qualifier = request.query.get("Qualifier", [qualifier])[0]
+        asked = request.query.get("Qualifier", [""])[0]
+        if qualifier and asked and qualifier != asked:
+            raise _RefusedError(
+                "InvalidParameterValueException",
+                "The derived qualifier from the function name does not match the specified qualifier.",
+            )
+        qualifier = asked or qualifier
         target = self._find(name)
         if target is not None and qualifier not in ("", "$LATEST", "live", target.version):
             raise _not_found(f"{name}:{qualifier}")
@@ -122,15 +136,15 @@ class InvokeApi:
         return target
 
     def _call(self, request: Request, target: Target, payload: bytes, context: str) -> None:
-        log_wanted = request.header(b"x-amz-log-type") == "Tail"
-        job = Job(payload, lambda answer: _answer(request, job, answer), client_context=context, log_wanted=log_wanted)
+        log_tail = request.header(b"x-amz-log-type") == "Tail"
+        job = Job(payload, lambda answer: _answer(request, job, answer), client_context=context, log_tail=log_tail)
         request.on_lost = job.abandon
         target.submit(job)
 
     def _submit_again(self, name: str, job: Job) -> None:
         target = self._find(name)
         if target is None:
-            job.finish(b"", rejected="gone")
+            job.finish(b"", rejected="removing this function")
         else:
             target.submit(job)
 
@@ -138,24 +152,24 @@ class InvokeApi:
 @lru_cache
 def _read_name(path: str) -> tuple[str, str]:
     """Return function and qualifier of a request's path."""
-    given = unquote(path[len(_PREFIX) : -len(_SUFFIX)])
-    match = _NAME.fullmatch(given)
-    if match is None or len(given) > 256:
-        raise _invalid("functionName", given, f"Member must satisfy regular expression pattern: {_NAME.pattern}")
+    text = unquote(path[len(_PREFIX) : -len(_SUFFIX)])
+    match = _NAME.fullmatch(text)
+    if match is None or len(text) > 256:
+        raise _invalid("functionName", text, f"Member must satisfy regular expression pattern: {_NAME.pattern}")
     return match["name"], match["qualifier"] or ""
 
 
 def _payload(request: Request, limit: int) -> bytes:
     if len(request.body) > limit:
-        raise _Refused(
+        raise _RefusedError(
             "RequestTooLargeException", f"Request must be smaller than {limit} bytes for the InvokeFunction operation"
         )
     if not request.body:
         return b"{}"
     try:
         _DECODER.decode(request.body.decode())
-    except ValueError as error:
-        raise _Refused(
+    except (ValueError, RecursionError) as error:
+        raise _RefusedError(
             "InvalidRequestContentException",
             f"Could not parse request body into json: Could not parse payload into json: {error}",
         ) from None
@@ -168,19 +182,21 @@ def _client_context(header: str) -> str:
         return ""
     try:
         value: Any = json.loads(base64.b64decode(header, validate=True))
-    except (binascii.Error, ValueError):
+    except (binascii.Error, ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise _Refused("InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object.")
+        raise _RefusedError(
+            "InvalidRequestContentException", "Client context must be a valid Base64-encoded JSON object."
+        )
     return json.dumps(value)
 
 
 def _answer(request: Request, job: Job, answer: Answer) -> None:
     if answer.rejected == "throttled":
         fields = {"Reason": "ConcurrentInvocationLimitExceeded", "retryAfterSeconds": "1"}
-        _refuse(request, _Refused("TooManyRequestsException", "Rate Exceeded.", **fields))
+        _refuse(request, _RefusedError("TooManyRequestsException", "Rate Exceeded.", **fields))
     elif answer.rejected:
-        _refuse(request, _Refused("ServiceException", f"The service is {answer.rejected}.", Type="Service"))
+        _refuse(request, _RefusedError("ServiceException", f"The service is {answer.rejected}.", Type="Service"))
     else:
         headers = f"{JSON_TYPE}x-amzn-RequestId: {job.request_id}\r\nX-Amz-Executed-Version: {answer.version}\r\n"
         if answer.failed:
@@ -194,7 +210,7 @@ def _request_id(value: str) -> str:
     return header_lines({"x-amzn-RequestId": value})
 
 
-def _refuse(request: Request, refused: _Refused) -> None:
+def _refuse(request: Request, refused: _RefusedError) -> None:
     headers = {
         "Content-Type": "application/json",
         "x-amzn-RequestId": new_request_id(),
@@ -202,15 +218,19 @@ def _refuse(request: Request, refused: _Refused) -> None:
     }
     if "retryAfterSeconds" in refused.fields:
         headers["Retry-After"] = refused.fields["retryAfterSeconds"]
-    request.respond(_STATUS[refused.kind], json.dumps(refused.fields).encode(), header_lines(headers))
+    body = json.dumps(refused.fields).encode()
+    if refused.kind == "UnknownOperationException":  # as AWS writes it, whatever was asked
+        body = b"<UnknownOperationException/>\n"
+        headers["Content-Type"] = "application/xml"
+    request.respond(_STATUS[refused.kind], body, header_lines(headers))
 
 
-def _not_found(name: str) -> _Refused:
-    return _Refused("ResourceNotFoundException", f"Function not found: {arn(name)}")
+def _not_found(name: str) -> _RefusedError:
+    return _RefusedError("ResourceNotFoundException", f"Function not found: {arn(name)}")
 
 
-def _invalid(member: str, value: str, constraint: str) -> _Refused:
-    return _Refused(
+def _invalid(member: str, value: str, constraint: str) -> _RefusedError:
+    return _RefusedError(
         "ValidationException",
         f"1 validation error detected: Value '{value}' at '{member}' failed to satisfy constraint: {constraint}",
     )

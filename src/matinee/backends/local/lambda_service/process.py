@@ -1,4 +1,4 @@
-"""One worker process: started in its own group, its output read line by line, its end told once."""
+"""One worker process: started in its own group, its output read line by line, its end reported once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from matinee.backends.local.lambda_service.guard import Guard
+from matinee.process_tree import kill_tree
 
+RUNTIME_API = "AWS_LAMBDA_RUNTIME_API"  # each process has a port of its own, and all it starts inherits the name
 _READ_BYTES = 65536
+_READS = 2  # a pipe holds 64 KB, and some may come meanwhile
 _LONGEST_LINE_BYTES = 256 * 1024  # CloudWatch's limit of one event
 
 
@@ -38,7 +41,7 @@ class Process:
         self._on_end = on_end
         self._output = -1
         self._partial = b""
-        self._kill_wanted = False
+        self._must_die = False
         self.pid = 0  # 0 = not started yet, or ended
 
     def start(self, command: Sequence[str], environment: Mapping[str, str], cwd: str, *, lifeline: bool) -> None:
@@ -51,7 +54,7 @@ class Process:
 
     def kill(self) -> None:
         """Kill it and its descendants."""
-        self._kill_wanted = True
+        self._must_die = True
         self._signal(signal.SIGKILL)
 
     def terminate(self, grace_s: float = 0.5) -> None:
@@ -63,8 +66,13 @@ class Process:
             self.kill()
 
     def read_output(self) -> None:
-        """Read what it has written so far. Called when there is some, and before a request is reported."""
-        while self._output >= 0:
+        """Read what it has written so far, at most what its pipe holds: a flood must not hold up the loop.
+
+        Called when there is some, and before a request is reported.
+        """
+        for _ in range(_READS):
+            if self._output < 0:
+                return
             try:
                 data = os.read(self._output, _READ_BYTES)
             except BlockingIOError:
@@ -116,8 +124,7 @@ class Process:
         self._guard.watch(process.pid)
         self._tell(self._started, process.pid)
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # not reaped yet: the group's id stays its own
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # descendants it left
+        kill_tree(process.pid, f"{RUNTIME_API}={environment[RUNTIME_API]}")  # descendants it left
         code = process.wait()
         if process.stdin is not None:
             process.stdin.close()
@@ -132,12 +139,12 @@ class Process:
 
     def _started(self, pid: int) -> None:
         self.pid = pid
-        if self._kill_wanted:
+        if self._must_die:
             self.kill()
 
     def _ended(self, how: str) -> None:
         self.pid = 0
-        self.read_output()
+        self.read_output()  # all there is: nobody writes any more
         self.flush()
         self._close_output()
         self._on_end(how)

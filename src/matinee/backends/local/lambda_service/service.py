@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import secrets
 import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from matinee.backends.local.lambda_service.function import Job, LocalFunction
 from matinee.backends.local.lambda_service.guard import Guard
-from matinee.backends.local.lambda_service.http import Connection
+from matinee.backends.local.lambda_service.http import Connection, Room, raise_descriptor_limit
 from matinee.backends.local.lambda_service.invoke_api import RETRY_DELAYS_S, Events, InvokeApi, Target
 from matinee.backends.local.lambda_service.worker import OnLog, State, Worker
 from matinee.errors import BackendError
@@ -31,7 +33,8 @@ class LambdaService:
 
     `on_log(function, run_id, line)` gets every line of the functions' logs, Lambda's own START, END and REPORT too;
     `run_id` is `custom.run` of the caller's client context, else Lambda's request id, "" outside requests. It is
-    called on the service's loop and must not block.
+    called on the service's loop and must not block. Callers sign with `guests.ACCESS_KEY_ID` and `secret`, one of this
+    start unless given.
     """
 
     def __init__(
@@ -41,12 +44,14 @@ class LambdaService:
         *,
         on_log: OnLog | None = None,
         limits: Limits | None = None,
+        secret: str | None = None,
         event_retry_delays_s: tuple[float, ...] = RETRY_DELAYS_S,
     ) -> None:
         self._host = host
         self._port = port
         self._on_log = on_log
         self._limits = limits or Limits()
+        self.secret = secret or secrets.token_hex(20)  # callers show that they know it
         self._event_delays = event_retry_delays_s
         self._targets: dict[str, Target] = {}
         self._retired: set[Pool] = set()
@@ -91,9 +96,10 @@ class LambdaService:
     def stop(self) -> None:
         """End every process and the service. What still runs is answered as stopping."""
         if self._thread.is_alive():
-            asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result(_STOP_S * 2)
+            with suppress(TimeoutError):  # what hangs is ended by the guard
+                asyncio.run_coroutine_threadsafe(self._shut_down(), self._loop).result(_STOP_S * 2)
             self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
+            self._thread.join(_STOP_S)
         self._executor.shutdown(wait=False, cancel_futures=True)
         if self._guard is not None:
             self._guard.close()
@@ -107,9 +113,10 @@ class LambdaService:
         self._loop.close()
 
     async def _listen(self) -> None:
-        api = InvokeApi(self._targets.get, Events(self._loop, self._event_delays))
+        api = InvokeApi(self._targets.get, Events(self._loop, self._event_delays), self.secret)
+        room = Room(min(self._limits.connections, raise_descriptor_limit() // 4))
         self._server = await self._loop.create_server(
-            lambda: Connection(api.serve), self._host, self._port, backlog=1024
+            lambda: Connection(api.serve, room), self._host, self._port, backlog=1024
         )
         self._port = self._server.sockets[0].getsockname()[1]
         self._loop.call_later(self._sweep_s, self._sweep)
@@ -226,6 +233,7 @@ class Builtin:
 class Limits:
     """How patient the service is. AWS refuses what exceeds the concurrency; on a laptop people prefer to wait."""
 
+    connections: int = 512
     idle_s: float = 300.0  # a warm process is ended after this
     queue_length: int = 1000
     queue_wait_s: float = 60.0  # while processes are at work; waiting for one that starts does not count
@@ -271,7 +279,7 @@ class Pool:
             self._waiting.append(job)
             self._grow()
             if self._patience is None:
-                self._patience = self._loop.call_later(self._limits.queue_wait_s, self._lose_patience)
+                self._patience = self._loop.call_later(self._limits.queue_wait_s, self._refuse_late)
 
     def retire(self) -> list[Job]:
         """End every process after its present request; return the requests that still wait."""
@@ -317,7 +325,7 @@ class Pool:
         for _ in range(count):
             self._waiting.popleft().finish(payload, failed=True, version=self.version)
 
-    def gone(self, worker: Worker) -> None:
+    def ending(self, worker: Worker) -> None:
         """Stop counting on the worker."""
         self._workers.discard(worker)
         self._ending.add(worker)
@@ -344,15 +352,15 @@ class Pool:
             self._starts.add(task)
             task.add_done_callback(self._starts.discard)
 
-    def _lose_patience(self) -> None:
+    def _refuse_late(self) -> None:
         self._patience = None
         limit = self._limits.queue_wait_s
         if any(w.state is State.STARTING for w in self._workers):
-            self._patience = self._loop.call_later(min(1.0, limit), self._lose_patience)
+            self._patience = self._loop.call_later(min(1.0, limit), self._refuse_late)
             return
         now = time.monotonic()
         while self._waiting and self._waiting[0].submitted_at + limit <= now:
             self._waiting.popleft().finish(b"", rejected="throttled")
         if self._waiting:
             wait = self._waiting[0].submitted_at + limit - now
-            self._patience = self._loop.call_later(wait, self._lose_patience)
+            self._patience = self._loop.call_later(wait, self._refuse_late)

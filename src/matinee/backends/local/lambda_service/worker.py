@@ -7,7 +7,10 @@ any ──timeout, memory, exit, retire──> ending
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
+import re
+import secrets
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -23,12 +26,17 @@ from matinee.backends.local.lambda_service.function import (
     start_line,
 )
 from matinee.backends.local.lambda_service.guard import Guard
-from matinee.backends.local.lambda_service.http import JSON_TYPE, Connection, Request, header_lines, refusal
+from matinee.backends.local.lambda_service.guests import browser_refusal
+from matinee.backends.local.lambda_service.http import JSON_TYPE, Connection, Request, Room, header_lines
 from matinee.backends.local.lambda_service.process import Process
-from matinee.memory import tree_bytes
+from matinee.process_tree import tree_bytes
 
-INIT_LIMIT_S = 10.0  # what a start may take before it counts in the function's timeout
+# A start that takes longer is ended, and tried once more as a part of the request, with the function's timeout:
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
+INIT_LIMIT_S = 10.0
 _WATCH_S = 0.05
+_CONNECTIONS = 16  # the process needs one or two
+_START_ERROR = re.compile(r"\[ERROR\] ([\w.]+): (.*)")  # as awslambdaric writes why a start failed
 _KILLED = "exit status 137"  # of a container: 128 + SIGKILL, which the kernel sends where memory has run out
 
 OnLog = Callable[[str, str, str], None]
@@ -53,7 +61,7 @@ class Owner(Protocol):
     def start_failed(self, worker: Worker, payload: bytes) -> None:
         """It will never answer one."""
 
-    def gone(self, worker: Worker) -> None:
+    def ending(self, worker: Worker) -> None:
         """It takes no more requests (`ended` is still to come)."""
 
     def ended(self, worker: Worker) -> None:
@@ -73,15 +81,20 @@ class Worker:
         self._owner = owner
         self._loop = loop
         self._on_log = on_log
-        self._process = Process(loop, guard, self._log, self._ended)
+        self._guard = guard
+        self._address = ""  # of the Runtime API, with the secret that begins its paths
+        self._process = self._new_process()
+        self._retries_init = False  # its first start took too long and is being ended
+        self._init_retried_at: float | None = None
         self._server: asyncio.Server | None = None
         self._next: Request | None = None
         self._next_headers = JSON_TYPE + header_lines({"Lambda-Runtime-Invoked-Function-Arn": function.arn})
         self._job: Job | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._created_at = self._started_at = time.monotonic()
-        self._deadline = self._created_at + INIT_LIMIT_S + function.timeout_s
+        self._deadline = self._created_at + INIT_LIMIT_S
         self._init_s: float | None = None
+        self._start_error: dict[str, str] = {}  # as the process wrote it, where it cannot post it
         self._peak_bytes = 0
         self._measured_at = 0.0
 
@@ -93,33 +106,41 @@ class Worker:
     async def start(self) -> None:
         """Listen for the process, then start it.
 
-        Each has a port of its own, as each has on Lambda: awslambdaric reports a failed start by a plain
-        `http.client.HTTPConnection(AWS_LAMBDA_RUNTIME_API)`, which takes a host and a port but no path.
+        Each has a port of its own, as each has on Lambda, and a secret that begins every path: other users of this
+        machine reach the port too, and must neither take an input nor answer in its place.
         """
+        secret, room = secrets.token_hex(16), Room(_CONNECTIONS)
         self._server = await self._loop.create_server(
-            lambda: Connection(lambda request: serve(self, request)), "127.0.0.1", 0
+            lambda: Connection(lambda request: serve(self, request, secret), room), "127.0.0.1", 0
         )
-        port = self._server.sockets[0].getsockname()[1]
+        self._address = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}/{secret}"
         if self.state is not State.ENDING:
-            self._process.start(
-                self.function.command,
-                environment(self.function, f"127.0.0.1:{port}"),
-                self.function.cwd,
-                lifeline=self.function.contained,
-            )
-            self._watch()
+            self._start_process()
         else:
             self._ended("")
+
+    def _new_process(self) -> Process:
+        return Process(self._loop, self._guard, self._log, self._ended)
+
+    def _start_process(self) -> None:
+        self._process.start(
+            self.function.command,
+            environment(self.function, self._address),
+            self.function.cwd,
+            lifeline=self.function.contained,
+        )
+        self._watch()
 
     def run(self, job: Job) -> None:
         """Hand a request to the idle process."""
         assert self._next is not None
         self._job, request, self._next = job, self._next, None
         self.state = State.BUSY
-        self._started_at = now = time.monotonic()
-        late = max(0.0, self._init_s - INIT_LIMIT_S) if self._init_s is not None else 0.0
-        self._deadline = now + self.function.timeout_s - late
-        if self._on_log is not None or job.log_wanted:
+        now = time.monotonic()
+        self._started_at = now if self._init_retried_at is None else self._init_retried_at
+        self._init_retried_at = None
+        self._deadline = self._started_at + self.function.timeout_s
+        if self._on_log is not None or job.log_tail:
             self._log(start_line(job.request_id, self.function.version))
         self._timer = self._loop.call_later(min(_WATCH_S, self._deadline - now), self._watch)
         request.on_lost = None
@@ -129,19 +150,22 @@ class Worker:
         """End after the present request."""
         if self.state is State.BUSY:
             return  # its pool ends it when it is ready again
-        self._leave()
+        self._stop_taking()
         self._process.terminate()
 
     def kill(self) -> None:
         """End now."""
-        self._leave()
+        self._stop_taking()
         self._process.kill()
 
     # --- called by the Runtime API ---
 
     def next(self, request: Request) -> None:
-        """Take the process's wish for a request."""
-        if self.state is State.STARTING:
+        """Take the process's wish for a request; refuse a second one, as AWS does."""
+        if self.state not in (State.STARTING, State.ANSWERED):
+            _error(request, 403, "InvalidStateTransition", "State transition is not allowed")
+            return
+        if self.state is State.STARTING and self._init_retried_at is None:
             self._init_s = time.monotonic() - self._created_at
         self._stop_watching()
         self._next = request
@@ -170,18 +194,18 @@ class Worker:
 
     def init_error(self, payload: bytes) -> None:
         """Take the reason of a failed start."""
-        self._give_up_starting(payload)
+        self._fail_start(payload)
 
     # --- its end ---
 
-    def _give_up_starting(self, payload: bytes) -> None:
+    def _fail_start(self, payload: bytes) -> None:
         self.kill()
         self._owner.start_failed(self, payload)
 
     def _fail(self, kind: str, message: str, status: str) -> None:
         """End the process and answer what it was doing with an error of the platform."""
         if self.state is State.STARTING:
-            self._give_up_starting(error_payload(kind, message))
+            self._fail_start(error_payload(kind, message))
             return
         job = self._job
         if job is not None:
@@ -190,13 +214,36 @@ class Worker:
             )
         self.kill()
 
-    def _leave(self) -> None:
+    def _stop_taking(self) -> None:
         if self.state is not State.ENDING:
             self.state = State.ENDING
             self._stop_watching()
-            self._owner.gone(self)
+            self._owner.ending(self)
+
+    def _end_init(self) -> None:
+        """End a first start that takes too long; when it has ended, it is tried once more."""
+        self._log(f"INIT_REPORT Init Duration: {INIT_LIMIT_S * 1000:.2f} ms Phase: init Status: timeout")
+        self._log(
+            f"Importing it took longer than {INIT_LIMIT_S:g} s. It is started once more and has its timeout of "
+            f"{self.function.timeout_s:g} s for both, import and request, as on AWS."
+        )
+        self._stop_watching()
+        self._retries_init = True
+        self._process.kill()
+
+    def _retry_init(self) -> None:
+        self._retries_init = False
+        self._init_retried_at = time.monotonic()
+        self._deadline = self._init_retried_at + self.function.timeout_s
+        self._process = self._new_process()
+        self._start_process()
 
     def _ended(self, how: str) -> None:
+        if self._retries_init and self.state is State.STARTING:
+            self._retry_init()
+            return
+        if self.state is State.STARTING and self._start_error:
+            self._fail_start(json.dumps(self._start_error).encode())
         if self.state is not State.ENDING:
             kind = "Runtime.OutOfMemory" if self.function.contained and how.endswith(_KILLED) else "Runtime.ExitError"
             self._fail(kind, how, f"error\tError Type: {kind}")
@@ -212,6 +259,8 @@ class Worker:
         if self._peak_bytes > self._limit_bytes:
             self._fail("Runtime.OutOfMemory", "Runtime exited with error: signal: killed",
                        "error\tError Type: Runtime.OutOfMemory")  # fmt: skip
+        elif now >= self._deadline and self.state is State.STARTING and self._init_retried_at is None:
+            self._end_init()
         elif now >= self._deadline:
             self._fail("Sandbox.Timedout", f"Task timed out after {self.function.timeout_s:.2f} seconds", "timeout")
         else:
@@ -234,7 +283,7 @@ class Worker:
         job, self._job = self._job, None
         assert job is not None
         now = time.monotonic()
-        if self._on_log is not None or job.log_wanted:
+        if self._on_log is not None or job.log_tail:
             if now - self._measured_at > _WATCH_S:
                 self._measure()
             self._job = job  # what it wrote is still this request's
@@ -251,6 +300,8 @@ class Worker:
         job = self._job
         if job is not None:
             job.log(line + "\n")
+        elif self.state is State.STARTING and (found := _START_ERROR.match(line)):
+            self._start_error = {"errorType": found[1], "errorMessage": found[2], "requestId": ""}
         if self._on_log is not None:
             self._on_log(self.function.name, job.run_id if job else "", line)
 
@@ -271,7 +322,7 @@ def _next_headers(job: Job, remaining_s: float) -> str:
 #
 # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 
-_BASE = "/2018-06-01/runtime/"
+_BASE = "2018-06-01/runtime/"
 _ACCEPTED = b'{"status":"OK"}\n'
 
 
@@ -291,13 +342,14 @@ class Runtime(Protocol):
         """Take the reason of a failed start."""
 
 
-def serve(runtime: Runtime, request: Request) -> None:
-    """Answer one request of the process."""
-    reason = refusal(request)
-    if reason:
-        _error(request, 403, "Forbidden", reason)
+def serve(runtime: Runtime, request: Request, secret: str) -> None:
+    """Answer one request of the process, whose path begins with the secret."""
+    shown, _, path = request.path[1:].partition("/")
+    reason = browser_refusal(request)
+    if reason or not hmac.compare_digest(shown.encode(), secret.encode()):
+        _error(request, 403, "Forbidden", reason or "Only the process itself is served.")
         return
-    action = request.path.removeprefix(_BASE)
+    action = path.removeprefix(_BASE)
     if request.method == "GET" and action == "invocation/next":
         runtime.next(request)
     elif request.method == "POST" and action == "init/error":

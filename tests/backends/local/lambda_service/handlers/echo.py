@@ -31,6 +31,10 @@ def handler(event, context):  # noqa: C901 - a list of things to do
     if "child" in event:
         child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
         Path(event["child"]).write_text(str(child.pid))
+    if "orphan" in event:
+        code = "import subprocess; print(subprocess.Popen(['sleep', '60'], start_new_session=True, stdout=-3).pid)"
+        run = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, check=True)
+        Path(event["orphan"]).write_text(run.stdout)
     if "print" in event:
         print(event["print"])
         print(event["print"], file=sys.stderr)

@@ -1,15 +1,17 @@
-"""How much memory a process and all it started use: the one measure, of batch workers and of the Lambda service alike.
+"""A process and all it started: how much memory they use, and how they are ended. For batch workers and realtime alike.
 
-On Linux it is exact when it matters: pages that forked processes share count once. Elsewhere `ps` knows resident sizes
-alone, which count shared pages once for each process, so only the largest process counts there: a limit may be missed
-on such a laptop, but nobody is stopped for memory that was never used.
+On Linux the memory is exact when it matters: pages that forked processes share count once. Elsewhere `ps` knows
+resident sizes alone, which count shared pages once for each process, so only the largest process counts there: a limit
+may be missed on such a laptop, but nobody is stopped for memory that was never used.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 # Where the kernel counts whom it killed in this container for want of memory: cgroup v2, then v1
@@ -53,6 +55,38 @@ def kills_for_memory() -> int:
 def descendants(pid: int) -> list[int]:
     """Return the processes that `pid` started, directly or not; none where there is no `/proc`."""
     return _below(pid, _children)
+
+
+def kill_tree(pid: int, mark: str) -> None:
+    """Kill a process, its group, all it started, and what is left of that: whoever has `mark` in its environment.
+
+    `mark` ("NAME=value") is this tree's alone. By it those are found that have a session of their own and whose parent
+    has ended. This process and those that started it are spared. Where there is no `/proc`, the group alone is killed.
+    """
+    started = descendants(pid)
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    for left in [*started, *_marked(mark.encode())]:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(left, signal.SIGKILL)
+
+
+def _marked(mark: bytes) -> Iterator[int]:
+    """Yield the processes that were started with this variable, but for this one and its ancestors."""
+    spared = set(_ancestors(os.getpid()))
+    with suppress(OSError):
+        for name in os.listdir("/proc"):  # noqa: PTH208 - a worker starts without pathlib
+            is_other = name.isdecimal() and int(name) not in spared
+            if is_other and mark in _read(f"/proc/{name}/environ").split(b"\0"):
+                yield int(name)
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    """Yield the process, its parent, and so on."""
+    while pid > 0:
+        yield pid
+        fields = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()  # state, parent, …
+        pid = int(fields[1]) if fields else 0
 
 
 def _below(pid: int, children: Callable[[int], Iterable[int]]) -> list[int]:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from matinee import memory
+from matinee import process_tree
 
 MB = 2**20
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="read from Linux's /proc")
@@ -37,8 +37,8 @@ sys.stdin.read()
 )
 def test_kills_are_counted_by_the_kernel(tmp_path, monkeypatch, text, kills):
     (tmp_path / "events").write_text(text)
-    monkeypatch.setattr(memory, "_KILL_COUNTS", (os.devnull, tmp_path / "absent", tmp_path / "events"))
-    assert memory.kills_for_memory() == kills
+    monkeypatch.setattr(process_tree, "_KILL_COUNTS", (os.devnull, tmp_path / "absent", tmp_path / "events"))
+    assert process_tree.kills_for_memory() == kills
 
 
 @ON_LINUX
@@ -47,10 +47,10 @@ def test_pages_that_forked_processes_share_count_once_when_they_are_too_many():
     with process:
         assert process.stdout
         assert [process.stdout.readline() for _ in range(3)] == ["ready\n"] * 3
-        assert len(memory.descendants(process.pid)) == 3
-        exact = memory.tree_bytes(process.pid, above=100 * MB)
+        assert len(process_tree.descendants(process.pid)) == 3
+        exact = process_tree.tree_bytes(process.pid, above=100 * MB)
         assert 60 * MB < exact < 100 * MB
-        assert memory.tree_bytes(process.pid, above=1000 * MB) > 200 * MB  # cheap, and small enough as it is
+        assert process_tree.tree_bytes(process.pid, above=1000 * MB) > 200 * MB  # cheap, and small enough as it is
 
 
 @ON_LINUX
@@ -63,13 +63,13 @@ def test_what_is_held_by_a_child_alone_counts_too():
     with process:
         assert process.stdout
         assert process.stdout.readline() == "ready\n"
-        assert memory.tree_bytes(process.pid) > 60 * MB
+        assert process_tree.tree_bytes(process.pid) > 60 * MB
 
 
 def test_a_process_that_is_gone_uses_nothing():
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    assert memory.tree_bytes(process.pid) == 0
+    assert process_tree.tree_bytes(process.pid) == 0
 
 
 def test_where_shared_pages_cannot_be_told_apart_the_largest_process_counts():
@@ -79,6 +79,6 @@ def test_where_shared_pages_cannot_be_told_apart_the_largest_process_counts():
      12   7  9000
      11   1 99000
     """.strip()
-    assert memory.largest_of_tree(7, listing) == 9000 * 1024
-    assert memory.largest_of_tree(40, listing) == 900 * 1024
-    assert memory.largest_of_tree(99, listing) == 0
+    assert process_tree.largest_of_tree(7, listing) == 9000 * 1024
+    assert process_tree.largest_of_tree(40, listing) == 900 * 1024
+    assert process_tree.largest_of_tree(99, listing) == 0
