@@ -184,8 +184,8 @@ def _variables_at_import(project: Project, component: Component) -> dict[str, st
     if not component.handler:
         return {}
     own = project.overrides.get(plain_predictor(component.name, "handler").name, {})
-    kept = secrets.read(project.folder)
-    values = {name: kept.get(name) or os.environ.get(name, "") for name in own.get("secrets", ())}
+    in_file = secrets.read(project.folder)
+    values = {name: in_file.get(name) or os.environ.get(name, "") for name in own.get("secrets", ())}
     region = project.aws.region or "us-east-1"
     return {
         "AWS_REGION": region,

@@ -315,9 +315,9 @@ def make_environment(component: str, request: str, folder: Path) -> None:
     ended = run_uv("venv", "--no-project", "--allow-existing", "--python", request, str(folder))
     if ended.returncode:
         offline = re.search(_OFFLINE, ended.stderr)
-        said = "none is on this machine and none could be downloaded." if offline else shortened(ended.stderr)
+        why = "none is on this machine and none could be downloaded." if offline else shortened(ended.stderr)
         raise ComponentError(
-            f"There is no Python for component {component} ({request}): {said}",
+            f"There is no Python for component {component} ({request}): {why}",
             hint="Install that Python, or loosen the component's requires-python.",
         )
 
@@ -329,8 +329,8 @@ def install_packages(component: Component, dependencies: Dependencies, runtime: 
     """
     check_uv(component, dependencies)
     file = [] if dependencies.file is None else ["--requirement", str(dependencies.file)]
-    wanted = [*file, "--", *dependencies.requirements, *runtime]
-    ended = run_uv("pip", "install", "--python", str(python), *dependencies.options, *wanted, folder=component.folder)
+    options = [*file, "--", *dependencies.requirements, *runtime]
+    ended = run_uv("pip", "install", "--python", str(python), *dependencies.options, *options, folder=component.folder)
     if ended.returncode:
         raise unresolved(component, dependencies, ended.stderr)
 
@@ -353,14 +353,14 @@ def _check(component: Component, text: str) -> None:
         ) from error
 
 
-def unresolved(component: Component, dependencies: Dependencies, said: str) -> ComponentError:
+def unresolved(component: Component, dependencies: Dependencies, stderr: str) -> ComponentError:
     """Return the error for dependencies that do not come together: which component, and the resolver's own words."""
-    said = shortened(said)
-    guilty = [text for text in dependencies.requirements if _name(text) in re.split(r"[^a-z0-9-]+", _normal(said))]
+    stderr = shortened(stderr)
+    guilty = [text for text in dependencies.requirements if _name(text) in re.split(r"[^a-z0-9-]+", _normal(stderr))]
     named = f" ({', '.join(guilty)})" if guilty else ""
     return ComponentError(
-        f"The dependencies of component {component.name} cannot be installed{named}: {said}",
-        hint=_NETWORK if re.search(_OFFLINE, said) else f"Mend them in {dependencies.declared_in}, then try again.",
+        f"The dependencies of component {component.name} cannot be installed{named}: {stderr}",
+        hint=_NETWORK if re.search(_OFFLINE, stderr) else f"Mend them in {dependencies.declared_in}, then try again.",
         file=str(dependencies.file or component.entry),
     )
 
@@ -373,9 +373,9 @@ def _normal(name: str) -> str:
     return re.sub(r"[_.]+", "-", name.lower())
 
 
-def shortened(said: str, limit: int = 320) -> str:
+def shortened(stderr: str, limit: int = 320) -> str:
     """Return the resolver's words on one line, without its drawing, its hints and what follows from them."""
-    lines = [re.sub(r"^[^\w'\"(<`]+", "", line).strip() for line in said.splitlines()]
+    lines = [re.sub(r"^[^\w'\"(<`]+", "", line).strip() for line in stderr.splitlines()]
     text = " ".join(line for line in lines if line and not line.startswith(("warning:", "Using", "Creating")))
     text = re.split(r"\s(?:we can conclude|hint:)", text)[0]
     text = re.sub(r"^(?:error: )?No solution found when resolving dependencies:?\s*(?:cause: )?", "", text)

@@ -81,7 +81,7 @@ def code_dockerfile(name: str) -> str:
 
 def ejected_dockerfile(name: str, environment: str) -> str:
     """Return the Dockerfile a person gets to own, with what it stands on as a comment."""
-    told = "".join(f"#   {line}\n" for line in environment.splitlines()[1:])
+    shown = "".join(f"#   {line}\n" for line in environment.splitlines()[1:])
     return f"""\
 # The Dockerfile of {name}: yours now, `matinee build` takes it as it is. Keep these three lines.
 ARG {ARGUMENT}=scratch
@@ -94,7 +94,7 @@ COPY app/ /app/
 #   USER {USER}
 #
 # `matinee build` makes ${ARGUMENT} before, from the component's dependencies and the settings in matinee.toml:
-{told}"""
+{shown}"""
 
 
 def check_dockerfile(name: str, file: Path) -> str:
@@ -103,12 +103,12 @@ def check_dockerfile(name: str, file: Path) -> str:
     lines = re.sub(r"\\\n", " ", re.sub(r"(?m)^\s*#.*\n?", "", text)).splitlines()
     last_stage = max((i for i, line in enumerate(lines) if re.match(r"(?i)\s*FROM\s", line)), default=-1)
     final = "\n".join(lines[max(last_stage, 0) :])
-    wanted = (
+    required = (
         (rf"(?im)^\s*ARG\s+{ARGUMENT}\b", "\n".join(lines), f"ARG {ARGUMENT}"),
         (rf"(?im)^\s*FROM\s+.*\$\{{?{ARGUMENT}\b", final, f"FROM ${{{ARGUMENT}}} (of the last stage)"),
         (r"(?im)^\s*(?:COPY|ADD)\s.*\bapp/?\s+/app/?\s*$", final, "COPY app/ /app/"),
     )
-    for pattern, where, line in wanted:
+    for pattern, where, line in required:
         if not re.search(pattern, where):
             raise ProjectError(
                 f"{file.name} of component {name} has no line `{line}`.",
@@ -162,11 +162,11 @@ class Context:
 
     def digest(self) -> str:
         """Return a hash of names and contents."""
-        told = hashlib.sha256()
+        digest = hashlib.sha256()
         for file in self.files:
             with file.source.open("rb") as stream:
-                told.update(f"{file.path}\0{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
-        return told.hexdigest()
+                digest.update(f"{file.path}\0{hashlib.file_digest(stream, 'sha256').hexdigest()}\n".encode())
+        return digest.hexdigest()
 
     def write(self, folder: Path) -> None:
         """Copy the files below `folder`, readable by everybody: an image runs as somebody else."""

@@ -52,14 +52,14 @@ class Engine:
         answer = _run([command, "version", "--format", "{{json .}}"])
         if answer.returncode:
             raise not_running(command, answer.stderr)
-        told = json.loads(answer.stdout)
-        server = told.get("Server") or told.get("Client") or {}
+        found = json.loads(answer.stdout)
+        server = found.get("Server") or found.get("Client") or {}
         arch = str(server.get("Arch") or server.get("OsArch") or MACHINE).rpartition("/")[2]
         platform = f"linux/{_MACHINES.get(arch, arch)}"
         version = str(server.get("Version", ""))
         if "podman" in command or "Podman" in answer.stdout:
             return cls(command, version, platform, buildkit=True, flags=("--format", "docker"))
-        return cls(command, version, platform, *_builder(command, told.get("Client") or {}))
+        return cls(command, version, platform, *_builder(command, found.get("Client") or {}))
 
     def can_run(self, platform: str) -> bool:
         """Return whether images of a platform run here, by themselves or emulated."""
@@ -118,9 +118,9 @@ class Engine:
         The tag is set when all is done: an interrupted build leaves none. Raises BackendError with the builder's words.
         """
         command = [self.command, "build", *self.flags, "--tag", tag, *options, str(folder)]
-        said: list[str] = []
-        for line in self._lines(command, lambda code: _check_build(tag, code, said)):
-            said.append(line)
+        lines: list[str] = []
+        for line in self._lines(command, lambda code: _check_build(tag, code, lines)):
+            lines.append(line)
             if on_line is not None:
                 on_line(line)
         found = self.inspect(tag)
@@ -196,8 +196,8 @@ def _builder(command: str, client: Mapping[str, Json]) -> tuple[bool, tuple[str,
     if not buildx.returncode:
         context = _run([command, "context", "show"]).stdout.strip() or "default"
         # A builder in a container of its own would not see the images of this engine.
-        told = {"BUILDX_BUILDER": context, "DOCKER_BUILDKIT": "1"}
-        return True, ("--provenance=false", "--sbom=false", "--progress=plain"), told
+        variables = {"BUILDX_BUILDER": context, "DOCKER_BUILDKIT": "1"}
+        return True, ("--provenance=false", "--sbom=false", "--progress=plain"), variables
     major = int(re.match(r"\d*", str(client.get("Version", "")))[0] or 0)  # type: ignore[index]
     if os.environ.get("DOCKER_BUILDKIT") == "1" and major < 23:  # BuildKit was part of the client until then
         return True, ("--progress=plain",), {}
@@ -222,9 +222,9 @@ def _run(
         raise absent(f"{command[0]} cannot be started: {error.strerror or error}.") from error
 
 
-def _check_build(tag: str, code: int, said: list[str]) -> None:
+def _check_build(tag: str, code: int, lines: list[str]) -> None:
     if code:
-        raise failed(f"The image {tag} cannot be built", "\n".join(said))
+        raise failed(f"The image {tag} cannot be built", "\n".join(lines))
 
 
 # --- engine words -----------------------------------------------------------------------------------------------------
@@ -263,10 +263,10 @@ def absent(message: str) -> BackendError:
     return BackendError(message, hint=INSTALL)
 
 
-def not_running(command: str, said: str) -> BackendError:
+def not_running(command: str, stderr: str) -> BackendError:
     """Return the error for an engine that is installed but does not answer."""
-    told = failed(f"{command} is installed but cannot be used", said)
-    return BackendError(told.message, hint=told.hint or how_to_start(command))
+    error = failed(f"{command} is installed but cannot be used", stderr)
+    return BackendError(error.message, hint=error.hint or how_to_start(command))
 
 
 def how_to_start(command: str) -> str:
@@ -278,17 +278,17 @@ def how_to_start(command: str) -> str:
     return "Start Docker Desktop, wait until it says that it runs, then try again."
 
 
-def failed(what: str, said: str, *, hint: str = "") -> BackendError:
+def failed(what: str, output: str, *, hint: str = "") -> BackendError:
     """Return the error for a command that failed: `what` could not be done, and the engine's last words on it."""
     for pattern, meaning, way_out in _KNOWN:
-        if re.search(pattern, said):
+        if re.search(pattern, output):
             return BackendError(f"{what}: {meaning}.", hint=way_out or how_to_start("docker"))
-    return BackendError(f"{what}: {last_words(said)}", hint=hint)
+    return BackendError(f"{what}: {last_words(output)}", hint=hint)
 
 
-def last_words(said: str, limit: int = 400) -> str:
+def last_words(output: str, limit: int = 400) -> str:
     """Return the last lines that tell something, on one line."""
-    lines = [line.strip() for line in said.splitlines() if line.strip() and not _NOISE.match(line.strip())]
+    lines = [line.strip() for line in output.splitlines() if line.strip() and not _NOISE.match(line.strip())]
     text = " ".join(lines[-3:]) or "it said nothing"
     text = text.removeprefix("Error response from daemon: ").removeprefix("ERROR: ")
     text = cut(text, limit)

@@ -125,10 +125,10 @@ def _put_framework(folder: Path, python_version: str, files: Iterable[tuple[str,
         target = packages / "matinee" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
-    told = metadata.distribution("matinee")
-    info = packages / f"matinee-{told.version}.dist-info"
+    installed = metadata.distribution("matinee")
+    info = packages / f"matinee-{installed.version}.dist-info"
     info.mkdir()
-    (info / "METADATA").write_text(told.read_text("METADATA") or "", "utf-8")
+    (info / "METADATA").write_text(installed.read_text("METADATA") or "", "utf-8")
 
 
 def compile_all(folder: Path, python: Path) -> None:
@@ -300,15 +300,15 @@ def lock(
     """
     file = folder / f"{component.name}-{platform.replace('/', '-')}.txt"
     made_from = _fingerprint(dependencies, runtime, platform, python)
-    kept = file.read_text("utf-8") if file.is_file() else ""
-    if f"{_MADE_FROM}{made_from}" in kept and not upgrade:
-        return Lock(kept, file)
+    before = file.read_text("utf-8") if file.is_file() else ""
+    if f"{_MADE_FROM}{made_from}" in before and not upgrade:
+        return Lock(before, file)
     prepare.check_uv(component, dependencies)
-    known = "" if upgrade else kept or _of_another_platform(component, folder)
+    known = "" if upgrade else before or _of_another_platform(component, folder)
     body = _resolve(component, dependencies, runtime, known, platform=platform, python=python)
     text = _HEADER.format(name=component.name, platform=platform) + f"{_MADE_FROM}{made_from}\n{body}"
     _keep(file, text)
-    return Lock(text, file, _changes(versions(kept), versions(text)))
+    return Lock(text, file, _changes(versions(before), versions(text)))
 
 
 _HEADER = "# Exact versions in the image of {name} for {platform}, by `matinee build`. Keep this file with your code.\n"
@@ -377,7 +377,7 @@ def _keep(file: Path, text: str) -> None:
 def _changes(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[str, ...]:
     if not before:
         return ()
-    gone = [f"{name} {version} is gone" for name, version in before.items() if name not in after]
+    removed = [f"{name} {version} is gone" for name, version in before.items() if name not in after]
     moved = [f"{n} {before[n]} → {v}" for n, v in after.items() if n in before and before[n] != v]
     new = [f"{name} {version} is new" for name, version in after.items() if name not in before]
-    return (*moved, *new, *gone)
+    return (*moved, *new, *removed)

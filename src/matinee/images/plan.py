@@ -121,8 +121,8 @@ def _plan(
         component, dependencies, runtime_requirements(),
         folder=project.folder / FOLDER, platform=platform, python=python, upgrade=upgrade,
     )  # fmt: skip
-    wanted = component.base or project.base_image or DEFAULT.format(python=python)
-    base = resolve_base(engine, wanted, platform, python)
+    name = component.base or project.base_image or DEFAULT.format(python=python)
+    base = resolve_base(engine, name, platform, python)
     context = component_context(item)
     planned = _environment(project, component, dependencies.options, locked, base, environment.python, platform, engine)
     own = own_dockerfile(component)

@@ -87,13 +87,13 @@ def plan_ui(project: Project, *, platform: str, engine: Engine | None = None, up
 
 def ui_requirements(project: Project) -> tuple[str, ...]:
     """Return what UI, API and dispatcher need: all that the framework declares but the tools of its command line."""
-    wanted = {"mcp"} if project.api.mcp else set()
-    wanted |= {project.auth.sign_in_mode.extra} - {""}
+    extras = {"mcp"} if project.api.mcp else set()
+    extras |= {project.auth.sign_in_mode.extra} - {""}
     found = []
     for text in metadata.requires("matinee") or ():
         requirement = Requirement(text)
         extra = re.search(r"extra == ['\"](\w+)['\"]", text)
-        if requirement.name not in TOOLS and (extra is None or extra[1] in wanted):
+        if requirement.name not in TOOLS and (extra is None or extra[1] in extras):
             found.append(text.partition(";")[0].strip() if extra else text)
     return tuple(found)
 
@@ -195,8 +195,8 @@ def slim_packages(folder: Path, kept: Iterable[str] = ()) -> None:
 
 def _leave_out(package: Path, patterns: list[str]) -> None:
     for pattern in patterns:
-        where, wanted = (package.parent, pattern[3:]) if pattern.startswith("../") else (package, pattern)
-        for path in list(where.glob(wanted)):
+        where, name = (package.parent, pattern[3:]) if pattern.startswith("../") else (package, pattern)
+        for path in list(where.glob(name)):
             if pattern == "data/*" and (path.is_file() or path.name in _SERVICES):
                 continue
             shutil.rmtree(path) if path.is_dir() else path.unlink()

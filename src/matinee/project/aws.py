@@ -57,27 +57,27 @@ class OfficeHours:
 
 
 def _capacity(document: Document, at: tuple[str, ...]) -> Capacity:
-    given = read_table(document, at, Capacity)
-    if given.keys() != {"read", "write"}:
+    table = read_table(document, at, Capacity)
+    if table.keys() != {"read", "write"}:
         raise document.error(at, f"{'.'.join(at)} needs read and write", "Leave the table out to pay per request.")
-    return Capacity(**given)
+    return Capacity(**table)
 
 
 def _office_hours(document: Document, at: tuple[str, ...]) -> OfficeHours:
-    given = read_table(document, at, OfficeHours)
+    table = read_table(document, at, OfficeHours)
     name = ".".join(at)
-    if not {"start", "end"} <= given.keys():
+    if not {"start", "end"} <= table.keys():
         hint = 'As in { days = "MON-FRI", start = "08:00", end = "18:00", timezone = "Europe/Berlin" }.'
         raise document.error(at, f"{name} needs start and end", hint)
-    if given["start"] >= given["end"]:
+    if table["start"] >= table["end"]:
         raise document.error(at, f"{name}.end must be later than its start", "Both are on the same day.")
-    days = _days(given.get("days", "MON-FRI"))
+    days = _days(table.get("days", "MON-FRI"))
     if not days:
         raise document.error((*at, "days"), f"{name}.days must be as in MON-FRI or MON,WED")
-    if not _is_timezone(given.get("timezone", "UTC")):
+    if not _is_timezone(table.get("timezone", "UTC")):
         hint = 'Name one of the tz database, as in "Europe/Berlin".'
-        raise document.error((*at, "timezone"), f"{name}.timezone {given['timezone']!r} is not known", hint)
-    return OfficeHours(days, given["start"], given["end"], given.get("timezone", "UTC"))
+        raise document.error((*at, "timezone"), f"{name}.timezone {table['timezone']!r} is not known", hint)
+    return OfficeHours(days, table["start"], table["end"], table.get("timezone", "UTC"))
 
 
 def _days(text: str) -> tuple[str, ...]:
@@ -231,9 +231,9 @@ class Aws:
         default_text="by the number of GPUs",
     )
 
-    def changed(self, given: Mapping[str, Json]) -> Aws:
+    def changed(self, changes: Mapping[str, Json]) -> Aws:
         """Return these options with what a table gives; `ui` and `tags` change key by key."""
-        new = dict(given)
+        new = dict(changes)
         if "ui" in new:
             new["ui"] = replace(self.ui, **new["ui"])
         if "tags" in new:

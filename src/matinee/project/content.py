@@ -415,7 +415,7 @@ def ui_framework_hash() -> str:
 
 
 def _hash_files(files: Iterable[tuple[str, Path]]) -> str:
-    told = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, path in files:
-        told.update(f"{name}\0{file_digest(path)}\n".encode())
-    return told.hexdigest()
+        digest.update(f"{name}\0{file_digest(path)}\n".encode())
+    return digest.hexdigest()

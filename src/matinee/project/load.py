@@ -136,9 +136,9 @@ def _check_permission(document: Document, at: tuple[str, ...], permission: Json)
 def _stage(document: Document, folder: Path, name: str, aws: Aws) -> Stage:
     at = ("stages", name)
     table = document.table(at, _STAGE)
-    given = read_aws(document, (*at, "aws"))
-    if given:
-        check_aws(document, aws.changed(given), (*at, "aws"))
+    aws_table = read_aws(document, (*at, "aws"))
+    if aws_table:
+        check_aws(document, aws.changed(aws_table), (*at, "aws"))
     return Stage(
         {key: table[key] for key in _TITLES if key in table},
         read_table(document, (*at, "limits"), Limits),
@@ -146,7 +146,7 @@ def _stage(document: Document, folder: Path, name: str, aws: Aws) -> Stage:
         read_auth(document, (*at, "auth")),
         read_notices(document, (*at, "notices")),
         _predictors(document, (*at, "predictors")),
-        given,
+        aws_table,
     )
 
 
@@ -259,11 +259,11 @@ def _existing(document: Document, at: tuple[str, ...], table: dict[str, Json]) -
 
 def _source(document: Document, folder: Path, at: tuple[str, ...], text: str, entry: str = "") -> Path:
     source = _inside(document, folder, at, text)
-    wanted = entry or ENTRY
+    expected = entry or ENTRY
     if source.is_dir():
-        if not (source / wanted).is_file():
+        if not (source / expected).is_file():
             raise document.error(
-                at, f"the component {text} has no {wanted}", f"Write its predictors into {text}/{wanted}."
+                at, f"the component {text} has no {expected}", f"Write its predictors into {text}/{expected}."
             )
     elif source.suffix != ".py":
         raise document.error(at, f"the component {text} is neither a .py file nor a folder")
