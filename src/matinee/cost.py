@@ -162,9 +162,9 @@ def _watched(there: Inventory) -> Iterator[Line]:
 
 def _warm(functions: Sequence[Function], provisioned: Mapping[str, int]) -> Iterator[Line]:
     for function in functions:
-        kept = provisioned.get(function.name, 0)
-        gb_s = kept * function.memory_gb * prices.MONTH_H * prices.HOUR_S
-        yield Line("realtime", f"{function.name} kept warm, {kept} of it", gb_s, prices.LAMBDA_PROVISIONED_GB_S)
+        count = provisioned.get(function.name, 0)
+        gb_s = count * function.memory_gb * prices.MONTH_H * prices.HOUR_S
+        yield Line("realtime", f"{function.name} kept warm, {count} of it", gb_s, prices.LAMBDA_PROVISIONED_GB_S)
 
 
 # --- what use adds --------------------------------------------------------------------------------------------------

@@ -49,7 +49,7 @@ def test_correction_4_with_data_nothing_is_left_not_even_versions_and_unfinished
     told: list[Loss] = []
     done = destroy(folder, "dev", pretend.tools, with_data=True, confirm=lambda loss: bool(told.append(loss)) or True)
     assert set(done.stacks) >= {cloud.names.base, cloud.names.data_stack}
-    assert (done.left, done.kept) == ((), ())
+    assert (done.left, done.retained) == ((), ())
     assert (told[0].with_data, told[0].images) == (True, 3)
     assert told[0].files >= 1
     assert not exists(cloud, "s3", "head_bucket", "404", Bucket=cloud.bucket)
@@ -79,7 +79,7 @@ def test_data_is_kept_unless_it_is_asked_for_and_the_next_deployment_finds_it(
     done = destroy(folder, "dev", pretend.tools)
     assert cloud.names.data_stack not in done.stacks
     assert done.left == ()
-    assert any(":table/" in arn for arn in done.kept)
+    assert any(":table/" in arn for arn in done.retained)
     assert describe(cloud, cloud.names.base) is None
     pretend.images.pushed.clear()
     again = deploy(folder, DeployOptions(), pretend.tools)

@@ -116,7 +116,7 @@ def test_machines_get_one_document(matinee: Callable[..., Said], folder: Path, p
     listed = json.loads(matinee("versions", "--json").out)
     assert listed["rows"][0]["is_live"]
     gone = json.loads(matinee("destroy", "--stage", "dev", "--data", "--yes", "--json").out)
-    assert gone["left"] == []
+    assert (gone["stage"], gone["kept"], gone["left"], gone["declined"]) == ("dev", [], [], False)
 
 
 BAD = {

@@ -64,7 +64,7 @@ def test_a_wait_that_was_broken_off_is_taken_up_again():
 
 
 def test_threads_are_kept_for_the_next_calls_and_never_make_one_wait():
-    threads = waiting.Threads(kept=2)
+    threads = waiting.Threads(most_idle=2)
     gate, running, who = threading.Event(), threading.Semaphore(0), []
 
     def busy():

@@ -22,15 +22,7 @@ from starlette.types import Message
 
 from matinee.api import responses
 from matinee.api.requests import MEGABYTE, Call, Gate, Rates, live
-from matinee.api.responses import (
-    ApiError,
-    answer,
-    csv_answer,
-    live_run,
-    predictor_json,
-    wants_csv,
-    with_blobs,
-)
+from matinee.api.responses import ApiError, answer, csv_answer, live_run, predictor_json, wants_csv, with_blobs
 from matinee.client.core import Client, used_key
 from matinee.errors import (
     BackendError,

@@ -382,7 +382,7 @@ def destroy(
     with report_progress(quiet=as_json) as report:
         done = destroyed(app, stage, open_tools(), with_data=data, report=report, confirm=confirm)
     if as_json:
-        output.print_json(asdict(done))
+        output.print_json(done.to_json())
     else:
         _show_destroyed(done)
     if done.left:
@@ -409,5 +409,5 @@ def _show_destroyed(done: Destroyed) -> None:
     if done.left:
         output.show_error(f"AWS still lists {len(done.left)} things with the tags of {done.stage}.", "Run it again.")
         return
-    kept = f" {len(done.kept)} things are kept on purpose: --data removes them." if done.kept else ""
-    output.say(f"{done.stage} is gone. Left with its tags: 0.{kept}")
+    retained = f" {len(done.retained)} things are kept on purpose: --data removes them." if done.retained else ""
+    output.say(f"{done.stage} is gone. Left with its tags: 0.{retained}")

@@ -47,13 +47,23 @@ class Loss:
 
 @dataclass(frozen=True)
 class Destroyed:
-    """What is gone, what is kept on purpose, and what else AWS still lists: nothing, if all went well."""
+    """What was removed, what is retained on purpose, and what else AWS still lists: nothing, if all went well."""
 
     stage: str
     stacks: tuple[str, ...] = ()
-    kept: tuple[str, ...] = ()
+    retained: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     declined: bool = False
+
+    def to_json(self) -> dict[str, object]:
+        """Return what `matinee destroy --json` prints; `retained` is called `kept` there."""
+        return {
+            "stage": self.stage,
+            "stacks": self.stacks,
+            "kept": self.retained,
+            "left": self.left,
+            "declined": self.declined,
+        }
 
 
 def destroy(
@@ -80,8 +90,8 @@ def destroy(
     if not confirm(_loss(cloud, [name for name, state in found.items() if state], with_data=with_data)):
         return Destroyed(stage, declined=True)
     removed = _remove(cloud, found, report, with_data=with_data)
-    kept = _list_kept(cloud) if not with_data else ()
-    return Destroyed(stage, removed, kept, _list_leftovers(cloud, kept))
+    retained = _list_retained(cloud) if not with_data else ()
+    return Destroyed(stage, removed, retained, _list_leftovers(cloud, retained))
 
 
 def _remove(cloud: Cloud, found: dict[str, StackState | None], report: Report, *, with_data: bool) -> tuple[str, ...]:
@@ -109,7 +119,7 @@ def _remove(cloud: Cloud, found: dict[str, StackState | None], report: Report, *
         report(Step("Emptying the bucket"))
         empty_bucket(cloud)
         remove(names.data_stack, "What was kept: table, bucket, images, logs")
-        remove_kept(cloud)
+        remove_retained(cloud)
         removed += _remove_network(cloud, report)
     return tuple(removed)
 
@@ -143,8 +153,8 @@ def _loss(cloud: Cloud, stacks: list[str], *, with_data: bool) -> Loss:
     return Loss(*where, True, items, int((listed or {}).get("KeyCount", 0)), len(registry.images(cloud)))
 
 
-def _list_kept(cloud: Cloud) -> tuple[str, ...]:
-    """Return what is kept on purpose: the data's stack, what it made, and the secrets."""
+def _list_retained(cloud: Cloud) -> tuple[str, ...]:
+    """Return what is retained on purpose: the data's stack, what it made, and the secrets."""
     return tuple(arn for arn in tagged_resources(cloud) if _is_data(cloud, arn))
 
 
@@ -154,10 +164,10 @@ def _is_data(cloud: Cloud, arn: str) -> bool:
     return service in kinds or (service == "cloudformation" and f"stack/{cloud.names.data_stack}/" in resource)
 
 
-def _list_leftovers(cloud: Cloud, kept: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what AWS still lists beside what is kept; what is gone may be listed for a while."""
+def _list_leftovers(cloud: Cloud, retained: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what AWS still lists beside what is retained; what is gone may be listed for a while."""
     begun = cloud.clock()
-    while left := tuple(arn for arn in tagged_resources(cloud) if arn not in kept):
+    while left := tuple(arn for arn in tagged_resources(cloud) if arn not in retained):
         if cloud.clock() - begun > LAGS_S:
             break
         for _ in range(3):
@@ -237,7 +247,7 @@ def empty_bucket(cloud: Cloud) -> int:
     return count
 
 
-def remove_kept(cloud: Cloud) -> None:
+def remove_retained(cloud: Cloud) -> None:
     """Delete what the data's stack retained: table, bucket, repository, log groups, secrets."""
     base, bucket = cloud.names.base, cloud.bucket
     cloud.call("dynamodb", "delete_table", absent=("ResourceNotFoundException",), TableName=base)

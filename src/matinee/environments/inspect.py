@@ -316,7 +316,7 @@ def _ask(
     return _answer(component, ended.returncode, ended.stdout, ended.stderr)
 
 
-def _answer(component: Component, code: int, output: str, said: str) -> tuple[ComponentManifest, frozenset[str]]:
+def _answer(component: Component, code: int, output: str, stderr: str) -> tuple[ComponentManifest, frozenset[str]]:
     lines = output.strip().splitlines()
     try:
         answer = json.loads(lines[-1])
@@ -327,7 +327,7 @@ def _answer(component: Component, code: int, output: str, said: str) -> tuple[Co
             hint = "Most often memory ran out. `matinee dev` tries again by itself."
             message = f"The inspection of {component.entry.name} was killed by signal {-code}."
             raise KilledError(message, hint=hint) from error
-        last = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), "it said nothing")
+        last = next((line.strip() for line in reversed(stderr.splitlines()) if line.strip()), "it said nothing")
         how = f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
         raise ComponentError(
             f"Component {component.name} could not be inspected: its process {how} ({last}).",

@@ -46,12 +46,12 @@ def packages_layer(
     settings: Path | None = None,
     options: tuple[str, ...] = (),
     tidy: Callable[[Path], None] | None = None,
-    told: tuple[str, ...] = (),
+    tidy_key: tuple[str, ...] = (),
 ) -> Path:
     """Return the layer of the packages a lock lists, for a platform and the version of this Python.
 
     `name` is the component's, for messages; `settings` the folder where uv finds its own (a private index); `options`
-    are uv's, as the component declares them; `tidy` may remove what is not wanted, and `told` says how. Raises
+    are uv's, as the component declares them; `tidy` may remove what is not wanted, and `tidy_key` says how. Raises
     ComponentError for a package without a wheel for the platform, BackendError when packages cannot be fetched.
     """
 
@@ -63,7 +63,7 @@ def packages_layer(
         if tidy is not None:
             tidy(folder)
 
-    return layer("packages", (lock, python_version(python), platform, *told), make)
+    return layer("packages", (lock, python_version(python), platform, *tidy_key), make)
 
 
 def framework_layer(python: Path) -> Path:

@@ -138,7 +138,7 @@ def _packages(project: Project, lock: str, own: tuple[str, ...], python: Path, p
         platform=platform,
         settings=project.folder,
         tidy=lambda folder: slim_packages(folder, own),
-        told=(inspect.getsource(sys.modules[__name__]), *sorted(own)),
+        tidy_key=(inspect.getsource(sys.modules[__name__]), *sorted(own)),
     )
 
 
@@ -176,9 +176,9 @@ _SERVICES = set(
 _SOURCES = ("*.pyx", "*.pxd", "*.pxi", "*.pyi", "*.h", "*.c", "*.cpp", "*.a", "*.js.map", "RECORD")
 
 
-def slim_packages(folder: Path, kept: Iterable[str] = ()) -> None:
-    """Remove from the compiled packages below `folder` what the UI does without; of those in `kept` only sources."""
-    whole = {name.lower() for name in kept}
+def slim_packages(folder: Path, own: Iterable[str] = ()) -> None:
+    """Remove from the compiled packages below `folder` what the UI does without; of those in `own` only sources."""
+    whole = {name.lower() for name in own}
     for packages in folder.glob("usr/local/lib/python*/site-packages"):
         for package, patterns in LEFT_OUT.items():
             if _PACKAGE_OF.get(package, package) not in whole:

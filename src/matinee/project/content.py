@@ -362,10 +362,10 @@ def _regular_expression(pattern: str) -> str:
 
 def content_hash(digests: Mapping[str, str]) -> str:
     """Return 16 hexadecimal digits over files (name → digest), Python and framework: the same on every machine."""
-    told = hashlib.sha256(f"python {sys.version_info[0]}.{sys.version_info[1]}\n{framework_hash()}\n".encode())
+    hasher = hashlib.sha256(f"python {sys.version_info[0]}.{sys.version_info[1]}\n{framework_hash()}\n".encode())
     for name, digest in sorted(digests.items()):
-        told.update(f"{name}\0{digest}\n".encode())
-    return told.hexdigest()[:16]
+        hasher.update(f"{name}\0{digest}\n".encode())
+    return hasher.hexdigest()[:16]
 
 
 def file_digest(path: Path) -> str:

@@ -104,7 +104,7 @@ def _holds(operator: str, value: str | list[str] | None, expected: list[str]) ->
     test = _OPERATORS.get(plain)
     if test is None or value is None:
         return test is not None and quantity == "ForAllValues"
-    each = (any(test(one, given) for one in expected) for given in ([value] if isinstance(value, str) else value))
+    each = (any(test(one, actual) for one in expected) for actual in ([value] if isinstance(value, str) else value))
     return all(each) if quantity == "ForAllValues" else any(each)
 
 

@@ -165,7 +165,7 @@ _EC2_KEEP = (
 
 def _tagged(s: Scope) -> tuple[Statement, ...]:
     """Return what bears one of our tags, put on when it is made; and, whole, the parts of a network it is made in."""
-    made, kept = _by_tag("Request", "name", s.names.base), _by_tag("Resource", "name", s.names.base)
+    request_tag, resource_tag = _by_tag("Request", "name", s.names.base), _by_tag("Resource", "name", s.names.base)
     keep = tuple(f"ec2:{action}" for action in _EC2_KEEP)
     ec2, balancers = s.arn("ec2", "*"), s.arn("elasticloadbalancing", "*")
     make = ("ec2:CreateSecurityGroup", "elasticloadbalancing:AddTags", "elasticloadbalancing:Create*")
@@ -175,8 +175,8 @@ def _tagged(s: Scope) -> tuple[Statement, ...]:
         resources += [s.arn("cloudfront", f"{kind}/*", region="") for kind in ("distribution", "vpcorigin")]
     return (
         *_network(s, keep),
-        Statement("MakeWithTheTag", make, (ec2, balancers), made),
-        Statement("ChangeWhatHasTheTag", tuple(changed), tuple(resources), kept),
+        Statement("MakeWithTheTag", make, (ec2, balancers), request_tag),
+        Statement("ChangeWhatHasTheTag", tuple(changed), tuple(resources), resource_tag),
         Statement("TagWhatIsMade", ("ec2:CreateTags",), (ec2,), {"StringLike": {"ec2:CreateAction": "Create*"}}),
         Statement("Scale", ("application-autoscaling:*",), (s.arn("application-autoscaling", "scalable-target/*"),)),
     )

@@ -167,9 +167,9 @@ RETRY_S = 30  # the page looks again whether somebody is there
 def sleeping_page(title: str, hours: OfficeHours) -> str:
     """Return the page: when it wakes, in the reader's own time where their browser can say so, else in the app's."""
     days = [DAYS.index(day) for day in hours.days]
-    told = json.dumps({"days": days, "start": hours.start, "end": hours.end, "zone": hours.timezone})
+    schedule = json.dumps({"days": days, "start": hours.start, "end": hours.end, "zone": hours.timezone})
     awake = json.dumps(f"{title} is waking").replace("<", "\\u003c")  # a title must not end the script
-    words = {"title": html.escape(title), "hours": html.escape(in_words(hours)), "told": told, "awake": awake}
+    words = {"title": html.escape(title), "hours": html.escape(in_words(hours)), "schedule": schedule, "awake": awake}
     return _PAGE.format(**words, retry_s=RETRY_S)
 
 
@@ -205,24 +205,24 @@ _PAGE = """<!doctype html>
 <p>Nothing is lost: runs that were queued go on, and results are kept. This page looks again by itself.</p>
 </main>
 <script>
-const told = {told};
+const schedule = {schedule};
 const clock = new Intl.DateTimeFormat("en-GB", {{
-  timeZone: told.zone, weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+  timeZone: schedule.zone, weekday: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
 }});
 function there(at) {{
   const value = Object.fromEntries(clock.formatToParts(at).map(part => [part.type, part.value]));
   const day = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"].indexOf(value.weekday);
-  return {{ open: told.days.includes(day), time: value.hour + ":" + value.minute }};
+  return {{ open: schedule.days.includes(day), time: value.hour + ":" + value.minute }};
 }}
 function isAwake(at) {{
   const now = there(at);
-  return now.open && told.start <= now.time && now.time < told.end;
+  return now.open && schedule.start <= now.time && now.time < schedule.end;
 }}
 function wakes(now) {{
   const minute = 60000, first = Math.ceil(now / minute) * minute;
   for (let at = first; at < first + 8 * 1440 * minute; at += minute) {{
     const then = there(at);
-    if (then.open && then.time === told.start) return new Date(at);
+    if (then.open && then.time === schedule.start) return new Date(at);
   }}
 }}
 function tell(now) {{

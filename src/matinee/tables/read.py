@@ -22,12 +22,7 @@ from typing import Any, BinaryIO
 
 from matinee.decoding import file_error
 from matinee.errors import InputError, UsageError
-from matinee.tables.columns import (
-    Column,
-    Json,
-    Table,
-    unique_names,
-)
+from matinee.tables.columns import Column, Json, Table, unique_names
 
 Source = str | Path | bytes | BinaryIO  # a path, the bytes themselves, or a stream that can go back to its start
 

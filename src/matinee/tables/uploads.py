@@ -18,16 +18,7 @@ from typing import IO, BinaryIO
 from matinee import decoding
 from matinee.decoding import file_error
 from matinee.errors import InputError, UsageError
-from matinee.tables.columns import (
-    POINT,
-    READINGS,
-    Column,
-    Json,
-    Question,
-    Table,
-    decide_readings,
-    infer_column,
-)
+from matinee.tables.columns import POINT, READINGS, Column, Json, Question, Table, decide_readings, infer_column
 from matinee.tables.read import MAGIC_BYTES, PARQUET, ZIP, Source, open_source, open_table
 
 MAX_CELLS = 2_000_000  # of a table that is one value: it is held in memory, and JSON is several times its size

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 HEALTH = "/_stcore/health"  # a load balancer would end a task that is only busy
-WANTED_DESCRIPTORS = 65_536
+MAX_DESCRIPTORS = 65_536
 RESERVED_DESCRIPTORS = 96  # the process's own: libraries, the store, sockets to predictors
 MAX_SESSIONS = 500  # in memory: some 0.5 MB each
 RETRY_S = 5
@@ -33,9 +33,9 @@ def raise_descriptor_limit() -> int:
     try:
         import resource
     except ImportError:  # Windows has no such limit
-        return WANTED_DESCRIPTORS
+        return MAX_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = WANTED_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, WANTED_DESCRIPTORS)
+    most = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < most:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
@@ -61,7 +61,7 @@ class Capacity:
     """
 
     def __init__(
-        self, app: ASGIApp, descriptors: int = WANTED_DESCRIPTORS, count_open: Callable[[], int] = open_descriptors
+        self, app: ASGIApp, descriptors: int = MAX_DESCRIPTORS, count_open: Callable[[], int] = open_descriptors
     ) -> None:
         self._app = app
         self._most_open = descriptors - RESERVED_DESCRIPTORS

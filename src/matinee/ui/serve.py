@@ -28,7 +28,7 @@ from matinee.api.routes import routes as api_routes
 from matinee.errors import MatineeError
 from matinee.settings import UiSettings
 from matinee.ui import export, session
-from matinee.ui.capacity import WANTED_DESCRIPTORS, Capacity, raise_descriptor_limit
+from matinee.ui.capacity import MAX_DESCRIPTORS, Capacity, raise_descriptor_limit
 from matinee.ui.guard import Guard, scripts_of
 from matinee.ui.sign_in import streamlit_secrets
 from matinee.ui.site import PRIMARY, RESULT_SCRIPT
@@ -111,7 +111,7 @@ def serve(host: str, port: int, *, socket_fd: int = -1, lifeline_fd: int = -1, r
     sys.exit(0 if server.started else 1)
 
 
-def application(routes: Sequence[Any] = (), host: str = "127.0.0.1", descriptors: int = WANTED_DESCRIPTORS) -> Any:
+def application(routes: Sequence[Any] = (), host: str = "127.0.0.1", descriptors: int = MAX_DESCRIPTORS) -> Any:
     """Return the ASGI app: Streamlit's with the settings above, behind the gate and the guard.
 
     `routes` are reached without signing in: what they serve asks for tokens of its own. `host` is the address that

@@ -55,7 +55,7 @@ class Threads:
     """
 
     def __init__(self, most_idle: int) -> None:
-        self._kept = most_idle
+        self._most_idle = most_idle
         self._lock = threading.Lock()
         self._idle: list[queue.SimpleQueue[Callable[[], None]]] = []
 
@@ -72,7 +72,7 @@ class Threads:
         while True:
             calls.get()()
             with self._lock:
-                if len(self._idle) >= self._kept:
+                if len(self._idle) >= self._most_idle:
                     return
                 self._idle.append(calls)
 

@@ -56,11 +56,11 @@ def may_have_been_done(error: Exception) -> bool:
     return code_of(error) in _BROKEN or meta.get("HTTPStatusCode", 0) >= 500
 
 
-def as_settled(told: MatineeError, error: Exception) -> MatineeError:
-    """Return `told`, as UnansweredError where what AWS said leaves open whether it was done."""
-    if isinstance(told, BackendError) and may_have_been_done(error):
-        return UnansweredError(told.message, hint=told.hint)
-    return told
+def as_settled(explanation: MatineeError, error: Exception) -> MatineeError:
+    """Return `explanation`, as UnansweredError where what AWS said leaves open whether it was done."""
+    if isinstance(explanation, BackendError) and may_have_been_done(error):
+        return UnansweredError(explanation.message, hint=explanation.hint)
+    return explanation
 
 
 @contextmanager
@@ -74,14 +74,14 @@ def explained(doing: str, action: str, resource: str) -> Iterator[None]:
     except MatineeError:
         raise
     except Exception as error:
-        told = told_of(error, doing, action, resource)
-        if told is None:
+        explanation = explain_error(error, doing, action, resource)
+        if explanation is None:
             raise
         log_failure(error, action, resource)
-        raise told from error
+        raise explanation from error
 
 
-def told_of(error: Exception, doing: str, action: str, resource: str) -> MatineeError | None:
+def explain_error(error: Exception, doing: str, action: str, resource: str) -> MatineeError | None:
     """Return boto3's exception as an error for people; None for an exception that is not boto3's."""
     from botocore import exceptions
 
@@ -115,9 +115,9 @@ def _answered(error: Any, doing: str, action: str, resource: str) -> MatineeErro
 
 
 def _denied(text: str, doing: str, action: str, resource: str) -> BackendError:
-    said = _DENIED.search(text)
-    named = said["action"] if said else action
-    where = (said["resource"] if said else "") or resource
+    match = _DENIED.search(text)
+    named = match["action"] if match else action
+    where = (match["resource"] if match else "") or resource
     return BackendError(f"{doing} may not be used: {named} is not allowed.", hint=f"Allow {named} on {where}.")
 
 
@@ -227,30 +227,30 @@ _ENDS: tuple[tuple[str, str], ...] = (
 
 
 def refused(predictor: str, error: BaseException) -> BackendError | None:
-    """Return why AWS starts no worker, None when there is no better word than `errors.told_of` has."""
+    """Return why AWS starts no worker, None when there is no better word than `explain_error` has."""
     response = getattr(error, "response", None)  # None where there was no answer
-    told = response.get("Error", {}) if isinstance(response, dict) else {}
-    return _known(predictor, f"{told.get('Code', '')} {told.get('Message', '')}")
+    answer = response.get("Error", {}) if isinstance(response, dict) else {}
+    return _known(predictor, f"{answer.get('Code', '')} {answer.get('Message', '')}")
 
 
-def _known(predictor: str, said: str) -> BackendError | None:
+def _known(predictor: str, reason: str) -> BackendError | None:
     for pattern, sentence, hint in _REFUSALS:
-        if re.search(pattern, said, re.IGNORECASE):
-            return BackendError(f"No worker of {predictor} can start: {sentence}.", hint=f"{hint}{_quoted(said)}")
+        if re.search(pattern, reason, re.IGNORECASE):
+            return BackendError(f"No worker of {predictor} can start: {sentence}.", hint=f"{hint}{_quoted(reason)}")
     return None
 
 
 def failed(predictor: str, failure: dict[str, Any]) -> BackendError:
     """Return a failure of RunTask's answer (HTTP 200, no task) as an error."""
     reason, detail = str(failure.get("reason", "")), str(failure.get("detail", ""))
-    said = f"{reason} {detail}".strip() or "it did not say why"
-    return _known(predictor, said) or BackendError(
-        f"No worker of {predictor} can start: ECS says {said}.", hint="It is tried again."
+    text = f"{reason} {detail}".strip() or "it did not say why"
+    return _known(predictor, text) or BackendError(
+        f"No worker of {predictor} can start: ECS says {text}.", hint="It is tried again."
     )
 
 
-def _quoted(said: str) -> str:
-    return f" (AWS: {' '.join(said.split())[:300]})"
+def _quoted(text: str) -> str:
+    return f" (AWS: {' '.join(text.split())[:300]})"
 
 
 def is_spot_loss(task: dict[str, Any]) -> bool:
@@ -261,16 +261,16 @@ def is_spot_loss(task: dict[str, Any]) -> bool:
 
 
 def ended_by_aws(task: dict[str, Any]) -> bool:
-    """Whether a task ended by no fault of the app's: no capacity, its machine taken away, told to end."""
-    told = f"{task.get('stopCode', '')} {task.get('stoppedReason', '')}"
+    """Whether a task ended by no fault of the app's: no capacity, its machine taken away, asked to end."""
+    reason = f"{task.get('stopCode', '')} {task.get('stoppedReason', '')}"
     codes = {container.get("exitCode") for container in task.get("containers", [])}
-    return is_spot_loss(task) or is_passing(told) or not codes.isdisjoint({0, _ASKED})
+    return is_spot_loss(task) or is_passing(reason) or not codes.isdisjoint({0, _ASKED})
 
 
-def is_passing(told: str) -> bool:
+def is_passing(reason: str) -> bool:
     """Whether AWS's words say that the next worker may do better."""
     pattern = r"UserInitiated|ServiceScheduler|TerminationNotice|Capacity is unavailable|Host EC2|instance.*terminated"
-    return re.search(pattern, told, re.IGNORECASE) is not None
+    return re.search(pattern, reason, re.IGNORECASE) is not None
 
 
 def why_task_ended(task: dict[str, Any]) -> str:

@@ -97,7 +97,7 @@ class S3Files:
         """See `ports.Files`; the stream can seek, and goes on where a broken connection left it."""
         if not key:
             raise NotFoundError("There is no file ''.")
-        stream = ObjectStream(lambda **wanted: self._got(key, **wanted))
+        stream = ObjectStream(lambda **options: self._got(key, **options))
         return cast(BinaryIO, io.BufferedReader(stream, _BUFFER))
 
     def list(self, prefix: str) -> Iterator[str]:
@@ -125,13 +125,13 @@ class S3Files:
     def download_url(self, key: str, *, name: str = "", media_type: str = "") -> str | None:
         """See `ports.Files`; signed now, for LINK_S seconds, and saved by the browser, never shown by it."""
         saved = f"attachment; filename*=UTF-8''{quote(name or key.rpartition('/')[2], safe='')}"
-        wanted = {**self._at(key), "ResponseContentDisposition": saved}
+        parameters = {**self._at(key), "ResponseContentDisposition": saved}
         if media_type:
-            wanted["ResponseContentType"] = media_type
+            parameters["ResponseContentType"] = media_type
         client = self._session.client("s3")
 
         def signed() -> str:
-            return str(client.generate_presigned_url("get_object", Params=wanted, ExpiresIn=LINK_S))
+            return str(client.generate_presigned_url("get_object", Params=parameters, ExpiresIn=LINK_S))
 
         return self._explained("s3:GetObject", key, signed)
 
@@ -146,10 +146,10 @@ class S3Files:
             raise UsageError("A file must have a name.")
         return {"Bucket": self._bucket, "Key": key}
 
-    def _got(self, key: str, **wanted: str) -> Any:
+    def _got(self, key: str, **options: str) -> Any:
         def get() -> Any:
             try:
-                return self._session.client("s3").get_object(**self._at(key), **wanted)
+                return self._session.client("s3").get_object(**self._at(key), **options)
             except Exception as error:
                 if code_of(error) in _MISSING:
                     raise NotFoundError(f"There is no file {key!r}.") from error

@@ -220,11 +220,11 @@ class EcsLauncher:
         if code_of(error) == "ConflictException":
             known = getattr(error, "response", {}).get("resourceIds", [])
             return (str(known[0]) if known else self._arn_of(slot)) or self._unsettled(slot)
-        told = refused(slot.predictor, error)
-        if told is None:
+        explanation = refused(slot.predictor, error)
+        if explanation is None:
             raise error
         log_failure(error, "ecs:RunTask", f"task-definition/{definition}")
-        raise as_settled(told, error) from error
+        raise as_settled(explanation, error) from error
 
     def _unsettled(self, slot: Slot) -> BackendError:
         return BackendError(
@@ -321,8 +321,8 @@ def _as_error(failure: dict[str, Any]) -> Exception:
     """Return a failure as the error it would be, had ECS not answered 200."""
     from botocore.exceptions import ClientError
 
-    said = {"Code": failure.get("reason", "no reason"), "Message": json.dumps(failure)}
-    error: Exception = ClientError({"Error": said, "ResponseMetadata": {"HTTPStatusCode": 200}}, "RunTask")
+    details = {"Code": failure.get("reason", "no reason"), "Message": json.dumps(failure)}
+    error: Exception = ClientError({"Error": details, "ResponseMetadata": {"HTTPStatusCode": 200}}, "RunTask")
     return error
 
 
@@ -401,11 +401,11 @@ class BatchLauncher:
                     propagateTags=True,
                 )
             except Exception as error:
-                told = refused(slot.predictor, error)
-                if told is None:
+                explanation = refused(slot.predictor, error)
+                if explanation is None:
                     raise
                 log_failure(error, "batch:SubmitJob", where)
-                raise as_settled(told, error) from error
+                raise as_settled(explanation, error) from error
         return str(answer["jobId"])
 
     def status(self, slots: Sequence[Slot]) -> dict[str, LaunchStatus]:
@@ -422,8 +422,8 @@ class BatchLauncher:
             return LaunchStatus(is_quiet, "AWS does not know it any more" if is_quiet else "", passes=is_quiet)
         if job["status"] not in _OVER:
             return LaunchStatus(False, str(job.get("statusReason", "")))
-        told_to_end = bool(job.get("isTerminated") or job.get("isCancelled"))
-        return LaunchStatus(True, _why(job), passes=told_to_end or is_passing(str(job.get("statusReason", ""))))
+        was_stopped = bool(job.get("isTerminated") or job.get("isCancelled"))
+        return LaunchStatus(True, _why(job), passes=was_stopped or is_passing(str(job.get("statusReason", ""))))
 
     def _jobs(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
@@ -462,5 +462,5 @@ def _why(job: dict[str, Any]) -> str:
     last = (job.get("attempts") or [{}])[-1]
     tasks = last.get("taskProperties") or [{}]
     container = (tasks[0].get("containers") or [last.get("container", {})])[0]
-    said = f"{job.get('statusReason', '')} {last.get('statusReason', '')} {container.get('reason', '')}"
-    return why_ended(said, container.get("exitCode"))
+    reasons = f"{job.get('statusReason', '')} {last.get('statusReason', '')} {container.get('reason', '')}"
+    return why_ended(reasons, container.get("exitCode"))

@@ -304,10 +304,10 @@ class DynamoStore(Pools, Queue, Values):
         check_size(run_item(run, 0), f"Run {run.id}")
         changes = run_changes(run)
         update = "SET " + ", ".join(f"#{name} = :{name}" for name in changes)
-        gone = [
+        removed = [
             name for name, is_gone in (("result", run.result is None), ("open_user", run.status.is_final)) if is_gone
         ]
-        closing = f" REMOVE {', '.join(f'#{name}' for name in gone)}" if gone else ""
+        closing = f" REMOVE {', '.join(f'#{name}' for name in removed)}" if removed else ""
         values = {f":{name}": value for name, value in changes.items()}
         swap = self._table.updating(run_key(run.id), update + closing, {**values, ":was": n(before.rev)}, "#rev = :was")
         return [swap, *self._entry_writes(change)]

@@ -165,14 +165,14 @@ def feedback_from(item: Item) -> Feedback:
     return store_format.feedback_from(item["body"]["S"])
 
 
-def feedback_id(said: Feedback | float) -> str:
-    """Return text that sorts by when it was said; of a time, the smallest that can be said then.
+def feedback_id(feedback_or_time: Feedback | float) -> str:
+    """Return text that sorts by when the feedback was given; of a time, the smallest that feedback of then can have.
 
     The bytes of a double that is not negative sort as it does.
     """
-    if isinstance(said, Feedback):
-        return f"{_sortable(said.updated_at)}#{said.run_id}#{plain(said.user)}"
-    return _sortable(said)
+    if isinstance(feedback_or_time, Feedback):
+        return f"{_sortable(feedback_or_time.updated_at)}#{feedback_or_time.run_id}#{plain(feedback_or_time.user)}"
+    return _sortable(feedback_or_time)
 
 
 def _sortable(at: float) -> str:

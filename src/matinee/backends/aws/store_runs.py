@@ -79,15 +79,15 @@ class Submission:
         waits = _BACKOFF.waits()
         while new := [run for run in pack if run.id not in self._known]:
             turns = _Turns(self._table, {(run.predictor, run.user) for run in new})
-            given = {run.id: turns.next(run.predictor, run.user) for run in new}
-            labelled = [*self._writes(new, given), *turns.writes()]
+            turn_of = {run.id: turns.next(run.predictor, run.user) for run in new}
+            labelled = [*self._writes(new, turn_of), *turns.writes()]
             try:
                 self._table.transact(*(write for _, write in labelled))
             except MovedError as moved:
                 self._learn([run for run, _ in labelled], moved.items)
             else:
                 for run in new:
-                    self._places.put(run.id, (given[run.id], False))
+                    self._places.put(run.id, (turn_of[run.id], False))
                 return new
             if not next(waits):
                 raise BackendError("The queue is too busy to submit.", hint="Try again in a moment.")
@@ -149,8 +149,8 @@ class _Turns:
         self._table = table
         self._keys = {q: turn_key(*q) for q in queues}
         self._pools = {predictor: pool_key(predictor) for predictor, _ in queues}
-        wanted = [*self._keys.values(), *self._pools.values()]
-        items = {i["pk"]["S"]: i for i in table.batch_get(wanted, consistent=True)}
+        keys = [*self._keys.values(), *self._pools.values()]
+        items = {i["pk"]["S"]: i for i in table.batch_get(keys, consistent=True)}
         self._served = {p: _number(items.get(k["pk"]["S"]), "turn") for p, k in self._pools.items()}
         self._items = {q: items.get(k["pk"]["S"]) for q, k in self._keys.items()}
         self._last = {q: self._users_last(q) for q in queues}
@@ -266,8 +266,8 @@ class Lists:
         condition = "#list_predictor = :feedback AND #id > :after"
         items = self._table.query(condition, values, index="by_predictor", limit=limit)
         while ids := [{"pk": item["pk"], "sk": item["sk"]} for item in islice(items, limit)]:
-            said = sorted(self._table.batch_get(ids), key=lambda item: item["id"]["S"])
-            if found := all_readable(feedback_from, said, name_of):
+            page = sorted(self._table.batch_get(ids), key=lambda item: item["id"]["S"])
+            if found := all_readable(feedback_from, page, name_of):
                 return found
         return []
 

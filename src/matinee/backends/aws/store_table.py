@@ -52,9 +52,9 @@ def n(number: float) -> dict[str, str]:
 
 def expressed(values: Item | None = None, **expressions: str) -> dict[str, Any]:
     """Return expressions with the names (`#rev`) and values (`:rev`) they use."""
-    said = {name: text for name, text in expressions.items() if text}
-    names = {f"#{word}": word for text in said.values() for word in re.findall(r"#(\w+)", text)}
-    filled: dict[str, Any] = dict(said)
+    present = {name: text for name, text in expressions.items() if text}
+    names = {f"#{word}": word for text in present.values() for word in re.findall(r"#(\w+)", text)}
+    filled: dict[str, Any] = dict(present)
     if names:
         filled["ExpressionAttributeNames"] = names
     if values:
@@ -90,21 +90,23 @@ class Table:
 
     def put(self, item: Item, condition: str = "", values: Item | None = None) -> Item:
         """Put or replace; return what was there. Raises MovedError when the condition does not hold."""
-        said = expressed(values, ConditionExpression=condition)
-        old: Item = self._write("PutItem", Item=item, ReturnValues="ALL_OLD", **said).get("Attributes", {})
+        expressions = expressed(values, ConditionExpression=condition)
+        old: Item = self._write("PutItem", Item=item, ReturnValues="ALL_OLD", **expressions).get("Attributes", {})
         return old
 
     def update(self, key: Key, update: str, values: Item, condition: str = "") -> Item:
         """Change attributes; return the item as it is then."""
-        said = expressed(values, UpdateExpression=update, ConditionExpression=condition)
-        new: Item = self._write("UpdateItem", Key=key, ReturnValues="ALL_NEW", **said)["Attributes"]
+        expressions = expressed(values, UpdateExpression=update, ConditionExpression=condition)
+        new: Item = self._write("UpdateItem", Key=key, ReturnValues="ALL_NEW", **expressions)["Attributes"]
         return new
 
     def update_once(self, key: Key, update: str, values: Item, condition: str) -> Item:
         """Change attributes by a call that is sent once: a repetition would count twice. Raises botocore's errors."""
-        said = expressed(values, UpdateExpression=update, ConditionExpression=condition)
+        expressions = expressed(values, UpdateExpression=update, ConditionExpression=condition)
         client = self._session.client("dynamodb", retry=False)
-        new: Item = client.update_item(TableName=self.name, Key=key, ReturnValues="ALL_NEW", **said)["Attributes"]
+        new: Item = client.update_item(TableName=self.name, Key=key, ReturnValues="ALL_NEW", **expressions)[
+            "Attributes"
+        ]
         return new
 
     def delete(self, key: Key, condition: str = "", values: Item | None = None) -> None:
@@ -118,15 +120,17 @@ class Table:
             arguments["Limit"] = limit
         filtered = options.pop("FilterExpression", "")
         held = options.pop("ProjectionExpression", "")
-        said = expressed(values, KeyConditionExpression=condition, FilterExpression=filtered, ProjectionExpression=held)
-        for page in self._pages(**arguments, **options, **said):
+        expressions = expressed(
+            values, KeyConditionExpression=condition, FilterExpression=filtered, ProjectionExpression=held
+        )
+        for page in self._pages(**arguments, **options, **expressions):
             yield from page.get("Items", ())
 
     def count(self, condition: str, values: Item, *, index: str = "") -> int:
         """Return how many items a partition has."""
         where = {"IndexName": index} if index else {"ConsistentRead": True}
-        said = expressed(values, KeyConditionExpression=condition)
-        return sum(int(page["Count"]) for page in self._pages(Select="COUNT", **where, **said))
+        expressions = expressed(values, KeyConditionExpression=condition)
+        return sum(int(page["Count"]) for page in self._pages(Select="COUNT", **where, **expressions))
 
     def _pages(self, **arguments: Any) -> Iterator[dict[str, Any]]:
         while True:
@@ -143,8 +147,8 @@ class Table:
         waits = _BACKOFF.waits()
         while waiting:
             asked, waiting = waiting[:_BATCH], waiting[_BATCH:]
-            wanted = {self.name: {"Keys": asked, "ConsistentRead": consistent}}
-            answer = self._call("BatchGetItem", RequestItems=wanted)
+            request = {self.name: {"Keys": asked, "ConsistentRead": consistent}}
+            answer = self._call("BatchGetItem", RequestItems=request)
             found += answer["Responses"].get(self.name, [])
             left = answer.get("UnprocessedKeys", {}).get(self.name, {}).get("Keys", [])
             if left and not next(waits):
@@ -158,8 +162,8 @@ class Table:
 
     def updating(self, key: Key, update: str, values: Item, condition: str = "") -> Write:
         """Return an update as a part of a transaction."""
-        said = expressed(values, UpdateExpression=update, ConditionExpression=condition)
-        return {"Update": {"Key": key, **said}}
+        expressions = expressed(values, UpdateExpression=update, ConditionExpression=condition)
+        return {"Update": {"Key": key, **expressions}}
 
     def deleting(self, key: Key, condition: str = "", values: Item | None = None) -> Write:
         """Return a deletion as a part of a transaction."""
@@ -176,9 +180,9 @@ class Table:
         https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
         """
         items = [
-            {verb: {"TableName": self.name, "ReturnValuesOnConditionCheckFailure": "ALL_OLD", **said}}
+            {verb: {"TableName": self.name, "ReturnValuesOnConditionCheckFailure": "ALL_OLD", **expressions}}
             for write in writes
-            for verb, said in write.items()
+            for verb, expressions in write.items()
         ]
         token = os.urandom(16).hex()
         waits = _BACKOFF.waits()
@@ -222,9 +226,9 @@ class Table:
                 raise self._busy(operation, busy)
 
     def _busy(self, operation: str, error: Exception | None) -> BackendError:
-        told = BackendError(f"The table {self.name} is too busy for {operation}.", hint="Try again in a moment.")
-        self._log(operation, error or told)
-        return told
+        busy = BackendError(f"The table {self.name} is too busy for {operation}.", hint="Try again in a moment.")
+        self._log(operation, error or busy)
+        return busy
 
     def _log(self, operation: str, error: Exception) -> None:
         log_failure(error, f"dynamodb:{operation}", f"table/{self.name}")
@@ -358,8 +362,8 @@ def turn_key(predictor: str, user: str) -> Key:
 
 def once_key(user: str, predictor: str, idempotency_key: str) -> Key:
     """Return where the run of an idempotency key is named; any text of any length is a key."""
-    said = json.dumps([user, predictor, idempotency_key]).encode()
-    return key(f"ONCE#{hashlib.sha256(said).hexdigest()}", "ONCE")
+    identity = json.dumps([user, predictor, idempotency_key]).encode()
+    return key(f"ONCE#{hashlib.sha256(identity).hexdigest()}", "ONCE")
 
 
 def state_key(name: str) -> Key:
