@@ -71,13 +71,13 @@ class Processes:
     def realtime(
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
-        """See `Housing`."""
+        """Return how a process of a realtime predictor is started."""
         return _start(item, worker_command(_python(item)), predictor, settings, secrets)
 
     def worker(
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
-        """See `Housing`."""
+        """Return how a batch worker's process is started."""
         return _start(item, launcher.worker_command(_python(item)), predictor, settings, secrets)
 
     def close(self) -> None:

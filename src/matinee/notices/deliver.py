@@ -183,7 +183,7 @@ class SmtpSender:
         self._title = title
 
     def send(self, message: Message) -> None:
-        """See `Sender`. An address the server refuses for good is final, and so is one of a domain not allowed."""
+        """Send one message. An address the server refuses for good is final, and so is one of a domain not allowed."""
         try:
             check_email(message.to, self._settings)
         except InputError as error:

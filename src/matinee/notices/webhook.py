@@ -59,7 +59,7 @@ class WebhookSender:
         self._settings = settings
 
     def send(self, message: Message) -> None:
-        """See `Sender`. Redirects are not followed; 410 and a private address are final."""
+        """Send one message. Redirects are not followed; 410 and a private address are final."""
         try:
             target = check_url(message.to, self._settings)
         except InputError as error:

@@ -245,14 +245,14 @@ class Containers:
     def realtime(
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
-        """See `Housing`."""
+        """Return how a container of a realtime predictor is started."""
         names = [name for name in reserved_names() if name != "LAMBDA_TASK_ROOT"]  # a place on this machine
         return self._start("realtime", item, predictor, settings, secrets, more=names)
 
     def worker(
         self, item: InspectedComponent, predictor: PredictorManifest, settings: Settings, secrets: Mapping[str, str]
     ) -> Start:
-        """See `Housing`."""
+        """Return how a container of a batch worker is started; it ends with this process."""
         start = self._start("worker", item, predictor, settings, secrets)
         return replace(start, command=[sys.executable, "-I", "-S", "-c", _WITH_LIFELINE, *start.command])
 

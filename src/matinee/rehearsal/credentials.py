@@ -176,11 +176,11 @@ class CredentialServer:
         return f"{endpoint}{PATH}{secret}"
 
     def wants(self, call: Call) -> bool:
-        """See `Player`."""
+        """Whether a task asks for the credentials of its role."""
         return call.head.target.startswith(PATH)
 
     def play(self, call: Call) -> Reply | None:
-        """See `Player`."""
+        """Return the credentials of the task's role, 404 for an unknown secret."""
         workload = self._roles_of_secrets.get(call.head.target.removeprefix(PATH))
         if workload is None:
             return Reply(404)

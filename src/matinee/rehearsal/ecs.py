@@ -119,12 +119,12 @@ class EcsPlayer:
         }
 
     def wants(self, call: Call) -> bool:
-        """See `Player`."""
+        """Whether this is a call of ECS that is played here."""
         target = call.head.get("x-amz-target")
         return target.startswith(TARGET) and call.operation in self._operations
 
     def play(self, call: Call) -> Reply | None:
-        """See `Player`: a caller the emulator does not know is left to it."""
+        """Run, describe, list or stop tasks as the caller may. A caller the emulator does not know is left to it."""
         if self._roles.known(call.key) is None:
             return None
         caller = Caller(self._clients("iam"), self._roles.principal_of(call.key))

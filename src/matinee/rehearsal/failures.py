@@ -330,11 +330,11 @@ class _Throttled:
         self.count = 0
 
     def wants(self, call: Call) -> bool:
-        """See `Player`."""
+        """Whether a workload calls the table."""
         return call.service == "dynamodb" and bool(self._role_of(call.key))
 
     def play(self, _call: Call) -> Reply | None:
-        """See `Player`."""
+        """Refuse one call in four as throttled."""
         self._seen += 1
         if self._seen % THROTTLED_ONE_IN:
             return None

@@ -56,12 +56,12 @@ class Functions:
         self._http.clear()
 
     def wants(self, call: Call) -> bool:
-        """See `Player`."""
+        """Whether a function is invoked."""
         path = call.head.target.partition("?")[0]
         return call.head.method == "POST" and path.startswith(PREFIX) and path.endswith(SUFFIX)
 
     def play(self, call: Call) -> Reply | None:
-        """See `Player`: a caller the emulator does not know is left to it."""
+        """Invoke the function as this caller. A caller the emulator does not know is left to it."""
         who = self._roles.known(call.key)
         if who is None:
             return None

@@ -161,12 +161,12 @@ class Judge:
         self._callers.clear()
 
     def wants(self, call: Call) -> bool:
-        """See `Player`."""
+        """Whether a role makes a call that is judged here."""
         is_ours = call.service in _ALWAYS or (call.service, call.operation) in _RESOURCES
         return is_ours and bool(self._roles.principal_of(call.key))
 
     def play(self, call: Call) -> Reply | None:
-        """See `Player`."""
+        """Refuse the call if the role's policies do not allow it."""
         caller = self._caller(self._roles.principal_of(call.key))
         if call.service == "dynamodb" and not caller.speaks_of("dynamodb:LeadingKeys"):
             return None
@@ -349,11 +349,11 @@ class Recorder:
         self._lock = threading.Lock()
 
     def wants(self, call: Call) -> bool:
-        """See `Player`."""
+        """Whether a role calls."""
         return bool(self._role_of(call.key))
 
     def play(self, call: Call) -> Reply | None:
-        """See `Player`."""
+        """Record the call, which the emulator then answers."""
         with self._lock:
             known = self._calls[self._role_of(call.key)][kind_of(call)]
             if len(known) < _PER_KIND:

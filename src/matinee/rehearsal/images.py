@@ -98,7 +98,7 @@ class FolderImages:
         return digest
 
     def folder_of(self, reference: str) -> ImageFolder:
-        """See `machine.Images`."""
+        """Return the folder of an image; ImageMissingError when there is none."""
         tag = self._tag_of(reference)
         folder = self._base / tag
         if not (folder / _CARD).exists():
@@ -193,7 +193,7 @@ class FolderSource:
         inspected: Sequence[InspectedComponent],
         architecture_of: Callable[[str], str],  # noqa: ARG002 (this machine's)
     ) -> tuple[WantedImage, ...]:
-        """See `ImageSource`."""
+        """Return the image of every component and of the UI, without making any folder."""
         self._inspected = {item.manifest.name: item for item in inspected}
         self._ui = {file.path: file.source for file in ui_context(project).files}
         digest = _digest(self._ui)
@@ -201,7 +201,7 @@ class FolderSource:
         return (*(WantedImage(i.manifest.name, _tag(i.manifest), i.manifest) for i in inspected), ui)
 
     def push(self, expected: Sequence[WantedImage], cloud: Cloud, report: Report) -> Mapping[str, str]:
-        """See `ImageSource`."""
+        """Make a folder for each image and register it; return their digests by component."""
         digests = {}
         for image in expected:
             if image.component == UI_COMPONENT:
@@ -248,7 +248,7 @@ class EngineMachine:
         self._host = f"{os.getpid()}-{time.time_ns():x}"
 
     def command(self, workload: Workload, added: Mapping[str, str], port: int, name: str) -> Command:
-        """See `Machine`."""
+        """Return the command that runs the workload in a container."""
         variables = {**workload.environment, **added, LIFELINE_FD: "0"}
         reserved = [] if workload.container else [n for n in reserved_names() if n != "LAMBDA_TASK_ROOT"]
         image = f"{urlsplit(self._endpoint()).netloc}/{workload.image.partition('/')[2]}"
@@ -267,7 +267,7 @@ class EngineMachine:
         return Command(arguments, {**mine, **self._engine.variables, **variables}, is_contained=True)
 
     def kill(self, name: str) -> None:
-        """See `Machine`."""
+        """Kill the container of this name."""
         self._engine.run("kill", name, check=False)
 
     def close(self) -> None:
@@ -289,6 +289,6 @@ class EngineSource(EngineImages):
     def plan(
         self, project: Project, inspected: Sequence[InspectedComponent], _architecture_of: Callable[[str], str]
     ) -> tuple[WantedImage, ...]:
-        """See `ImageSource`."""
+        """Return the image of every component and of the UI, without building any."""
         architecture = "arm64" if self._engine_here().platform.endswith("arm64") else "x86_64"
         return super().plan(project, inspected, lambda _component: architecture)

@@ -85,17 +85,17 @@ class Processes:
         self._images = images
 
     def command(self, workload: Workload, added: Mapping[str, str], port: int, name: str) -> Command:  # noqa: ARG002
-        """See `Machine`."""
+        """Return the command that runs the workload in the folder of its image."""
         folder = self._images.folder_of(workload.image)
         variables = {**passed_on(), **folder.variables, **workload.environment, **added}
         start = (str(folder.python), "-m", "matinee.start", *workload.command, *listening(port))
         return Command(start, variables, str(folder.path))
 
     def kill(self, name: str) -> None:
-        """See `Machine`."""
+        """Do nothing: ending the command is enough."""
 
     def close(self) -> None:
-        """See `Machine`."""
+        """Do nothing: workloads leave nothing."""
 
 
 def listening(port: int) -> tuple[str, ...]:

@@ -240,11 +240,11 @@ class ServicePlayer:
         self._roles = roles
 
     def wants(self, call: Call) -> bool:
-        """See `Player`."""
+        """Whether a person asks for services of ECS."""
         return call.operation == "DescribeServices" and call.service == "ecs" and self._roles.is_person(call.key)
 
     def play(self, call: Call) -> Reply | None:
-        """See `Player`."""
+        """Return the services as they run here."""
         ecs = self._clients("ecs", self._roles.known(call.key))
         try:
             answer = ecs.describe_services(**json.loads(call.body))
@@ -266,11 +266,11 @@ class TargetHealthPlayer:
         self._roles = roles
 
     def wants(self, call: Call) -> bool:
-        """See `Player`."""
+        """Whether a known caller calls the load balancer."""
         return call.service == "elasticloadbalancing" and self._roles.known(call.key) is not None
 
     def play(self, call: Call) -> Reply | None:
-        """See `Player`: whoever may not ask is refused by the emulator."""
+        """Return the health of the targets. Whoever may not ask is refused by the emulator."""
         form = dict(parse_qsl(call.body.decode(), keep_blank_values=True))
         if form.get("Action") != "DescribeTargetHealth":
             return None
@@ -336,11 +336,14 @@ class StackPlayer:
         self._http = urllib3.PoolManager(retries=False, timeout=_TIMEOUT_S)
 
     def wants(self, call: Call) -> bool:
-        """See `Player`."""
+        """Whether CloudFormation is called."""
         return call.service == "cloudformation"
 
     def play(self, call: Call) -> Reply | None:
-        """See `Player`: a caller the emulator does not know is left to it."""
+        """Return the stacks, in progress while their services are not steady.
+
+        A caller the emulator does not know is left to it.
+        """
         who = self._roles.known(call.key)
         form = dict(parse_qsl(call.body.decode(), keep_blank_values=True))
         if who is None or form.get("Action") != "DescribeStacks":

@@ -131,11 +131,11 @@ class Card:
         self._says = says
 
     def wants(self, call: Call) -> bool:
-        """See `Player`."""
+        """Whether the rehearsal's card is asked for."""
         return call.head.method == "GET" and call.head.target == CARD
 
     def play(self, _call: Call) -> Reply | None:
-        """See `Player`."""
+        """Return the card as JSON."""
         return Reply(200, json.dumps(self._says).encode(), {"content-type": "application/json"})
 
 
@@ -156,11 +156,11 @@ class Stopped:
         self._error = error
 
     def wants(self, _call: Call) -> bool:
-        """See `Player`."""
+        """Whether the rehearsal itself has failed."""
         return self._error.has_happened
 
     def play(self, _call: Call) -> Reply | None:
-        """See `Player`."""
+        """Refuse the call."""
         return Reply(400, b'{"__type": "RehearsalFailed", "message": "The rehearsal itself failed."}')
 
 

@@ -50,7 +50,7 @@ class S3Files:
         media_type: str = "application/octet-stream",
         replace: bool = True,
     ) -> int:
-        """See `ports.Files`."""
+        """Write a file and return its size in bytes."""
         about: dict[str, Any] = {**self._at(key), "ContentType": media_type}
         once = {} if replace else {"IfNoneMatch": "*"}
         stream = io.BytesIO(data) if isinstance(data, bytes | bytearray | memoryview) else data
@@ -89,26 +89,26 @@ class S3Files:
             return size, [upload.result()["ETag"] for upload in sent]
 
     def read(self, key: str) -> bytes:
-        """See `ports.Files`."""
+        """Return the whole file. Raises NotFoundError if there is none."""
         with self.open(key) as stream:
             return stream.read()
 
     def open(self, key: str) -> BinaryIO:
-        """See `ports.Files`; the stream can seek, and goes on where a broken connection left it."""
+        """Return a stream of the file. The stream can seek, and goes on where a broken connection left it."""
         if not key:
             raise NotFoundError("There is no file ''.")
         stream = ObjectStream(lambda **options: self._got(key, **options))
         return cast(BinaryIO, io.BufferedReader(stream, _BUFFER))
 
     def list(self, prefix: str) -> Iterator[str]:
-        """See `ports.Files`; S3 keeps the order of UTF-8."""
+        """Yield the keys under a prefix in order. S3 keeps the order of UTF-8."""
         pages = self._session.client("s3").get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
         following = iter(pages)
         while page := self._explained("s3:ListBucket", prefix, lambda: next(following, None)):
             yield from (found["Key"] for found in page.get("Contents", ()))
 
     def delete(self, keys: Iterable[str]) -> None:
-        """See `ports.Files`."""
+        """Delete files; missing keys are no error."""
         keys = [key for key in keys if key]
         for key in keys:
             if not _is_xml(key):
@@ -123,7 +123,10 @@ class S3Files:
                 raise LimitError(f"The file {error['Key']!r} cannot be deleted: {error.get('Message')}.")
 
     def download_url(self, key: str, *, name: str = "", media_type: str = "") -> str | None:
-        """See `ports.Files`; signed now, for LINK_S seconds, and saved by the browser, never shown by it."""
+        """Return a link by which a browser saves the file.
+
+        It is signed now, for LINK_S seconds, and saved by the browser, never shown by it.
+        """
         saved = f"attachment; filename*=UTF-8''{quote(name or key.rpartition('/')[2], safe='')}"
         parameters = {**self._at(key), "ResponseContentDisposition": saved}
         if media_type:

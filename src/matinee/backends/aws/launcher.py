@@ -84,7 +84,7 @@ class AwsLauncher:
         self._release = release
 
     def launch(self, slot: Slot) -> str:
-        """See `ports.Launcher`."""
+        """Start a worker for the slot and return its handle."""
         if not self._wants_gpu(slot.predictor):
             return self._ecs.launch(slot)
         if not self._has_queue:
@@ -95,13 +95,13 @@ class AwsLauncher:
         return self._batch.launch(slot)
 
     def status(self, slots: Sequence[Slot]) -> dict[str, LaunchStatus]:
-        """See `ports.Launcher`."""
+        """Return by token whether the worker of each slot has ended."""
         jobs = [slot for slot in slots if self._is_job(slot)]
         tasks = [slot for slot in slots if not self._is_job(slot)]
         return {**(self._ecs.status(tasks) if tasks else {}), **(self._batch.status(jobs) if jobs else {})}
 
     def stop(self, slot: Slot) -> None:
-        """See `ports.Launcher`."""
+        """Ask the worker of the slot to end."""
         (self._batch if self._is_job(slot) else self._ecs).stop(slot)
 
     def _is_job(self, slot: Slot) -> bool:

@@ -68,7 +68,7 @@ class Pools:
     _lists: Lists
 
     def pools(self) -> list[str]:
-        """See `ports.Store`."""
+        """Return the predictors that have unfinished entries or taken slots."""
         return [predictor for predictor in self._lists.predictors() if self._is_awake(predictor)]
 
     def _is_awake(self, predictor: str) -> bool:
@@ -76,12 +76,15 @@ class Pools:
         return next(entries, None) is not None or bool(self.pool(predictor).slots)
 
     def pool(self, predictor: str) -> Pool:
-        """See `ports.Store`."""
+        """Return the pool of a predictor with its taken slots."""
         partition = pool_key(predictor)["pk"]
         return pool_from(predictor, list(self._table.query("#pk = :pk", {":pk": partition})))
 
     def take_slot(self, slot: Slot) -> bool:
-        """See `ports.Store`; taken by the same token counts as taken now: our answer may have been lost."""
+        """Take a free slot; False if it is taken.
+
+        A slot that the same token took counts as taken now: our answer may have been lost.
+        """
         self._lists.register(slot.predictor)
         try:
             self._table.put(slot_item(slot), "attribute_not_exists(#pk)")
@@ -90,7 +93,10 @@ class Pools:
         return True
 
     def update_slot(self, slot: Slot) -> bool:
-        """See `ports.Store`; an empty handle leaves the known one."""
+        """Write the handle and `renewed_at` of a slot that still has this token, else False.
+
+        An empty handle leaves the known one.
+        """
         where = slot_key(slot.predictor, slot.number)
         handle = ", #handle = :handle" if slot.handle else ""
         values: Item = {":token": s(slot.token)} | ({":handle": s(slot.handle)} if slot.handle else {})
@@ -112,7 +118,10 @@ class Pools:
         return True
 
     def free_slot(self, slot: Slot, *, wake: int | None = None) -> bool:
-        """See `ports.Store`; after a lost answer it may say False though the slot is free: look at the pool."""
+        """Free the slot if it still has this token and the pool was not woken meanwhile.
+
+        After a lost answer it may say False though the slot is free: look at the pool.
+        """
         where, mine = slot_key(slot.predictor, slot.number), {":token": s(slot.token)}
         try:
             if wake is None:
@@ -126,7 +135,7 @@ class Pools:
         return True
 
     def note(self, predictor: str, text: str) -> None:
-        """See `ports.Store`."""
+        """Record on the pool why nothing starts."""
         self._table.update(pool_key(predictor), "SET #note = :note", {":note": s(plain(text))})
 
 
@@ -152,11 +161,11 @@ class Queue:
         return entry
 
     def due(self, predictor: str, now: float, limit: int = 1) -> list[Entry]:
-        """See `ports.Store`."""
+        """Return the first entries in fair order that are due now."""
         return self._first(predictor, limit, visible_by=now)
 
     def entries(self, predictor: str, limit: int = 1000) -> list[Entry]:
-        """See `ports.Store`."""
+        """Return unfinished entries in fair order, leased ones included."""
         return self._first(predictor, limit)
 
     def _first(self, predictor: str, limit: int, visible_by: float = float("inf")) -> list[Entry]:
@@ -175,11 +184,11 @@ class Queue:
         return sorted(found, key=_in_fair_order)[:limit]
 
     def leased(self, predictor: str) -> list[Entry]:
-        """See `ports.Store`."""
+        """Return the entries that workers hold, expired leases included."""
         return sorted((e for e in self._ever_claimed(predictor) if e.is_leased), key=_in_fair_order)
 
     def next_due_at(self, predictor: str, now: float) -> float | None:
-        """See `ports.Store`."""
+        """Return when the next entry becomes due, None if none will."""
         times = map(_due_at, self._ever_claimed(predictor))
         return min((at for at in times if at > now), default=None)
 
@@ -189,12 +198,15 @@ class Queue:
         return all_readable(self._entry, items, name_of)
 
     def unfinished(self, user: str) -> int:
-        """See `ports.Store`; eventually consistent."""
+        """Return how many unfinished entries this user has; eventually consistent."""
         values = {":user": s(f"U#{plain(user)}")}
         return self._table.count("#open_user = :user", values, index="unfinished")
 
     def heartbeat(self, entry: Entry, *, visible_at: float, progress: Progress) -> Entry | None:
-        """See `ports.Store`; 1 write unit, however large the run is."""
+        """Renew the lease if its owner still holds it; return the entry as it is now, else None.
+
+        It costs 1 write unit, however large the run is.
+        """
         values: Item = {
             ":visible_at": n(visible_at),
             ":progress": s(progress_text(progress)),
@@ -238,13 +250,13 @@ class DynamoStore(Pools, Queue, Values):
     # --- runs -------------------------------------------------------------------------------------------------
 
     def submit(self, runs: Sequence[Run]) -> list[Run]:
-        """See `ports.Store`; a run whose id is known is not put again either."""
+        """Put queued runs with their entries, all or none. A run whose id is known is not put again either."""
         for predictor in {run.predictor for run in runs}:
             self._lists.register(predictor)
         return Submission(self._table, self.run, self._places).put(runs)
 
     def record(self, run: Run) -> None:
-        """See `ports.Store`; recording the same run again changes nothing."""
+        """Put a finished realtime run. Recording the same run again changes nothing."""
         self._lists.register(run.predictor)
         item = run_item(run)
         check_size(item, f"Run {run.id}")
@@ -255,7 +267,7 @@ class DynamoStore(Pools, Queue, Values):
         self._remember(run, item)
 
     def run(self, run_id: str) -> Run | None:
-        """See `ports.Store`."""
+        """Return the run, None if there is none."""
         known = self._finished.get(run_id)
         if known is not None:
             return known
@@ -282,11 +294,14 @@ class DynamoStore(Pools, Queue, Values):
         return {run_id: run for run_id, run in runs.items() if run is not None}
 
     def runs(self, query: RunQuery) -> list[Run]:
-        """See `ports.Store`; read through indexes, so eventually consistent."""
+        """Return a page of runs, newest first. It is read through indexes, so eventually consistent."""
         return self._lists.runs(query)
 
     def apply(self, *changes: Change) -> bool:
-        """See `ports.Store`; the pool's turn follows in a call of its own, since only fairness hangs on it."""
+        """Compare and swap runs and entries, all or none; False if something moved.
+
+        The pool's turn follows in a call of its own, since only fairness hangs on it.
+        """
         writes = [write for change in changes for write in self._writes(change)]
         for predictor in {change.after.predictor for change in changes if change.wake}:
             times = sum(change.wake and change.after.predictor == predictor for change in changes)
@@ -350,7 +365,10 @@ class DynamoStore(Pools, Queue, Values):
                 return  # another worker is further already; or turns are a little less fair, but the change is made
 
     def entry(self, predictor: str, run_id: str) -> Entry | None:
-        """See `ports.Store`. An entry moves once, when first claimed: so looking there last misses nothing."""
+        """Return the queue entry of an unfinished run.
+
+        An entry moves once, when first claimed: so looking there last misses nothing.
+        """
         known = self._places.get(run_id)
         if known is None:
             run = self.run(run_id)
@@ -367,11 +385,14 @@ class DynamoStore(Pools, Queue, Values):
     # --- feedback and release -----------------------------------------------------------------------------------
 
     def put_feedback(self, feedback: Feedback) -> None:
-        """See `ports.Store`."""
+        """Put or replace a user's feedback on a run."""
         self._table.put(_feedback_item(feedback))
 
     def change_feedback(self, run_id: str, user: str, changes: Mapping[str, Json]) -> Feedback:
-        """See `ports.Store`: put on the condition that nobody has changed it since it was read."""
+        """Change the named fields of a user's feedback on a run and return it.
+
+        It is put on the condition that nobody has changed it since it was read.
+        """
         while True:
             old = self._table.get(_feedback_key(run_id, user))
             known = readable(feedback_from, old, name_of(old)) if old else None
@@ -382,25 +403,31 @@ class DynamoStore(Pools, Queue, Values):
                 return feedback
 
     def feedback(self, run_id: str) -> list[Feedback]:
-        """See `ports.Store`."""
+        """Return all feedback of a run."""
         values = {":pk": run_key(run_id)["pk"], ":sk": s("FEEDBACK#")}
         items = self._table.query("#pk = :pk AND begins_with(#sk, :sk)", values)
         return all_readable(feedback_from, items, name_of)
 
     def feedback_since(self, at: float, *, after: Feedback | None = None, limit: int = 1000) -> list[Feedback]:
-        """See `ports.Store`; read through an index, so eventually consistent."""
+        """Return a page of the feedback given since a time, oldest first.
+
+        It is read through an index, so eventually consistent.
+        """
         return self._lists.feedback(feedback_id(after) if after else feedback_id(at), limit)
 
     def release(self) -> Release | None:
-        """See `ports.Store`; the body is read again only when another is live."""
+        """Return the release that is live, None before the first deploy.
+
+        The body is read again only when another is live.
+        """
         return self._releases.live()
 
     def put_release(self, release: Release) -> None:
-        """See `ports.Store`."""
+        """Make this release live."""
         self._releases.put(release)
 
     def close(self) -> None:
-        """See `ports.Store`."""
+        """Close the connections."""
         self._session.close()
 
 

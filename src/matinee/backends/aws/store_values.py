@@ -48,15 +48,18 @@ class Values:
     _table: Table
 
     def state_get(self, key: str) -> Json:
-        """See `ports.Store`. Raises BackendError for a damaged value: as None it would be counted from anew."""
+        """Return the shared value, None if there is none.
+
+        Raises BackendError for a damaged value: as None it would be counted from anew.
+        """
         return _value(self._table.get(state_key(key)))
 
     def state_set(self, key: str, value: Json) -> None:
-        """See `ports.Store`. Raises LimitError for a value over 400 KB."""
+        """Set the shared value; None removes it. Raises LimitError for a value over 400 KB."""
         self._table.put(_item(state_key(key), value, f"state[{key!r}]"))
 
     def state_increment(self, key: str, by: float) -> float:
-        """See `ports.Store`. Raises ConflictError if the value is not a number.
+        """Add to a shared number atomically and return the sum. Raises ConflictError if the value is not a number.
 
         Raises BackendError when the answer was lost and it cannot be known any more whether it was counted.
         """
@@ -75,22 +78,22 @@ class Values:
         return new
 
     def state_swap(self, key: str, old: Json, new: Json) -> bool:
-        """See `ports.Store`."""
+        """Set the shared value if it is still `old`."""
         return _swapped(self._table, state_key(key), old, new, f"state[{key!r}]")
 
     def document(self, kind: str, key: str) -> Json:
-        """See `ports.Store`."""
+        """Return one document of a kind, None if there is none."""
         item = self._table.get(document_key(kind, key))
         return readable(_decoded, item, name_of(item)) if item else None
 
     def documents(self, kind: str) -> dict[str, Json]:
-        """See `ports.Store`."""
+        """Return all documents of a kind by key, in order."""
         items = self._table.query("#pk = :pk", {":pk": s(f"DOC#{kind}")})
         read = {item["sk"]["S"].removeprefix("K#"): readable(_decoded, item, name_of(item)) for item in items}
         return {key: value for key, value in read.items() if value is not None}
 
     def put_document(self, kind: str, key: str, value: Json) -> None:
-        """See `ports.Store`. Raises LimitError for a value over 400 KB."""
+        """Put or replace a document; None removes it. Raises LimitError for a value over 400 KB."""
         where = document_key(kind, key)
         if value is None:
             self._table.delete(where)
@@ -98,7 +101,7 @@ class Values:
             self._table.put(_item(where, value, f"The {kind} {key!r}"))
 
     def swap_document(self, kind: str, key: str, old: Json, new: Json) -> bool:
-        """See `ports.Store`."""
+        """Set a document if it is still `old`; None means absent."""
         return _swapped(self._table, document_key(kind, key), old, new, f"The {kind} {key!r}")
 
 

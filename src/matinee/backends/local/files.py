@@ -39,7 +39,7 @@ class FolderFiles:
         media_type: str = "application/octet-stream",
         replace: bool = True,
     ) -> int:
-        """See `ports.Files`; the media type travels in the reference to the file."""
+        """Write a file and return its size in bytes. The media type travels in the reference to the file."""
         del media_type
         target = self._path(key)
         partial = self.folder / _UNFINISHED / os.urandom(12).hex()
@@ -55,22 +55,22 @@ class FolderFiles:
         return size_bytes
 
     def read(self, key: str) -> bytes:
-        """See `ports.Files`."""
+        """Return the whole file. Raises NotFoundError if there is none."""
         with self.open(key) as stream:
             return stream.read()
 
     def open(self, key: str) -> BinaryIO:
-        """See `ports.Files`."""
+        """Return a stream of the file. Raises NotFoundError if there is none."""
         with _explain_errors(key, "read"):
             return self._path(key).open("rb")
 
     def download_url(self, key: str, *, name: str = "", media_type: str = "") -> str | None:
-        """See `ports.Files`: None, the app serves it."""
+        """Return None: the app itself serves the file."""
         del key, name, media_type
         return None
 
     def list(self, prefix: str) -> Iterator[str]:
-        """See `ports.Files`."""
+        """Yield the keys under a prefix in order."""
         within = prefix.rpartition("/")[0]
         start = self.folder.joinpath(*_folders(within)) if "/" in prefix else self.folder
         with _explain_errors(prefix, "listed"):
@@ -78,7 +78,7 @@ class FolderFiles:
         yield from (key for key in keys if key.startswith(prefix))
 
     def delete(self, keys: Iterable[str]) -> None:
-        """See `ports.Files`."""
+        """Delete files; missing keys are no error."""
         for key in keys:
             with _explain_errors(key, "deleted"), suppress(FileNotFoundError, NotADirectoryError):
                 self._path(key).unlink()

@@ -65,16 +65,19 @@ class Values:
     _database: Database
 
     def state_get(self, key: str) -> Json:
-        """See `ports.Store`. Raises BackendError for a damaged value: as None it would be counted from anew."""
+        """Return the shared value, None if there is none.
+
+        Raises BackendError for a damaged value: as None it would be counted from anew.
+        """
         rows = self._database.read(_VALUE, (STATE, storable(key)))
         return _decode(STATE, key, rows[0][0]) if rows else None
 
     def state_set(self, key: str, value: Json) -> None:
-        """See `ports.Store`."""
+        """Set the shared value; None removes it."""
         self.put_document(STATE, key, value)
 
     def state_increment(self, key: str, by: float) -> float:
-        """See `ports.Store`. Raises ConflictError if the value is not a number."""
+        """Add to a shared number atomically and return the sum. Raises ConflictError if the value is not a number."""
         with self._database.write() as connection:
             old = _get(connection, STATE, key)
             if isinstance(old, bool) or not isinstance(old, int | float | None):
@@ -84,27 +87,27 @@ class Values:
             return total
 
     def state_swap(self, key: str, old: Json, new: Json) -> bool:
-        """See `ports.Store`."""
+        """Set the shared value if it is still `old`."""
         return self.swap_document(STATE, key, old, new)
 
     def document(self, kind: str, key: str) -> Json:
-        """See `ports.Store`."""
+        """Return one document of a kind, None if there is none."""
         rows = self._database.read(_VALUE, (kind, storable(key)))
         return readable(decode, rows[0][0], _name(kind, key)) if rows else None
 
     def documents(self, kind: str) -> dict[str, Json]:
-        """See `ports.Store`."""
+        """Return all documents of a kind by key, in order."""
         rows = self._database.read("SELECT key, value FROM documents WHERE kind = ? ORDER BY key", (kind,))
         read = {key: readable(decode, value, _name(kind, key)) for key, value in rows}
         return {key: value for key, value in read.items() if value is not None}
 
     def put_document(self, kind: str, key: str, value: Json) -> None:
-        """See `ports.Store`. Raises LimitError for a value over 400 KB."""
+        """Put or replace a document; None removes it. Raises LimitError for a value over 400 KB."""
         with self._database.write() as connection:
             _set(connection, kind, key, value)
 
     def swap_document(self, kind: str, key: str, old: Json, new: Json) -> bool:
-        """See `ports.Store`."""
+        """Set a document if it is still `old`; None means absent."""
         with self._database.write() as connection:
             if _get(connection, kind, key) != old:
                 return False
@@ -183,7 +186,7 @@ class SqliteStore(Values):
     # --- runs -------------------------------------------------------------------------------------------------
 
     def submit(self, runs: Sequence[Run]) -> list[Run]:
-        """See `ports.Store`; a run whose id is known is not put again either."""
+        """Put queued runs with their entries, all or none. A run whose id is known is not put again either."""
         with self._database.write() as connection:
             turns: dict[tuple[str, str], int] = {}
             put = [_put_unless_known(connection, run, turns) for run in runs]
@@ -192,17 +195,20 @@ class SqliteStore(Values):
             return put
 
     def record(self, run: Run) -> None:
-        """See `ports.Store`; recording the same run again changes nothing."""
+        """Put a finished realtime run. Recording the same run again changes nothing."""
         with self._database.write() as connection:
             connection.execute(f"{_PUT_RUN} ON CONFLICT (id) DO NOTHING", run_row(run))
 
     def run(self, run_id: str) -> Run | None:
-        """See `ports.Store`."""
+        """Return the run, None if there is none."""
         rows = self._database.read(f"{_RUN} WHERE id = ?", (run_id,))
         return readable(run_from, rows[0], name_of(rows[0])) if rows else None
 
     def runs(self, query: RunQuery) -> list[Run]:
-        """See `ports.Store`; a page is full though some rows cannot be read, else it would look like the last one."""
+        """Return a page of runs, newest first.
+
+        A page is full though some rows cannot be read, else it would look like the last one.
+        """
         found: list[Run] = []
         while missing := query.limit - len(found):
             rows = self._database.read(*_list_statement(replace(query, limit=missing)))
@@ -213,7 +219,7 @@ class SqliteStore(Values):
         return found
 
     def apply(self, *changes: Change) -> bool:
-        """See `ports.Store`."""
+        """Compare and swap runs and entries, all or none; False if something moved."""
         try:
             with self._database.write(durable=not all(change.is_claim for change in changes)) as connection:
                 for change in changes:
@@ -225,40 +231,40 @@ class SqliteStore(Values):
     # --- queue ------------------------------------------------------------------------------------------------
 
     def entry(self, predictor: str, run_id: str) -> Entry | None:
-        """See `ports.Store`."""
+        """Return the queue entry of an unfinished run."""
         rows = self._database.read(f"{_ENTRY} WHERE run_id = ? AND predictor = ?", (run_id, predictor))
         return entry_from(rows[0]) if rows else None
 
     def due(self, predictor: str, now: float, limit: int = 1) -> list[Entry]:
-        """See `ports.Store`."""
+        """Return the first entries in fair order that are due now."""
         sql = f"{_ENTRY} WHERE predictor = ? AND visible_at <= ? ORDER BY turn, run_id LIMIT ?"
         return [entry_from(row) for row in self._database.read(sql, (predictor, now, limit))]
 
     def leased(self, predictor: str) -> list[Entry]:
-        """See `ports.Store`."""
+        """Return the entries that workers hold, expired leases included."""
         held = "predictor = ? AND attempt > 0 AND owner != ''"
         sql = f"{_ENTRY} INDEXED BY queue_in_time WHERE {held} ORDER BY turn, run_id"
         return [entry_from(row) for row in self._database.read(sql, (predictor,))]
 
     def next_due_at(self, predictor: str, now: float) -> float | None:
-        """See `ports.Store`."""
+        """Return when the next entry becomes due, None if none will."""
         sql = "SELECT min(visible_at) FROM queue WHERE predictor = ? AND attempt > 0 AND visible_at > ?"
         ((at,),) = self._database.read(sql, (predictor, now))
         return None if at is None else float(at)
 
     def entries(self, predictor: str, limit: int = 1000) -> list[Entry]:
-        """See `ports.Store`."""
+        """Return unfinished entries in fair order, leased ones included."""
         sql = f"{_ENTRY} WHERE predictor = ? ORDER BY turn, run_id LIMIT ?"
         return [entry_from(row) for row in self._database.read(sql, (predictor, limit))]
 
     def unfinished(self, user: str) -> int:
-        """See `ports.Store`."""
+        """Return how many unfinished entries this user has."""
         sql = "SELECT count(*) FROM queue WHERE predictor IN (SELECT predictor FROM pools) AND user = ?"
         ((count,),) = self._database.read(sql, (user,))
         return int(count)
 
     def heartbeat(self, entry: Entry, *, visible_at: float, progress: Progress) -> Entry | None:
-        """See `ports.Store`."""
+        """Renew the lease if its owner still holds it; return the entry as it is now, else None."""
         sql = f"""
             UPDATE queue SET visible_at = ?, progress_fraction = ?, progress_message = ?, rev = rev + 1
             WHERE run_id = ? AND owner = ? AND attempt = ? RETURNING {ENTRY_COLUMNS}
@@ -271,21 +277,24 @@ class SqliteStore(Values):
     # --- pool -------------------------------------------------------------------------------------------------
 
     def pool(self, predictor: str) -> Pool:
-        """See `ports.Store`."""
+        """Return the pool of a predictor with its taken slots."""
         return pool_from(predictor, self._database.read(_POOL, (predictor,)))
 
     def pools(self) -> list[str]:
-        """See `ports.Store`."""
+        """Return the predictors that have unfinished entries or taken slots."""
         return [predictor for (predictor,) in self._database.read(_POOLS)]
 
     def take_slot(self, slot: Slot) -> bool:
-        """See `ports.Store`."""
+        """Take a free slot; False if it is taken."""
         with self._database.write(durable=False) as connection:
             connection.execute("INSERT OR IGNORE INTO pools (predictor) VALUES (?)", (slot.predictor,))
             return connection.execute(_PUT_SLOT, slot_row(slot)).rowcount == 1
 
     def update_slot(self, slot: Slot) -> bool:
-        """See `ports.Store`; an empty handle leaves the known one."""
+        """Write the handle and `renewed_at` of a slot that still has this token, else False.
+
+        An empty handle leaves the known one.
+        """
         sql = """
             UPDATE slots SET handle = coalesce(nullif(?, ''), handle), renewed_at = max(renewed_at, ?)
             WHERE predictor = ? AND number = ? AND token = ?
@@ -295,7 +304,7 @@ class SqliteStore(Values):
             return connection.execute(sql, values).rowcount == 1
 
     def free_slot(self, slot: Slot, *, wake: int | None = None) -> bool:
-        """See `ports.Store`."""
+        """Free the slot if it still has this token and the pool was not woken meanwhile."""
         sql = """
             DELETE FROM slots WHERE predictor = ? AND number = ? AND token = ?
             AND (? IS NULL OR EXISTS (SELECT 1 FROM pools p WHERE p.predictor = slots.predictor AND p.wake = ?))
@@ -305,7 +314,7 @@ class SqliteStore(Values):
             return connection.execute(sql, values).rowcount == 1
 
     def note(self, predictor: str, text: str) -> None:
-        """See `ports.Store`."""
+        """Record on the pool why nothing starts."""
         sql = "INSERT INTO pools (predictor, note) VALUES (?, ?) ON CONFLICT DO UPDATE SET note = excluded.note"
         with self._database.write(durable=False) as connection:
             connection.execute(sql, (predictor, storable(text)))
@@ -313,13 +322,13 @@ class SqliteStore(Values):
     # --- feedback and release -----------------------------------------------------------------------------
 
     def put_feedback(self, feedback: Feedback) -> None:
-        """See `ports.Store`."""
+        """Put or replace a user's feedback on a run."""
         row = feedback_row(feedback)
         with self._database.write() as connection:
             connection.execute(_PUT_FEEDBACK, row)
 
     def change_feedback(self, run_id: str, user: str, changes: Mapping[str, Json]) -> Feedback:
-        """See `ports.Store`."""
+        """Change the named fields of a user's feedback on a run and return it."""
         with self._database.write() as connection:
             rows = connection.execute(f"{_FEEDBACK} WHERE run_id = ? AND user = ?", (run_id, user)).fetchall()
             feedback = merge_feedback(next(iter(_feedback(rows)), None), run_id, user, changes)
@@ -327,11 +336,11 @@ class SqliteStore(Values):
             return feedback
 
     def feedback(self, run_id: str) -> list[Feedback]:
-        """See `ports.Store`."""
+        """Return all feedback of a run."""
         return _feedback(self._database.read(f"{_FEEDBACK} WHERE run_id = ? ORDER BY user", (run_id,)))
 
     def feedback_since(self, at: float, *, after: Feedback | None = None, limit: int = 1000) -> list[Feedback]:
-        """See `ports.Store`."""
+        """Return a page of the feedback given since a time, oldest first."""
         start: TableRow = (after.updated_at, after.run_id, after.user) if after else (at, "", "")
         while True:  # until something of a page can be read: an empty one is the end
             rows = self._database.read(_FEEDBACK_SINCE, (start[0], *start, limit))
@@ -342,7 +351,7 @@ class SqliteStore(Values):
             start = (updated_at, run_id, user)
 
     def release(self) -> Release | None:
-        """See `ports.Store`."""
+        """Return the release that is live, None before the first deploy."""
         rows = self._database.read("SELECT body FROM release")
         if not rows:
             return None
@@ -355,12 +364,12 @@ class SqliteStore(Values):
         return live[1]
 
     def put_release(self, release: Release) -> None:
-        """See `ports.Store`."""
+        """Make this release live."""
         with self._database.write() as connection:
             connection.execute("INSERT OR REPLACE INTO release (one, body) VALUES (1, ?)", (encode(to_json(release)),))
 
     def close(self) -> None:
-        """See `ports.Store`."""
+        """Close the connections."""
         self._database.close()
 
 
