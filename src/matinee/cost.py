@@ -27,7 +27,7 @@ from matinee.stack.templates import Template, app_template, data_template, edge_
 __all__ = ["Bill", "Line", "Usage", "monthly_cost"]
 
 
-# --- bill -------------------------------------------------------------------------------------------------------------
+# --- a bill of lines --------------------------------------------------------------------------------------------------
 # A bill: lines of quantity times price, and what is assumed of the app's use.
 
 
@@ -94,7 +94,7 @@ class Bill:
         return sum(line.usd for line in self.lines if line.subject == subject)
 
 
-# --- monthly ----------------------------------------------------------------------------------------------------------
+# --- the monthly cost -------------------------------------------------------------------------------------------------
 # `monthly_cost`: the lines of a month. First what runs whether anybody comes or not, then what use adds.
 
 GB_KB, GB_MB = 1024.0**2, 1024.0
@@ -119,7 +119,7 @@ def monthly_cost(
     return Bill(tuple(line for line in lines if line.quantity), usage, there.unpriced)
 
 
-# --- what runs anyway -----------------------------------------------------------------------------------------------
+# --- fixed costs ----------------------------------------------------------------------------------------------------
 
 
 def _running(there: Inventory) -> Iterator[Line]:
@@ -167,7 +167,7 @@ def _warm(functions: Sequence[Function], provisioned: Mapping[str, int]) -> Iter
         yield Line("realtime", f"{function.name} kept warm, {count} of it", gb_s, prices.LAMBDA_PROVISIONED_GB_S)
 
 
-# --- what use adds --------------------------------------------------------------------------------------------------
+# --- costs of use ---------------------------------------------------------------------------------------------------
 
 
 def _used(there: Inventory, usage: Usage) -> Iterator[Line]:
@@ -269,7 +269,7 @@ def _sent(there: Inventory, usage: Usage) -> Iterator[Line]:
         yield Line("load balancer", "what goes through it", sent_gb, prices.BALANCER_LCU_H, "a GB an hour is one LCU")
 
 
-# --- layout 2020 ------------------------------------------------------------------------------------------------------
+# --- the layout of 2020 -----------------------------------------------------------------------------------------------
 # The layout this framework began with in 2020, as a template: what it costs, beside what its document claimed.
 
 Json = Any
@@ -296,7 +296,7 @@ TEMPLATE: dict[str, Json] = {
 }
 
 
-# --- report -----------------------------------------------------------------------------------------------------------
+# --- the cost report --------------------------------------------------------------------------------------------------
 # `matinee cost`: the bill of an app's stage, what its switches would save, and the layouts beside it.
 
 Report = Callable[[str, str], None]

@@ -96,7 +96,7 @@ def file_error(why: str, hint: str = "") -> InputError:
     return InputError("", f"The file {why}", hint=hint)
 
 
-# --- the child --------------------------------------------------------------------------------------------------------
+# --- the child process ------------------------------------------------------------------------------------------------
 
 
 def serve(run: Callable[[BinaryIO, BinaryIO, Json], None]) -> None:

@@ -85,7 +85,7 @@ _PARTITIONS = {
     "eu-isoe-": "aws-iso-e", "eusc-": "aws-eusc",
 }  # fmt: skip
 
-# --- table schema -----------------------------------------------------------------------------------------------------
+# --- keys and indexes of the table ------------------------------------------------------------------------------------
 # The keys and indexes of the one DynamoDB table, which the stack makes. `backends/aws/store_keys` says what for.
 
 EXPIRES = "expires_at"  # the attribute DynamoDB deletes by (TTL), epoch seconds

@@ -281,7 +281,7 @@ def next_fair_share_rank(pool_rank: int, users_last_rank: int) -> int:
     return max(pool_rank, users_last_rank) + 1
 
 
-# --- transitions ------------------------------------------------------------------------------------------------
+# --- state transitions ------------------------------------------------------------------------------------------
 
 
 def _require(run: Run, *allowed: Status) -> None:

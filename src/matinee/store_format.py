@@ -102,7 +102,7 @@ def feedback_from(body: str) -> Feedback:
     return from_json(Feedback, decode(body))
 
 
-# --- what cannot be read ----------------------------------------------------------------------------------------
+# --- rows that cannot be read -----------------------------------------------------------------------------------
 
 
 def readable(read: Callable[[T], V], item: T, name: str) -> V | None:

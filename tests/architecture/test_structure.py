@@ -38,3 +38,13 @@ def test_files_are_subjects_of_at_most_500_lines(structure: ModuleType) -> None:
 
 def test_few_files_are_satellites_of_one_other(structure: ModuleType) -> None:
     assert len(structure.measure().satellites) <= 40
+
+
+def test_no_name_is_a_vague_word(structure: ModuleType) -> None:
+    assert structure.measure().vague == []
+
+
+def test_a_vague_name_is_found_where_there_is_one(structure: ModuleType) -> None:
+    source = "def blame_worker(told): said_of = [gone for gone in told]\nmessage = 1"
+    found = [line.rpartition(" ")[2] for line in structure.vague_names(structure.ast.parse(source))]
+    assert sorted(found) == ["blame_worker", "gone", "said_of", "told"]

@@ -117,7 +117,7 @@ def _digest(value: str) -> str:
     return hashlib.sha256(value.encode()).hexdigest()
 
 
-# --- how often one may guess --------------------------------------------------------------------------------------
+# --- throttling of failed sign-ins --------------------------------------------------------------------------------
 
 FREE = 4  # failures without a wait: people mistype
 FREE_BY_NAME = 8  # failures for one name, from whatever addresses

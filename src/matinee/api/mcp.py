@@ -91,7 +91,7 @@ def is_on(release: Release) -> bool:
     return bool(settings.get("mcp"))
 
 
-# --- mcp tools --------------------------------------------------------------------------------------------------------
+# --- predictors as MCP tools ------------------------------------------------------------------------------------------
 # Predictors as an assistant's tools. A batch predictor answers with its run; one more tool reads it.
 
 Json = Any

@@ -161,7 +161,7 @@ def _with_header(described: dict[str, Json], status: int) -> dict[str, Json]:
     return described
 
 
-# --- schemas ----------------------------------------------------------------------------------------------------------
+# --- schemas of the API -----------------------------------------------------------------------------------------------
 # The schemas of the API's own values, and a predictor's schemas as OpenAPI components.
 
 Schema = dict[str, Json]
@@ -259,7 +259,7 @@ def _lists() -> dict[str, Schema]:
     }
 
 
-# --- a predictor's own ------------------------------------------------------------------------------------------------
+# --- schemas of a predictor -------------------------------------------------------------------------------------------
 
 _CARRIERS = {  # how a marked value travels → its schema here
     "blob": ref("Blob"),

@@ -171,7 +171,7 @@ def idempotency_key(request: Request) -> str:
     return key
 
 
-# --- uploads ----------------------------------------------------------------------------------------------------------
+# --- uploads of files -------------------------------------------------------------------------------------------------
 # Uploads: a file goes into Files under the caller's own prefix, and its reference can be an input.
 
 IN_MEMORY_BYTES = MEGABYTE
@@ -247,7 +247,7 @@ def _put(call: Call, stream: Any, media_type: str, name: str, size: int) -> Resp
     return answer({"$blob": media_type, "name": name, "key": key, "size_bytes": stored}, 201)
 
 
-# --- later ------------------------------------------------------------------------------------------------------------
+# --- predictions beyond a request -------------------------------------------------------------------------------------
 # Predictions that may outlast a request: each in a thread of its own, known by its run's id from the beginning.
 #
 # An answer within `wait_s` is the response. Else the caller gets the run's id, the prediction runs on, and a small

@@ -145,7 +145,7 @@ def _is_here(request: Request) -> bool:
     return is_by_this_machine and is_of_this_machine and not refusal(request.headers, names_of("localhost"))
 
 
-# --- bodies -----------------------------------------------------------------------------------------------------------
+# --- reading request bodies -------------------------------------------------------------------------------------------
 
 
 class Bodies:
@@ -269,8 +269,7 @@ def _read_finite(text: str) -> float:
     return value
 
 
-# --- rates ------------------------------------------------------------------------------------------------------------
-# How many predictions a person may ask for in a minute: one token bucket each, in memory.
+# --- rate limits per person -------------------------------------------------------------------------------------------
 
 PEOPLE_REMEMBERED = 10_000  # people remembered; a full bucket is as good as none
 

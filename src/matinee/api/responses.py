@@ -86,7 +86,7 @@ def _chunks(stream: BinaryIO) -> Iterator[bytes]:
             yield chunk
 
 
-# --- problems ---------------------------------------------------------------------------------------------------------
+# --- problem details for errors ---------------------------------------------------------------------------------------
 # Errors as RFC 9457 problem details: what is wrong, what to do next, and where in the inputs; never a traceback.
 
 MEDIA_TYPE = "application/problem+json"
@@ -181,7 +181,7 @@ def _retry(error: MatineeError) -> dict[str, str]:
     return {"Retry-After": str(UNAVAILABLE_RETRY_S)} if isinstance(error, BackendError) else {}
 
 
-# --- views ------------------------------------------------------------------------------------------------------------
+# --- JSON of the API's values -----------------------------------------------------------------------------------------
 # Runs, feedback, predictors and blobs as the API shows them. Times are epoch seconds.
 
 
@@ -221,7 +221,7 @@ def feedback_json(feedback: Feedback) -> dict[str, Json]:
     return to_json(feedback)
 
 
-# --- blobs ------------------------------------------------------------------------------------------------------------
+# --- links to blobs ---------------------------------------------------------------------------------------------------
 
 
 def schema_of(client: Client, run: Run, part: Literal["parameters", "result"]) -> Schema:

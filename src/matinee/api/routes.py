@@ -149,7 +149,7 @@ def _read_text(kind: str, text: str) -> Json:
     return text
 
 
-# --- page -------------------------------------------------------------------------------------------------------------
+# --- the docs page ----------------------------------------------------------------------------------------------------
 # The docs page: a small reader of the OpenAPI document, all from this package: no other host is asked.
 
 FOLDER = Path(__file__).parent / "docs_page"
@@ -182,7 +182,7 @@ def _file(name: str) -> Response:
     return Response((FOLDER / name).read_bytes(), 200, _HEADERS, f"{_TYPES[Path(name).suffix]}; charset=utf-8")
 
 
-# --- api --------------------------------------------------------------------------------------------------------------
+# --- routes of the API ------------------------------------------------------------------------------------------------
 # The HTTP API beside the UI: an app's predictors and runs for programs (`/api/v1`) and assistants (`/mcp`).
 
 __all__ = ["routes"]

@@ -103,8 +103,7 @@ def _value(name: str) -> str:
     return str(typer.prompt(f"Value of {name} (hidden)", hide_input=True, err=True))
 
 
-# --- tokens -----------------------------------------------------------------------------------------------------------
-# `matinee token`: create, list, revoke.
+# --- matinee token: create, list, revoke ------------------------------------------------------------------------------
 
 Json = Any
 tokens = typer.Typer(help="Bearer tokens of the HTTP API: create, list, revoke.", no_args_is_help=True)
@@ -191,8 +190,7 @@ def _used(token: Token) -> str:
     return "never" if token.last_used_at is None else time.strftime(DAY_FORMAT, time.gmtime(token.last_used_at))
 
 
-# --- users ------------------------------------------------------------------------------------------------------------
-# `matinee users`: add, list, remove, password.
+# --- matinee users: add, list, remove, password -----------------------------------------------------------------------
 
 users = typer.Typer(help="Named users: add, list, remove; change a password.", no_args_is_help=True)
 PersonName = Annotated[str, typer.Argument(metavar="NAME", help="The name they sign in with.", show_default=False)]

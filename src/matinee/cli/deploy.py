@@ -137,7 +137,7 @@ def push(
     output.next_step(f"Next: matinee deploy --stage {stage}")
 
 
-# --- deploying --------------------------------------------------------------------------------------------------------
+# --- shared by deployment commands ------------------------------------------------------------------------------------
 # What the commands of a deployment show and ask: progress on stderr, one question before anything is made.
 
 Json = Any
@@ -171,7 +171,7 @@ def open_tools(build: str = "local") -> Tools:
     raise UsageError(f"Images are not built {build!r}.", hint="--build is local (Docker here) or remote (CodeBuild).")
 
 
-# --- progress -------------------------------------------------------------------------------------------------------
+# --- progress on stderr ---------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -249,7 +249,7 @@ class _Progress:
             self._status.stop()
 
 
-# --- the question ---------------------------------------------------------------------------------------------------
+# --- summary and confirmation ---------------------------------------------------------------------------------------
 
 
 def confirm_with(*, yes: bool, quiet: bool = False) -> Callable[[Summary], bool]:
@@ -321,8 +321,7 @@ def summary_json(summary: Summary) -> dict[str, Json]:
     return {**asdict(summary), "is_empty": summary.is_empty, "lost": [asdict(line) for line in summary.lost]}
 
 
-# --- rollback ---------------------------------------------------------------------------------------------------------
-# `matinee rollback`, `versions` and `destroy`.
+# --- matinee rollback, versions, destroy ------------------------------------------------------------------------------
 
 
 def rollback(

@@ -145,8 +145,7 @@ def _show_release(release: Release, changed: tuple[str, ...], elapsed_s: float) 
             output.component_line(component.name, f"{component.label} is live in {elapsed_s:.1f} s: {names}")
 
 
-# --- new --------------------------------------------------------------------------------------------------------------
-# `matinee new`.
+# --- matinee new ------------------------------------------------------------------------------------------------------
 
 
 def new(
@@ -165,8 +164,7 @@ def new(
     output.next_step(f"Next: cd {shlex.quote(str(name))} && matinee dev")
 
 
-# --- inspect ----------------------------------------------------------------------------------------------------------
-# `matinee inspect`.
+# --- matinee inspect --------------------------------------------------------------------------------------------------
 
 SHOWN_FILES = 12
 
@@ -237,8 +235,7 @@ def _show_trouble(component: str, trouble: Trouble) -> None:
     output.show_error(f"{component}: {where}{trouble.message}", trouble.hint)
 
 
-# --- test -------------------------------------------------------------------------------------------------------------
-# `matinee test`.
+# --- matinee test -----------------------------------------------------------------------------------------------------
 
 
 def test(

@@ -128,7 +128,7 @@ def reporter(quiet: bool = False) -> Callable[[str, str], None]:
     return (lambda _component, _line: None) if quiet else component_line
 
 
-# --- render -----------------------------------------------------------------------------------------------------------
+# --- rendering runs and results ---------------------------------------------------------------------------------------
 # Runs and results as people read them, and as machines do.
 
 ROWS_SHOWN = 50

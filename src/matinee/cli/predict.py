@@ -54,8 +54,7 @@ def predict(
     output.next_step(f"Run {answer.run.id} in {output.took(answer.run.duration_s)}")
 
 
-# --- submit -----------------------------------------------------------------------------------------------------------
-# `matinee submit`.
+# --- matinee submit ---------------------------------------------------------------------------------------------------
 
 Watch = Callable[["Run", "Entry | None"], None]
 

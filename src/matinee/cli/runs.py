@@ -164,8 +164,7 @@ def cancel(run: RunId, app: App = HERE, stage: Stage = "", as_json: AsJson = Fal
     output.next_step("Cancelled." if after.status == "cancelled" else "It was asked to stop and will within seconds.")
 
 
-# --- export -----------------------------------------------------------------------------------------------------------
-# `matinee export`.
+# --- matinee export ---------------------------------------------------------------------------------------------------
 
 
 def export(

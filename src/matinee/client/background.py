@@ -81,7 +81,7 @@ class Loop:
         return pause_s
 
 
-# --- dispatching ------------------------------------------------------------------------------------------------
+# --- the dispatcher's thread ------------------------------------------------------------------------------------
 # When poked, when a worker ends, when something becomes due, and as a backstop.
 
 CLOCK_TICK_S = 1.0  # all workers here have one clock
@@ -174,7 +174,7 @@ class Dispatching:
         return list(dict.fromkeys([*due, *pools]))
 
 
-# --- scheduling -------------------------------------------------------------------------------------------------
+# --- the scheduler's thread -------------------------------------------------------------------------------------
 
 LATE_S = 300.0  # what was missed by more (a laptop that slept, a dev that did not run) is not made up for
 RETRY_S = 5.0
@@ -240,7 +240,7 @@ def _due_times(schedules: Mapping[str, Schedule], after: float, until: float) ->
             yield predictor, last
 
 
-# --- delivering notices -----------------------------------------------------------------------------------------
+# --- the thread of notices --------------------------------------------------------------------------------------
 # In a thread of its own, since mail servers and webhooks may be slow.
 
 DELIVERY_LOOK_S = 2.0  # nobody says here when a run ends: its worker records that by itself
@@ -268,7 +268,7 @@ class Delivering:
         return DELIVERY_LOOK_S
 
 
-# --- logs -------------------------------------------------------------------------------------------------------
+# --- logs of hosted components ----------------------------------------------------------------------------------
 # What components write while an app is hosted here: kept with its run, and shown to whoever watches.
 #
 # Realtime lines come from the Lambda service, which must not wait for a disk; batch workers write their component's

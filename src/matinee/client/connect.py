@@ -313,7 +313,7 @@ def _bar(name: str) -> Callable[[Run, Entry | None], None]:
     return show
 
 
-# --- stage ------------------------------------------------------------------------------------------------------------
+# --- connecting to a deployed stage -----------------------------------------------------------------------------------
 # A deployed stage from wherever there are AWS credentials: a laptop, a notebook, CI.
 #
 # app's name and stage → the table's name → the release, read strongly consistent → bucket and functions. Nothing is

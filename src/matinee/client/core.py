@@ -298,7 +298,7 @@ class Client(RecordedRuns):
         return blobs.store_large(self.backend.files, key, value, INLINE_BYTES)
 
 
-# --- limits -----------------------------------------------------------------------------------------------------------
+# --- limits of the queue ----------------------------------------------------------------------------------------------
 # How much one person may have in the queue: held for the UI and the API alike, wherever a run is submitted.
 
 _UNFINISHED = frozenset({Status.QUEUED, Status.RUNNING})
@@ -337,7 +337,7 @@ def _count_repeated(store: Store, runs: Sequence[Run], limit: int) -> int:
     return sum(run.idempotency_key in keys for run in store.runs(query))
 
 
-# --- verbs ------------------------------------------------------------------------------------------------------------
+# --- the client protocol ----------------------------------------------------------------------------------------------
 # What a connected app needs of a client, here (`core.Client`) or far away (`remote.RemoteClient`).
 
 Watch = Callable[[Run, Entry | None], None]
@@ -381,7 +381,7 @@ class Verbs(Protocol):
     def close(self) -> None: ...
 
 
-# --- inside -----------------------------------------------------------------------------------------------------------
+# --- the ambient client -----------------------------------------------------------------------------------------------
 # Where `connect()` is called inside a process that already serves the app: a custom page gets who looks at it.
 
 _current_client: Callable[[], Verbs] | None = None
@@ -398,7 +398,7 @@ def provided() -> Verbs | None:
     return _current_client() if _current_client else None
 
 
-# --- scheduled --------------------------------------------------------------------------------------------------------
+# --- scheduled runs ---------------------------------------------------------------------------------------------------
 # The run of a scheduled time: the same here, where a thread says it is time, and on AWS, where an event does.
 
 SCHEDULE = "schedule"  # the user of runs that the clock submits

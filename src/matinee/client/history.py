@@ -228,7 +228,7 @@ def _no_run(run_id: str) -> NotFoundError:
     return NotFoundError(f"There is no run {run_id!r}.", hint="`matinee runs list` shows the newest.")
 
 
-# --- visibility -------------------------------------------------------------------------------------------------------
+# --- who may see a run ------------------------------------------------------------------------------------------------
 # Who sees what: the one rule for runs and for the files they refer to.
 #
 # A person sees and changes their own runs; a shared run everybody sees and may rate; an owner sees and changes all.

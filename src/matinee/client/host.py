@@ -343,7 +343,7 @@ class VersionNumbers:
         return replace(component, label=f"v{number}")
 
 
-# --- the data of the app here -----------------------------------------------------------------------------------------
+# --- data of the hosted app -------------------------------------------------------------------------------------------
 
 
 def stage_data(project: Project) -> StageData | None:

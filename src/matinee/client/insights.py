@@ -179,7 +179,7 @@ class Insights:
             del self._cells[place]
 
 
-# --- insights report --------------------------------------------------------------------------------------------------
+# --- the owner's report -----------------------------------------------------------------------------------------------
 # From counts to what the owner reads: days, latency, causes, costs, ratings, the worst-rated runs. Pure.
 
 K = TypeVar("K", int, str, tuple[str, str])

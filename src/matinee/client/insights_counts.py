@@ -129,7 +129,7 @@ def merged(cells: Iterable[Cell]) -> Cell:
     return whole
 
 
-# --- insights opinions ------------------------------------------------------------------------------------------------
+# --- counts of feedback -----------------------------------------------------------------------------------------------
 # What people said of runs, by predictor and version: read in the order it was said, each run looked up once.
 
 KEPT = 50_000  # the newest, per process

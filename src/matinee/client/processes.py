@@ -120,7 +120,7 @@ def _python(item: InspectedComponent) -> str:
     return str(item.environment.python)
 
 
-# --- hosted manifests -------------------------------------------------------------------------------------------------
+# --- manifest files for processes -------------------------------------------------------------------------------------
 # The manifest of a component as a file, for the processes that run it here.
 
 
@@ -137,7 +137,7 @@ def write_manifest(data: Path, component: ComponentManifest) -> Path:
     return path
 
 
-# --- stage data -------------------------------------------------------------------------------------------------------
+# --- an app here, data on a stage -------------------------------------------------------------------------------------
 # A stage's table and bucket under an app that runs here: `matinee dev --data STAGE`.
 #
 # Everything is as without it, but for Store and Files: predictors, workers and the UI run on this machine, and what

@@ -248,7 +248,7 @@ def _matches(run: Run, query: RunQuery) -> bool:
     return query.user in (None, run.user) and (not query.statuses or run.status in query.statuses)
 
 
-# --- remote http ------------------------------------------------------------------------------------------------------
+# --- HTTP to the API --------------------------------------------------------------------------------------------------
 # HTTP to an app's API: one pool of connections, the token, and problems as the same errors as everywhere.
 
 API = "/api/v1"

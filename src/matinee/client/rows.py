@@ -124,7 +124,7 @@ def result(
     return export(Layout(upload.columns, predictor.result if predictor else {}), rows, form, separator)
 
 
-# --- rows result ------------------------------------------------------------------------------------------------------
+# --- the result as a table --------------------------------------------------------------------------------------------
 # The table of a run of many rows as a script meets it: iterate, save, or read as a DataFrame.
 
 Columns = Mapping[str, str | None]  # parameter → column

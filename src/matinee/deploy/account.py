@@ -138,7 +138,7 @@ def _quota(cloud: Cloud, service: str, code: str) -> float | None:
     return None if answer is None else float(answer["Quota"]["Value"])
 
 
-# --- a network of one's own -------------------------------------------------------------------------------------------
+# --- checks of an own network -----------------------------------------------------------------------------------------
 # What CloudFormation and Fargate would find out after minutes: zones, subnets, the way to the internet.
 
 _EVERYWHERE = "0.0.0.0/0"

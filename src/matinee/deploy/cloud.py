@@ -102,7 +102,7 @@ def open_cloud(names: Names, settings: AwsSettings, *, poll_s: float = POLL_S) -
     return Cloud(names, Session(ours), account, region, str(who["Arn"]), poll_s=poll_s)
 
 
-# --- tools ------------------------------------------------------------------------------------------------------------
+# --- tools of a deployment --------------------------------------------------------------------------------------------
 # What a deployment is made with. A rehearsal brings tools of its own; everything else is the same.
 
 UI_COMPONENT = "matinee-ui"  # the image that UI and dispatcher run from
@@ -153,7 +153,7 @@ class Tools:
     poll_s: float = POLL_S
 
 
-# --- events -----------------------------------------------------------------------------------------------------------
+# --- events of a deployment -------------------------------------------------------------------------------------------
 # What a deployment tells while it goes on: frozen values, for a person's terminal or a machine's log.
 
 
@@ -218,7 +218,7 @@ def silent(_: Event) -> None:
     """Report to nobody."""
 
 
-# --- findings ---------------------------------------------------------------------------------------------------------
+# --- findings of checks -----------------------------------------------------------------------------------------------
 # What a check finds before a deployment: what stops it, and what a person should know.
 
 

@@ -82,7 +82,7 @@ def read_current_state(cloud: Cloud, look: Look = describe, *, shared_network: b
     )
 
 
-# --- history ----------------------------------------------------------------------------------------------------------
+# --- the history of releases ------------------------------------------------------------------------------------------
 # The releases of a stage: what was live when, to go back to, and what people call each version.
 #
 # A short list is one document of the table; each release as a whole is a file in the bucket, because of its manifests.
@@ -261,7 +261,7 @@ def now() -> float:
     return time.time()
 
 
-# --- current release --------------------------------------------------------------------------------------------------
+# --- the current release ----------------------------------------------------------------------------------------------
 # Reading what is live, and the one step that makes a release live, or takes it back.
 
 

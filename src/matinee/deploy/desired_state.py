@@ -37,7 +37,7 @@ class Version:
     must_build: bool = False
 
 
-# --- app --------------------------------------------------------------------------------------------------------------
+# --- the app on disk --------------------------------------------------------------------------------------------------
 # The app of one stage as it is on disk, ready to be deployed: inspected, its images named by their content.
 
 
@@ -124,7 +124,7 @@ def secrets_of(app: App) -> Mapping[str, str]:
     return users
 
 
-# --- desired state ----------------------------------------------------------------------------------------------------
+# --- versions and images to deploy ------------------------------------------------------------------------------------
 # Versions with their labels and images with their digests, seen from where the stage is.
 
 Json = Any
@@ -272,7 +272,7 @@ def release_of(
     ).with_aws(aws)
 
 
-# --- stack specifications ---------------------------------------------------------------------------------------------
+# --- specifications of the stacks -------------------------------------------------------------------------------------
 # The four stacks as they are to be: each template with its parameters, from the app and what AWS has already.
 
 ZONES = 3

@@ -175,7 +175,7 @@ def _list_leftovers(cloud: Cloud, retained: tuple[str, ...]) -> tuple[str, ...]:
     return left
 
 
-# --- cleanup ----------------------------------------------------------------------------------------------------------
+# --- cleanup beside the stacks ----------------------------------------------------------------------------------------
 # What stacks leave behind on purpose, and the tool removes: task definitions, and with `--data` what is kept.
 #
 # INACTIVE definitions cannot run, so the stack retains them; the table and the bucket outlive their stack; a bucket is

@@ -112,7 +112,7 @@ def _workers(cloud: Cloud) -> list[str]:
     return found
 
 
-# --- an update of a UI that sleeps ------------------------------------------------------------------------------------
+# --- waking a sleeping UI ---------------------------------------------------------------------------------------------
 # A UI that sleeps outside its office hours is woken for a deployment, and sleeps again afterwards.
 #
 # At no tasks at all, ECS calls a new version well without ever having started it: its circuit breaker proves nothing.

@@ -128,7 +128,7 @@ def _deploy_data(context: DeployContext, confirm: Confirm) -> Deployed:
     return replace(where, changed=True)
 
 
-# --- the first time -------------------------------------------------------------------------------------------------
+# --- the first deployment -------------------------------------------------------------------------------------------
 
 
 def first_summary(context: DeployContext, desired: DesiredState) -> Summary:
@@ -190,7 +190,7 @@ def _app_spec(
     return desired_state.app_spec(context.cloud, context.tools, desired.blueprint, context.current.app, inputs, images)
 
 
-# --- every later time -----------------------------------------------------------------------------------------------
+# --- later deployments ----------------------------------------------------------------------------------------------
 
 
 def _deploy_again(context: DeployContext, desired: DesiredState, confirm: Confirm) -> Deployed:
@@ -312,7 +312,7 @@ def _without_edge(context: DeployContext, desired: DesiredState) -> None:
         delete_stack(context.cloud, context.current.edge, context.report)
 
 
-# --- the summary ----------------------------------------------------------------------------------------------------
+# --- summary of a deployment ----------------------------------------------------------------------------------------
 
 
 def _summarise(
@@ -341,7 +341,7 @@ def _declined_result(context: DeployContext) -> Deployed:
     return Deployed(context.options.stage, context.cloud.account, context.cloud.region, declined=True)
 
 
-# --- push -------------------------------------------------------------------------------------------------------------
+# --- pushing images ---------------------------------------------------------------------------------------------------
 # `matinee push`: images alone, ahead of a deployment. What the repository has costs one question.
 
 

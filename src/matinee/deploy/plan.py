@@ -95,7 +95,7 @@ def _compare(cloud: Cloud, spec: StackSpec, state: StackState | None, report: Re
     return lines_of(spec, change_set.changes)
 
 
-# --- summary ----------------------------------------------------------------------------------------------------------
+# --- the summary of a plan --------------------------------------------------------------------------------------------
 # What a deployment would do, as people understand it: what is added, changed, replaced, removed; what it costs.
 
 Json = Any
@@ -181,7 +181,7 @@ def _name(logical: str, resource: Mapping[str, Json], physical: str) -> str:
     return own or (physical if physical and ":" not in physical else "") or logical
 
 
-# --- deploy context ---------------------------------------------------------------------------------------------------
+# --- the context of a deployment --------------------------------------------------------------------------------------
 # What all steps of one deployment share, and what comes of it.
 
 Confirm = Callable[[Summary], bool]

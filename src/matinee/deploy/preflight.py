@@ -18,8 +18,7 @@ from matinee.project.sections import SIGN_IN_MODES
 from matinee.settings import COOKIE_SECRET, DISPATCHER
 from matinee.stack.blueprint import UI, Blueprint
 
-# --- all checks, in the order in which a person would want to hear of them --------------------------------------------
-# The checks together, in the order in which a person would want to hear of them.
+# --- all checks in order ----------------------------------------------------------------------------------------------
 
 
 def secrets_or_refuse(cloud: Cloud, users: Mapping[str, str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -83,7 +82,7 @@ def warnings_of(blueprint: Blueprint) -> tuple[str, ...]:
     return tuple(found)
 
 
-# --- names ------------------------------------------------------------------------------------------------------------
+# --- names that AWS takes ---------------------------------------------------------------------------------------------
 # Names that AWS takes. All of them follow from the app's, the stage's and the predictors'.
 #
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html (3 to 63 characters)
@@ -132,7 +131,7 @@ def check_region(region: str, known: Iterable[str]) -> list[Finding]:
     return [Finding(f"AWS has no region {region!r}.", hint)]
 
 
-# --- permissions ------------------------------------------------------------------------------------------------------
+# --- permissions of the caller ----------------------------------------------------------------------------------------
 # Whether who deploys may: IAM is asked to simulate what a deployment does to its own resources, service by service.
 #
 # What is allowed only with a tag in the request (networks, load balancers) cannot be simulated without guessing.
@@ -243,7 +242,7 @@ def find_principal(cloud: Cloud) -> str:
     return found or f"{partition}:iam::{account}:role/{name}"
 
 
-# --- roles ------------------------------------------------------------------------------------------------------------
+# --- service-linked roles ---------------------------------------------------------------------------------------------
 # Service-linked roles: fresh accounts lack them, and CloudFormation fails on the first service that wants one.
 #
 # They are made by API before the stack, never in it: one in a template would collide with the one that is there.
@@ -272,7 +271,7 @@ def ensure_roles(cloud: Cloud, services: tuple[str, ...], report: Report) -> Non
             report(Note(f"Made the service-linked role of {service}, which this account did not have."))
 
 
-# --- secrets ----------------------------------------------------------------------------------------------------------
+# --- secrets of the stage ---------------------------------------------------------------------------------------------
 # The secrets of a stage: those that Matinee can make by itself are made, the others must have been set.
 #
 # CloudFormation cannot make a SecureString, so they are there before the stack that names them.

@@ -239,7 +239,7 @@ def forget_images(context: DeployContext) -> None:
     registry.remove_unneeded(context.cloud, context.current.images, current_state.needed_images(history), oldest)
 
 
-# --- smoke run --------------------------------------------------------------------------------------------------------
+# --- a smoke run ------------------------------------------------------------------------------------------------------
 # One batch run on what has just gone live: queue, dispatcher, Fargate, table and bucket, all at once.
 
 START_S = 240.0  # for Fargate to start a task with a large image
@@ -349,7 +349,7 @@ def _canary_problem(cloud: Cloud, tools: Tools, predictor: PredictorManifest, ve
     return (f"The result does not fit its type: {wrong[0]}", "Mend its return annotation.") if wrong else ("", "")
 
 
-# --- does the address answer ------------------------------------------------------------------------------------------
+# --- check of the address ---------------------------------------------------------------------------------------------
 # Whether the address answers: the last thing a deployment looks at. A new name takes a while to be known.
 
 PATH = "/_stcore/health"
@@ -374,7 +374,7 @@ def check_answers(cloud: Cloud, url: str, report: Report) -> bool:
         cloud.pause()
 
 
-# --- the tag of costs -------------------------------------------------------------------------------------------------
+# --- the cost allocation tag ------------------------------------------------------------------------------------------
 # Costs by tag: budgets and bills of a stage stay empty until its tag is activated for cost allocation.
 #
 # AWS knows a tag for this only a day after something carried it, so the first deployment is usually too early; it is

@@ -97,7 +97,7 @@ def remove_unneeded(
     return len(ids)
 
 
-# --- engine images ----------------------------------------------------------------------------------------------------
+# --- images from the local engine -------------------------------------------------------------------------------------
 # Images from the engine of this machine: planned by content, built and pushed in parallel.
 
 PLATFORMS = {"arm64": "linux/arm64", "x86_64": "linux/amd64"}

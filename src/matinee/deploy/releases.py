@@ -163,7 +163,7 @@ def _summary(context: DeployContext, version: Version) -> Summary:
     )
 
 
-# --- rollback ---------------------------------------------------------------------------------------------------------
+# --- rollback and versions --------------------------------------------------------------------------------------------
 # `matinee rollback` and `matinee versions`: what was live before is one step away, without a stack update.
 #
 # Nothing is built: function versions, task-definition revisions and images of the kept releases are all still there.

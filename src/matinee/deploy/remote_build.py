@@ -165,7 +165,7 @@ def _log(cloud: Cloud, where: Mapping[str, Json]) -> list[str]:
     return [event["message"].rstrip() for event in (answer or {}).get("events", [])]
 
 
-# --- remote stack -----------------------------------------------------------------------------------------------------
+# --- the CodeBuild stack ----------------------------------------------------------------------------------------------
 # The stack behind `--build remote`: a CodeBuild project for each architecture, its role and its log group.
 #
 # It costs nothing while nothing is built, and goes with the stage.

@@ -147,7 +147,7 @@ def _change(description: Json) -> Change:
     )
 
 
-# --- apply ------------------------------------------------------------------------------------------------------------
+# --- applying a change set --------------------------------------------------------------------------------------------
 # Makes a stack what it is to be: change set → execute → follow. Or says at once that there is nothing to do.
 
 _REFUSED = "Call DescribeEvents"  # what the history says of what was refused before it began
@@ -180,7 +180,7 @@ def execute(cloud: Cloud, change_set: ChangeSet, report: Report) -> StackState:
     return followed.state
 
 
-# --- remove -----------------------------------------------------------------------------------------------------------
+# --- deleting a stack -------------------------------------------------------------------------------------------------
 # Deletes a stack, and again where AWS's own network interfaces held it the first time.
 #
 # VPC origins and Fargate leave interfaces in the subnets for a while after they are gone.
@@ -222,7 +222,7 @@ def _delete_once(cloud: Cloud, state: StackState, report: Report) -> Followed | 
     return None if followed.state.status == GONE else followed
 
 
-# --- settle -----------------------------------------------------------------------------------------------------------
+# --- recovering a stack -----------------------------------------------------------------------------------------------
 # Brings a stack out of every state in which it takes no change set, so that a deployment can go on.
 #
 # What was under way when somebody's machine went away goes on by itself: it is waited for. A first create that failed

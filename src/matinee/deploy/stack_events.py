@@ -88,7 +88,7 @@ def _moved(event: StackEvent, first: StackEvent) -> ResourceMoved:
     return ResourceMoved(stack, what, event.status, elapsed_s, event.reason)
 
 
-# --- error messages ---------------------------------------------------------------------------------------------------
+# --- causes of stack failures -----------------------------------------------------------------------------------------
 # Why an operation on a stack failed: the first thing that went wrong, in plain words, and the likely mend.
 #
 # CloudFormation cancels what else is going on when something fails, and says so of each: the cause is the earliest
@@ -215,7 +215,7 @@ def _without_ids(reason: str) -> str:
     return re.sub(r"\s{2,}", " ", text).strip(" ,;(") or reason
 
 
-# --- stopped tasks ----------------------------------------------------------------------------------------------------
+# --- why tasks stop ---------------------------------------------------------------------------------------------------
 # Why tasks of a service stop, read while it happens: the roll-back takes the service and its history away.
 #
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-errors.html

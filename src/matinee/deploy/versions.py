@@ -202,7 +202,7 @@ def check_version(cloud: Cloud, predictor: str, version: str) -> None:
         )
 
 
-# --- definitions ------------------------------------------------------------------------------------------------------
+# --- task definitions of workers --------------------------------------------------------------------------------------
 # Task definitions of workers: those of the stack, and a new revision of one outside it for `--only`.
 #
 # The stack keeps old revisions (`Retain`), since INACTIVE ones cannot run and a former release may be needed again.

@@ -289,7 +289,7 @@ def _with_overrides(project: Project, manifest: ComponentManifest) -> ComponentM
     return manifest
 
 
-# --- the process ------------------------------------------------------------------------------------------------
+# --- the inspection process -------------------------------------------------------------------------------------
 
 
 def _ask(
@@ -336,7 +336,7 @@ def _answer(component: Component, code: int, output: str, stderr: str) -> tuple[
         ) from error
 
 
-# --- manifests --------------------------------------------------------------------------------------------------------
+# --- the cache of manifests -------------------------------------------------------------------------------------------
 # What inspection found, by content, under `.matinee/manifests/inspected`: so nothing unchanged is asked again.
 
 
@@ -401,7 +401,7 @@ def _unwritable(folder: Path, error: OSError) -> ProjectError:
     )
 
 
-# --- inspect ----------------------------------------------------------------------------------------------------------
+# --- matinee inspect --------------------------------------------------------------------------------------------------
 # `matinee inspect`: what an app holds, each component asked in its own environment.
 
 

@@ -158,7 +158,7 @@ def _add_framework(folder: Path) -> None:
         shutil.copytree(PACKAGE, target, ignore=shutil.ignore_patterns("__pycache__"))
 
 
-# --- python -----------------------------------------------------------------------------------------------------------
+# --- the Python of a component ----------------------------------------------------------------------------------------
 # Which Python a component gets: the present one if it may, else one that uv finds.
 
 OLDEST = (3, 11)  # what the framework itself needs
@@ -192,7 +192,7 @@ def is_present(request: str) -> bool:
     return request == sys.executable
 
 
-# --- lock -------------------------------------------------------------------------------------------------------------
+# --- a lock between processes -----------------------------------------------------------------------------------------
 # A lock between processes: a file that the system unlocks when its holder dies.
 
 if sys.platform == "win32":  # pragma: no cover
@@ -220,7 +220,7 @@ def locked(file: Path) -> Iterator[None]:
         yield
 
 
-# --- processes --------------------------------------------------------------------------------------------------
+# --- processes of the preparation -------------------------------------------------------------------------------
 # What makes and inspects environments. Each process has a session of its own, so that it is ended with all it started.
 
 _running: set[subprocess.Popen[str]] = set()
@@ -300,7 +300,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
             process.kill()
 
 
-# --- uv ---------------------------------------------------------------------------------------------------------------
+# --- calls of uv ------------------------------------------------------------------------------------------------------
 # Calls uv and says in one sentence what it could not do.
 
 KILLED = Backoff(base_s=0.5, tries=3)

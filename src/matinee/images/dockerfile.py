@@ -138,7 +138,7 @@ def _quoted(value: str) -> str:
     return json.dumps(value, ensure_ascii=False).replace("$", "\\$")
 
 
-# --- context ----------------------------------------------------------------------------------------------------------
+# --- the build context ------------------------------------------------------------------------------------------------
 # Which files go into an image, where they lie there, and which stay out because their names look like secrets.
 
 APP = PurePosixPath("/app")

@@ -227,7 +227,7 @@ def _check_build(tag: str, code: int, lines: list[str]) -> None:
         raise failed(f"The image {tag} cannot be built", "\n".join(lines))
 
 
-# --- engine words -----------------------------------------------------------------------------------------------------
+# --- error messages of the engine -------------------------------------------------------------------------------------
 # What an engine says when it cannot, in plain words and with the way out.
 
 INSTALL = "Install Docker (https://docs.docker.com/get-docker/) or Podman, or do without: matinee dev needs neither."

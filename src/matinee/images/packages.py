@@ -178,7 +178,7 @@ def _tidy(folder: Path) -> None:
             script.write_bytes(re.sub(rb"^#!.*", b"#!/usr/local/bin/python3", text, count=1))
 
 
-# --- layers -----------------------------------------------------------------------------------------------------------
+# --- layers as archives -----------------------------------------------------------------------------------------------
 # Layers as archives, made once per content and kept: the builder unpacks them, and need not be sent them as files.
 #
 # An archive of a layer takes the legacy builder half a second where its three thousand files take nine.
@@ -258,7 +258,7 @@ def readable(mode: int) -> int:
     return 0o755 if mode & 0o100 else 0o644
 
 
-# --- lock -------------------------------------------------------------------------------------------------------------
+# --- the lock of an image ---------------------------------------------------------------------------------------------
 # The exact versions of an image: resolved once by uv, kept in `locks/` next to the app, resolved again on change.
 
 FOLDER = "locks"

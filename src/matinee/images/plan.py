@@ -249,7 +249,7 @@ def notes_of(context: Context, locked: Lock) -> tuple[str, ...]:
     return (*left, *changed)
 
 
-# --- base -------------------------------------------------------------------------------------------------------------
+# --- the base image ---------------------------------------------------------------------------------------------------
 # The image everything stands on, pinned: a name may mean another image tomorrow.
 
 DEFAULT = "python:{python}-slim"

@@ -142,7 +142,7 @@ def _packages(project: Project, lock: str, own: tuple[str, ...], python: Path, p
     )
 
 
-# --- slim -------------------------------------------------------------------------------------------------------------
+# --- slimming the packages --------------------------------------------------------------------------------------------
 # What the UI's image leaves out of its packages, and why: half of what they bring is for somebody else.
 #
 # A package that a page of the app's own names in its header is left whole. Measured by `bench/images.py`.

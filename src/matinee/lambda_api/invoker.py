@@ -182,7 +182,7 @@ def _error_type(body: bytes) -> str:
     return str(kind or "Unknown")
 
 
-# --- refusals ---------------------------------------------------------------------------------------------------------
+# --- refusals as errors -----------------------------------------------------------------------------------------------
 # What boto3 raises, as an error for people, and whether it passes by itself.
 #
 # https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors
@@ -275,7 +275,7 @@ def _reach_hint(at: str) -> str:
     return "Check the network, and the route to AWS from this subnet."
 
 
-# --- loopback ---------------------------------------------------------------------------------------------------------
+# --- requests over a plain socket -------------------------------------------------------------------------------------
 # The requests that boto3 makes of the local Lambda service, sent and answered by a plain socket.
 #
 # boto3 makes the request and reads the answer as it does for AWS; between the two its HTTP client costs as much again,

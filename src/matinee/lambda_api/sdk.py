@@ -40,7 +40,7 @@ def new_session(region: str = "") -> Any:
     return boto3.Session(region_name=region or None)
 
 
-# --- failures ---------------------------------------------------------------------------------------------------------
+# --- logging failed calls ---------------------------------------------------------------------------------------------
 # The one line in the log that every failed call of AWS leaves, whatever the service.
 
 log = logging.getLogger("matinee.aws")

@@ -156,7 +156,7 @@ def open_senders(release: Release, store: Store, environ: Mapping[str, str] = os
     return senders
 
 
-# --- e-mail, by the mail server that `[notices]` names ------------------------------------------------------------
+# --- sending e-mail -----------------------------------------------------------------------------------------------
 
 SMTP_TIMEOUT_S = 10.0
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@([A-Za-z0-9-]+\.)*[A-Za-z0-9-]{1,63}")

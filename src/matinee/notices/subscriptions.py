@@ -94,7 +94,7 @@ def notices_of(release: Release) -> Notices:
     return section_from_json(Notices, release.details.get("notices", {}))
 
 
-# --- what a channel sends -----------------------------------------------------------------------------------------
+# --- messages and senders -----------------------------------------------------------------------------------------
 
 _ENDS = {Status.SUCCEEDED: "is done", Status.FAILED: "has failed", Status.CANCELLED: "was cancelled"}
 

@@ -138,7 +138,7 @@ def _end(connected: socket.socket) -> None:
         connected.shutdown(socket.SHUT_RDWR)
 
 
-# --- which addresses it may call ----------------------------------------------------------------------------------
+# --- which addresses are allowed ----------------------------------------------------------------------------------
 
 LONGEST_URL = 2000
 _NOT_PUBLIC_IPV6 = tuple(

@@ -135,7 +135,7 @@ def _none(name: str, where: str) -> NotFoundError:
     return NotFoundError(f"There is no secret {name} in {where}.", hint="`matinee secret list` shows what there is.")
 
 
-# --- .env -----------------------------------------------------------------------------------------------------------
+# --- secrets in .env ------------------------------------------------------------------------------------------------
 
 
 def _write(project: Project, name: str, value: str | None) -> Kept:
@@ -205,7 +205,7 @@ def _is_ignored(file: Path) -> bool | None:
     return {0: True, 1: False}.get(done.returncode)
 
 
-# --- SSM ------------------------------------------------------------------------------------------------------------
+# --- secrets on AWS -------------------------------------------------------------------------------------------------
 
 
 def _put(session: Session, names: Names, name: str, value: str) -> None:
@@ -269,7 +269,7 @@ def _closing(session: Session) -> Iterator[None]:
         session.close()
 
 
-# --- tokens -----------------------------------------------------------------------------------------------------------
+# --- matinee token ----------------------------------------------------------------------------------------------------
 # `matinee token`: make, list and revoke the bearer tokens of the HTTP API, here or on a deployed stage.
 
 
@@ -301,7 +301,7 @@ def revoke_token(path: Path, which: str, *, stage: str = "") -> tuple[Token, ...
         return tuple(access_tokens.revoke_tokens(store, which))
 
 
-# --- users ------------------------------------------------------------------------------------------------------------
+# --- matinee users ----------------------------------------------------------------------------------------------------
 # `matinee users`: who may use an app with `[auth] mode = "users"`, here or on a deployed stage.
 
 

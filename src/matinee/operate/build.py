@@ -115,7 +115,7 @@ def _named(project: Project, names: Sequence[str]) -> set[str]:
     return set(names or known)
 
 
-# --- eject images -----------------------------------------------------------------------------------------------------
+# --- build contexts as files ------------------------------------------------------------------------------------------
 # What each image is built from, as files that a plain `docker build` takes: nothing of this machine's is needed.
 
 FRAMEWORK = "framework"
@@ -197,7 +197,7 @@ def _own_lines(plan: ImagePlan) -> list[str]:
     return lines if any(line.strip() for line in lines) else []
 
 
-# --- containers -------------------------------------------------------------------------------------------------------
+# --- components in containers -----------------------------------------------------------------------------------------
 # Components in containers of the very images that will be deployed, with the memory and CPU they declare.
 #
 # A signal does not reach what an engine runs. So each container's input is a lifeline: it ends with the process that

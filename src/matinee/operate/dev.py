@@ -364,7 +364,7 @@ class _Ignore(DefaultFilter):
         super().__init__(ignore_paths=[data.resolve()])
 
 
-# --- data of ----------------------------------------------------------------------------------------------------------
+# --- data of a stage --------------------------------------------------------------------------------------------------
 # The data of `matinee dev --data STAGE`: a table and a bucket that `matinee deploy --data-only` made.
 
 
@@ -389,7 +389,7 @@ def data_of(project: Project, stage: str) -> StageData:
     return StageData(cloud.session.settings)
 
 
-# --- reach ------------------------------------------------------------------------------------------------------------
+# --- who can reach it -------------------------------------------------------------------------------------------------
 # Whom a dev reaches: this machine alone, or the network around it, and then never without sign-in.
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - only ever with sign-in

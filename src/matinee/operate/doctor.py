@@ -140,7 +140,7 @@ def _nearest(folder: Path) -> Path:
     return next(path for path in (folder, *folder.parents) if path.exists())
 
 
-# --- doctor aws -------------------------------------------------------------------------------------------------------
+# --- matinee doctor --aws ---------------------------------------------------------------------------------------------
 # `matinee doctor --aws`: what stands, or would stand, in the way of a stage, each with the command that mends it.
 #
 # app → credentials and region → permissions → quotas → service-linked roles → secrets → the stage as it is
@@ -203,7 +203,7 @@ def _region(settings: AwsSettings) -> list[Finding]:
     return _found_on_aws("region", check_region(settings.region, known))
 
 
-# --- the account ----------------------------------------------------------------------------------------------------
+# --- checks of the account ------------------------------------------------------------------------------------------
 
 
 def _account(cloud: Cloud, blueprint: Blueprint) -> Iterator[Finding]:
@@ -247,7 +247,7 @@ def _roles(cloud: Cloud, blueprint: Blueprint) -> list[Obstacle]:
     ]
 
 
-# --- the stage ------------------------------------------------------------------------------------------------------
+# --- checks of the stage --------------------------------------------------------------------------------------------
 
 
 def _stage(cloud: Cloud, project: Project, blueprint: Blueprint) -> Iterator[Finding]:
@@ -294,7 +294,7 @@ def _release(cloud: Cloud) -> Release | None:
         raise
 
 
-# --- helpers --------------------------------------------------------------------------------------------------------
+# --- results of checks ----------------------------------------------------------------------------------------------
 
 
 def _asked(name: str, ask: Callable[[], list[Obstacle]], all_well: str) -> Iterator[Finding]:

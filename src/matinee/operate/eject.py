@@ -137,7 +137,7 @@ def release_values(found: Inspection, b: Blueprint, *, has_edge: bool) -> dict[s
     }
 
 
-# --- readme -----------------------------------------------------------------------------------------------------------
+# --- the README of an ejected app -------------------------------------------------------------------------------------
 # How to deploy what was ejected, as commands for a shell: AWS's CLI, Docker, and Python with boto3 for the last one.
 
 INLINE_BYTES = 51_200  # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
@@ -267,7 +267,7 @@ def _parameters(b: Blueprint) -> dict[str, str]:
     }
 
 
-# --- iam policy -------------------------------------------------------------------------------------------------------
+# --- matinee iam-policy -----------------------------------------------------------------------------------------------
 # `matinee iam-policy`: what the person who deploys must be allowed, and no more.
 
 

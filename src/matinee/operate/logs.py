@@ -78,7 +78,7 @@ def _of_run(client: Client, which: Which, poll_s: float) -> Iterator[LogLine]:
         which.wait(poll_s)
 
 
-# --- here -----------------------------------------------------------------------------------------------------------
+# --- logs of a local app --------------------------------------------------------------------------------------------
 
 
 def _here(project: Project, client: Client, release: Release | None, which: Which) -> Iterator[LogLine]:
@@ -112,7 +112,7 @@ def _named(line: LogLine, client: Client, predictors: dict[str, str]) -> LogLine
     return replace(line, component=predictors.get(line.run_id) or line.component)
 
 
-# --- on a stage -----------------------------------------------------------------------------------------------------
+# --- logs of a stage ------------------------------------------------------------------------------------------------
 
 
 def _on_stage(project: Project, stage: str, release: Release | None, which: Which) -> Iterator[LogLine]:

@@ -56,7 +56,7 @@ def answer(client: Client, run: Run, output: Path | None = None) -> Answer:
     return Answer(run, result, schema)
 
 
-# --- submit -----------------------------------------------------------------------------------------------------------
+# --- matinee submit ---------------------------------------------------------------------------------------------------
 # `matinee submit`: queue a batch run, and wait for it if asked.
 
 Watch = Callable[[Run, Entry | None], None]
@@ -99,7 +99,7 @@ def submit(
         return Submitted(answer(client, run, options.output), is_served)
 
 
-# --- submit rows ------------------------------------------------------------------------------------------------------
+# --- matinee submit --rows --------------------------------------------------------------------------------------------
 # `matinee submit --rows`: every row of a table as one batch run of a realtime predictor.
 
 SHOWN_PROBLEMS = 5

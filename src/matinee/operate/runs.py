@@ -123,7 +123,7 @@ def found(client: Client | None, run_id: str) -> tuple[Client, Run]:
     return client, newest[0]
 
 
-# --- results ----------------------------------------------------------------------------------------------------------
+# --- saving a result --------------------------------------------------------------------------------------------------
 # Writes a result to a file: a blob as its bytes, a table as its ending says (else CSV), anything else as JSON.
 
 
@@ -152,7 +152,7 @@ def save(result: Json, read_blob: Callable[[Json], bytes], file: Path) -> None:
         ) from error
 
 
-# --- export -----------------------------------------------------------------------------------------------------------
+# --- matinee export ---------------------------------------------------------------------------------------------------
 # `matinee export`: history with inputs, results and feedback into one file. Only the app's data is opened.
 
 STDOUT = Path("-")
@@ -232,7 +232,7 @@ def _whole(file: Path) -> Iterator[BinaryIO]:
             partial.unlink(missing_ok=True)
 
 
-# --- export everything ------------------------------------------------------------------------------------------------
+# --- matinee export --everything --------------------------------------------------------------------------------------
 # `matinee export FOLDER --everything`: all an app remembers as plain files, readable without Matinee.
 #
 #     app.json        which app, which stage, when; the live release with every schema

@@ -203,7 +203,7 @@ def _errors(client: Client) -> tuple[Run, ...]:
     return tuple(client.runs(RunQuery(statuses=frozenset({Status.FAILED}), limit=ERRORS)))
 
 
-# --- status aws -------------------------------------------------------------------------------------------------------
+# --- the status of a stage --------------------------------------------------------------------------------------------
 # The parts of a deployed stage, as AWS tells them: stacks, UI, functions; and what was billed this month.
 #
 # A question that may not be asked makes its part "unknown" and leaves the others.
@@ -253,7 +253,7 @@ def _address(url: str) -> Part:
     return Part("address", "down", f"{url} {why}.", "What is wrong behind it says the rest of this list.")
 
 
-# --- stacks ---------------------------------------------------------------------------------------------------------
+# --- the status of stacks -------------------------------------------------------------------------------------------
 
 
 def _stacks(cloud: Cloud, aws: Aws) -> Iterator[Part]:
@@ -281,7 +281,7 @@ def _again(cloud: Cloud) -> str:
     return f"`matinee deploy --stage {cloud.names.stage}` puts it right."
 
 
-# --- the UI ---------------------------------------------------------------------------------------------------------
+# --- the status of the UI -------------------------------------------------------------------------------------------
 
 
 def _ui(cloud: Cloud) -> list[Part]:
@@ -333,7 +333,7 @@ def _why_stopped(cloud: Cloud) -> str:
     return str(tasks[0].get("stoppedReason", "")) if tasks else ""
 
 
-# --- functions ------------------------------------------------------------------------------------------------------
+# --- the status of functions ----------------------------------------------------------------------------------------
 
 
 def _function(cloud: Cloud, predictor: str, version: str, name: str = "") -> Part:
@@ -357,7 +357,7 @@ def _function(cloud: Cloud, predictor: str, version: str, name: str = "") -> Par
     return Part(name, "ok", f"Version {live} is live.")
 
 
-# --- money ----------------------------------------------------------------------------------------------------------
+# --- costs of the month ---------------------------------------------------------------------------------------------
 
 
 def cost_of_stage(cloud: Cloud, today: date | None = None) -> Cost:
@@ -392,7 +392,7 @@ def cost_of_stage(cloud: Cloud, today: date | None = None) -> Cost:
     return Cost(usd, f"since {period['Start']}, as billed so far; AWS is a day behind")
 
 
-# --- on stage ---------------------------------------------------------------------------------------------------------
+# --- the cloud of a stage ---------------------------------------------------------------------------------------------
 # The cloud of a stage, for commands that look after a deployed app.
 
 
@@ -402,7 +402,7 @@ def cloud_of(project: Project, stage: str) -> Cloud:
     return open_cloud(names, session.settings)
 
 
-# --- open app ---------------------------------------------------------------------------------------------------------
+# --- matinee open -----------------------------------------------------------------------------------------------------
 # `matinee open`: the address of the app here, or of a deployed stage, and a browser on it.
 
 

@@ -116,7 +116,7 @@ def _problem(client: Client, predictor: PredictorManifest, run: Run) -> tuple[st
     return "", ""
 
 
-# --- test containers --------------------------------------------------------------------------------------------------
+# --- matinee test --containers ----------------------------------------------------------------------------------------
 # `matinee test --containers`: does each image answer its examples within its memory and time, and what to change.
 #
 # Each component's image is built; a first call of each realtime predictor meets a cold start; the examples run as ever,

@@ -120,7 +120,7 @@ def batch(
     return lambda f: _declare(f, "batch", dict(resources), examples)
 
 
-# --- handle -----------------------------------------------------------------------------------------------------------
+# --- handles on other predictors --------------------------------------------------------------------------------------
 # `predictor(name)`: a handle on another predictor, inert until it is called.
 
 handled: list[str] = []  # names a handle was made for in this process: inspection reads them as `calls`

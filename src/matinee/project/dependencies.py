@@ -126,7 +126,7 @@ def _table(name: str, table: dict[str, Any], uv: dict[str, Any], file: Path, lin
     return Dependencies(tuple(requirements), python, declared_in=file.name, options=_uv_options(uv, file, line))
 
 
-# --- [tool.uv]: obeyed, or refused in words ---------------------------------------------------------------------------
+# --- the [tool.uv] table ----------------------------------------------------------------------------------------------
 
 
 def _uv_table(name: str, table: dict[str, Any], file: Path, line: int) -> dict[str, Any]:

@@ -196,7 +196,7 @@ def _is_key(path: tuple[str, ...], at: tuple[str, ...]) -> bool:
     return tuple(part.strip().strip("\"'") for part in path)[: len(at)] == at
 
 
-# --- suggest ----------------------------------------------------------------------------------------------------------
+# --- suggestions for unknown names ------------------------------------------------------------------------------------
 # Did you mean …?
 
 

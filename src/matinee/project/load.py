@@ -159,7 +159,7 @@ def _title(name: str) -> str:
     return re.sub("[-_]+", " ", name).strip().capitalize()
 
 
-# --- components -------------------------------------------------------------------------------------------------------
+# --- reading the components -------------------------------------------------------------------------------------------
 # The components of a `matinee.toml`: found, listed, or a table each with what its image needs.
 
 
@@ -298,7 +298,7 @@ def _check_name(name: str) -> str:
     return name
 
 
-# --- discover ---------------------------------------------------------------------------------------------------------
+# --- discovering predictors -------------------------------------------------------------------------------------------
 # Which files of a folder hold predictors, told from their text: nothing is imported.
 
 _DECORATORS = ("realtime", "batch")

@@ -195,7 +195,7 @@ class Project:
                 )
 
 
-# --- details ----------------------------------------------------------------------------------------------------------
+# --- details for the release ------------------------------------------------------------------------------------------
 # What a release says of the app as a whole: the part of `matinee.toml` that running processes read.
 
 

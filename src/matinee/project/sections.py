@@ -24,7 +24,7 @@ Json = Any
 T = TypeVar("T")
 _TEXT = Field("text")
 
-# --- [auth]: who may use the app ----------------------------------------------------------------------------------
+# --- the [auth] table ---------------------------------------------------------------------------------------------
 
 PROVIDER_SETTINGS = {  # what Streamlit's `st.login` is configured with, by the variable that holds it
     OIDC_CLIENT_ID: "client_id",
@@ -131,7 +131,7 @@ def _with_tuples(table: Mapping[str, Json]) -> dict[str, Json]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in table.items()}
 
 
-# --- [notices]: how people are told that a run is done ------------------------------------------------------------
+# --- the [notices] table ------------------------------------------------------------------------------------------
 
 ANYWHERE = "*"  # in `email_domains`: e-mail goes to every domain
 _NOTICES_SECRETS = dict.fromkeys(("smtp_password", "password"), SMTP_PASSWORD)
@@ -183,7 +183,7 @@ def read_notices(document: Document, at: tuple[str, ...] = ("notices",)) -> Mapp
     return table
 
 
-# --- [ui]: how the app looks, and pages of its own; files are named as its folder has them ------------------------
+# --- the [ui] table -----------------------------------------------------------------------------------------------
 OWN_PAGE = "ui.py"  # beside the matinee.toml it is the home page
 README = "README.md"
 _PAGE_FIELDS = {"file": _TEXT, "title": _TEXT, "icon": _TEXT, "replaces": _TEXT}

@@ -225,7 +225,7 @@ def release_claim(store: Store, run: Run, *, now: float) -> Run | None:
     return finish(store, run, released)
 
 
-# --- the slot ---------------------------------------------------------------------------------------------------
+# --- the worker's slot ------------------------------------------------------------------------------------------
 
 
 def renew_slot(store: Store, slot: Slot, *, now: float) -> bool:

@@ -197,7 +197,7 @@ def _as_reply(error: Exception) -> Reply:
     return _error(status, response["Error"]["Code"], response["Error"]["Message"])
 
 
-# --- events -----------------------------------------------------------------------------------------------------------
+# --- EventBridge and its Scheduler ------------------------------------------------------------------------------------
 # EventBridge and its Scheduler, played: stopped tasks and the clock call the functions that rules and schedules name.
 #
 # Rules and schedules are read back, so one that was left out, disabled or refused does nothing here either. A schedule

@@ -133,7 +133,7 @@ _OPERATORS: dict[str, Callable[[str, str], bool]] = {
 }
 
 
-# --- judge ------------------------------------------------------------------------------------------------------------
+# --- judging calls by policies ----------------------------------------------------------------------------------------
 # Calls the emulator would judge wrongly: judged here by the role's own policies, then passed on.
 #
 # MiniStack checks calls of CloudWatch Logs against a group without its streams and GetParameters against `*`, and it
@@ -332,7 +332,7 @@ _RESOURCES: dict[tuple[str, str], Callable[[Json], Iterable[str]]] = {
 }
 
 
-# --- record -----------------------------------------------------------------------------------------------------------
+# --- recording calls of roles -----------------------------------------------------------------------------------------
 # What each role really asks for, kept while it happens: a sample of every kind of call, to be asked again.
 #
 # Asked again with a statement missing, one of a role's calls must be refused, or nothing here needed that statement.
@@ -390,7 +390,7 @@ def _about(call: Call) -> str:
     return ""
 
 
-# --- sign -------------------------------------------------------------------------------------------------------------
+# --- signing requests -------------------------------------------------------------------------------------------------
 # Requests signed anew: of a caller whose words were changed on the way, or for the administrator.
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}

@@ -175,7 +175,7 @@ def _write_card(folder: Path, python: Path, baked: Mapping[str, str], cwd: Path)
     partial.replace(folder / _CARD)
 
 
-# --- source -----------------------------------------------------------------------------------------------------------
+# --- images as folders ------------------------------------------------------------------------------------------------
 # Where a rehearsal's images come from when there is no engine: a folder for each, told to the emulated registry.
 
 
@@ -225,7 +225,7 @@ def _digest(files: Mapping[str, Path]) -> str:
     return digest.hexdigest()[:16]
 
 
-# --- containers -------------------------------------------------------------------------------------------------------
+# --- images in containers ---------------------------------------------------------------------------------------------
 # Workloads in the images that were pushed to the emulated registry, within the limits that are declared.
 #
 # The image is named by its digest at the registry, so what runs is what was deployed. Each container has a root that

@@ -119,7 +119,7 @@ class Images(Protocol):
         """Return the folder of `registry/repository@sha256:…`; ImageMissingError when there is none."""
 
 
-# --- workload ---------------------------------------------------------------------------------------------------------
+# --- workloads of a stage ---------------------------------------------------------------------------------------------
 # What was deployed, read back: a task definition or a function as one value that says what to start and how.
 
 Json = Any

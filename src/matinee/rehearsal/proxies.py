@@ -113,7 +113,7 @@ def call_of(head: Head) -> Call:
     return Call(head, b"", key, region, service)
 
 
-# --- entry ------------------------------------------------------------------------------------------------------------
+# --- the address people open ------------------------------------------------------------------------------------------
 # The address people open, in the place of CloudFront and the load balancer: HTTP, WebSockets, sticky sessions.
 #
 # A cookie keeps a browser with its task, because a Streamlit session lives in one. A task that is gone or drains loses
@@ -188,7 +188,7 @@ def _cookie(head: Head) -> str:
     return ""
 
 
-# --- wire -------------------------------------------------------------------------------------------------------------
+# --- HTTP/1.1 between sockets -----------------------------------------------------------------------------------------
 # HTTP/1.1 between two sockets: h11 reads and writes the messages, asyncio carries the bytes.
 #
 # The endpoint in front of the emulator and the entry address both stand on it. Bodies are never changed on the way, so
@@ -364,7 +364,7 @@ def _encoded(headers: tuple[tuple[str, str], ...]) -> list[tuple[bytes, bytes]]:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
-# --- loop -------------------------------------------------------------------------------------------------------------
+# --- the event loop ---------------------------------------------------------------------------------------------------
 # The loop on which the front and the entry listen: one thread, ended with everything that still hangs on it.
 
 T = TypeVar("T")

@@ -199,7 +199,7 @@ def working_as(world: World, who: Credentials) -> Iterator[None]:
                 os.environ[name] = value
 
 
-# --- adapt ------------------------------------------------------------------------------------------------------------
+# --- adapting templates -----------------------------------------------------------------------------------------------
 # What of a template the emulator does not take, taken out of it: types, and conditions that only AWS itself meets.
 #
 # Everything else is deployed as it stands. What is taken out is checked as template only (`tests/stack`).

@@ -168,7 +168,7 @@ def _first_error_of(made: World) -> Iterator[None]:
     made.hall.error.raise_it()
 
 
-# --- secrets ----------------------------------------------------------------------------------------------------------
+# --- secrets for a rehearsal ------------------------------------------------------------------------------------------
 # Secrets for a rehearsal: those of `.env` and of this shell are put where `matinee secret set` would put them.
 
 OWN = (
@@ -186,7 +186,7 @@ def bring_secrets(stage: Rehearsal) -> None:
         ssm.put_parameter(Name=stage.names.parameter(name), Value=value, Type="SecureString", Overwrite=True)
 
 
-# --- story ------------------------------------------------------------------------------------------------------------
+# --- the user's story -------------------------------------------------------------------------------------------------
 # A user's own story, played against the deployed app: a Python file with `def story(stage): …`.
 #
 # `stage` is a `Rehearsal`: its `url`, `connect()`, `deploy()`, `rollback()`, `scale_ui()`.
@@ -228,7 +228,7 @@ def _describe_error(error: Exception, script: Path) -> str:
     return f"{text}{where}"
 
 
-# --- coverage ---------------------------------------------------------------------------------------------------------
+# --- what a rehearsal covers ------------------------------------------------------------------------------------------
 # What a rehearsal shows and what it cannot, in one table: nobody should believe more of it than it does.
 
 COVERAGE: tuple[tuple[str, str], ...] = (

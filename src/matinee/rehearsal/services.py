@@ -317,7 +317,7 @@ def described(record: Mapping[str, Json], service: Service) -> dict[str, Json]:
     }
 
 
-# --- stacks -----------------------------------------------------------------------------------------------------------
+# --- stacks wait for services -----------------------------------------------------------------------------------------
 # CloudFormation before the emulator: a stack waits for its ECS services.
 #
 # The emulator calls a stack complete as soon as its records are made. AWS waits until a service is steady, and rolls

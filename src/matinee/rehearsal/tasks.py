@@ -310,7 +310,7 @@ def aws_variables(region: str, endpoint: str) -> dict[str, str]:
     return {"AWS_REGION": region, AWS_ENDPOINT: endpoint, "AWS_ENDPOINT_URL": endpoint}
 
 
-# --- logs -------------------------------------------------------------------------------------------------------------
+# --- logs of workloads ------------------------------------------------------------------------------------------------
 # What workloads print, carried to the log groups their templates name, with the permissions of their roles.
 #
 # Fargate writes as the execution role and Lambda as the function's own. A stream that cannot be made keeps a task from

@@ -164,7 +164,7 @@ class Stopped:
         return Reply(400, b'{"__type": "RehearsalFailed", "message": "The rehearsal itself failed."}')
 
 
-# --- ministack --------------------------------------------------------------------------------------------------------
+# --- the MiniStack process --------------------------------------------------------------------------------------------
 # MiniStack: AWS's services as one process on this machine, whose endpoint the rehearsal stands before.
 #
 # It is installed once, into the cache, pinned; started on a free port; and its own process group is ended exactly.

@@ -179,7 +179,7 @@ def _column(path: str, mapping: Mapping[str, str]) -> str:
     return f"{mapping.get(name, name)}{dot}{rest}"
 
 
-# --- mapping ----------------------------------------------------------------------------------------------------------
+# --- matching columns to parameters -----------------------------------------------------------------------------------
 # Which column goes to which parameter: by name, ignoring case, spaces and underscores; people may say otherwise.
 
 
@@ -232,7 +232,7 @@ def _listed(columns: Sequence[str], most: int = 10) -> str:
     return shown if len(columns) <= most else f"{shown} and {len(columns) - most} more"
 
 
-# --- cells ------------------------------------------------------------------------------------------------------------
+# --- converting cells -------------------------------------------------------------------------------------------------
 # One row's cells → a predictor's inputs: texts converted as its schema says.
 #
 # A text that cannot be converted stays text, so that the one validator says what is wrong with it.

@@ -123,7 +123,7 @@ def _parsed(key: str) -> Chunk | None:
     return Chunk(key, *map(int, numbers))
 
 
-# --- stored -----------------------------------------------------------------------------------------------------------
+# --- uploads and outcomes ---------------------------------------------------------------------------------------------
 # A table that was uploaded for a run, and what has come of its rows: `{"$rows": {…}}` in a run's inputs and result.
 
 
@@ -191,7 +191,7 @@ def read_outcomes(files: RowFiles, upload: Upload, run_id: str, unfinished: str)
         yield Outcome(number, cells, result, error)
 
 
-# --- export -----------------------------------------------------------------------------------------------------------
+# --- exporting the results --------------------------------------------------------------------------------------------
 # The table people get back: their columns, the results and `error`.
 
 Schema = dict[str, Any]

@@ -57,7 +57,7 @@ def _role(b: Blueprint, role: permissions.Role) -> iam.Role:
     return made
 
 
-# --- network ----------------------------------------------------------------------------------------------------------
+# --- the shared network -----------------------------------------------------------------------------------------------
 # The network: one VPC per account and region, shared by all apps. Public subnets and no NAT gateway, which costs $33.
 #
 # What is in it has no inbound rule unless the app's stack gives it one, so a public subnet is a route out, not a way

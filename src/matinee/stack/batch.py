@@ -80,7 +80,7 @@ def worker(b: Blueprint, predictor: PredictorManifest, **more: Any) -> ecs.Conta
     )
 
 
-# --- gpu --------------------------------------------------------------------------------------------------------------
+# --- GPU workers ------------------------------------------------------------------------------------------------------
 # Workers with a GPU: AWS Batch on ECS Managed Instances, since Fargate has no GPU. No machine while nothing is queued.
 #
 # Jobs share their machine's network: the subnets must give public addresses, and no worker runs as root.

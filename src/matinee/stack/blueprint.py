@@ -94,7 +94,7 @@ class Blueprint:
         return next((p.kind for p in self.predictors if p.name == predictor), "")
 
 
-# --- sizes ------------------------------------------------------------------------------------------------------------
+# --- sizes of Fargate and Lambda --------------------------------------------------------------------------------------
 # What sizes Fargate and Lambda have, and what to say to a predictor that asks for another. Pure: no CloudFormation.
 #
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-cpu-memory-error.html
@@ -202,7 +202,7 @@ def _too_much(name: str, asked: str, limit: str) -> ProjectError:
     )
 
 
-# --- parameters -------------------------------------------------------------------------------------------------------
+# --- parameters and outputs -------------------------------------------------------------------------------------------
 # What each stack is told when it is deployed (`Parameters`), and what it gives back (`Outputs`): names, never exports.
 #
 # Exports would lock the stacks together: none could change what another imports.
@@ -311,7 +311,7 @@ def is_password_in_secrets_manager(b: Blueprint) -> bool:
 _BUCKET = StackParameter(BUCKET, "String", "The bucket of the app's files")
 
 
-# --- ids --------------------------------------------------------------------------------------------------------------
+# --- logical ids and names --------------------------------------------------------------------------------------------
 # Logical ids and names of resources: stable, so that a change elsewhere never replaces anything.
 
 LONGEST_NAME = 64  # of a role, a function, a schedule
@@ -335,7 +335,7 @@ def digest(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:6]
 
 
-# --- sheet ------------------------------------------------------------------------------------------------------------
+# --- tags and ARNs ----------------------------------------------------------------------------------------------------
 
 KEPT = "RetainExceptOnCreate"  # when its stack goes, but not when a first try fails
 

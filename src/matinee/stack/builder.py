@@ -60,7 +60,7 @@ def substitute(text: str) -> Any:
     return Sub(text) if "${" in text else text
 
 
-# --- workloads --------------------------------------------------------------------------------------------------------
+# --- environment and containers ---------------------------------------------------------------------------------------
 # What all workloads have in common: their environment, and a container as ECS is told of it.
 
 STOP_S = 120  # the longest Fargate gives: a worker releases its run, the UI ends its connections

@@ -74,7 +74,7 @@ def _as_json(statement: Statement) -> dict[str, Json]:
     return document
 
 
-# --- what is made by name ---------------------------------------------------------------------------------------
+# --- resources with our names -----------------------------------------------------------------------------------
 
 
 def _stacks(s: Scope) -> tuple[Statement, ...]:
@@ -155,7 +155,7 @@ def _named(s: Scope) -> tuple[Statement, ...]:
     return (Statement("WhatBearsTheName", actions, tuple(arn for arns in found.values() for arn in arns)),)
 
 
-# --- what AWS names itself --------------------------------------------------------------------------------------
+# --- resources that AWS names -----------------------------------------------------------------------------------
 
 _EC2_KEEP = (
     "Associate*", "Attach*", "Authorize*", "Create*", "Delete*", "Detach*", "Disassociate*", "Modify*", "Revoke*",
@@ -216,7 +216,7 @@ def _address(s: Scope) -> tuple[Statement, ...]:
     return tuple(found)
 
 
-# --- looking ----------------------------------------------------------------------------------------------------
+# --- permissions to read ----------------------------------------------------------------------------------------
 
 
 def _looking(s: Scope) -> tuple[Statement, ...]:

@@ -118,7 +118,7 @@ def _behavior(path: str, cache: str, *, origin: str = _APP, **more: Any) -> clou
     return cloudfront.CacheBehavior(PathPattern=path, **_forwarding(cache, origin), **more)
 
 
-# --- asleep -----------------------------------------------------------------------------------------------------
+# --- the 503 page and DNS ---------------------------------------------------------------------------------------
 
 
 def _access(b: Blueprint) -> cloudfront.OriginAccessControl:
@@ -157,7 +157,7 @@ def _record(sheet: Sheet, b: Blueprint, distribution: Any) -> None:
         )
 
 
-# --- sleeping ---------------------------------------------------------------------------------------------------------
+# --- the page while asleep --------------------------------------------------------------------------------------------
 # The page that CloudFront shows while the UI is asleep: one file, no other, in the words of office hours.
 
 _NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

@@ -70,7 +70,7 @@ def live_alias(title: str, function: Any) -> awslambda.Alias:
     return awslambda.Alias(title, FunctionName=Ref(function), FunctionVersion="$LATEST", Name=LIVE)
 
 
-# --- dispatcher -------------------------------------------------------------------------------------------------------
+# --- the dispatcher ---------------------------------------------------------------------------------------------------
 # The dispatcher: the one function that starts workers, and what calls it by the clock and when a task ends.
 
 MEMORY_MB = 512

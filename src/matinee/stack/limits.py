@@ -210,7 +210,7 @@ def _table() -> Mapping[str, Json]:
     return table
 
 
-# --- values -----------------------------------------------------------------------------------------------------------
+# --- limits of values -------------------------------------------------------------------------------------------------
 
 
 def _values(template: Mapping[str, Json], known: Mapping[str, str]) -> Iterator[ProjectError]:
@@ -318,7 +318,7 @@ def _pseudo_parameters(region: str) -> dict[str, str]:
     }
 
 
-# --- quotas -----------------------------------------------------------------------------------------------------------
+# --- quotas of CloudFormation -----------------------------------------------------------------------------------------
 
 
 def _quotas(template: Mapping[str, Json], parameters: Mapping[str, str]) -> Iterator[ProjectError]:
@@ -378,7 +378,7 @@ def policy_size(document: Json, known: Mapping[str, str]) -> int:
     return len(re.sub(r"\s", "", _compact(_resolve(document, known))))
 
 
-# --- regions ----------------------------------------------------------------------------------------------------------
+# --- regions that lack services ---------------------------------------------------------------------------------------
 
 
 def _lacking(template: Mapping[str, Json], region: str) -> Iterator[ProjectError]:

@@ -83,7 +83,7 @@ def roles(b: Blueprint) -> tuple[Role, ...]:
     return tuple(found)
 
 
-# --- names ------------------------------------------------------------------------------------------------------
+# --- names of roles ---------------------------------------------------------------------------------------------
 
 
 def role_name(b: Blueprint, name: str, suffix: str = "") -> str:
@@ -106,7 +106,7 @@ def execution_role_id(predictor: str) -> str:
     return f"ExecutionRole{logical(predictor)}"
 
 
-# --- workloads --------------------------------------------------------------------------------------------------
+# --- permissions of each workload -------------------------------------------------------------------------------
 
 
 def _ui(b: Blueprint) -> Role:
@@ -201,7 +201,7 @@ def _execution(b: Blueprint, role: str, name: str, secrets: tuple[str, ...]) -> 
     return Role(role, role_name(b, name, "-execution"), "ecs-tasks", statements)
 
 
-# --- what they have in common -----------------------------------------------------------------------------------
+# --- shared statements ------------------------------------------------------------------------------------------
 
 
 def _invoke(b: Blueprint, *names: str) -> Statement:
@@ -277,7 +277,7 @@ def _write_logs(b: Blueprint, name: str) -> Statement:
     return Statement("WriteItsLogs", actions, (arn("logs", f"log-group:{b.names.log_group(name)}:*"),))
 
 
-# --- launching --------------------------------------------------------------------------------------------------
+# --- permissions to launch workers ------------------------------------------------------------------------------
 
 
 def _tasks(b: Blueprint) -> tuple[Statement, ...]:
@@ -337,7 +337,7 @@ def _fill_in(text: Json) -> Json:
     return {"Fn::Sub": text} if "${" in text else text
 
 
-# --- policies ---------------------------------------------------------------------------------------------------------
+# --- policy documents -------------------------------------------------------------------------------------------------
 # Policies as documents: a role's, who takes a role on, and what repository, bucket and topic let others do.
 
 

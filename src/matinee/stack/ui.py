@@ -19,7 +19,7 @@ from matinee.stack.batch import task
 from matinee.stack.blueprint import RETAINED, UI, UI_COMPONENT, Blueprint, FargateSize
 from matinee.stack.builder import Sheet, container, environment, from_parameters
 
-# --- balancer ---------------------------------------------------------------------------------------------------------
+# --- the load balancer ------------------------------------------------------------------------------------------------
 # The load balancer before the UI: internal behind CloudFront, or public by itself.
 #
 # Idle connections are kept longer than CloudFront keeps them, and shorter than the UI's server does: who closes first
@@ -167,7 +167,7 @@ def _record(sheet: Sheet, b: Blueprint, balancer: Any) -> None:
     )
 
 
-# --- ui ---------------------------------------------------------------------------------------------------------------
+# --- the service of the UI --------------------------------------------------------------------------------------------
 
 CPU_PERCENT = 60  # more tasks from here on
 REQUESTS_PER_MINUTE = 1200  # of one task; a first page view is some 60, most of them kept by CloudFront
@@ -296,7 +296,7 @@ def _capacity(aws: Aws) -> list[ecs.CapacityProviderStrategyItem]:
     return [first, ecs.CapacityProviderStrategyItem(CapacityProvider="FARGATE_SPOT", Weight=100)]
 
 
-# --- how many ---------------------------------------------------------------------------------------------------
+# --- scaling and office hours -----------------------------------------------------------------------------------
 
 
 def _scaling(sheet: Sheet, b: Blueprint, service: Any, group: Any) -> None:

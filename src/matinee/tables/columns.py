@@ -114,7 +114,7 @@ class Question(NamedTuple):
         return f"Column {self.column} can be read in two ways: {ways}."
 
 
-# --- one cell in a known reading ----------------------------------------------------------------------------------
+# --- converting one cell ------------------------------------------------------------------------------------------
 
 
 def number_text(text: str, reading: str = POINT) -> str | None:
@@ -192,7 +192,7 @@ _SWITCH: dict[str, bool] = {word: place == 0 for pair in _YES_NO for place, word
 _SWITCH |= {"1": True, "0": False}
 
 
-# --- a column ---------------------------------------------------------------------------------------------------------
+# --- inferring a column -----------------------------------------------------------------------------------------------
 
 
 class Survey:

@@ -124,7 +124,7 @@ def open_source(source: Source) -> Iterator[BinaryIO]:
         yield source
 
 
-# --- text -------------------------------------------------------------------------------------------------------------
+# --- delimited text ---------------------------------------------------------------------------------------------------
 
 
 def read_delimited(stream: BinaryIO) -> Table:
@@ -265,7 +265,8 @@ def _decodes(stream: BinaryIO, encoding: str) -> bool:
     return True
 
 
-# --- Parquet: pyarrow costs 80 MB of memory, so it is loaded only when such a file is there ---------------------------
+# --- Parquet ----------------------------------------------------------------------------------------------------------
+# pyarrow costs 80 MB of memory, so it is loaded only when such a file is there.
 
 
 def load_arrow() -> tuple[Any, Any]:

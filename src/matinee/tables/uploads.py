@@ -57,7 +57,7 @@ def sheet_names(source: Source) -> tuple[str, ...]:
             return _decoded.sheets(stream)
 
 
-# --- a whole table ----------------------------------------------------------------------------------------------------
+# --- reading a whole table --------------------------------------------------------------------------------------------
 
 
 class AmbiguousTableError(InputError):
@@ -125,7 +125,7 @@ def _whole_rows(table: Table) -> list[list[Json]]:
     return rows
 
 
-# --- decoded once -----------------------------------------------------------------------------------------------------
+# --- the cache of decoded tables --------------------------------------------------------------------------------------
 
 
 class _Cache:

@@ -46,7 +46,7 @@ class FilesContract:
     """The whole contract."""
 
     @pytest.mark.parametrize("key", KEYS)
-    def test_any_key_is_kept_apart_and_listed_as_it_was(self, files: Files, key: str) -> None:
+    def test_any_key_is_stored_apart_and_listed_unchanged(self, files: Files, key: str) -> None:
         assert files.put("other", b"other") == 5
         assert files.put(key, key.encode(), media_type="text/plain") == len(key.encode())
         assert files.read(key) == key.encode()

@@ -53,7 +53,7 @@ class InvokerContract:
         assert invoker.invoke("fail", b'{"what": "thing"}').error_type
         assert payload_of(invoker.invoke("echo", b"1")) == 1
 
-    def test_what_the_caller_says_of_the_run_reaches_the_function(self, invoker: Invoker) -> None:
+    def test_the_context_of_the_run_reaches_the_function(self, invoker: Invoker) -> None:
         context = {"run": "R1", "user": "ünï 🎭", "parent": "", "attempt": "1"}
         assert payload_of(invoker.invoke("caller", b"{}", context=context)) == context
         assert payload_of(invoker.invoke("caller", b"{}")) is None

@@ -166,7 +166,7 @@ class _Pool:
 
 
 class _Shared:
-    def test_feedback_is_kept_one_per_user(self, store: Store) -> None:
+    def test_feedback_is_stored_once_per_user(self, store: Store) -> None:
         ana = Feedback("run", "ana", 1, "good", corrected={"a": 1}, updated_at=NOW)
         store.put_feedback(replace(ana, rating=-1))
         store.put_feedback(ana)
@@ -185,7 +185,7 @@ class _Shared:
         store.change_feedback("run", "bo", {"comment": "", "updated_at": 4.0})
         assert store.feedback("run")[0] == changed
 
-    def test_changes_of_feedback_at_once_are_all_kept(self, store: Store) -> None:
+    def test_concurrent_changes_of_feedback_are_all_stored(self, store: Store) -> None:
         changes: list[dict[str, Any]] = [{"rating": 1}, {"comment": "fine"}, {"corrected": [7]}]
         with ThreadPoolExecutor(len(changes)) as pool:
             list(pool.map(lambda change: store.change_feedback("run", "ana", change), changes))
@@ -227,7 +227,7 @@ class _Shared:
             store.state_increment("key", 1)
         assert store.state_get("key") == value
 
-    def test_documents_are_kept_by_kind_and_key(self, store: Store) -> None:
+    def test_documents_are_stored_by_kind_and_key(self, store: Store) -> None:
         store.put_document("user", "bo", {"role": "user"})
         store.put_document("user", "ana", {"role": "owner"})
         store.put_document("token", "bo", 1)

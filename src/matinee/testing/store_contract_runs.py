@@ -302,7 +302,7 @@ def _end_all(batch: ClaimBatch) -> None:
         batch.put(End(run, entry, lambda run, _: succeed(run, result=run.id, now=NOW)), batch.mean_s)
 
 
-# --- store contract exact ---------------------------------------------------------------------------------------------
+# --- exact values -----------------------------------------------------------------------------------------------------
 # The part of the store's contract about values: what is read back is what was put, or it was refused.
 
 EXACT: list[Any] = [
@@ -365,7 +365,7 @@ class ExactContract:
         assert (store.run(run.id), store.state_get("key"), store.documents("kind")) == (running, None, {})
         assert len(store.entries("plan")) == 1
 
-    def test_a_large_value_is_kept(self, store: Store) -> None:
+    def test_a_large_value_is_stored(self, store: Store) -> None:
         text = "ü" * 190_000
         store.state_set("key", text)
         store.put_document("kind", "key", text)
@@ -422,7 +422,7 @@ class ExactContract:
         assert store.state_increment("key", 5) == 5
 
 
-# --- store samples ----------------------------------------------------------------------------------------------------
+# --- sample runs and claims -------------------------------------------------------------------------------------------
 # Runs, slots and claims that the store's contract and other tests begin with.
 
 NOW = 1_800_000_000.0

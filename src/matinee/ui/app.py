@@ -183,7 +183,7 @@ def _wait() -> None:
         st.rerun()
 
 
-# --- sign in sidebar --------------------------------------------------------------------------------------------------
+# --- the sidebar ------------------------------------------------------------------------------------------------------
 # Who is signed in, and the way out, in the sidebar.
 
 
@@ -195,7 +195,7 @@ def draw_sidebar() -> None:
     st.html(f'<small>Signed in as {name} · <a href="{SIGN_OUT}" target="_self">Sign out</a></small>')
 
 
-# --- component --------------------------------------------------------------------------------------------------------
+# --- a component that fails to load -----------------------------------------------------------------------------------
 # The page of a component that does not load: why, where, and what to do.
 
 

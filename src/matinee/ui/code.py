@@ -68,7 +68,7 @@ def base_url() -> str:
     return f"{scheme}://{rest.partition('/')[0]}"
 
 
-# --- snippets ---------------------------------------------------------------------------------------------------------
+# --- a run as code ----------------------------------------------------------------------------------------------------
 # A run as code: the same prediction from Python and with curl, quoted so that it can be pasted and run. Pure.
 
 

@@ -81,7 +81,7 @@ def _record(client: Client, run: Run) -> dict[str, Any]:
         return record_of(run, None, None)
 
 
-# --- bulk -------------------------------------------------------------------------------------------------------------
+# --- many runs as one file --------------------------------------------------------------------------------------------
 # Many runs as one file: a line for each, with its inputs and its result. Pure.
 
 Json = Any
@@ -137,7 +137,7 @@ def _cells(record: Mapping[str, Json]) -> Iterator[tuple[str, Json]]:
         yield "result", result
 
 
-# --- downloads --------------------------------------------------------------------------------------------------------
+# --- streamed downloads -----------------------------------------------------------------------------------------------
 # Large downloads beside Streamlit's pages: streamed from the store, which Streamlit would hold in memory whole.
 #
 # The gate stands before this route as before the pages; here it is asked once more who it is.

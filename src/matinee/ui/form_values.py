@@ -250,7 +250,8 @@ def _read_pair(field: Field, number: int, line: str) -> tuple[str, Json]:
     return name.strip(), _read_item(field, number, value.strip())
 
 
-# --- arrays: numbers apart by commas or blanks, one row a line, as a spreadsheet copies them --------------------------
+# --- arrays -----------------------------------------------------------------------------------------------------------
+# Numbers apart by commas or blanks, one row a line, as a spreadsheet copies them.
 
 
 def array_text(value: Json) -> str:

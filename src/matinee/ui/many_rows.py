@@ -136,7 +136,8 @@ def _counted(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"
 
 
-# --- the run of many rows: how many, of which file, and the table to download -----------------------------------------
+# --- a run of many rows -----------------------------------------------------------------------------------------------
+# How many rows, of which file, and the table to download.
 
 OFFERED = [("csv", ",", "CSV"), ("csv", ";", "CSV ;"), *((form, ",", LABELS[form]) for form in LABELS if form != "csv")]
 

@@ -342,7 +342,7 @@ _PLAIN: dict[type, Callable[[Any], None]] = {
 }
 
 
-# --- figures ----------------------------------------------------------------------------------------------------------
+# --- interactive figures ----------------------------------------------------------------------------------------------
 # Figures drawn by the browser from their JSON alone.
 #
 # `st.plotly_chart` wants plotly (30 MB) and `st.vega_lite_chart` pandas and pyarrow (80 MB) only to pass on what the

@@ -161,7 +161,7 @@ def _brief(value: Json) -> str:
     return "yes" if value is True else "no" if value is False else str(value)
 
 
-# --- search -----------------------------------------------------------------------------------------------------------
+# --- searching the history --------------------------------------------------------------------------------------------
 # History by what was asked for: filters become one query, words are looked for in a bounded number of runs. Pure.
 
 CHUNK = 200  # runs read at once while looking for words
@@ -250,7 +250,7 @@ def holds(run: Run, words: list[str]) -> bool:
     return all(word in text for word in words)
 
 
-# --- expectation ------------------------------------------------------------------------------------------------------
+# --- estimating when a run starts -------------------------------------------------------------------------------------
 # When a waiting run will start, told from how long the last ones took.
 
 RECENT = 20  # runs that say how long one takes

@@ -159,7 +159,7 @@ def _input_pairs(inputs: Json) -> str:
     return " · ".join(pairs) or "what nobody filled in"
 
 
-# --- again ------------------------------------------------------------------------------------------------------------
+# --- running again ----------------------------------------------------------------------------------------------------
 # Running a finished run again: with edits, in its predictor's form, or just as it was.
 
 

@@ -175,7 +175,7 @@ def _end_with_parent(lifeline_fd: int, server: Any) -> None:
     timer.start()
 
 
-# --- static -----------------------------------------------------------------------------------------------------------
+# --- static files of Streamlit ----------------------------------------------------------------------------------------
 # Streamlit's own files, answered before Streamlit: a first view asks for ninety, each a millisecond and more.
 #
 # Their names hold a hash of what is in them, so a browser (and a CDN) may keep them for good.
@@ -236,7 +236,7 @@ def _read(file: Path) -> tuple[RawHeaders, bytes] | None:
     ], body
 
 
-# --- https ------------------------------------------------------------------------------------------------------------
+# --- HTTPS behind CloudFront ------------------------------------------------------------------------------------------
 # Behind CloudFront the app is reached by https alone, and told http: the last step inside the network is plain.
 
 _SECURE = {"http": "https", "websocket": "wss"}
@@ -254,7 +254,7 @@ class Https:
         await self._app(scope, receive, send)
 
 
-# --- visitor ----------------------------------------------------------------------------------------------------------
+# --- the visitor's address --------------------------------------------------------------------------------------------
 # Behind CloudFront: whose address a request is from, for wrong passwords are counted by it.
 #
 # The load balancer appends to X-Forwarded-For who came to it. That is CloudFront, by a public address of its own that

@@ -237,7 +237,7 @@ async def _read_form(request: Request) -> dict[str, str]:
         return {}
 
 
-# --- sign in ----------------------------------------------------------------------------------------------------------
+# --- the sign-in pages ------------------------------------------------------------------------------------------------
 # The sign-in pages: plain HTML without script or anything from elsewhere; light and dark, and readable aloud.
 
 STYLE = """
@@ -353,7 +353,7 @@ def safe_after(address: str) -> str:
     return address if inside and is_page and len(address) <= LONGEST_NEXT else "/"
 
 
-# --- sign in provider -------------------------------------------------------------------------------------------------
+# --- sign-in by OpenID Connect ----------------------------------------------------------------------------------------
 # OpenID Connect through Streamlit's own `st.login`: what Streamlit is told, and whom it says has signed in.
 
 LOGIN, LOGOUT, CALLBACK = "/auth/login", "/auth/logout", "/oauth2callback"  # Streamlit's routes

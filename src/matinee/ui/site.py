@@ -95,7 +95,7 @@ def apply_theme(look: Look) -> bool:
     return bool(changed)
 
 
-# --- links ------------------------------------------------------------------------------------------------------------
+# --- links between pages ----------------------------------------------------------------------------------------------
 # The pages there are, by what they show, so that one page can link to another.
 
 HISTORY = "history"

@@ -67,7 +67,7 @@ def size(count: int) -> str:
     return f"{amount:.1f} GB"
 
 
-# --- numbers ----------------------------------------------------------------------------------------------------------
+# --- formatting numbers -----------------------------------------------------------------------------------------------
 # A number is shown with all its digits, in the signs of who reads it; what is saved has the exact value.
 
 DIGITS = 15  # significant ones that every float keeps
@@ -128,7 +128,7 @@ def _separators(locale: str) -> tuple[str, str]:
     return SEPARATORS.get(language) or SEPARATORS.get(language.partition("-")[0]) or (".", ",")
 
 
-# --- errors -----------------------------------------------------------------------------------------------------------
+# --- showing errors ---------------------------------------------------------------------------------------------------
 # Errors as a person reads them: one sentence and what to do next, wherever on a page they happen.
 
 P = ParamSpec("P")

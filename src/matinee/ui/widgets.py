@@ -17,7 +17,7 @@ from matinee.ui.forms import MISSING, Field, Form, Json, messages_by_field, move
 from matinee.ui.text import escaped
 from matinee.values import blobs, registry
 
-# --- drawing ----------------------------------------------------------------------------------------------------------
+# --- drawing a form ---------------------------------------------------------------------------------------------------
 # One drawing of a form, shared by its widgets: where they keep their state, what could not be read, and messages.
 
 Upload = Callable[[bytes, str, str], Json]
@@ -123,7 +123,7 @@ def help_of(f: Field) -> str | None:
     return escaped(f.help) if f.help else None
 
 
-# --- uploads ----------------------------------------------------------------------------------------------------------
+# --- upload widgets ---------------------------------------------------------------------------------------------------
 # Files, pictures, sounds and tables as Streamlit widgets. An upload is taken once; then only its reference moves.
 
 
@@ -222,7 +222,7 @@ def _uploaded_table(f: Field, source: tables.Upload, drawing: Drawing) -> Json:
     return table
 
 
-# --- widgets ----------------------------------------------------------------------------------------------------------
+# --- widgets of the fields --------------------------------------------------------------------------------------------
 
 FEW = 5  # so many short choices stand side by side, more in a list
 SHORT = 48  # characters of their labels together

@@ -175,7 +175,8 @@ def blob_writer(files: Any, prefix: str, *, inline_limit_bytes: int = INLINE_LIM
     return put_blob
 
 
-# --- payloads: all inputs or a whole result, `{"$payload": key}` in their place ---------------------------------------
+# --- payloads ---------------------------------------------------------------------------------------------------------
+# All inputs or a whole result, stored as a file with `{"$payload": key}` in their place.
 
 
 def store_large(files: PayloadFiles, key: str, value: Json, limit_bytes: int) -> Json:

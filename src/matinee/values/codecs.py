@@ -273,7 +273,7 @@ def _polars_to_json(frame: Any, _put_blob: PutBlob, _path: str, inner: ToJson) -
     return frames.from_polars(frame, inner)
 
 
-# --- the codecs by the names that the registry's rows give them -------------------------------------------------------
+# --- the codecs by name -----------------------------------------------------------------------------------------------
 
 _DECODERS: dict[str, Callable[[Any], Decoder]] = {
     "file": _file_decoder,

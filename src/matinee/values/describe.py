@@ -141,7 +141,7 @@ def _add_default(function: Callable[..., Any], schema: Schema, parameter: inspec
         raise _error(function, f"has a default that does not fit: {name} {found[0].message}", hint)
 
 
-# --- pydantic's generator ---------------------------------------------------------------------------------------------
+# --- the schema generator ---------------------------------------------------------------------------------------------
 
 
 def _generate(annotations: list[Any], mode: Any) -> tuple[list[JsonSchemaValue], dict[str, JsonSchemaValue]]:

@@ -66,7 +66,7 @@ def _key(key: Any, path: str) -> str:
     raise InputError(path, f"has the key {key!r}, and a key must be text or a number")
 
 
-# --- records, choices, and the standard library's values --------------------------------------------------------------
+# --- records and plain values -----------------------------------------------------------------------------------------
 
 
 def _built(value: Any, put_blob: PutBlob, path: str) -> Json:

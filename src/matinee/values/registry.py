@@ -122,7 +122,7 @@ SUPPORTED = (
 _BY_CLASS = {tuple(name.split(".")): (row, codec) for row in MARKED.values() for name, codec in row.codecs.items()}
 
 
-# --- questions to it --------------------------------------------------------------------------------------------------
+# --- looking up a row -------------------------------------------------------------------------------------------------
 
 
 def row_of_class(cls: Any) -> tuple[ValueType, str] | None:
@@ -163,7 +163,7 @@ def expected_by(schema: Schema) -> str:
     return row.expected if row else "something else"
 
 
-# --- what is wrong with a marked value --------------------------------------------------------------------------------
+# --- faults of marked values ------------------------------------------------------------------------------------------
 
 
 def fault(mark: str, value: Any) -> str:

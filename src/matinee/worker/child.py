@@ -75,7 +75,7 @@ def _end_at_hangup(life: int, *_: Any) -> None:
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 
-# --- runs -------------------------------------------------------------------------------------------------------
+# --- executing runs ---------------------------------------------------------------------------------------------
 # Inputs in, result or failure out.
 
 Json = Any
@@ -189,7 +189,7 @@ def _report_of(kind: str, message: str, hint: str = "", trace: str = "") -> dict
     }
 
 
-# --- files ------------------------------------------------------------------------------------------------------
+# --- files that retry -------------------------------------------------------------------------------------------
 # What fails is tried again, for hours of work may hang on one put. When it does not come right, the attempt fails and
 # says why: a run never succeeds without its result.
 
@@ -224,7 +224,7 @@ def retry_or_fail(what: str, step: Callable[[], T]) -> T:
         ) from error
 
 
-# --- reports ----------------------------------------------------------------------------------------------------
+# --- reports to the supervisor ----------------------------------------------------------------------------------
 # What the supervisor gets to know: one JSON line per report, `[kind, value]`, over a pipe of its own.
 
 

@@ -82,7 +82,7 @@ class Job:
         return entry is not None and (entry.owner, entry.attempt) == (self.entry.owner, self.entry.attempt)
 
 
-# --- failures ---------------------------------------------------------------------------------------------------
+# --- failures of an attempt -------------------------------------------------------------------------------------
 # Every way in which an attempt can fail outside the predictor's own exceptions, in plain words.
 
 _OF_THE_PROCESS = ("crash", "out_of_memory", "timeout")  # after which many rows go on in a new process

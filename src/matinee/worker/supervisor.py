@@ -373,7 +373,7 @@ def _with_start(job: Job, transition: Transition) -> Transition:
     return change
 
 
-# --- signals ----------------------------------------------------------------------------------------------------
+# --- signals as events ------------------------------------------------------------------------------------------
 # What comes from outside, as events of the supervisor's `select`.
 #
 # SIGTERM asks it to end and so does the end of its lifeline (its host is gone); SIGCHLD says that the child ended.
@@ -416,7 +416,7 @@ class Signals:
         self.stop_asked = True
 
 
-# --- the log ----------------------------------------------------------------------------------------------------
+# --- the run's log ----------------------------------------------------------------------------------------------
 # The log lines of the present run, written in batches.
 
 LAST_LINES = 20

@@ -143,7 +143,7 @@ def _unanswered(error: Exception, doing: str) -> MatineeError:
     return BackendError(f"{doing} cannot be used: {error}", hint="Check the AWS configuration.")
 
 
-# --- launcher words ---------------------------------------------------------------------------------------------------
+# --- errors of ECS and Batch ------------------------------------------------------------------------------------------
 # What ECS and Batch say when a worker does not start or has ended, in plain words.
 #
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html

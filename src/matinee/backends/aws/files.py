@@ -215,7 +215,7 @@ def _is_xml(key: str) -> bool:
     return all(character >= " " and character not in "\ufffe\uffff" for character in key)
 
 
-# --- files stream -----------------------------------------------------------------------------------------------------
+# --- a seekable stream of S3 ------------------------------------------------------------------------------------------
 # A file in S3 as a stream that can seek: read by one request from where it stands, by another when it must.
 
 _STREAM_BACKOFF = Backoff(base_s=0.1, cap_s=1.0, total_s=5.0)

@@ -52,7 +52,7 @@ def was_alive_lately(slot: Slot, now: float) -> bool:
     return now - max(slot.taken_at, slot.renewed_at) < MISSING_S
 
 
-# --- launcher ---------------------------------------------------------------------------------------------------------
+# --- the launcher on AWS ----------------------------------------------------------------------------------------------
 # The Launcher on AWS: Fargate, and AWS Batch for predictors that ask for a GPU.
 #
 # Which definition runs is the release's to say: `aws.definitions` by predictor. A release that names none
@@ -119,7 +119,7 @@ class AwsLauncher:
         return definitions.get(predictor) or self._prefix + predictor
 
 
-# --- launcher ecs -----------------------------------------------------------------------------------------------------
+# --- workers as Fargate tasks -----------------------------------------------------------------------------------------
 # Batch workers as Fargate tasks: RunTask with the slot's token as client token, so a token is one task.
 #
 # Spot first; on-demand when Spot has no capacity or took a worker's back, since no capacity provider does that by
@@ -326,7 +326,7 @@ def _as_error(failure: dict[str, Any]) -> Exception:
     return error
 
 
-# --- launcher batch ---------------------------------------------------------------------------------------------------
+# --- GPU workers on AWS Batch -----------------------------------------------------------------------------------------
 # Batch workers with a GPU, as jobs of AWS Batch: Fargate has no GPU.
 #
 # SubmitJob knows no client token. The job is named by the slot's token and looked for before one is submitted, and a

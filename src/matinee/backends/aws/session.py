@@ -107,7 +107,7 @@ def _config(service: str, attempts: int, settings: AwsSettings) -> dict[str, Any
     return config
 
 
-# --- identity ---------------------------------------------------------------------------------------------------------
+# --- the caller's identity --------------------------------------------------------------------------------------------
 # Who AWS takes this process for.
 #
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_identifiers.html#identifiers-arns

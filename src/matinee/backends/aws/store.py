@@ -57,7 +57,7 @@ from matinee.ports import RunQuery
 from matinee.runs import Change, Entry, Feedback, Json, Pool, Progress, Run, Slot, merge_feedback
 from matinee.store_format import all_readable, encode, readable
 
-# --- store pool -------------------------------------------------------------------------------------------------------
+# --- pools and slots --------------------------------------------------------------------------------------------------
 # The pool of the Store on DynamoDB: wake, turn and note in one item, each taken slot in one beside it.
 
 
@@ -139,7 +139,7 @@ class Pools:
         self._table.update(pool_key(predictor), "SET #note = :note", {":note": s(plain(text))})
 
 
-# --- store queue ------------------------------------------------------------------------------------------------------
+# --- the queue of entries ---------------------------------------------------------------------------------------------
 # The queue of the Store on DynamoDB: small items in fair order, read from the table, changed by claim and heartbeat.
 #
 # Workers are on machines of their own, and clocks differ: a lease counts as expired SKEW_S after its time, so that a
@@ -230,7 +230,7 @@ def _in_fair_order(entry: Entry) -> tuple[int, str]:
     return entry.fair_share_rank, entry.run_id
 
 
-# --- store ------------------------------------------------------------------------------------------------------------
+# --- the store on DynamoDB --------------------------------------------------------------------------------------------
 
 _REMEMBERED_BYTES = 16 * 1024  # of a finished run; larger ones are read again
 

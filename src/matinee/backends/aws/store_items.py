@@ -27,7 +27,7 @@ def woken(table: Table, predictor: str, times: int = 1) -> Write:
     return table.updating(pool_key(predictor), "ADD #wake :times", {":times": n(times)})
 
 
-# --- store items ------------------------------------------------------------------------------------------------------
+# --- conversion to DynamoDB items -------------------------------------------------------------------------------------
 # Frozen values to items and back: attributes for what is compared or looked for, JSON text for the rest.
 #
 # JSON text keeps every number exactly as Python wrote it, whatever DynamoDB's own numbers can hold.

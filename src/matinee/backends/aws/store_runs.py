@@ -220,7 +220,7 @@ def _packs(runs: Sequence[Run]) -> Iterator[list[Run]]:
         yield pack
 
 
-# --- store lists ------------------------------------------------------------------------------------------------------
+# --- lists of runs ----------------------------------------------------------------------------------------------------
 # Lists of runs on DynamoDB: indexes give ids, runs are fetched by key, finished ones from memory.
 #
 # Without a filter a page costs one query and what is not remembered. Everybody's runs are the merged lists of the

@@ -275,7 +275,7 @@ def _judge(reasons: list[dict[str, Any]]) -> None:
             raise LimitError(f"What was to be written is not taken: {text}", hint="Keep large values in files.")
 
 
-# --- store keys -------------------------------------------------------------------------------------------------------
+# --- keys of the table ------------------------------------------------------------------------------------------------
 # The one table: what is kept where, and why.
 #
 #     partition (pk)        sort (sk)            item

@@ -207,7 +207,7 @@ def _put_if_same(table: Table, there: Item | None, item: Item) -> bool:
     return True
 
 
-# --- store release ----------------------------------------------------------------------------------------------------
+# --- the release document ---------------------------------------------------------------------------------------------
 # The release of the Store on DynamoDB, a head of one line that names its body; and the table's format.
 #
 # The body (manifests with their examples) is compressed, and in parts if it must be; it never changes, so it is read

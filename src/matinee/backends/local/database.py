@@ -161,7 +161,7 @@ def disk_error(error: sqlite3.Error, path: str) -> DiskError:
     return DiskError(f"{path} {what}.", hint=hint)
 
 
-# --- store schema -----------------------------------------------------------------------------------------------------
+# --- schema and migrations --------------------------------------------------------------------------------------------
 # The tables of `state.db`, how a file is recognised as one, and how one of an older format is migrated.
 #
 # `runs` holds history, `queue` what is unfinished (small rows, deleted at the end), `pools` and `slots` the workers.
@@ -318,7 +318,7 @@ def _format_of(connection: sqlite3.Connection, path: str) -> int:
     raise DiskError(f"{path} is a database, but not one of Matinee's.", hint="Move it aside and start again.")
 
 
-# --- store rows -------------------------------------------------------------------------------------------------------
+# --- conversion to SQLite rows ----------------------------------------------------------------------------------------
 # Frozen values to rows and back: columns for what is queried, JSON for the rest.
 
 TableRow = tuple[Any, ...]

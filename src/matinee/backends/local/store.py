@@ -51,7 +51,7 @@ from matinee.runs import (
 )
 from matinee.store_format import all_readable, check_bytes, check_key, decode, encode, feedback_from, readable
 
-# --- store values -----------------------------------------------------------------------------------------------------
+# --- shared values and documents --------------------------------------------------------------------------------------
 # Small values by key, of the Store on SQLite: what predictors share (`state`) and what the app keeps (`documents`).
 
 STATE = ""  # the kind of predictors' values; documents have a name
@@ -143,7 +143,7 @@ def _name(kind: str, key: str) -> str:
     return f"The {kind} {key!r}" if kind else f"state[{key!r}]"
 
 
-# --- store ------------------------------------------------------------------------------------------------------------
+# --- the store on SQLite ----------------------------------------------------------------------------------------------
 
 # Only constants of this module and question marks ever reach an f-string of SQL.
 _RUN = f"SELECT {RUN_COLUMNS} FROM runs"  # noqa: S608

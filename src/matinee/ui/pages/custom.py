@@ -54,7 +54,7 @@ def _follow(page: OwnPage, look: Look) -> None:
         st.rerun()
 
 
-# --- about ------------------------------------------------------------------------------------------------------------
+# --- the About page ---------------------------------------------------------------------------------------------------
 # The app's README as its page "About"; pictures it has beside it are shown.
 
 _PICTURE = re.compile(r"^!\[([^\]]*)\]\(([^)\s]+)\)\s*$", re.MULTILINE)
@@ -91,7 +91,7 @@ def parts(text: str, folder: Path) -> Iterator[str | Path]:
         yield rest
 
 
-# --- own pages --------------------------------------------------------------------------------------------------------
+# --- pages of the owner -----------------------------------------------------------------------------------------------
 # Runs a page the owner wrote: read anew when it was saved, its mistakes shown on itself alone.
 
 log = logging.getLogger(__name__)

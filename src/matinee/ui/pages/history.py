@@ -52,7 +52,7 @@ def _nothing(filters: Filters, found: Found) -> None:
         st.info("Nothing here fits.", icon=":material/search_off:")
 
 
-# --- what is looked for -----------------------------------------------------------------------------------------
+# --- filters ----------------------------------------------------------------------------------------------------
 
 
 def _filters(release: Release) -> Filters:
@@ -99,7 +99,7 @@ def _lives(found: Found) -> list[Live]:
     return session.poll.read(key, session.RUNS_S, lambda: [session.look(run) for run in found.runs])
 
 
-# --- the runs ---------------------------------------------------------------------------------------------------
+# --- the list of runs -------------------------------------------------------------------------------------------
 
 
 def _list(release: Release, filters: Filters, was_live: bool) -> None:
@@ -138,7 +138,7 @@ def _retry_button(live: Live) -> None:
         run_view.retry_run(live.run, session.client().inputs(live.run))
 
 
-# --- pages ------------------------------------------------------------------------------------------------------
+# --- paging -----------------------------------------------------------------------------------------------------
 
 
 def _trail() -> list[str]:

@@ -211,7 +211,7 @@ def _short(text: str) -> str:
     return text if len(text) <= 120 else f"{text[:119]}…"
 
 
-# --- insights ---------------------------------------------------------------------------------------------------------
+# --- the report of the owner ------------------------------------------------------------------------------------------
 # The owner's counts of this process: one for all sessions, a report and its charts made once for a range of days.
 
 REPORT_S = 10.0  # how old what the page shows may be
@@ -263,7 +263,7 @@ def _longest_s(release: Release) -> float:
     return max((p.resources.timeout_s for p in release.predictors if p.kind == "realtime"), default=30.0)
 
 
-# --- insights charts --------------------------------------------------------------------------------------------------
+# --- charts -----------------------------------------------------------------------------------------------------------
 # Charts of the owner's page as Vega-Lite. Pure.
 #
 # Data is given below `layer`, where Streamlit leaves it alone: at the top it would load pandas, 80 MB, to pack it.

@@ -87,7 +87,7 @@ def _logs(run: Run) -> None:
     st.code(text or "It wrote nothing.", language=None, wrap_lines=True)
 
 
-# --- sharing ----------------------------------------------------------------------------------------------------------
+# --- sharing a run ----------------------------------------------------------------------------------------------------
 # The link to a run: to copy for oneself, and a switch that lets everybody who may use the app open it.
 
 

@@ -111,7 +111,7 @@ def worker_command(python: str) -> list[str]:
     return [python, "-m", client, "matinee.runtime.realtime.handler"]
 
 
-# --- job --------------------------------------------------------------------------------------------------------------
+# --- one request in progress ------------------------------------------------------------------------------------------
 # One request to a function on its way through the service, and what becomes of it.
 
 MAX_RESPONSE_BYTES = 6_291_556  # https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
@@ -196,8 +196,7 @@ def _run_of(client_context: str) -> str:
     return str(custom.get("run") or "") if isinstance(custom, dict) else ""
 
 
-# --- report -----------------------------------------------------------------------------------------------------------
-# The lines Lambda itself writes into a function's log.
+# --- Lambda's own log lines -------------------------------------------------------------------------------------------
 
 
 def start_line(request_id: str, version: str) -> str:

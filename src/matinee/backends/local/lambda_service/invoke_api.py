@@ -236,7 +236,7 @@ def _invalid(member: str, value: str, constraint: str) -> _RefusedError:
     )
 
 
-# --- events -----------------------------------------------------------------------------------------------------------
+# --- asynchronous invocations -----------------------------------------------------------------------------------------
 # Invocations nobody waits for: retried as AWS does, from memory.
 #
 # A failed one is run twice more, after 1 and 2 minutes; one that found no room is tried again for up to 6 hours.

@@ -189,7 +189,7 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-# --- builtin ----------------------------------------------------------------------------------------------------------
+# --- in-process functions ---------------------------------------------------------------------------------------------
 # A function that is a Python callable of this process: the dispatcher.
 
 Handler = Callable[[bytes, dict[str, Any]], bytes]
@@ -225,7 +225,7 @@ class Builtin:
             return json.dumps(problem).encode(), True
 
 
-# --- pool -------------------------------------------------------------------------------------------------------------
+# --- the process pool of a function -----------------------------------------------------------------------------------
 # The processes of one function and the requests that wait for them.
 
 

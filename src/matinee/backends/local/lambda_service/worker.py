@@ -317,7 +317,7 @@ def _next_headers(job: Job, remaining_s: float) -> str:
     )
 
 
-# --- runtime api ------------------------------------------------------------------------------------------------------
+# --- the Lambda Runtime API -------------------------------------------------------------------------------------------
 # The Lambda Runtime API, which a worker's process speaks.
 #
 # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
