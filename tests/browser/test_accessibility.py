@@ -185,11 +185,11 @@ def test_a_batch_run_that_runs(at):
 def test_a_batch_run_that_is_done_and_its_own_page(at):
     page = at("plan")
     plan(page, "2026-01-01", "2026-01-05")
-    page.get_by_role("button", name="CSV").wait_for()
+    page.get_by_role("button", name="CSV", exact=True).wait_for()
     check(page)
     page.get_by_role("link", name="Permanent link to this run").click()
     page.wait_for_url("**/run?id=*")
-    page.get_by_role("button", name="CSV").wait_for()
+    page.get_by_role("button", name="CSV", exact=True).wait_for()
     page.get_by_role("button", name="Use it from code").click()
     page.locator("code.language-python").wait_for()
     check(page)

@@ -63,9 +63,9 @@ def test_plan_watch_close_the_tab_and_find_it_again(open_tab, tmp_path, loaded_b
     page = open_tab("history")
     page.get_by_text("undisclosed · 2026-01-01 · 2026-04-01").wait_for()
     page.get_by_role("link", name="Open").first.click()
-    page.get_by_role("button", name="CSV").wait_for(timeout=PATIENCE_MS)
+    page.get_by_role("button", name="CSV", exact=True).wait_for(timeout=PATIENCE_MS)
     with page.expect_download() as download:
-        page.get_by_role("button", name="CSV").click()
+        page.get_by_role("button", name="CSV", exact=True).click()
     saved = tmp_path / "plan.csv"
     download.value.save_as(saved)
     rows = list(csv.DictReader(saved.open()))

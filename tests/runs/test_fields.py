@@ -15,8 +15,8 @@ from matinee.dataclass_json import from_json, schema_of, to_json
 from matinee.ports import LogLine
 from matinee.runs import Failure, Feedback, Progress, Run, Status
 
-AFTER = "    cancel_requested: bool = False\n    cold_start"
-ADDED = "    cancel_requested: bool = False\n    cost_usd: float | None = None\n    cold_start"
+AFTER = "    cancel_requested: bool = False\n    warning"
+ADDED = "    cancel_requested: bool = False\n    cost_usd: float | None = None\n    warning"
 SEEN = """
 import json, sys
 from dataclasses import replace

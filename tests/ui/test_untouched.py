@@ -103,7 +103,7 @@ def function_of(annotation: Any, **default: Any) -> Any:
 
 
 def arrives(function: Any, parameters: Any, inputs: Any) -> Any:
-    return decode.arguments(function, validate.check(parameters, inputs), read_blob=pytest.fail)["it"]
+    return decode.decode_arguments(function, validate.check(parameters, inputs), read_blob=pytest.fail)["it"]
 
 
 LEFT_ALONE = settings(max_examples=12, deadline=None)

@@ -72,10 +72,9 @@ def adopt_data(project: Project) -> None:
     It goes to the file that was live there last; nothing is moved while a `dev` runs on it.
     """
     shared, own = project.data_root, project.data
-    make_private_folder(shared)
-    make_private_folder(own)
     if own == shared or (own / _STORE).exists() or not (shared / _STORE).exists() or (project.folder / FILE).exists():
         return
+    make_private_folder(own)
     with suppress(BlockingIOError), (shared / "dev.lock").open("ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         store = SqliteStore(shared / _STORE)

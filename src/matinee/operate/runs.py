@@ -272,10 +272,7 @@ def export_everything(app: Path, folder: Path, *, stage: str = "", report: Repor
             _write_app(client, partial, project.name, stage)
             runs = _write_lines(partial / "runs.jsonl", export(client, What(nested=True), "jsonl"), "runs", on_progress)
             lines = (
-                json.dumps(asdict(item), ensure_ascii=False).encode()
-                + b"\
-"
-                for item in feedback_since(client, 0.0)
+                json.dumps(asdict(item), ensure_ascii=False).encode() + b"\n" for item in feedback_since(client, 0.0)
             )
             feedback = _write_lines(partial / "feedback.jsonl", lines, "feedback", on_progress)
             files, size = _copy_files(client, FolderFiles(partial / "files"), on_progress)
