@@ -68,7 +68,7 @@ def test_plan_watch_close_the_tab_and_find_it_again(open_tab, tmp_path, loaded_b
         page.get_by_role("button", name="CSV", exact=True).click()
     saved = tmp_path / "plan.csv"
     download.value.save_as(saved)
-    rows = list(csv.DictReader(saved.open()))
+    rows = list(csv.DictReader(saved.open(encoding="utf-8-sig")))
     assert [rows[0]["date"], rows[-1]["date"], len(rows)] == ["2026-01-01", "2026-03-31", 90]
     assert all(row["activity"] for row in rows)
     if Path("/proc/self/maps").exists():
