@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 import tracemalloc
@@ -118,3 +119,10 @@ def test_many_large_requests_at_once_are_told_to_come_back_and_it_recovers():
     with bodies.reserve() as next_one, bodies.reserve() as last:
         next_one(9 * MEGABYTE)
         last(MEGABYTE)
+
+
+def test_a_compressed_body_is_refused_by_its_name(api: TestClient):
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    answer = api.post("/predictors/plan/submit", content=gzip.compress(b'{"x": 1}'), headers=headers)
+    assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "identity")
+    assert "Content-Encoding 'gzip'" in answer.json()["detail"]

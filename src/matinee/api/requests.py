@@ -182,8 +182,18 @@ class Bodies:
 async def read_body(request: Request, limit_mb: float, take: Callable[[int], None]) -> bytes:
     """Return the body of a JSON request; LimitError as soon as it is longer than files of `limit_mb` within JSON.
 
+    ApiError 415 for one that is compressed.
+
     `take` is called for each piece and may refuse it.
     """
+    coding = request.headers.get("content-encoding", "identity").strip().lower()
+    if coding not in ("", "identity"):  # RFC 9110, 15.5.16: the answer names what is read
+        raise ApiError(
+            415,
+            f"The body is sent with Content-Encoding {coding[:40]!r}, which is not read here.",
+            hint="Send it as it is, without Content-Encoding.",
+            headers={"Accept-Encoding": "identity"},
+        )
     limit = int(limit_mb * _JSON_ROOM * MEGABYTE) + MEGABYTE
     if (length := request.headers.get("content-length", "0")).isdecimal() and int(length) > limit:
         raise _too_long(limit)

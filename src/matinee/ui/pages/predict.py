@@ -277,12 +277,12 @@ def _last_run(predictor: PredictorManifest, release: Release, inputs: Json = Non
     run_id = st.session_state.get(f"run:{predictor.name}")
     if not run_id:
         return
-    st.header("Result", anchor=False)
     _, answered = st.session_state.get(f"answered:{predictor.name}", (0.0, inputs))
     try:
         run = session.live(run_id).run
         is_older = inputs is not None and inputs != answered
         run_view.draw_result_head(run, session.client().inputs(run), is_older=is_older)
+        st.header("Result", anchor=False)
         run_view.draw_outcome(run_id, release, is_inside=is_inside)
     except MatineeError as error:
         show_error(error)
