@@ -99,16 +99,16 @@ def test_a_person_who_says_no_loses_nothing(app: Callable[..., Path], cloud: Clo
     assert current_state.read_release(cloud).number == 1
 
 
-def test_another_app_whose_name_begins_alike_is_not_touched(
-    app: Callable[..., Path], cloud: Cloud, pretend: Pretend
+@pytest.mark.parametrize(("more", "stage"), [("-dev", "x"), ("s", "dev"), ("", "dev2")])
+def test_another_app_or_stage_whose_name_begins_alike_is_not_touched(
+    app: Callable[..., Path], cloud: Cloud, pretend: Pretend, more: str, stage: str
 ) -> None:
-    other = open_cloud(Names(f"{cloud.names.app}-dev", "x"), cloud.session.settings)
-    assert other.names.base.startswith(cloud.names.prefix)
+    other = open_cloud(Names(cloud.names.app + more, stage), cloud.session.settings)
     folder = app()
     deploy(folder, DeployOptions(), pretend.tools)
     file = folder / "matinee.toml"
     file.write_text(file.read_text().replace(cloud.names.app, other.names.app))
-    deploy(folder, DeployOptions(stage="x"), pretend.tools)
+    deploy(folder, DeployOptions(stage=stage), pretend.tools)
     destroy(app(), "dev", pretend.tools, with_data=True)
     assert current_state.read_release(other).number == 1
     for arn in current_state.read_release(other).aws.definitions.values():
@@ -116,7 +116,7 @@ def test_another_app_whose_name_begins_alike_is_not_touched(
         assert found["taskDefinition"]["status"] == "ACTIVE"
     groups = cloud.call("logs", "describe_log_groups", logGroupNamePrefix=other.names.log_group("ui"))
     assert groups["logGroups"]
-    assert describe(cloud, NETWORK_STACK) is not None, "another app stands in it"
+    assert describe(cloud, NETWORK_STACK) is not None, "the other stands in it"
 
 
 def test_correction_3_tasks_are_stopped_and_nothing_launches_while_a_stage_goes(

@@ -201,8 +201,19 @@ def test_every_role_is_denied_what_is_not_its_own(stage):
             assert code.startswith("AccessDenied"), f"{role} may {what}: {refused.value}"
 
 
+def test_who_deploys_may_not_register_workers_of_another_app(stage):
+    ecs = stage.world.hall.agents("ecs", who=stage.deployer)
+    worker = [{"name": "worker", "image": "any"}]
+    with pytest.raises(ClientError) as refused:
+        ecs.register_task_definition(family="matinee-other-dev-plan", containerDefinitions=worker)
+    assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
+
+
 def test_the_rest_of_each_roles_work(stage, acting_as):
-    """What these examples have no need of, and their roles are for: large values, uploads, a missing file."""
+    """What these examples have no need of, and their roles are for: large values, uploads, a missing file.
+
+    And what a worker does when it leaves runs to the worker of the next release: it asks the dispatcher for that one.
+    """
     mine = dict(roles(stage).items())
     ui = acting_as(mine.pop(stage.names.resource("ui")))
     ui.backend.files.put("results/R1/0.json", b"{}")
@@ -215,7 +226,8 @@ def test_the_rest_of_each_roles_work(stage, acting_as):
     ui.logs(ui.runs(RunQuery())[0].id)
     for name, arn in mine.items():
         files = acting_as(arn).backend.files
-        own = f"inputs/{name.removeprefix(stage.names.prefix).removesuffix('-worker')}"
+        predictor = name.removeprefix(stage.names.prefix).removesuffix("-worker")
+        own = f"inputs/{predictor}"
         ui.backend.files.put(f"{own}/R1.json", b"{}")
         if name.endswith(DISPATCHER):
             lost = Slot("plan", 0, "nobodys", "", taken_at=0.0)  # its dispatcher died before it wrote the handle
@@ -224,6 +236,8 @@ def test_the_rest_of_each_roles_work(stage, acting_as):
         batch = examples(stage, "batch")[0]
         if name == stage.names.resource(f"{batch.name}-worker"):
             acting_as(arn).submit(batch.name, batch.examples[0], parent=new_run_id())
+        if name.endswith("-worker"):
+            acting_as(arn).backend.invoker.poke(DISPATCHER, json.dumps({"predictor": predictor}).encode())
         written = own if name.endswith(DISPATCHER) else "results"
         if not name.endswith(("scheduler", "-execution")):
             acting_as(arn).backend.store.state_get("seen")

@@ -10,7 +10,7 @@ import pytest
 
 from matinee.project.aws import DAYS, OfficeHours
 from matinee.rehearsal.rehearsal import NOT_ON_MINISTACK, without_types
-from matinee.rehearsal.world import ACCOUNT, REGION
+from matinee.rehearsal.world import REGION
 from matinee.stack.blueprint import BUCKET, DEPLOY_PREFIX, PREFIX_LIST, UI_COMPONENT, image_parameter, label_parameter
 from matinee.stack.templates import app_template, data_template, edge_template, network_template
 
@@ -22,11 +22,12 @@ EVERYTHING = {
     "certificate": "arn:aws:acm:us-east-1:111122223333:certificate/abc",
     "hosted_zone": "Z0A1B2",
 }
+ACCOUNT = "222233334444"  # of its own: an account has one network per region, and other tests' apps stand in theirs
 
 
 @pytest.fixture
 def cloud(endpoint, monkeypatch):
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCOUNT)  # a key of 12 digits is that account's
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     return boto3.client("cloudformation", endpoint_url=endpoint, region_name=REGION)
 

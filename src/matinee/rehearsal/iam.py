@@ -136,8 +136,9 @@ _OPERATORS: dict[str, Callable[[str, str], bool]] = {
 # --- judging calls by policies ----------------------------------------------------------------------------------------
 # Calls the emulator would judge wrongly: judged here by the role's own policies, then passed on.
 #
-# MiniStack checks calls of CloudWatch Logs against a group without its streams and GetParameters against `*`, and it
-# does not know `dynamodb:LeadingKeys`. A role whose policies do not speak of leading keys is left to it.
+# MiniStack checks calls of CloudWatch Logs against a group without its streams, GetParameters and
+# RegisterTaskDefinition against `*`, and it does not know `dynamodb:LeadingKeys`. A role whose policies do not
+# speak of leading keys is left to it.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
 
@@ -319,6 +320,7 @@ _ALWAYS = {"dynamodb", "scheduler", *_QUERY_SERVICES}
 _RESOURCES: dict[tuple[str, str], Callable[[Json], Iterable[str]]] = {
     ("ecs", "DescribeClusters"): _clusters,
     ("ecs", "DeleteTaskDefinitions"): lambda request: request.get("taskDefinitions", ()),
+    ("ecs", "RegisterTaskDefinition"): lambda request: [f"task-definition/{request['family']}:*"],
     ("events", "DisableRule"): _rule,
     ("events", "EnableRule"): _rule,
     ("events", "DescribeRule"): _rule,
