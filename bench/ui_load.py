@@ -7,6 +7,7 @@ one click costs the server's process, from the button to the answer shown, under
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shutil
 import statistics
@@ -185,8 +186,6 @@ def matinee(
     *, is_limited: bool = True, predictor: Path = HERE / "floors" / "ui_echo.py"
 ) -> Iterator[tuple[Process, str]]:
     """Give the UI of a one-predictor app and its address."""
-    from matinee.settings import Settings
-
     with tempfile.TemporaryDirectory() as folder:
         shutil.copy(predictor, Path(folder) / "echo.py")
         host = subprocess.Popen(
@@ -197,11 +196,10 @@ def matinee(
         )
         assert host.stdin and host.stdout
         try:
-            data, endpoint = host.stdout.readline().split()
-            settings = Settings(app="echo", data=Path(data), lambda_endpoint=endpoint)
+            variables = json.loads(host.stdout.readline())
             port = free_port()
             command = [sys.executable, "-m", "matinee.ui.serve", "--port", str(port)]
-            with boxed(command, {**os.environ, **settings.environment()}, is_limited=is_limited) as process:
+            with boxed(command, {**os.environ, **variables}, is_limited=is_limited) as process:
                 yield process, await_page(port, process)
         finally:
             host.stdin.close()

@@ -1,7 +1,8 @@
-"""Host one predictor file for the load test, until stdin ends: prints the data folder and the Lambda address."""
+"""Host one predictor file for the load test, until stdin ends: prints the variables of its UI, as JSON."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -12,5 +13,5 @@ if __name__ == "__main__":
     app = load.load(Path(sys.argv[1]))
     with LocalHost(app) as host:
         host.reload(app)
-        print(host.settings.data, host.settings.lambda_endpoint, flush=True)
+        print(json.dumps(host.settings.environment()), flush=True)
         sys.stdin.read()

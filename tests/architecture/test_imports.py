@@ -56,3 +56,9 @@ def test_what_a_predictor_starts_with_is_light(statement: str) -> None:
     code = f"{statement}\nimport sys\nprint(*(sys.modules.keys() & {{'pydantic', 'boto3', 'botocore', 'streamlit'}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout.split() == []
+
+
+def test_the_api_is_served_without_the_packages_of_an_extra():
+    code = "import sys; sys.modules.update(mcp=None, mcp_types=None); import matinee.api.routes, matinee.api.mcp"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")

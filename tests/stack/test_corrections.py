@@ -145,8 +145,9 @@ def test_correction_09_nobody_hangs_up_on_who_is_about_to_speak(make):
 
 def test_correction_09_the_ui_s_server_keeps_a_silent_connection_longer_than_the_load_balancer(make, monkeypatch):
     made = []
-    monkeypatch.setattr(serve, "application", lambda routes: None)
-    monkeypatch.setattr(uvicorn.Server, "run", lambda server: made.append(server.config))
+    monkeypatch.setenv("MATINEE_TRUSTED_PROXIES", "10.0.0.0/16")
+    monkeypatch.setattr(serve, "application", lambda *_: None)
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets=None: made.append(server.config))
     with pytest.raises(SystemExit):
         serve.serve("127.0.0.1", 0)
     balancer = the(app_template(make()), "AWS::ElasticLoadBalancingV2::LoadBalancer")

@@ -32,6 +32,7 @@ OpenClient = Callable[[Person], Client]
 
 THREADS = 32  # blocking calls at once; predictions have threads of their own
 MEGABYTE = 1_000_000
+MCP_CALL = "matinee.call"  # where the scope of a request to /mcp holds its Call
 _JSON_ROOM = 1.4  # a file within JSON is longer by a third, and there is more than the file
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 BODIES_BYTES = 160 * MEGABYTE  # of all JSON bodies at once, with what they become

@@ -22,6 +22,7 @@ _DESCRIPTORS = 65_536
 MAX_PIPELINED = 32  # requests of one connection that wait for their answers
 _OF_UPGRADES = (b"connection", b"expect", b"http2-settings", b"upgrade")
 _ABANDON_BYTES = 256 * 1024 * 1024
+_LINGER_S = 1  # of a refused connection: closed while its request still comes, it would lose the answer (RFC 9112, 9.6)
 _REASONS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 
 Headers = dict[str, str]
@@ -93,11 +94,16 @@ class Room:
         """Whether one more is too many."""
         return self.open > self._limit
 
+    @property
+    def is_overrun(self) -> bool:
+        """Whether so many were refused that none may stay to hear it."""
+        return self.open > 2 * self._limit
+
 
 class Connection(asyncio.Protocol):
     """One connection; `handle(request)` is called for each request and answers by `request.respond`.
 
-    Where the `room` is full, a connection is answered with 503 and closed.
+    Where the `room` is full, a connection is answered with 503 and ended.
     """
 
     def __init__(self, handle: Callable[[Request], None], room: Room | None = None) -> None:
@@ -112,6 +118,7 @@ class Connection(asyncio.Protocol):
         self._chunks: list[bytes] = []
         self._size = 0
         self._waiting: list[Request] = []  # pipelined requests; the first is being answered
+        self._is_refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport, or refuse where there is no room."""
@@ -119,8 +126,7 @@ class Connection(asyncio.Protocol):
         if self._room is not None:
             self._room.open += 1
             if self._room.is_full:
-                self._transport.write(_reply(503, _BUSY, _BUSY_HEADERS, keep_alive=False))
-                self._transport.close()
+                self._refuse(503, _BUSY, _BUSY_HEADERS)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Tell who works on the answer that nobody waits for it any more."""
@@ -131,6 +137,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse. A wish to upgrade is passed over, as HTTP allows: the answer is of HTTP/1.1, and the next one too."""
+        if self._is_refused:
+            return
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -148,10 +156,24 @@ class Connection(asyncio.Protocol):
         return b"%b %b HTTP/1.1\r\n%b\r\n" % (self._request.method.encode(), self._url, b"".join(lines))
 
     def _fail(self, status: int) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            body = json.dumps({"message": f"{HTTPStatus(status).phrase}."}).encode()
-            self._transport.write(_reply(status, body, JSON_TYPE, keep_alive=False))
+        if not self._is_over:
+            self._refuse(status, json.dumps({"message": f"{HTTPStatus(status).phrase}."}).encode(), JSON_TYPE)
+
+    def _refuse(self, status: int, body: bytes, headers: str) -> None:
+        """Answer for the last time, and pass over what still comes until the other side closes or `_LINGER_S`."""
+        assert self._transport is not None
+        self._is_refused = True
+        self._transport.write(_reply(status, body, headers, keep_alive=False))
+        if self._room is not None and self._room.is_overrun:
             self._transport.close()
+        else:
+            self._transport.write_eof()
+            asyncio.get_running_loop().call_later(_LINGER_S, self._transport.close)
+
+    @property
+    def _is_over(self) -> bool:
+        """Whether nothing more is answered."""
+        return self._transport is None or self._is_refused or self._transport.is_closing()
 
     # --- called by the parser ---
 
@@ -187,7 +209,7 @@ class Connection(asyncio.Protocol):
         request.path = path
         if query:
             request.query_text, request.query = query, parse_qs(query)
-        if b"expect" in self._headers and self._transport is not None:
+        if b"expect" in self._headers and self._transport is not None and not self._is_over:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_body(self, chunk: bytes) -> None:
@@ -200,8 +222,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """Hand the request over, or keep it until those before it are answered."""
-        if self._transport is None or self._transport.is_closing():
-            return  # refused already
+        if self._is_over:
+            return
         if self._parser.should_upgrade():
             return  # it is parsed again without
         if len(self._waiting) >= MAX_PIPELINED:
@@ -222,7 +244,7 @@ class Connection(asyncio.Protocol):
             return  # answered already: by a timeout, or by the end of the service
         del self._waiting[0]
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or self._is_over:
             return
         is_head = request.method == "HEAD"
         transport.write(_reply(status, body, headers, keep_alive=request.keep_alive, is_head=is_head))
