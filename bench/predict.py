@@ -18,6 +18,8 @@ import boto3
 from botocore.config import Config
 
 import matinee
+from matinee.backends.local.lambda_service.guests import ACCESS_KEY_ID
+from matinee.settings import Settings
 
 APP = Path(__file__).resolve().parent.parent / "examples" / "activity"
 INPUTS = {"gender": "male"}
@@ -27,7 +29,7 @@ WARM_UP, CALLS = 50, 500
 def measure() -> dict[str, Any]:
     """Return the median milliseconds of both and their ratio."""
     with matinee.connect(APP) as app, tempfile.TemporaryDirectory(dir=APP / ".matinee") as folder:
-        invoke = invoker(app.client.settings.lambda_endpoint)
+        invoke = invoker(app.client.settings)
         insert = inserter(Path(folder) / "floor.db")
         recommend = app.recommend
 
@@ -52,14 +54,14 @@ def measure() -> dict[str, Any]:
     }
 
 
-def invoker(endpoint: str) -> Callable[[], bytes]:
+def invoker(settings: Settings) -> Callable[[], bytes]:
     """Return a call of `recommend` with boto3's own client, as anybody would make it."""
     client = boto3.client(
         "lambda",
-        endpoint_url=endpoint,
+        endpoint_url=settings.lambda_endpoint,
         region_name="eu-central-1",
-        aws_access_key_id="any",
-        aws_secret_access_key="any",
+        aws_access_key_id=ACCESS_KEY_ID,
+        aws_secret_access_key=settings.lambda_secret,
         config=Config(retries={"max_attempts": 0}),
     )
     payload = json.dumps(INPUTS).encode()
