@@ -14,6 +14,7 @@ from matinee import settings
 from matinee.backends.aws.session import Session
 from matinee.deploy import account, cloud, preflight
 from matinee.deploy.cloud import Cloud, Finding, Tools, refuse
+from matinee.deploy.desired_state import read_app
 from matinee.deploy.destroy import destroy
 from matinee.deploy.preflight import check_names, check_permissions, check_region, find_principal
 from matinee.deploy.registry import EngineImages
@@ -416,3 +417,10 @@ def test_all_quotas_are_asked_before_a_change_and_what_stops_it_is_raised(record
     told = []
     preflight.before_a_change(recorded, blueprint, told.append)
     assert ["more people than that will wait" in note.text for note in told] == [True]
+
+
+def test_what_only_aws_would_refuse_of_a_stack_is_refused_when_the_app_is_read(app, pretend) -> None:
+    """Before anything is looked up or made: here a region without Budgets."""
+    folder = app(toml='[aws]\nregion = "mx-central-1"\nbudget_usd = 10\nalarms_to = "me@example.com"\n')
+    with pytest.raises(UsageError, match="mx-central-1"):
+        read_app(folder, "dev", pretend.tools, lambda _: None, with_images=False)

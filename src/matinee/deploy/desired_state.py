@@ -24,6 +24,7 @@ from matinee.project.model import Project, details
 from matinee.settings import PASSWORD
 from matinee.stack import blueprint as stack_blueprint
 from matinee.stack.blueprint import Blueprint, is_password_in_secrets_manager, problems, tags_of
+from matinee.stack.limits import problems_of
 from matinee.stack.templates import app_template, data_template, edge_template, network_template
 
 
@@ -112,6 +113,11 @@ def _check(project: Project, stage: str, manifests: Sequence[ComponentManifest])
     findings = check_names(Names(project.name, stage), [p.name for p in predictors])
     findings += map(finding_of, problems(project.aws.ui, predictors))
     refuse(findings)
+    blueprint = Blueprint.of(project, stage, manifests)
+    # The network's is the same for all apps.
+    templates = (data_template(blueprint), app_template(blueprint), edge_template(blueprint))
+    region = blueprint.aws.region
+    refuse([finding_of(problem) for template in templates if template for problem in problems_of(template, region)])
 
 
 def secrets_of(app: App) -> Mapping[str, str]:
