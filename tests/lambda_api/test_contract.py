@@ -63,7 +63,7 @@ def emulated():
 
 DIFFERS = {
     "test_an_exception_is_an_answer_with_its_type_and_message": "its loop tells no type of an exception",
-    "test_what_the_caller_says_of_the_run_reaches_the_function": "its loop has no client context",
+    "test_the_context_of_the_run_reaches_the_function": "its loop has no client context",
     "test_a_process_that_ends_is_an_error_and_the_next_call_has_another": "its loop tells an end in other words",
     "test_more_than_6_mb_is_refused_before_it_runs": "it takes any size",
     "test_an_answer_over_6_mb_is_an_error": "it takes any size",
