@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 
@@ -204,3 +205,11 @@ def test_settings_for_a_predictor_that_is_not_there_are_refused(tmp_path: Path) 
     with pytest.raises(ProjectError, match="'recomend', which no component holds") as caught:
         project.check_overrides(["recommend", "plan"])
     assert caught.value.hint == "Did you mean recommend?"
+
+
+def test_many_threads_read_the_same_app_at_once(tmp_path: Path) -> None:
+    (tmp_path / "deep.py").write_text(f"{PREDICTOR}\nX = {'(' * 60}1{')' * 60}\n")
+    (tmp_path / "matinee.toml").write_text('name = "app"\ncomponents = ["deep.py"]\n')
+    with ThreadPoolExecutor(8) as pool:
+        loaded = list(pool.map(lambda _: load(tmp_path).components[0].contents().files.keys(), range(200)))
+    assert all("deep.py" in files for files in loaded)

@@ -18,8 +18,6 @@ from functools import lru_cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent.parent
-# CPython 3.11 counts the depth of all threads' trees together: https://github.com/python/cpython/issues/106905
-_PARSING = threading.Lock()
 # Where each folder of the framework goes: into every image; into the UI's alone; nowhere, for it is the developer's.
 # What is in components' images is in their versions, so a folder that is not decided here would change them all.
 EVERYWHERE, UI_ONLY, NOWHERE = "everywhere", "ui", "nowhere"
@@ -191,14 +189,20 @@ def imports_beside(file: Path, folder: Path) -> tuple[Path, ...]:
     return tuple(found)
 
 
-_PARSING = threading.Lock()  # ast of Python 3.11 fails now and then with "recursion depth mismatch" in several threads
+# CPython 3.11 counts the depth of all threads' trees together: https://github.com/python/cpython/issues/106905
+_PARSING = threading.Lock()
+
+
+def parse_code(source: str | bytes) -> ast.Module:
+    """Return the tree of Python source, one thread at a time. Raises SyntaxError or ValueError."""
+    with _PARSING:
+        return ast.parse(source)
 
 
 def _parsed(file: Path) -> ast.Module | None:
     """Return the file's code; None for one that cannot be read or parsed, whose trouble shows by itself."""
     try:
-        with _PARSING:
-            return ast.parse(file.read_bytes())
+        return parse_code(file.read_bytes())
     except (OSError, SyntaxError, ValueError):
         return None
 

@@ -12,6 +12,7 @@ from typing import Any
 from matinee.errors import ProjectError, UsageError
 from matinee.manifest import Resources
 from matinee.project.aws import Aws, check_aws, read_aws
+from matinee.project.content import parse_code
 from matinee.project.fields import Document, Field, nearest, read_table
 from matinee.project.model import ENTRY, Api, Component, Limits, Project, Stage
 from matinee.project.sections import Auth, Notices, Ui, default_ui, read_auth, read_notices, read_ui
@@ -328,7 +329,7 @@ def holds_predictor(file: Path) -> bool:
     if "matinee" not in text:
         return False
     try:
-        tree = ast.parse(text)
+        tree = parse_code(text)
     except (SyntaxError, ValueError):
         return _LOOKS_LIKE.search(text) is not None
     names, modules = _imported(tree)
